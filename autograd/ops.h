@@ -1,0 +1,113 @@
+// The public functions on tensors. All are differentiable to any order unless a comment says otherwise.
+// Binary operations broadcast by NumPy's rule; C++ numbers take the tensor's dtype; mixing dtypes or devices is an
+// error.
+#pragma once
+#include <utility>
+
+#include "autograd/tensor.h"
+#include "engine/key.h"
+
+namespace basin {
+
+// One function per line of kernels/ops.def: tanh(x), leaky_relu(x, 0.01), clamp(x, low, high), power(x, p), add(x, y),
+// ...
+#define UNARY(name, ...) Tensor name(const Tensor& x, double a = 0, double b = 0);
+#define FLAT(name, ...) Tensor name(const Tensor& x, double a = 0, double b = 0);
+#define BINARY(name, ...) Tensor name(const Tensor& x, const Tensor& y);
+#define FLAT_BINARY(name, ...) Tensor name(const Tensor& x, const Tensor& y);
+#include "kernels/ops.def"
+
+inline Tensor operator-(const Tensor& x) {
+  return neg(x);
+}
+inline Tensor operator+(const Tensor& x, const Tensor& y) {
+  return add(x, y);
+}
+inline Tensor operator-(const Tensor& x, const Tensor& y) {
+  return sub(x, y);
+}
+inline Tensor operator*(const Tensor& x, const Tensor& y) {
+  return mul(x, y);
+}
+inline Tensor operator/(const Tensor& x, const Tensor& y) {
+  return div(x, y);
+}
+inline Tensor operator+(const Tensor& x, double a) {
+  return shift(x, a);
+}
+inline Tensor operator+(double a, const Tensor& x) {
+  return shift(x, a);
+}
+inline Tensor operator-(const Tensor& x, double a) {
+  return shift(x, -a);
+}
+inline Tensor operator-(double a, const Tensor& x) {
+  return shift(neg(x), a);
+}
+inline Tensor operator*(const Tensor& x, double a) {
+  return scale(x, a);
+}
+inline Tensor operator*(double a, const Tensor& x) {
+  return scale(x, a);
+}
+inline Tensor operator/(const Tensor& x, double a) {
+  return scale(x, 1.0 / a);
+}
+inline Tensor operator/(double a, const Tensor& x) {
+  return scale(reciprocal(x), a);
+}
+
+/// Any elementwise operation of the table by its enum; operations above are this with a name.
+Tensor elementwise(Unary op, const Tensor& x, double a = 0, double b = 0);
+inline Tensor apply_activation(const Activation& f, const Tensor& x) {
+  return elementwise(f.op, x, f.a, f.b);
+}
+
+/// condition != 0 ? x : y, broadcasting all three; the condition has the dtype of x and no derivative.
+Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
+
+// ---- shapes ----
+Tensor reshape(const Tensor& x, const Shape& shape);  // one dimension may be -1
+Tensor permute(const Tensor& x, const Shape& axes);   // out.dim(i) = x.dim(axes[i])
+Tensor transpose(const Tensor& x);                    // the last two axes
+Tensor broadcast_to(const Tensor& x, const Shape& shape);
+Tensor sum_to(const Tensor& x, const Shape& shape);  // transpose of broadcast_to
+/// Elements start, start + step, ... below stop along one axis.
+Tensor slice(const Tensor& x, int axis, int64_t start, int64_t stop, int64_t step = 1);
+/// Transpose of slice: x placed at start, start + step, ... of a zero axis of the given length.
+Tensor pad(const Tensor& x, int axis, int64_t start, int64_t length, int64_t step = 1);
+Tensor concat(Inputs parts, int axis);
+
+// ---- reductions (negative axes count from the end) ----
+Tensor sum(const Tensor& x);
+Tensor sum(const Tensor& x, const Shape& axes, bool keep = false);
+Tensor mean(const Tensor& x);
+Tensor mean(const Tensor& x, const Shape& axes, bool keep = false);
+/// Largest / smallest element; a tie shares the derivative evenly.
+Tensor max(const Tensor& x, const Shape& axes, bool keep = false);
+Tensor min(const Tensor& x, const Shape& axes, bool keep = false);
+/// Index of the largest element, i32, the first at a tie. No derivative.
+Array argmax(const Tensor& x, int axis);
+Tensor softmax(const Tensor& x, int axis);
+Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
+
+// ---- linear algebra ----
+/// [m, k] [k, n], or with an equal leading batch dimension.
+Tensor matmul(const Tensor& x, const Tensor& y);
+/// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be undefined. Fuses when the activation's slope
+/// reads only its output (identity, relu, leaky relu, sigmoid, tanh, selu, softplus, ...), else applies it after.
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& activation = {});
+
+// ---- indexing along axis 0; index i32 [N] ----
+Tensor gather(const Tensor& x, const Array& index);
+/// zeros[rows, ...] with out[index[i]] += x[i], in order of i.
+Tensor scatter_add(const Tensor& x, const Array& index, int64_t rows);
+
+// ---- conversions ----
+Tensor cast(const Tensor& x, DType dtype);
+Tensor copy_to(const Tensor& x, const Device& device);
+/// The value without any history.
+Tensor stop_gradient(const Tensor& x);
+Tensor zeros_like(const Tensor& x);
+
+}  // namespace basin

@@ -1,0 +1,152 @@
+// Reductions over axes, and what is composed from them.
+#include "autograd/op.h"
+#include "autograd/trace.h"
+
+namespace basin {
+namespace {
+
+/// Max or min to a shape with 1 along reduced axes. A tie shares the derivative evenly.
+class Extremum final : public Op {
+ public:
+  Extremum(Reduction kind, const Shape& to) : kind_(kind), to_(to) {}
+  const char* name() const override { return kind_ == Reduction::max ? "max" : "min"; }
+  Ref<const Op> clone() const override { return Ref<const Op>(new Extremum(*this)); }
+  bool reads_input(int) const override { return true; }
+  bool reads_output() const override { return true; }
+
+  Array evaluate(Inputs in) const override {
+    const Array& x = in[0].array();
+    Array out(to_, x.dtype(), x.device());
+    x.device().backend().reduce(kind_, out.view(), x.view());
+    return out;
+  }
+  Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override {
+    return sum_to(tangents[0] * share(in[0], out), to_);
+  }
+  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned, std::span<Tensor> grads) const override {
+    grads[0] = ct * share(in[0], out);
+  }
+
+ private:
+  Tensor share(const Tensor& x, const Tensor& out) const {
+    const Tensor mask = equal(stop_gradient(x), stop_gradient(out));
+    return mask / sum_to(mask, to_);
+  }
+
+  Reduction kind_;
+  Shape to_;
+};
+
+/// The shape with 1 along the given axes. Errors: an axis outside or named twice.
+Shape reduced_shape(const char* name, const Tensor& x, const Shape& axes) {
+  check_floating(name, x.array());
+  Shape shape = x.shape();
+  unsigned seen = 0;
+  for (const int64_t a : axes) {
+    const int64_t axis = a < 0 ? a + x.rank() : a;
+    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), name, ": axes ", axes, " are not axes of ",
+            x.array());
+    seen |= 1u << axis;
+    shape[static_cast<int>(axis)] = 1;
+  }
+  return shape;
+}
+
+/// Drops the axes of length 1 that a reduction left.
+Tensor without_axes(const Tensor& x, const Shape& axes) {
+  unsigned dropped = 0;
+  for (const int64_t a : axes) dropped |= 1u << (a < 0 ? a + x.rank() : a);
+  Shape shape;
+  for (int i = 0; i < x.rank(); ++i)
+    if (!(dropped & 1u << i)) shape.push_back(x.dim(i));
+  return reshape(x, shape);
+}
+
+Shape all_axes(const Tensor& x) {
+  Shape axes;
+  for (int i = 0; i < x.rank(); ++i) axes.push_back(i);
+  return axes;
+}
+
+Tensor extremum(Reduction kind, const Tensor& x, const Shape& axes, bool keep) {
+  const char* name = kind == Reduction::max ? "max" : "min";
+  const Shape shape = reduced_shape(name, x, axes);
+  require(x.size() > 0, name, ": no elements in ", x.array());
+  const Tensor kept = perform(Extremum(kind, shape), {x});
+  return keep ? kept : without_axes(kept, axes);
+}
+
+}  // namespace
+
+Tensor sum(const Tensor& x, const Shape& axes, bool keep) {
+  const Tensor kept = sum_to(x, reduced_shape("sum", x, axes));
+  return keep ? kept : without_axes(kept, axes);
+}
+Tensor sum(const Tensor& x) {
+  return sum(x, all_axes(x));
+}
+
+Tensor mean(const Tensor& x, const Shape& axes, bool keep) {
+  const Tensor total = sum(x, axes, keep);
+  require(x.size() > 0, "mean: no elements in ", x.array());
+  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
+}
+Tensor mean(const Tensor& x) {
+  return mean(x, all_axes(x));
+}
+
+Tensor max(const Tensor& x, const Shape& axes, bool keep) {
+  return extremum(Reduction::max, x, axes, keep);
+}
+Tensor min(const Tensor& x, const Shape& axes, bool keep) {
+  return extremum(Reduction::min, x, axes, keep);
+}
+
+Array argmax(const Tensor& x, int axis) {
+  const Shape shape = reduced_shape("argmax", x, {axis});
+  axis = axis < 0 ? axis + x.rank() : axis;
+  require(x.dim(axis) > 0, "argmax: no elements along axis ", axis, " of ", x.array());
+  Array out(shape, DType::i32, x.device());
+  x.device().backend().argmax(out.view(), x.array().view(), axis);
+  Shape dropped;
+  for (int i = 0; i < x.rank(); ++i)
+    if (i != axis) dropped.push_back(x.dim(i));
+  return reshape(out, dropped);
+}
+
+Tensor softmax(const Tensor& x, int axis) {
+  const Tensor e = exp(x - max(stop_gradient(x), {axis}, true));
+  return e / sum(e, {axis}, true);
+}
+
+Tensor logsumexp(const Tensor& x, int axis, bool keep) {
+  const Tensor top = max(stop_gradient(x), {axis}, true);
+  const Tensor kept = top + log(sum(exp(x - top), {axis}, true));
+  return keep ? kept : without_axes(kept, {axis});
+}
+
+std::vector<Sample> extremum_samples() {
+  return {{"max over two axes",
+           [](const Tensors& in) {
+             return max(in[0], {0, 2});
+           },
+           {{3, 2, 5}}},
+          {"min", [](const Tensors& in) { return min(in[0], {-1}, true); }, {{3, 5}}},
+          {"no such axis", [](const Tensors& in) { return max(in[0], {2}); }, {{3, 5}}, -2, 2, "are not axes"},
+          {"empty", [](const Tensors& in) { return max(in[0], {0}); }, {{0, 5}}, -2, 2, "no elements"}};
+}
+
+std::vector<Sample> composed_samples() {
+  return {{"sum", [](const Tensors& in) { return sum(in[0]); }, {{3, 2, 5}}},
+          {"mean",
+           [](const Tensors& in) {
+             return mean(in[0], {0, -1});
+           },
+           {{3, 2, 5}}},
+          {"softmax", [](const Tensors& in) { return softmax(in[0], 1); }, {{3, 5}}},
+          {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{3, 5}}},
+          {"concat", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {3, 4}}},
+          {"concat misfit", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {2, 4}}, -2, 2, "concat"}};
+}
+
+}  // namespace basin

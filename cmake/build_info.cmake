@@ -1,0 +1,54 @@
+# Included: basin_add_build_info(target) adds a generated build_info.cpp to the target.
+# Run as a script (cmake -P) at each build: writes that file, and only when commit or dirty flag changed.
+if(NOT CMAKE_SCRIPT_MODE_FILE)
+  set(basin_build_info_script ${CMAKE_CURRENT_LIST_FILE})
+  function(basin_add_build_info target)
+    set(output ${CMAKE_CURRENT_BINARY_DIR}/build_info.cpp)
+    get_directory_property(options COMPILE_OPTIONS)
+    string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
+    list(JOIN options " " options)
+    string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}" flags)
+    add_custom_target(basin_build_info
+      COMMAND ${CMAKE_COMMAND} -D SOURCE_DIR=${PROJECT_SOURCE_DIR} -D OUTPUT=${output}
+              "-DCOMPILER=${CMAKE_CXX_COMPILER_ID} ${CMAKE_CXX_COMPILER_VERSION}"
+              "-DFLAGS=${CMAKE_BUILD_TYPE}: ${flags} ${options}" "-DLIBRARIES=${basin_library_versions}"
+              -P ${basin_build_info_script}
+      BYPRODUCTS ${output} COMMENT "Checking build information" VERBATIM)
+    target_sources(${target} PRIVATE ${output})
+    add_dependencies(${target} basin_build_info)
+  endfunction()
+  return()
+endif()
+
+set(commit unknown)
+set(dirty false)
+set(ENV{GIT_OPTIONAL_LOCKS} 0)
+find_program(git git)
+if(git)
+  # The checkout must be ours: an unpacked archive inside somebody else's repository is not its commit.
+  execute_process(COMMAND ${git} -C ${SOURCE_DIR} rev-parse --show-cdup HEAD
+                  OUTPUT_VARIABLE answer ERROR_QUIET RESULT_VARIABLE failed)
+  if(NOT failed AND answer MATCHES "^\n([0-9a-f]+)\n$")
+    set(commit ${CMAKE_MATCH_1})
+    execute_process(COMMAND ${git} -C ${SOURCE_DIR} status --porcelain OUTPUT_VARIABLE changes ERROR_QUIET)
+    if(changes)
+      set(dirty true)
+    endif()
+  endif()
+endif()
+
+foreach(value COMPILER FLAGS LIBRARIES)
+  string(REGEX REPLACE "([\\\\\"])" "\\\\\\1" ${value} "${${value}}")
+endforeach()
+file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT [[
+#include "engine/build_info.h"
+
+namespace basin {
+
+const BuildInfo& build_info() {
+  static const BuildInfo info = {"@commit@", @dirty@, "@COMPILER@", "@FLAGS@", "@LIBRARIES@"};
+  return info;
+}
+
+}  // namespace basin
+]])

@@ -1,0 +1,44 @@
+# Everything from Debian packages, nothing downloaded. What is missing is reported at once, by the name apt knows.
+set(basin_missing "")
+
+# basin_dependency(<debian package> <find_package arguments ...>)
+macro(basin_dependency debian name)
+  find_package(${name} QUIET ${ARGN})
+  if(NOT ${name}_FOUND)
+    list(APPEND basin_missing ${debian})
+  endif()
+endmacro()
+
+basin_dependency(libeigen3-dev Eigen3 3.4 CONFIG)
+basin_dependency(libspectra-dev Spectra 1.0 CONFIG)
+basin_dependency(nlohmann-json3-dev nlohmann_json 3.10 CONFIG)
+basin_dependency(libcli11-dev CLI11 2.1 CONFIG)
+basin_dependency(zlib1g-dev ZLIB)
+basin_dependency(libc6-dev Threads)
+if(BASIN_TESTS)
+  basin_dependency(doctest-dev doctest 2.4 CONFIG)
+endif()
+
+find_path(BASIN_STB_INCLUDE_DIR stb_image_write.h PATH_SUFFIXES stb)
+mark_as_advanced(BASIN_STB_INCLUDE_DIR)
+if(BASIN_STB_INCLUDE_DIR)
+  add_library(basin_stb INTERFACE)
+  target_include_directories(basin_stb SYSTEM INTERFACE ${BASIN_STB_INCLUDE_DIR})
+else()
+  list(APPEND basin_missing libstb-dev)
+endif()
+
+if(basin_missing)
+  list(JOIN basin_missing " " packages)
+  message(FATAL_ERROR "Missing Debian packages: ${packages}\nInstall them and configure again:\n"
+                      "  sudo apt-get install ${packages}\nor run scripts/setup.sh, which installs all that basin needs.")
+endif()
+
+# Versions of what is compiled in, for result files.
+set(stb_version unknown)
+file(STRINGS ${BASIN_STB_INCLUDE_DIR}/stb_image.h stb_line LIMIT_COUNT 1)
+if(stb_line MATCHES "v([0-9.]+)")
+  set(stb_version ${CMAKE_MATCH_1})
+endif()
+set(basin_library_versions "Eigen ${Eigen3_VERSION}, Spectra ${Spectra_VERSION}, nlohmann-json ${nlohmann_json_VERSION}, \
+CLI11 ${CLI11_VERSION}, zlib ${ZLIB_VERSION_STRING}, stb_image ${stb_version}")

@@ -1,0 +1,37 @@
+// One error type for the whole library, and text(...) to build its messages.
+#pragma once
+#include <sstream>
+#include <stdexcept>
+#include <string>
+
+namespace basin {
+
+/// Who has to act: the caller gave something wrong (exit code 2), we failed (1), or the user interrupted (130).
+enum class Fault { input = 2, internal = 1, interrupted = 130 };
+
+class Error : public std::runtime_error {
+ public:
+  explicit Error(const std::string& message, Fault fault = Fault::input) : std::runtime_error(message), fault_(fault) {}
+  Fault fault() const { return fault_; }
+  int exit_code() const { return static_cast<int>(fault_); }
+
+ private:
+  Fault fault_;
+};
+
+/// All arguments streamed into one string.
+template <class... Args>
+std::string text(const Args&... args) {
+  std::ostringstream out;
+  (out << ... << args);
+  return out.str();
+}
+
+/// Throws Error(text(args...)) unless the rule holds. Arguments are only formatted on failure.
+template <class... Args>
+void require(bool rule, const Args&... args) {
+  if (!rule) [[unlikely]]
+    throw Error(text(args...));
+}
+
+}  // namespace basin

@@ -1,0 +1,104 @@
+// Strided loops shared by the CPU kernels: merge axes that run together, cut the work into fixed pieces, hand out rows.
+#pragma once
+#include <algorithm>
+#include <array>
+#include <type_traits>
+
+#include "kernels/cpu/parallel.h"
+#include "kernels/view.h"
+
+namespace basin::cpu {
+
+constexpr int64_t grain = 32768;  // elements a task handles; the same for any thread count
+
+/// Calls f(value of the C++ type).
+template <class F>
+void with_float(DType dtype, F&& f) {
+  if (dtype == DType::f64) return f(double{});
+  return f(float{});
+}
+template <class F>
+void with_any(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(int32_t{});
+    case DType::u8:
+      return f(uint8_t{});
+    case DType::u32:
+      return f(uint32_t{});
+  }
+}
+
+/// A shape with the strides of N views over it, axes merged where all views allow. Never rank 0.
+template <size_t N>
+struct Loop {
+  Shape shape;
+  std::array<Shape, N> strides;
+
+  explicit Loop(const std::array<const View*, N>& views) {
+    const Shape& full = views[0]->shape;
+    for (int axis = 0; axis < full.rank; ++axis) {
+      if (full[axis] == 1) continue;
+      const int last = shape.rank - 1;
+      bool merges = shape.rank > 0;
+      for (size_t v = 0; v < N && merges; ++v) merges = strides[v][last] == views[v]->strides[axis] * full[axis];
+      if (merges) {
+        shape[last] *= full[axis];
+        for (size_t v = 0; v < N; ++v) strides[v][last] = views[v]->strides[axis];
+      } else {
+        shape.push_back(full[axis]);
+        for (size_t v = 0; v < N; ++v) strides[v].push_back(views[v]->strides[axis]);
+      }
+    }
+    if (shape.rank == 0) {
+      shape.push_back(1);
+      for (size_t v = 0; v < N; ++v) strides[v].push_back(1);
+    }
+  }
+
+  /// Offsets of the views at the start of row `row` (all axes but the last).
+  std::array<int64_t, N> row_offsets(int64_t row) const {
+    std::array<int64_t, N> offsets{};
+    for (int axis = shape.rank - 2; axis >= 0; --axis) {
+      const int64_t index = row % shape[axis];
+      row /= shape[axis];
+      for (size_t v = 0; v < N; ++v) offsets[v] += index * strides[v][axis];
+    }
+    return offsets;
+  }
+};
+
+/// f(offsets, inner strides, count) for pieces that cover all elements; pieces are cut by the shape alone.
+template <size_t N, class F>
+void for_pieces(const std::array<const View*, N>& views, F&& f) {
+  const int64_t size = views[0]->size();
+  if (size == 0) return;
+  const Loop<N> loop(views);
+  const int last = loop.shape.rank - 1;
+  const int64_t inner = loop.shape[last], rows = size / inner;
+  std::array<int64_t, N> strides;
+  for (size_t v = 0; v < N; ++v) strides[v] = loop.strides[v][last];
+  if (size <= grain) {
+    for (int64_t row = 0; row < rows; ++row) f(loop.row_offsets(row), strides, inner);
+    return;
+  }
+  const int64_t pieces_per_row = (inner + grain - 1) / grain;
+  const int64_t rows_per_task = std::max<int64_t>(1, grain / inner);
+  const int64_t row_tasks = (rows + rows_per_task - 1) / rows_per_task;
+  parallel_for(row_tasks * pieces_per_row, [&](int64_t task) {
+    const int64_t first = task / pieces_per_row * rows_per_task;
+    const int64_t from = task % pieces_per_row * grain;
+    const int64_t count = std::min(grain, inner - from);
+    for (int64_t row = first; row < std::min(rows, first + rows_per_task); ++row) {
+      std::array<int64_t, N> offsets = loop.row_offsets(row);
+      for (size_t v = 0; v < N; ++v) offsets[v] += from * strides[v];
+      f(offsets, strides, count);
+    }
+  });
+}
+
+}  // namespace basin::cpu

@@ -1,0 +1,20 @@
+// A small pool of persistent threads.
+#pragma once
+#include <cstdint>
+#include <functional>
+
+namespace basin::cpu {
+
+/// Sets how many threads parallel_for uses, the caller included (less than 1 counts as 1). Not to be called from a
+/// task.
+void set_threads(int count);
+
+/// Threads in use; the number of hardware threads until set_threads is called.
+int threads();
+
+/// Runs task(0) ... task(tasks - 1), each once, in any order, on the pool and the calling thread; returns when all are
+/// done. Runs inline with one thread, one task, from inside a task, or while another thread is using the pool.
+/// The first exception thrown by a task is rethrown here, and tasks not yet started are then dropped.
+void parallel_for(int64_t tasks, const std::function<void(int64_t)>& task);
+
+}  // namespace basin::cpu

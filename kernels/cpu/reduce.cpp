@@ -1,0 +1,184 @@
+// Reductions. Sums run in f64 with a fixed number of lanes, so the order depends on the shape alone and f32 sums are
+// exact to the last bit or two. Bytes moved: the input once, the output once.
+#include <limits>
+#include <vector>
+
+#include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/loops.h"
+
+namespace basin::cpu {
+namespace {
+
+struct Sum {
+  static constexpr double start = 0;
+  static double join(double a, double b) { return a + b; }
+};
+// The comparisons keep a NaN once one has been met.
+struct Max {
+  static constexpr double start = -std::numeric_limits<double>::infinity();
+  static double join(double a, double b) { return a > b || a != a ? a : b; }
+};
+struct Min {
+  static constexpr double start = std::numeric_limits<double>::infinity();
+  static double join(double a, double b) { return a < b || a != a ? a : b; }
+};
+
+constexpr int64_t lanes = 16;
+
+/// Reduces n elements at a stride, in `lanes` interleaved chains that are joined in a fixed order.
+template <class R, class T>
+double reduce_run(const T* x, int64_t stride, int64_t n) {
+  double acc[lanes];
+  std::fill_n(acc, lanes, R::start);
+  int64_t i = 0;
+  if (stride == 1)
+    for (; i + lanes <= n; i += lanes)
+      for (int64_t l = 0; l < lanes; ++l) acc[l] = R::join(acc[l], static_cast<double>(x[i + l]));
+  for (; i < n; ++i) acc[i % lanes] = R::join(acc[i % lanes], static_cast<double>(x[i * stride]));
+  for (int64_t width = lanes / 2; width > 0; width /= 2)
+    for (int64_t l = 0; l < width; ++l) acc[l] = R::join(acc[l], acc[l + width]);
+  return acc[0];
+}
+
+/// The axes of a reduction, split into kept and reduced ones; inner reduced axes merged where they run together.
+struct Plan {
+  Shape kept, kept_in, kept_out;  // sizes; strides in the input; strides in the output
+  Shape gone, gone_in;            // sizes and input strides of the reduced axes
+};
+
+Plan plan_of(const View& out, const View& in) {
+  Plan plan;
+  for (int axis = 0; axis < in.shape.rank; ++axis) {
+    if (in.shape[axis] == 1) continue;
+    const bool reduced = out.shape[axis] == 1;
+    Shape& sizes = reduced ? plan.gone : plan.kept;
+    Shape& strides = reduced ? plan.gone_in : plan.kept_in;
+    const int last = sizes.rank - 1;
+    const bool merges = last >= 0 && strides[last] == in.strides[axis] * in.shape[axis] &&
+                        (reduced || plan.kept_out[last] == out.strides[axis] * in.shape[axis]);
+    if (merges) {
+      sizes[last] *= in.shape[axis];
+      strides[last] = in.strides[axis];
+      if (!reduced) plan.kept_out[last] = out.strides[axis];
+    } else {
+      sizes.push_back(in.shape[axis]);
+      strides.push_back(in.strides[axis]);
+      if (!reduced) plan.kept_out.push_back(out.strides[axis]);
+    }
+  }
+  return plan;
+}
+
+int64_t offset_at(const Shape& sizes, const Shape& strides, int64_t index, int axes) {
+  int64_t offset = 0;
+  for (int axis = axes - 1; axis >= 0; --axis) {
+    offset += index % sizes[axis] * strides[axis];
+    index /= sizes[axis];
+  }
+  return offset;
+}
+
+template <class R, class T>
+double reduce_all(const T* x, const Plan& plan) {
+  if (plan.gone.rank == 0) return static_cast<double>(*x);
+  const int last = plan.gone.rank - 1;
+  const int64_t run = plan.gone[last], stride = plan.gone_in[last], runs = plan.gone.size() / run;
+  if (runs == 1 && run > grain) {  // one long run: fixed pieces, joined in order
+    const int64_t pieces = (run + grain - 1) / grain;
+    std::vector<double> partial(static_cast<size_t>(pieces));
+    parallel_for(pieces, [&](int64_t p) {
+      partial[static_cast<size_t>(p)] = reduce_run<R>(x + p * grain * stride, stride, std::min(grain, run - p * grain));
+    });
+    return reduce_run<R>(partial.data(), 1, pieces);
+  }
+  double acc = R::start;
+  for (int64_t r = 0; r < runs; ++r)
+    acc = R::join(acc, reduce_run<R>(x + offset_at(plan.gone, plan.gone_in, r, last), stride, run));
+  return acc;
+}
+
+/// Columns side by side: walks the reduced axes row by row and keeps a strip of columns in f64.
+template <class R, class T>
+void reduce_columns(T* out, const T* x, const Plan& plan) {
+  constexpr int64_t strip = 256;
+  const int last = plan.kept.rank - 1;
+  const int64_t columns = plan.kept[last], outer = plan.kept.size() / columns, strips = (columns + strip - 1) / strip;
+  const int64_t rows = plan.gone.size();
+  parallel_for(rows * plan.kept.size() <= grain ? 1 : outer * strips, [&](int64_t task) {
+    const int64_t first = rows * plan.kept.size() <= grain ? 0 : task;
+    const int64_t end = rows * plan.kept.size() <= grain ? outer * strips : task + 1;
+    for (int64_t t = first; t < end; ++t) {
+      const int64_t from = t % strips * strip, n = std::min(strip, columns - from);
+      const T* base = x + offset_at(plan.kept, plan.kept_in, t / strips, last) + from;
+      T* to = out + offset_at(plan.kept, plan.kept_out, t / strips, last) + from * plan.kept_out[last];
+      double acc[strip];
+      std::fill_n(acc, n, R::start);
+      for (int64_t r = 0; r < rows; ++r) {
+        const T* row = base + offset_at(plan.gone, plan.gone_in, r, plan.gone.rank);
+        for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j]));
+      }
+      for (int64_t j = 0; j < n; ++j) to[j * plan.kept_out[last]] = static_cast<T>(acc[j]);
+    }
+  });
+}
+
+template <class R, class T>
+void reduce_view(const View& out, const View& in) {
+  if (out.size() == 0) return;
+  T* to = out.as<T>();
+  if (in.size() == 0) {  // an empty sum is 0; max and min of nothing are refused above
+    for_pieces<1>({&out}, [&](const auto& at, const auto& s, int64_t n) {
+      for (int64_t i = 0; i < n; ++i) to[at[0] + i * s[0]] = T(0);
+    });
+    return;
+  }
+  const Plan plan = plan_of(out, in);
+  const T* x = in.as<T>();
+  const int last = plan.kept.rank - 1;
+  if (last >= 0 && plan.kept_in[last] == 1 && plan.gone.rank > 0) return reduce_columns<R>(to, x, plan);
+  const int64_t kept = plan.kept.size(), gone = plan.gone.size();
+  const auto one = [&](int64_t i) {
+    to[offset_at(plan.kept, plan.kept_out, i, plan.kept.rank)] =
+        static_cast<T>(reduce_all<R>(x + offset_at(plan.kept, plan.kept_in, i, plan.kept.rank), plan));
+  };
+  const int64_t per_task = std::max<int64_t>(1, grain / std::max<int64_t>(1, gone));
+  parallel_for((kept + per_task - 1) / per_task, [&](int64_t task) {
+    for (int64_t i = task * per_task; i < std::min(kept, (task + 1) * per_task); ++i) one(i);
+  });
+}
+
+}  // namespace
+
+void CpuBackend::reduce(Reduction op, const View& out, const View& in) {
+  with_float(out.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    switch (op) {
+      case Reduction::sum:
+        return reduce_view<Sum, T>(out, in);
+      case Reduction::max:
+        return reduce_view<Max, T>(out, in);
+      case Reduction::min:
+        return reduce_view<Min, T>(out, in);
+    }
+  });
+}
+
+void CpuBackend::argmax(const View& out, const View& in, int axis) {
+  View rows = in;
+  rows.shape[axis] = 1;
+  const int64_t n = in.shape[axis], stride = in.strides[axis];
+  with_float(in.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    for_pieces<2>({&out, &rows}, [&](const auto& at, const auto& s, int64_t count) {
+      for (int64_t i = 0; i < count; ++i) {
+        const T* x = in.as<T>() + at[1] + i * s[1];
+        int64_t best = 0;
+        for (int64_t j = 1; j < n; ++j)
+          if (x[j * stride] > x[best * stride]) best = j;
+        out.as<int32_t>()[at[0] + i * s[0]] = static_cast<int32_t>(best);
+      }
+    });
+  });
+}
+
+}  // namespace basin::cpu

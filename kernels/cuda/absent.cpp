@@ -1,0 +1,13 @@
+// Stands in for the CUDA backend where it is not built: opening a device says why it cannot.
+#include "kernels/backend.h"
+
+namespace basin {
+
+Backend* open_cuda_backend(int, std::string& reason) {
+  reason = "this build has no CUDA backend";
+  return nullptr;
+}
+
+std::string cuda_build_description() { return "off"; }
+
+}  // namespace basin

@@ -1,0 +1,145 @@
+// The scalar formulas of ops.def as functions and functors, for g++, clang and nvcc alike.
+#pragma once
+#include <cmath>
+#include <cstdint>
+#include <type_traits>
+
+#if defined(__CUDACC__)
+#define BASIN_HD __host__ __device__
+#else
+#define BASIN_HD
+#endif
+
+namespace basin {
+
+/// Elementwise operations of one argument (and two parameters), in the order of ops.def.
+enum class Unary : uint8_t {
+#define UNARY(name, ...) name,
+#define FLAT(name, ...) name,
+#include "kernels/ops.def"
+};
+
+/// Elementwise operations of two arguments.
+enum class Binary : uint8_t {
+#define BINARY(name, ...) name,
+#define FLAT_BINARY(name, ...) name,
+#include "kernels/ops.def"
+};
+
+/// What the derivative of an operation reads.
+enum class Reads : uint8_t { NONE = 0, X = 1, Y = 2, XY = 3 };
+
+namespace scalar {
+
+template <class T>
+BASIN_HD inline T exp_of(T x) {
+  return std::exp(x);
+}
+template <class T>
+BASIN_HD inline T expm1_of(T x) {
+  return std::expm1(x);
+}
+template <class T>
+BASIN_HD inline T tanh_of(T x) {
+  return std::tanh(x);
+}
+template <class T>
+BASIN_HD inline T erf_of(T x) {
+  return std::erf(x);
+}
+
+#define BASIN_FORMULA(name, formula)                                                                \
+  template <class T>                                                                                \
+  BASIN_HD inline T name(T x, std::type_identity_t<T> a = T(0), std::type_identity_t<T> b = T(0)) { \
+    (void)a, (void)b;                                                                               \
+    return formula;                                                                                 \
+  }
+#define UNARY(name, reads, formula, ...) BASIN_FORMULA(name, (formula))
+#define FLAT(name, formula, ...) BASIN_FORMULA(name, (formula))
+#include "kernels/ops.def"
+#undef BASIN_FORMULA
+
+#define BASIN_FORMULA2(name, formula) \
+  template <class T>                  \
+  BASIN_HD inline T name(T x, T y) {  \
+    return formula;                   \
+  }
+#define BINARY(name, formula, ...) BASIN_FORMULA2(name, (formula))
+#define FLAT_BINARY(name, formula) BASIN_FORMULA2(name, (formula))
+#include "kernels/ops.def"
+#undef BASIN_FORMULA2
+
+/// d name / dx as a function of x, y = name(x), a, b.
+#define UNARY(name, reads, formula, derivative, ...)   \
+  template <class T>                                   \
+  BASIN_HD inline T name##_slope(T x, T y, T a, T b) { \
+    (void)x, (void)y, (void)a, (void)b;                \
+    return derivative;                                 \
+  }
+#include "kernels/ops.def"
+
+}  // namespace scalar
+
+/// The functors: UnaryOp<op>::value(x, a, b) and ::slope(x, y, a, b); BinaryOp<op>::value(x, y).
+template <Unary>
+struct UnaryOp;
+template <Binary>
+struct BinaryOp;
+
+#define UNARY(name, ...)                          \
+  template <>                                     \
+  struct UnaryOp<Unary::name> {                   \
+    template <class T>                            \
+    BASIN_HD static T value(T x, T a, T b) {      \
+      return scalar::name(x, a, b);               \
+    }                                             \
+    template <class T>                            \
+    BASIN_HD static T slope(T x, T y, T a, T b) { \
+      return scalar::name##_slope(x, y, a, b);    \
+    }                                             \
+  };
+#define FLAT(name, ...)                      \
+  template <>                                \
+  struct UnaryOp<Unary::name> {              \
+    template <class T>                       \
+    BASIN_HD static T value(T x, T a, T b) { \
+      return scalar::name(x, a, b);          \
+    }                                        \
+    template <class T>                       \
+    BASIN_HD static T slope(T, T, T, T) {    \
+      return T(0);                           \
+    }                                        \
+  };
+#define BINARY(name, ...)               \
+  template <>                           \
+  struct BinaryOp<Binary::name> {       \
+    template <class T>                  \
+    BASIN_HD static T value(T x, T y) { \
+      return scalar::name(x, y);        \
+    }                                   \
+  };
+#define FLAT_BINARY(name, ...) BINARY(name)
+#include "kernels/ops.def"
+
+/// Calls f with the functor type's instance of an operation known at run time.
+template <class F>
+void with_unary(Unary op, F&& f) {
+  switch (op) {
+#define UNARY(name, ...) \
+  case Unary::name:      \
+    return f(UnaryOp<Unary::name>{});
+#define FLAT(name, ...) UNARY(name)
+#include "kernels/ops.def"
+  }
+}
+template <class F>
+void with_binary(Binary op, F&& f) {
+  switch (op) {
+#define BINARY(name, ...) \
+  case Binary::name:      \
+    return f(BinaryOp<Binary::name>{});
+#define FLAT_BINARY(name, ...) BINARY(name)
+#include "kernels/ops.def"
+  }
+}
+}  // namespace basin

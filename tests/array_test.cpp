@@ -1,0 +1,169 @@
+// Shapes, views, allocator, keys and reductions.
+#include <doctest/doctest.h>
+
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "engine/allocator.h"
+#include "engine/key.h"
+
+using namespace basin;
+
+TEST_CASE("views share storage; copies do not") {
+  const Array x = arange(12, DType::f32);
+  const Array m = reshape(x, {3, 4});
+  CHECK(m.storage() == x.storage());
+  const Array column = slice(m, 1, 1, 4, 2);
+  CHECK(column.to_vector<float>() == std::vector<float>{1, 3, 5, 7, 9, 11});
+  CHECK(transpose(m).to_vector<float>() == std::vector<float>{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11});
+  fill(slice(m, 0, 0, 1), -1);
+  CHECK(x.to_vector<float>()[3] == -1);
+  CHECK(copy_of(m).storage() != m.storage());
+  CHECK(reshape(transpose(m), {12}).to_vector<float>()[1] == 4);
+  CHECK(broadcast_to(slice(m, 1, 0, 1), {2, 3, 4}).size() == 24);
+  CHECK(cast(m, DType::i32).to_vector<int32_t>()[11] == 11);
+}
+
+TEST_CASE("errors name the operation, the shapes and the rule") {
+  const Array m = zeros({3, 4}, DType::f32);
+  CHECK_THROWS_WITH_AS(reshape(m, {5, 2}),
+                       "reshape: f32[3, 4] does not fit shape [5, 2]; the number of elements must stay the same",
+                       Error);
+  CHECK_THROWS_AS(slice(m, 2, 0, 1), Error);
+  CHECK_THROWS_AS(m.item(), Error);
+  CHECK_THROWS_AS(m.data<double>(), Error);
+  CHECK_THROWS_AS(transpose(m).data<float>(), Error);
+  CHECK_THROWS_AS(Array(Shape{-1}, DType::f32), Error);
+  CHECK_THROWS_AS(Array(Shape{1, 1, 1, 1, 1, 1, 1}, DType::f32), Error);
+  CHECK_THROWS_AS(Array(Shape{int64_t{1} << 40, int64_t{1} << 40}, DType::f64), Error);
+  CHECK_THROWS_AS(from_vector<float>({1, 2, 3}, {2, 2}), Error);
+}
+
+TEST_CASE("devices: the CPU opens, CUDA says why it does not, auto falls back to the CPU") {
+  CHECK(Device::open("cpu").is_cpu());
+  CHECK_THROWS_AS(Device::open("tpu"), Error);
+  CHECK_THROWS_AS(Device::open("cuda:x"), Error);
+  std::string reason;
+  if (!open_cuda_backend(0, reason)) {
+    CHECK_FALSE(reason.empty());
+    CHECK_THROWS_AS(Device::open("cuda"), Error);
+    CHECK(Device::open("auto").is_cpu());
+  }
+}
+
+TEST_CASE("the allocator keeps blocks, counts them, and refuses what cannot be had") {
+  release_cache();
+  const MemoryStats before = memory_stats();
+  void* first = nullptr;
+  {
+    const Array a = zeros({1000}, DType::f64);
+    first = a.storage()->data;
+    CHECK(memory_stats().live - before.live >= 8000);
+  }
+  CHECK(memory_stats().live == before.live);
+  CHECK(memory_stats().cached > before.cached);
+  CHECK(zeros({1000}, DType::f64).storage()->data == first);
+  { const Array big = zeros({3 << 20}, DType::u8); }
+  release_cache();
+  CHECK(memory_stats().cached == 0);
+#if !defined(__SANITIZE_ADDRESS__)
+  try {
+    const Array huge({int64_t{1} << 59}, DType::u8);
+    FAIL("no error");
+  } catch (const Error& error) {
+    CHECK(std::string(error.what()).find("out of memory") != std::string::npos);
+    CHECK(error.exit_code() == 1);
+  }
+  CHECK(zeros({10}, DType::f32).size() == 10);
+#endif
+}
+
+TEST_CASE("Philox4x32-10 gives the published vectors") {
+  // Random123 1.14, kat_vectors
+  const Philox4 zero = philox4x32_10({{0, 0, 0, 0}}, {0, 0});
+  CHECK(zero.v[0] == 0x6627e8d5u);
+  CHECK(zero.v[1] == 0xe169c58du);
+  CHECK(zero.v[2] == 0xbc57ac4cu);
+  CHECK(zero.v[3] == 0x9b00dbd8u);
+  const Philox4 ones = philox4x32_10({{~0u, ~0u, ~0u, ~0u}}, {~0u, ~0u});
+  CHECK(ones.v[0] == 0x408f276du);
+  CHECK(ones.v[1] == 0x41c83b0eu);
+  CHECK(ones.v[2] == 0xa20bc7c6u);
+  CHECK(ones.v[3] == 0x6d5451fdu);
+  const Philox4 pi = philox4x32_10({{0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}}, {0xa4093822u, 0x299f31d0u});
+  CHECK(pi.v[0] == 0xd16cfe09u);
+  CHECK(pi.v[1] == 0x94fdccebu);
+  CHECK(pi.v[2] == 0x5001e420u);
+  CHECK(pi.v[3] == 0x24126ea1u);
+}
+
+TEST_CASE("random numbers: any thread count, any piece, right moments") {
+  const Key key = Key(5).at("test").at(3);
+  const int64_t n = 200000;
+  const std::vector<float> one = normal(key, {n}, DType::f32).to_vector<float>();
+  set_cpu_threads(3);
+  CHECK(normal(key, {n}, DType::f32).to_vector<float>() == one);
+  set_cpu_threads(1);
+  const std::vector<float> head = normal(key, {10}, DType::f32).to_vector<float>();
+  CHECK(std::equal(head.begin(), head.end(), one.begin()));
+  double mean = 0, square = 0, fourth = 0;
+  for (const double v : one) mean += v, square += v * v, fourth += v * v * v * v;
+  // five standard errors of each moment of N(0, 1): sqrt(1, 2, 96) / sqrt(n)
+  const double se = 5 / std::sqrt(static_cast<double>(n));
+  CHECK(std::abs(mean / n) < se);
+  CHECK(std::abs(square / n - 1) < std::sqrt(2.0) * se);
+  CHECK(std::abs(fourth / n - 3) < std::sqrt(96.0) * se);
+  const std::vector<double> u = uniform(key, {n}, DType::f64, 2, 3).to_vector<double>();
+  double sum = 0;
+  for (const double v : u) {
+    CHECK_UNARY(v >= 2 && v < 3);
+    sum += v;
+  }
+  CHECK(std::abs(sum / n - 2.5) < std::sqrt(1.0 / 12) * se);
+  CHECK(Key(1).at(2).value() != Key(2).at(1).value());
+  CHECK(Key(1).at("a").value() != Key(1).at("b").value());
+}
+
+TEST_CASE("normal quantile inverts the distribution function") {
+  for (double u = 1e-9; u < 1; u += 0.000997)
+    CHECK(std::abs(0.5 * std::erfc(-normal_quantile(u) / std::sqrt(2.0)) / u - 1) < 1e-7);  // 1.2e-9 * |x phi(x) / u|
+}
+
+TEST_CASE("a permutation is a permutation") {
+  const std::vector<int32_t> p = permutation(Key(3), 1000).to_vector<int32_t>();
+  std::vector<int> seen(1000);
+  for (const int32_t i : p) ++seen[static_cast<size_t>(i)];
+  CHECK(seen == std::vector<int>(1000, 1));
+  CHECK(p != permutation(Key(4), 1000).to_vector<int32_t>());
+}
+
+TEST_CASE("reductions over every set of axes agree with a plain loop, for 1 and 3 threads, bit for bit") {
+  const Array x = uniform(Key(9), {7, 33, 40, 9}, DType::f32, -1, 1);
+  const std::vector<float> v = x.to_vector<float>();
+  for (unsigned mask = 0; mask < 16; ++mask) {
+    Shape axes, shape = x.shape();
+    for (int axis = 0; axis < 4; ++axis)
+      if (mask & 1u << axis) axes.push_back(axis), shape[axis] = 1;
+    std::vector<double> expected(static_cast<size_t>(shape.size()));
+    for (size_t i = 0; i < v.size(); ++i) {
+      size_t rest = i, at = 0, stride = 1;
+      for (int axis = 3; axis >= 0; --axis) {
+        const size_t index = rest % static_cast<size_t>(x.dim(axis));
+        rest /= static_cast<size_t>(x.dim(axis));
+        if (shape[axis] != 1) at += index * stride, stride *= static_cast<size_t>(shape[axis]);
+      }
+      expected[at] += v[i];
+    }
+    const std::vector<float> sums = sum(Tensor(x), axes).array().to_vector<float>();
+    set_cpu_threads(3);
+    CHECK(sum(Tensor(x), axes).array().to_vector<float>() == sums);
+    set_cpu_threads(1);
+    REQUIRE(sums.size() == expected.size());
+    for (size_t i = 0; i < sums.size(); ++i)  // accumulated in f64, rounded once
+      CHECK(std::abs(sums[i] - expected[i]) <= 6e-8 * std::abs(expected[i]) + 1e-10);
+  }
+  const Tensor m = from_vector<double>({1, 5, 5, 2, -1, -3}, {2, 3});
+  CHECK(argmax(m, 1).to_vector<int32_t>() == std::vector<int32_t>{1, 0});
+  CHECK(max(m, {1}).array().to_vector<double>() == std::vector<double>{5, 2});
+  CHECK(min(m, {0}).array().to_vector<double>() == std::vector<double>{1, -1, -3});
+}

@@ -1,0 +1,46 @@
+// A folder that is removed with the test, and the message of an expected Error.
+#pragma once
+#include <stdlib.h>
+
+#include <filesystem>
+#include <string>
+
+#include "engine/error.h"
+
+namespace basin::test {
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "basin-XXXXXX").string();
+    if (!::mkdtemp(pattern.data())) throw Error("no temporary folder", Fault::internal);
+    path_ = pattern;
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
+  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
+  std::string path() const { return path_.string(); }
+  /// Number of entries, to see that nothing was left behind.
+  int64_t count() const { return std::distance(std::filesystem::directory_iterator(path_), {}); }
+
+ private:
+  std::filesystem::path path_;
+};
+
+/// The message of the Error (of bad input) that f throws; "no error" when it throws none.
+template <class F>
+std::string error_of(const F& f) {
+  try {
+    f();
+  } catch (const Error& error) {
+    return error.fault() == Fault::input ? error.what() : text("wrong fault: ", error.what());
+  }
+  return "no error";
+}
+
+inline bool has(const std::string& message, const std::string& part) {
+  return message.find(part) != std::string::npos;
+}
+
+}  // namespace basin::test

@@ -1,0 +1,315 @@
+// Files of the engine: atomic writing, safetensors, .npy, pictures.
+#include <doctest/doctest.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <limits>
+
+#include "engine/image.h"
+#include "engine/npy.h"
+#include "engine/safetensors.h"
+#include "tests/files.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+std::string content(const std::string& path) {
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+ByteSpan as_bytes(const std::string& characters) {
+  return {reinterpret_cast<const uint8_t*>(characters.data()), characters.size()};
+}
+
+/// Files of this process end at `bytes` while it lives: the disk that runs full.
+class FileSizeLimit {
+ public:
+  explicit FileSizeLimit(rlim_t bytes) {
+    ::getrlimit(RLIMIT_FSIZE, &old_);
+    old_handler_ = ::signal(SIGXFSZ, SIG_IGN);
+    const rlimit limit{bytes, old_.rlim_max};
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
+  FileSizeLimit(const FileSizeLimit&) = delete;
+  FileSizeLimit& operator=(const FileSizeLimit&) = delete;
+  ~FileSizeLimit() {
+    ::setrlimit(RLIMIT_FSIZE, &old_);
+    ::signal(SIGXFSZ, old_handler_);
+  }
+
+ private:
+  rlimit old_{};
+  void (*old_handler_)(int) = nullptr;
+};
+
+bool same(const Array& a, const Array& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && with_type(a.dtype(), [&](auto zero) {
+           return a.to_vector<decltype(zero)>() == b.to_vector<decltype(zero)>();
+         });
+}
+
+/// One array of every dtype and of every rank from 0 to 6, a view with strides, and one without elements.
+NamedArrays specimens() {
+  const Array matrix = from_vector<float>({1, -2.5f, 3e-40f, std::numeric_limits<float>::infinity(), 5, 6}, {2, 3});
+  return {{"scalar", full({}, 7, DType::f64)},
+          {"bytes", from_vector<uint8_t>({0, 127, 255}, {3})},
+          {"matrix", matrix},
+          {"view", transpose(matrix)},
+          {"whole", from_vector<int32_t>({-2147483647, 0, 2147483647, 4}, {2, 1, 2})},
+          {"words", from_vector<uint32_t>({4294967295u, 1}, {1, 1, 2, 1})},
+          {"none", Array({0, 5}, DType::f32)},
+          {"five", full({1, 2, 1, 2, 1}, 0.1, DType::f64)},
+          {"six", full({1, 2, 1, 2, 1, 2}, -3, DType::f32)}};
+}
+
+std::string safetensors(const std::string& header, size_t data_bytes) {
+  std::string bytes(8, '\0');
+  const uint64_t size = header.size();
+  std::memcpy(bytes.data(), &size, 8);
+  return bytes + header + std::string(data_bytes, 'x');
+}
+
+std::string npy(const std::string& header, size_t data_bytes) {
+  std::string bytes = std::string("\x93NUMPY\x01\x00", 8) + "  " + header + '\n';
+  const auto size = static_cast<uint16_t>(header.size() + 1);
+  std::memcpy(bytes.data() + 8, &size, 2);
+  return bytes + std::string(data_bytes, 'x');
+}
+
+}  // namespace
+
+TEST_CASE("files: written whole or not at all") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "file";
+  write_atomically(path, "old");
+  CHECK(content(path) == "old");
+
+  SUBCASE("a disk that runs full") {
+    const FileSizeLimit limit(1000);
+    const std::string message = error_of([&] { write_atomically(path, std::string(100'000, 'n')); });
+    CHECK(has(message, path));
+    CHECK(has(message, std::strerror(EFBIG)));
+  }
+  SUBCASE("a device that is full") {  // the sink itself, on the kernel's own full device
+    const std::string device = "/dev/full";
+    const int descriptor = ::open(device.c_str(), O_WRONLY);
+    REQUIRE(descriptor >= 0);
+    FileSink sink(descriptor, device);
+    const std::string message = error_of([&] { sink.write("x"); });
+    CHECK(has(message, device));
+    CHECK(has(message, std::strerror(ENOSPC)));
+    ::close(descriptor);
+  }
+  SUBCASE("a writer that fails half-way") {
+    const auto writer = [](FileSink& sink) {
+      sink.write("new");
+      throw Error("the writer failed");
+    };
+    CHECK(error_of([&] { write_atomically(path, writer); }) == "the writer failed");
+  }
+  SUBCASE("a folder that is not there") {
+    const std::string message = error_of([&] { write_atomically(folder / "no/file", "new"); });
+    CHECK(has(message, folder / "no/file"));
+    CHECK(has(message, std::strerror(ENOENT)));
+  }
+  SUBCASE("a folder in the place of the file") {
+    std::filesystem::create_directory(folder / "taken");
+    std::ofstream(folder / "taken/file");
+    CHECK(has(error_of([&] { write_atomically(folder / "taken", "new"); }), folder / "taken"));
+    std::filesystem::remove_all(folder / "taken");
+  }
+  CHECK(content(path) == "old");
+  CHECK(folder.count() == 1);
+
+  write_atomically(path, "new");
+  CHECK(content(path) == "new");
+  CHECK(folder.count() == 1);
+}
+
+TEST_CASE("files: what cannot be read is named") {
+  const TemporaryFolder folder;
+  CHECK(has(error_of([&] { read_file(folder / "none"); }), std::strerror(ENOENT)));
+  CHECK(has(error_of([&] { read_file(folder.path()); }), folder.path() + ": it is a folder"));
+  CHECK(has(error_of([] { read_file("/dev/zero"); }), "not a regular file"));
+  write_atomically(folder / "big", "12345");
+  CHECK(has(error_of([&] { read_file(folder / "big", 4); }), "5 bytes, more than the 4"));
+  char buffer[8];
+  CHECK(has(error_of([&] { FileReader(folder / "big").read_at(0, buffer, 6); }), "ends at byte 5"));
+}
+
+TEST_CASE("safetensors: every dtype and rank, order and metadata come back") {
+  const TemporaryFolder folder;
+  const NamedArrays tensors = specimens();
+  const Metadata metadata{{"step", "17"}, {"with \"quotes\" and \xc3\xa4", "line\nbreak"}};
+  save_safetensors(folder / "a.safetensors", tensors, metadata);
+  const SafeTensors back = load_safetensors(folder / "a.safetensors");
+  CHECK(back.metadata == metadata);
+  REQUIRE(back.tensors.size() == tensors.size());
+  for (size_t i = 0; i < tensors.size(); ++i) {
+    CAPTURE(tensors[i].first);
+    CHECK(back.tensors[i].first == tensors[i].first);
+    CHECK(same(back.tensors[i].second, tensors[i].second));
+  }
+  save_safetensors(folder / "b.safetensors", back.tensors, back.metadata);
+  const std::string bytes = content(folder / "a.safetensors");
+  CHECK(content(folder / "b.safetensors") == bytes);
+
+  uint64_t header_size = 0;
+  std::memcpy(&header_size, bytes.data(), 8);
+  CHECK(header_size % 8 == 0);
+
+  for (size_t length = 0; length < bytes.size(); ++length) {  // cut off anywhere
+    CAPTURE(length);
+    CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes).first(length), "cut"); }), "safetensors cut"));
+  }
+  CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes + "x"), "long"); }), "1 bytes after the last tensor"));
+}
+
+TEST_CASE("safetensors: headers that lie are refused before anything is allocated") {
+  const auto error = [](const std::string& header, size_t data_bytes) {
+    const std::string bytes = safetensors(header, data_bytes);
+    return error_of([&] { parse_safetensors(as_bytes(bytes), "f"); });
+  };
+  const auto entry = [](const std::string& dtype, const std::string& shape, const std::string& offsets) {
+    return "{\"w\": {\"dtype\": \"" + dtype + "\", \"shape\": " + shape + ", \"data_offsets\": " + offsets + "}}";
+  };
+  CHECK(error(entry("F32", "[2]", "[0, 8]"), 8) == "no error");
+  CHECK(has(error(entry("F32", "[4]", "[0, 8]"), 8), "f: tensor \"w\": f32[4] needs 16 bytes"));
+  CHECK(has(error(entry("F32", "[1]", "[0, 8]"), 8), "does not fill its 8 bytes"));
+  CHECK(has(error(entry("F32", "[2]", "[0, 8]"), 7), "data_offsets must be [begin, end] within the 7 bytes"));
+  CHECK(has(error(entry("F32", "[2]", "[8, 0]"), 8), "data_offsets"));
+  CHECK(has(error(entry("F32", "[2]", "[0, 18446744073709551615]"), 8), "data_offsets"));
+  CHECK(has(error(entry("F32", "[2]", "[0]"), 8), "data_offsets"));
+  CHECK(has(error(entry("F32", "[2]", "[4, 12]"), 12), "begins at byte 4 where 0"));
+  CHECK(has(error(entry("F32", "[-2]", "[0, 8]"), 8), "at least 0"));
+  CHECK(has(error(entry("F32", "[2.0]", "[0, 8]"), 8), "at least 0"));
+  CHECK(has(error(entry("F32", "\"2\"", "[0, 8]"), 8), "must be a list"));
+  CHECK(has(error(entry("F16", "[4]", "[0, 8]"), 8), "F16"));
+  CHECK(has(error(entry("F32", "[2,1,1,1,1,1,1]", "[0, 8]"), 8), "rank 7 is above 6"));
+  CHECK(has(error(entry("F32", "[4611686018427387905, 4]", "[0, 16]"), 16), "more bytes than can be addressed"));
+  CHECK(has(error(entry("F32", "[0, 4611686018427387904, 4]", "[0, 0]"), 0), "more bytes than can be addressed"));
+  CHECK(has(error("{\"w\": 3}", 0), "not an object"));
+  CHECK(has(error("[]", 0), "not a JSON object"));
+  CHECK(has(error("{\"w\": ", 0), "broken header"));
+  CHECK(has(error("{\"__metadata__\": {\"a\": 1}}", 0), "broken header"));
+  CHECK(has(error(std::string(200'000, '['), 0), "broken header"));
+  const std::string absurd("\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10);
+  CHECK(
+      has(error_of([&] { parse_safetensors(as_bytes(absurd), "f"); }), "the header claims 9223372036854775807 bytes"));
+  const std::string overlap =
+      "{\"a\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [0, 4]}, "
+      "\"b\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [2, 6]}}";
+  CHECK(has(error(overlap, 6), "tensor \"b\" begins at byte 2 where 4"));
+}
+
+TEST_CASE("safetensors: names that cannot be saved") {
+  const TemporaryFolder folder;
+  const Array one = full({1}, 1, DType::f32);
+  const auto error = [&](const NamedArrays& tensors) {
+    return error_of([&] { save_safetensors(folder / "x", tensors); });
+  };
+  CHECK(has(error({{"a", one}, {"a", one}}), "\"a\" is empty, reserved or used twice"));
+  CHECK(has(error({{"__metadata__", one}}), "reserved"));
+  CHECK(has(error({{"\xff", one}}), "UTF-8"));
+  CHECK(has(error({{"a", Array()}}), "empty array"));
+  CHECK(folder.count() == 0);
+}
+
+TEST_CASE("npy: every dtype and rank comes back") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "x.npy";
+  for (const auto& [name, array] : specimens()) {
+    CAPTURE(name);
+    save_npy(path, array);
+    CHECK(same(load_npy(path), array));
+    const std::string bytes = content(path);
+    CHECK((bytes.size() - static_cast<size_t>(array.size()) * size_of(array.dtype())) % 64 == 0);
+    for (size_t length = 0; length < bytes.size(); ++length)
+      CHECK(has(error_of([&] { parse_npy(as_bytes(bytes).first(length), "cut"); }), "npy cut"));
+  }
+  // numpy.save of numpy.arange(3, dtype='<i4'), byte for byte
+  std::string numpy = "{'descr': '<i4', 'fortran_order': False, 'shape': (3,), }";
+  numpy.resize(117, ' ');
+  save_npy(path, from_vector<int32_t>({0, 1, 2}, {3}));
+  CHECK(content(path).substr(0, 128) == npy(numpy, 0));
+}
+
+TEST_CASE("npy: headers that lie or ask too much") {
+  const auto error = [](const std::string& header, size_t data_bytes) {
+    const std::string bytes = npy(header, data_bytes);
+    return error_of([&] { parse_npy(as_bytes(bytes), "f"); });
+  };
+  CHECK(error("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 24) == "no error");
+  CHECK(error("{'descr': '<f8', 'fortran_order': False, 'shape': (), }", 8) == "no error");
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 23), "truncated"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }", 25), "1 bytes after"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': True, 'shape': (2, 3), }", 24), "Fortran order"));
+  CHECK(has(error("{'descr': '>f4', 'fortran_order': False, 'shape': (2, 3), }", 24), "dtype '>f4' is not"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': (2, -3), }", 24), "'shape'"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': 6, }", 24), "not a tuple"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, }", 24), "no 'shape'"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': (1,1,1,1,1,1,1), }", 4), "rank 7"));
+  CHECK(has(error("{'descr': '<f4', 'fortran_order': False, 'shape': (4611686018427387905, 4), }", 16), "addressed"));
+  CHECK(has(error_of([] { parse_npy(as_bytes("PK\x03\x04 not an array"), "f"); }), "npy f: does not begin"));
+}
+
+TEST_CASE("images: PNG is written and read without loss") {
+  const TemporaryFolder folder;
+  std::vector<uint8_t> values(3 * 5 * 4);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint8_t>(i * 4 + 1);
+  const Array colour = from_vector(values, {3, 5, 4});
+  write_png(folder / "colour.png", colour);
+  CHECK(same(read_image(folder / "colour.png"), colour));
+  const Array grey = contiguous(slice(colour, 0, 1, 2));
+  write_png(folder / "grey.png", reshape(grey, {5, 4}));
+  CHECK(same(read_image(folder / "grey.png"), grey));
+  write_png(folder / "plane.png", slice(colour, 0, 1, 2));
+  CHECK(content(folder / "plane.png") == content(folder / "grey.png"));
+
+  CHECK(has(error_of([&] { write_png(folder / "x.png", full({2, 2}, 0, DType::f32)); }), "f32[2, 2]"));
+  CHECK(has(error_of([&] { write_png(folder / "x.png", full({2, 2, 2}, 0, DType::u8)); }), "u8[2, 2, 2]"));
+  CHECK(has(error_of([&] { write_png(folder / "no/x.png", colour); }), std::strerror(ENOENT)));
+}
+
+TEST_CASE("images: what stb cannot read is named with its reason") {
+  const TemporaryFolder folder;
+  write_atomically(folder / "text.png", "this is no picture");
+  CHECK(has(error_of([&] { read_image(folder / "text.png"); }), folder / "text.png"));
+  write_png(folder / "good.png", full({3, 40, 40}, 9, DType::u8));
+  const std::string bytes = content(folder / "good.png");
+  CHECK(
+      has(error_of([&] { parse_image(as_bytes(bytes).first(bytes.size() / 2), "cut"); }), "image cut: cannot be read"));
+  CHECK(has(error_of([] { parse_image({}, "empty"); }), "image empty"));
+  // A header that claims 65,000 x 65,000 pixels is refused before they are allocated.
+  std::string huge = bytes;
+  huge[18] = huge[22] = '\xfd', huge[19] = huge[23] = '\xe8';
+  CHECK(has(error_of([&] { parse_image(as_bytes(huge), "huge"); }), "65000 x 65000"));
+}
+
+TEST_CASE("images: a grid is the images with padding, enlarged and clamped") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Array images = from_vector<float>({0, 1, 0.5f, -3, 7, nan}, {3, 1, 1, 2});
+  const Array sheet = image_grid(images, 2, 1, 2);
+  // Two rows of two places, the last left white; each place is 2 high and 4 wide.
+  const std::vector<uint8_t> expected = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  //
+                                         255, 0,   0,   255, 255, 255, 128, 128, 0,   0,   255,  //
+                                         255, 0,   0,   255, 255, 255, 128, 128, 0,   0,   255,  //
+                                         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 0,   0,   255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 0,   0,   255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+  CHECK(sheet.shape() == Shape{1, 7, 11});
+  CHECK(sheet.to_vector<uint8_t>() == expected);
+  CHECK(image_grid(full({7, 3, 4, 5}, 0.2, DType::f64), 100, 0).shape() == Shape{3, 4, 35});
+  CHECK(has(error_of([] { image_grid(full({2, 2}, 0, DType::f32), 1); }), "f32[2, 2]"));
+  CHECK(has(error_of([&] { image_grid(images, 0); }), "columns 0"));
+  CHECK(has(error_of([] { image_grid(full({1, 1, 1000, 1000}, 0, DType::f32), 1, 0, 10); }), "smaller scale"));
+}
