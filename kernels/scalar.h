@@ -4,11 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
-#if defined(__CUDACC__)
-#define BASIN_HD __host__ __device__
-#else
-#define BASIN_HD
-#endif
+#include "kernels/fast_math.h"
 
 namespace basin {
 
@@ -30,23 +26,6 @@ enum class Binary : uint8_t {
 enum class Reads : uint8_t { NONE = 0, X = 1, Y = 2, XY = 3 };
 
 namespace scalar {
-
-template <class T>
-BASIN_HD inline T exp_of(T x) {
-  return std::exp(x);
-}
-template <class T>
-BASIN_HD inline T expm1_of(T x) {
-  return std::expm1(x);
-}
-template <class T>
-BASIN_HD inline T tanh_of(T x) {
-  return std::tanh(x);
-}
-template <class T>
-BASIN_HD inline T erf_of(T x) {
-  return std::erf(x);
-}
 
 #define BASIN_FORMULA(name, formula)                                                                \
   template <class T>                                                                                \

@@ -56,18 +56,18 @@ bool same(const Array& a, const Array& b) {
          });
 }
 
-/// One array of every dtype and of every rank from 0 to 6, a view with strides, and one without elements.
+/// Arrays of every dtype (wide ones first) and of every rank from 0 to 6, a view with strides, one without elements.
 NamedArrays specimens() {
   const Array matrix = from_vector<float>({1, -2.5f, 3e-40f, std::numeric_limits<float>::infinity(), 5, 6}, {2, 3});
   return {{"scalar", full({}, 7, DType::f64)},
-          {"bytes", from_vector<uint8_t>({0, 127, 255}, {3})},
+          {"five", full({1, 2, 1, 2, 1}, 0.1, DType::f64)},
+          {"none", Array({0, 5}, DType::f32)},
           {"matrix", matrix},
           {"view", transpose(matrix)},
           {"whole", from_vector<int32_t>({-2147483647, 0, 2147483647, 4}, {2, 1, 2})},
           {"words", from_vector<uint32_t>({4294967295u, 1}, {1, 1, 2, 1})},
-          {"none", Array({0, 5}, DType::f32)},
-          {"five", full({1, 2, 1, 2, 1}, 0.1, DType::f64)},
-          {"six", full({1, 2, 1, 2, 1, 2}, -3, DType::f32)}};
+          {"six", full({1, 2, 1, 2, 1, 2}, -3, DType::f32)},
+          {"bytes", from_vector<uint8_t>({0, 127, 255}, {3})}};
 }
 
 std::string safetensors(const std::string& header, size_t data_bytes) {
@@ -141,8 +141,6 @@ TEST_CASE("files: what cannot be read is named") {
   CHECK(has(error_of([] { read_file("/dev/zero"); }), "not a regular file"));
   write_atomically(folder / "big", "12345");
   CHECK(has(error_of([&] { read_file(folder / "big", 4); }), "5 bytes, more than the 4"));
-  char buffer[8];
-  CHECK(has(error_of([&] { FileReader(folder / "big").read_at(0, buffer, 6); }), "ends at byte 5"));
 }
 
 TEST_CASE("safetensors: every dtype and rank, order and metadata come back") {
@@ -161,6 +159,8 @@ TEST_CASE("safetensors: every dtype and rank, order and metadata come back") {
   save_safetensors(folder / "b.safetensors", back.tensors, back.metadata);
   const std::string bytes = content(folder / "a.safetensors");
   CHECK(content(folder / "b.safetensors") == bytes);
+  save_safetensors(folder / "c.safetensors", {tensors[8], tensors[0]});  // a byte before a double
+  CHECK(load_safetensors(folder / "c.safetensors").tensors[0].first == "scalar");
 
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), 8);
@@ -216,10 +216,10 @@ TEST_CASE("safetensors: names that cannot be saved") {
   const auto error = [&](const NamedArrays& tensors) {
     return error_of([&] { save_safetensors(folder / "x", tensors); });
   };
-  CHECK(has(error({{"a", one}, {"a", one}}), "\"a\" is empty, reserved or used twice"));
+  CHECK(has(error({{"a", one}, {"a", one}}), "two tensors have the name \"a\""));
   CHECK(has(error({{"__metadata__", one}}), "reserved"));
   CHECK(has(error({{"\xff", one}}), "UTF-8"));
-  CHECK(has(error({{"a", Array()}}), "empty array"));
+  CHECK(has(error({{"a", Array()}}), "has no array"));
   CHECK(folder.count() == 0);
 }
 
@@ -288,10 +288,10 @@ TEST_CASE("images: what stb cannot read is named with its reason") {
   CHECK(
       has(error_of([&] { parse_image(as_bytes(bytes).first(bytes.size() / 2), "cut"); }), "image cut: cannot be read"));
   CHECK(has(error_of([] { parse_image({}, "empty"); }), "image empty"));
-  // A header that claims 65,000 x 65,000 pixels is refused before they are allocated.
+  // A header that claims 17,000 x 17,000 pixels is refused before they are allocated.
   std::string huge = bytes;
-  huge[18] = huge[22] = '\xfd', huge[19] = huge[23] = '\xe8';
-  CHECK(has(error_of([&] { parse_image(as_bytes(huge), "huge"); }), "65000 x 65000"));
+  huge[18] = huge[22] = '\x42', huge[19] = huge[23] = '\x68';
+  CHECK(has(error_of([&] { parse_image(as_bytes(huge), "huge"); }), "17000 x 17000 is more than"));
 }
 
 TEST_CASE("images: a grid is the images with padding, enlarged and clamped") {

@@ -105,14 +105,13 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
   }
   const bool whole = cols == vectors * width;
   unrolled<rows>([&](auto r) {
-    T* row = c + r * ldc;
+    T* to = c + r * ldc;
     if (whole) {
-      unrolled<vectors>(
-          [&](auto v) { store<T>(row + v * width, add ? load(row + v * width) + sum[r][v] : sum[r][v]); });
+      unrolled<vectors>([&](auto v) { store<T>(to + v * width, add ? load(to + v * width) + sum[r][v] : sum[r][v]); });
     } else {
       T values[vectors * width];
       unrolled<vectors>([&](auto v) { store<T>(values + v * width, sum[r][v]); });
-      for (int64_t i = 0; i < cols; ++i) row[i] = add ? row[i] + values[i] : values[i];
+      for (int64_t i = 0; i < cols; ++i) to[i] = add ? to[i] + values[i] : values[i];
     }
   });
 }
@@ -200,7 +199,7 @@ struct Product {
 
   void tiled() const {
     for (int64_t col = 0; col < n; col += outer_cols) {
-      const int64_t passes = std::max<int64_t>(1, ceil_div(k, max_depth));
+      const int64_t passes = ceil_div(k, max_depth);
       const int64_t depth = ceil_div(ceil_div(k, passes), lanes<T>) * lanes<T>;
       for (int64_t pass = 0; pass < passes; ++pass)
         for (int64_t row = 0; row < m; row += outer_rows) tiled_part(row, col, pass * depth, depth);
@@ -213,8 +212,8 @@ struct Product {
     const int64_t rows = std::min(outer_rows, m - row), cols = std::min(outer_cols, n - col);
     const int64_t steps = std::min(depth, k - step);
     const bool add = accumulate || step > 0, last = step + steps == k;
-    const auto from = [](Matrix<const T> x, int64_t r, int64_t c) {
-      return Matrix<const T>{x.data + r * x.row_stride + c * x.col_stride, x.row_stride, x.col_stride};
+    const auto from = [](Matrix<const T> x, int64_t r, int64_t s) {
+      return Matrix<const T>{x.data + r * x.row_stride + s * x.col_stride, x.row_stride, x.col_stride};
     };
 
     // Blocks of nearly equal height, so that no register tile is much emptier than the others.
@@ -285,10 +284,10 @@ struct Product {
     Vec<T> sum[rows][cols] = {};
     const auto add_products = [&](auto loader) __attribute__((always_inline)) {
       Vec<T> factor[cols];
-      unrolled<cols>([&](auto c) { factor[c] = loader(y + c * p.b.col_stride); });
+      unrolled<cols>([&](auto s) { factor[s] = loader(y + s * p.b.col_stride); });
       unrolled<rows>([&](auto r) {
         const Vec<T> value = loader(x + r * p.a.row_stride);
-        unrolled<cols>([&](auto c) { sum[r][c] += value * factor[c]; });
+        unrolled<cols>([&](auto s) { sum[r][s] += value * factor[s]; });
       });
     };
     int64_t step = 0;
@@ -296,10 +295,10 @@ struct Product {
       add_products([](const T* from) { return load(from); });
     if (step < p.k) add_products([&](const T* from) { return load_part(from, p.k - step); });
     unrolled<rows>([&](auto r) {
-      unrolled<cols>([&](auto c) {
-        Vec<T> total = sum[r][c];
+      unrolled<cols>([&](auto s) {
+        Vec<T> total = sum[r][s];
         unrolled<halvings<T>>([&](auto i) { total += shuffle<T, 1, (width >> (i + 1))>(total, total); });
-        T& out = p.c[(row + r) * p.ldc + col + c];
+        T& out = p.c[(row + r) * p.ldc + col + s];
         out = p.accumulate ? out + total[0] : total[0];
       });
     });

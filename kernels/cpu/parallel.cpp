@@ -17,10 +17,8 @@ class Pool {
  public:
   Pool() { resize(static_cast<int>(std::thread::hardware_concurrency())); }
   ~Pool() { join(); }
-  Pool(const Pool&) = delete;
-  Pool& operator=(const Pool&) = delete;
 
-  int size() const { return size_.load(std::memory_order_relaxed); }
+  int size() const { return size_; }
 
   void resize(int count) {
     const std::lock_guard callers(caller_);
@@ -33,31 +31,31 @@ class Pool {
     const std::unique_lock callers(caller_, std::try_to_lock);
     if (!callers) return false;
     while (static_cast<int>(workers_.size()) < size() - 1) workers_.emplace_back([this] { work(); });
-    {
-      const std::lock_guard lock(mutex_);
-      task_ = &task;
-      tasks_ = tasks;
-      next_ = 0;
-      error_ = nullptr;
-      generation_.fetch_add(1, std::memory_order_release);
-    }
-    wake_.notify_all();
-    drain(task, tasks);
     std::unique_lock lock(mutex_);
-    task_ = nullptr;  // a worker that wakes only now finds nothing to join, so nobody waits for it
+    task_ = &task;
+    tasks_ = tasks;
+    next_ = 0;
+    error_ = nullptr;
+    open_ = true;
+    ++generation_;
+    lock.unlock();
+    wake_.notify_all();
+    drain();
+    lock.lock();
+    open_ = false;  // a worker that wakes only now does not join, so nobody waits for it
     idle_.wait(lock, [this] { return active_ == 0; });
     if (error_) std::rethrow_exception(error_);
     return true;
   }
 
  private:
-  void drain(const std::function<void(int64_t)>& task, int64_t tasks) {
+  void drain() {
     inside_task = true;
-    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks;) {
+    for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
       try {
-        task(i);
+        (*task_)(i);
       } catch (...) {
-        next_.store(tasks, std::memory_order_relaxed);
+        next_.store(tasks_, std::memory_order_relaxed);
         const std::lock_guard lock(mutex_);
         if (!error_) error_ = std::current_exception();
       }
@@ -69,27 +67,24 @@ class Pool {
     uint64_t seen = 0;
     for (;;) {
       // Waking a sleeping thread costs more than a small task: look around for a moment before sleeping.
-      for (int i = 0; i < 100 && generation_.load(std::memory_order_acquire) == seen; ++i) std::this_thread::yield();
+      for (int i = 0; i < 100 && generation_ == seen; ++i) std::this_thread::yield();
       std::unique_lock lock(mutex_);
-      wake_.wait(lock, [&] { return stop_ || generation_.load(std::memory_order_relaxed) != seen; });
+      wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
       if (stop_) return;
-      seen = generation_.load(std::memory_order_relaxed);
-      if (!task_) continue;
-      const std::function<void(int64_t)>& task = *task_;
-      const int64_t tasks = tasks_;
-      ++active_;
+      seen = generation_;
+      if (!open_) continue;
+      ++active_;  // the job stays open until active_ is 0 again
       lock.unlock();
-      drain(task, tasks);
+      drain();
       lock.lock();
       if (--active_ == 0) idle_.notify_one();
     }
   }
 
   void join() {
-    {
-      const std::lock_guard lock(mutex_);
-      stop_ = true;
-    }
+    mutex_.lock();
+    stop_ = true;
+    mutex_.unlock();
     wake_.notify_all();
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
@@ -105,7 +100,7 @@ class Pool {
   const std::function<void(int64_t)>* task_ = nullptr;
   int64_t tasks_ = 0;
   int active_ = 0;
-  bool stop_ = false;
+  bool open_ = false, stop_ = false;
   std::exception_ptr error_;
 };
 

@@ -1,0 +1,422 @@
+// Readers of image sets, and the synthetic sets. The real sets are read when BASIN_DATA names their folder.
+#include <doctest/doctest.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <numeric>
+
+#include "data/batches.h"
+#include "data/cifar.h"
+#include "data/find.h"
+#include "data/idx.h"
+#include "data/images.h"
+#include "data/synthetic.h"
+#include "engine/image.h"
+#include "engine/npy.h"
+#include "engine/safetensors.h"
+#include "tests/files.h"
+
+using namespace basin;
+using namespace basin::test;
+
+namespace {
+
+Bytes gzip(const Bytes& plain) {
+  z_stream stream{};
+  REQUIRE(deflateInit2(&stream, 9, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) == Z_OK);
+  Bytes packed(deflateBound(&stream, plain.size()) + 64);
+  stream.next_in = const_cast<Bytef*>(plain.data());
+  stream.avail_in = static_cast<uInt>(plain.size());
+  stream.next_out = packed.data();
+  stream.avail_out = static_cast<uInt>(packed.size());
+  REQUIRE(deflate(&stream, Z_FINISH) == Z_STREAM_END);
+  packed.resize(stream.total_out);
+  deflateEnd(&stream);
+  return packed;
+}
+
+/// An IDX file of unsigned bytes 0, 7, 14, ... modulo `modulus`.
+Bytes idx(const std::vector<uint32_t>& dims, uint32_t modulus = 251) {
+  Bytes bytes{0, 0, 8, static_cast<uint8_t>(dims.size())};
+  uint32_t count = 1;
+  for (const uint32_t dim : dims) {
+    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(dim >> shift));
+    count *= dim;
+  }
+  for (uint32_t i = 0; i < count; ++i) bytes.push_back(static_cast<uint8_t>(7 * i % modulus));
+  return bytes;
+}
+
+Bytes cifar(size_t rows) {
+  Bytes bytes(rows * 3073);
+  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i % 3073 == 0 ? i / 3073 % 10 : i % 253);
+  return bytes;
+}
+
+std::string idx_error(const Bytes& bytes) {
+  return error_of([&] { parse_idx(bytes, "f"); });
+}
+
+std::string cifar_error(const Bytes& bytes) {
+  return error_of([&] { parse_cifar10(bytes, "f"); });
+}
+
+/// Sets BASIN_DATA (or removes it) while it lives.
+class DataVariable {
+ public:
+  explicit DataVariable(const char* value) {
+    const char* old = std::getenv("BASIN_DATA");
+    if (old) old_ = old;
+    was_set_ = old != nullptr;
+    value ? ::setenv("BASIN_DATA", value, 1) : ::unsetenv("BASIN_DATA");
+  }
+  DataVariable(const DataVariable&) = delete;
+  DataVariable& operator=(const DataVariable&) = delete;
+  ~DataVariable() { was_set_ ? ::setenv("BASIN_DATA", old_.c_str(), 1) : ::unsetenv("BASIN_DATA"); }
+
+ private:
+  std::string old_;
+  bool was_set_ = false;
+};
+
+double mean_of(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+}  // namespace
+
+TEST_CASE("idx: plain and gzip give the same array") {
+  const Bytes plain = idx({3, 4, 5});
+  const Array array = parse_idx(plain, "plain");
+  CHECK(array.shape() == Shape{3, 4, 5});
+  CHECK(array.to_vector<uint8_t>() == Bytes(plain.begin() + 16, plain.end()));
+  CHECK(parse_idx(gzip(plain), "packed").to_vector<uint8_t>() == array.to_vector<uint8_t>());
+  Bytes strung = gzip(Bytes(plain.begin(), plain.begin() + 30));  // gzip members one after the other are one file
+  const Bytes second = gzip(Bytes(plain.begin() + 30, plain.end()));
+  strung.insert(strung.end(), second.begin(), second.end());
+  CHECK(parse_idx(strung, "strung").to_vector<uint8_t>() == array.to_vector<uint8_t>());
+  CHECK(parse_idx(idx({0, 28, 28}), "none").shape() == Shape{0, 28, 28});
+}
+
+TEST_CASE("idx: every wrong file is refused with its reason") {
+  const Bytes good = idx({3, 4, 5}), packed = gzip(good);
+  Bytes bad = good;
+  bad[0] = 1;
+  CHECK(has(idx_error(bad), "not an IDX file"));
+  bad = good;
+  bad[2] = 13;
+  CHECK(has(idx_error(bad), "element type 13"));
+  for (const uint8_t rank : {0, 7, 255}) {
+    bad = good;
+    bad[3] = rank;
+    CHECK(has(idx_error(bad), "rank"));
+  }
+  for (size_t length = 0; length < good.size(); ++length) {
+    CAPTURE(length);
+    CHECK(has(idx_error(Bytes(good.begin(), good.begin() + static_cast<int64_t>(length))), "truncated"));
+  }
+  for (size_t length = 2; length < packed.size(); ++length) {
+    CAPTURE(length);
+    CHECK(has(idx_error(Bytes(packed.begin(), packed.begin() + static_cast<int64_t>(length))), "truncated"));
+  }
+  bad = good;
+  bad.push_back(0);
+  CHECK(has(idx_error(bad), "bytes follow"));
+  CHECK(has(idx_error(gzip(bad)), "bytes follow"));
+  bad = packed;
+  bad.push_back(0);
+  CHECK(has(idx_error(bad), "bytes follow"));
+  bad = packed;
+  bad[packed.size() - 6] ^= 1;  // the checksum
+  CHECK(has(idx_error(bad), "corrupt"));
+  bad = packed;
+  bad[10] ^= 0xff;  // the first block
+  CHECK(idx_error(bad) != "no error");
+}
+
+TEST_CASE("idx: sizes that cannot be are refused before they are allocated") {
+  Bytes claim = idx({0, 0, 0});
+  for (size_t i = 4; i < 16; ++i) claim[i] = 0xff;
+  CHECK(has(idx_error(claim), "more bytes than can be addressed"));
+  for (size_t i = 8; i < 16; ++i) claim[i] = 0;
+  claim[11] = claim[15] = 28;  // 2^32 - 1 images of 28 x 28: 3.4 TB
+  CHECK(has(idx_error(claim), "but only 0 are there"));
+  CHECK(has(idx_error(gzip(claim)), "are there; the file is truncated"));
+}
+
+TEST_CASE("cifar-10: rows are counted from the length") {
+  const Bytes plain = cifar(3);
+  for (const Bytes& bytes : {plain, gzip(plain)}) {
+    const LabelledImages set = parse_cifar10(bytes, "f");
+    CHECK(set.images.shape() == Shape{3, 3, 32, 32});
+    CHECK(set.labels.to_vector<uint8_t>() == Bytes{0, 1, 2});
+    const Bytes pixels = set.images.to_vector<uint8_t>();
+    CHECK(std::equal(pixels.begin() + 3072, pixels.begin() + 2 * 3072, plain.begin() + 3073 + 1));
+  }
+  CHECK(has(cifar_error({}), "0 bytes are not a multiple of 3073"));
+  CHECK(has(cifar_error(Bytes(plain.begin(), plain.end() - 1)), "9218 bytes are not a multiple of 3073"));
+  CHECK(has(cifar_error(gzip(Bytes(plain.begin(), plain.end() - 1))), "9218 bytes"));
+  Bytes bad = plain;
+  bad[3073] = 10;
+  CHECK(has(cifar_error(bad), "label 10 of row 1 is above 9"));
+  bad = gzip(plain);
+  bad.resize(bad.size() - 9);
+  CHECK(has(cifar_error(bad), "truncated"));
+  // A gzip bomb, 320 MB of zeros in a few hundred kB, stops at the limit of 100,000 rows.
+  const Bytes member = gzip(Bytes(3'200'000));
+  Bytes bomb;
+  for (int i = 0; i < 100; ++i) bomb.insert(bomb.end(), member.begin(), member.end());
+  CHECK(bomb.size() < 500'000);
+  CHECK(has(cifar_error(bomb), "more than 307300000 bytes"));
+}
+
+TEST_CASE("data folder: option, then BASIN_DATA, then ./datasets, and nothing hidden") {
+  {
+    const DataVariable none(nullptr);
+    CHECK(data_folder("") == "./datasets");
+  }
+  const DataVariable variable("/from/variable");
+  CHECK(data_folder("") == "/from/variable");
+  CHECK(data_folder("option") == "option");
+  const std::string message = error_of([] { load_mnist("/no/such/folder", Split::train); });
+  CHECK(has(message, "no folder /no/such/folder"));
+  CHECK(has(message, "/no/such/folder/mnist/train-images-idx3-ubyte.gz"));
+  CHECK(has(message, "scripts/fetch_data.sh mnist"));
+  CHECK(!has(message, "/from/variable"));
+  CHECK(has(error_of([] { load_cifar10("", Split::test); }), "/from/variable/cifar-10/test_batch.bin"));
+  CHECK(has(error_of([] { load_fashion_mnist("", Split::test); }), "scripts/fetch_data.sh fashion-mnist"));
+}
+
+TEST_CASE("data folder: sets are found plain and packed, in their subfolder and directly") {
+  const TemporaryFolder folder;
+  namespace fs = std::filesystem;
+  fs::create_directories(folder / "mnist");
+  write_atomically(folder / "mnist/t10k-images-idx3-ubyte.gz", gzip(idx({4, 28, 28})));
+  write_atomically(folder / "mnist/t10k-labels-idx1-ubyte", idx({4}, 10));
+  for (const std::string& place : {folder.path(), folder / "mnist", folder / "mnist/"}) {
+    const LabelledImages set = load_mnist(place, Split::test);
+    CHECK(set.images.shape() == Shape{4, 28, 28});
+    CHECK(set.labels.to_vector<uint8_t>() == Bytes{0, 7, 4, 1});
+  }
+  // the digits are not taken for clothes, though the file names are the same
+  CHECK(error_of([&] { load_fashion_mnist(folder / "mnist", Split::test); }) != "no error");
+
+  write_atomically(folder / "mnist/t10k-labels-idx1-ubyte", idx({5}, 10));
+  const std::string counts = error_of([&] { load_mnist(folder.path(), Split::test); });
+  CHECK(has(counts, "4 images in"));
+  CHECK(has(counts, "5 labels in"));
+  write_atomically(folder / "mnist/t10k-labels-idx1-ubyte", idx({4}, 251));
+  CHECK(has(error_of([&] { load_mnist(folder.path(), Split::test); }), "label 14 of item 2"));
+  write_atomically(folder / "mnist/t10k-labels-idx1-ubyte", idx({2, 2}, 10));
+  CHECK(has(error_of([&] { load_mnist(folder.path(), Split::test); }), "rank 1"));
+
+  write_atomically(folder / "data_batch_1.bin", cifar(3));
+  write_atomically(folder / "data_batch_3.bin.gz", gzip(cifar(2)));
+  const LabelledImages set = load_cifar10(folder.path(), Split::train);
+  CHECK(set.images.shape() == Shape{5, 3, 32, 32});
+  CHECK(set.labels.to_vector<uint8_t>() == Bytes{0, 1, 2, 0, 1});
+}
+
+TEST_CASE("image folder: sorted, alike, and a wrong one is named") {
+  const TemporaryFolder folder;
+  CHECK(has(error_of([&] { load_images(folder.path()); }), "no .png"));
+  CHECK(has(error_of([&] { load_images(folder / "none"); }), folder / "none"));
+  write_png(folder / "b.png", full({3, 4, 5}, 2, DType::u8));
+  write_png(folder / "a.PNG", full({3, 4, 5}, 1, DType::u8));
+  write_atomically(folder / "notes.txt", "not a picture");
+  const ImageFolder images = load_images(folder.path());
+  CHECK(images.images.shape() == Shape{2, 3, 4, 5});
+  CHECK(images.names == std::vector<std::string>{"a.PNG", "b.png"});
+  CHECK(images.images.to_vector<uint8_t>().front() == 1);
+  CHECK(images.images.to_vector<uint8_t>().back() == 2);
+  write_png(folder / "c.png", full({4, 5}, 2, DType::u8));
+  CHECK(has(error_of([&] { load_images(folder.path()); }), folder / "c.png"));
+  write_atomically(folder / "c.png", "not a picture");
+  CHECK(has(error_of([&] { load_images(folder.path()); }), folder / "c.png"));
+}
+
+TEST_CASE("swiss roll: on the spiral, centred, in the unit box") {
+  const int64_t n = 1000;
+  const std::vector<double> x = swiss_roll(Key(3), n, DType::f64).to_vector<double>();
+  REQUIRE(x.size() == 3000);
+  double mean[3] = {0, 0, 0}, largest = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mean[i % 3] += x[i] / n;
+    largest = std::max(largest, std::abs(x[i]));
+  }
+  // 1000 roundings of half an ulp each below 1: 1000 * 1.1e-16
+  for (const double m : mean) CHECK(std::abs(m) < 1.2e-13);
+  CHECK(largest == 1);
+
+  // The points again from the same draws: radius t and angle t in the plane of axes 0 and 2, up to one shift and scale.
+  const std::vector<double> u = uniform(Key(3).at("u"), {n}, DType::f64).to_vector<double>();
+  const std::vector<double> v = uniform(Key(3).at("v"), {n}, DType::f64).to_vector<double>();
+  const auto t = [&](size_t i) { return 4.71238898038469 * (1 + 2 * u[i]); };
+  const double scale = (21 * v[1] - 21 * v[0]) / (x[4] - x[1]);
+  for (size_t i = 1; i < static_cast<size_t>(n); ++i) {
+    // differences of numbers up to 21 with a few roundings: far below 1e-12
+    CHECK(std::abs((x[3 * i] - x[0]) * scale - (t(i) * std::cos(t(i)) - t(0) * std::cos(t(0)))) < 1e-12);
+    CHECK(std::abs((x[3 * i + 1] - x[1]) * scale - 21 * (v[i] - v[0])) < 1e-12);
+    CHECK(std::abs((x[3 * i + 2] - x[2]) * scale - (t(i) * std::sin(t(i)) - t(0) * std::sin(t(0)))) < 1e-12);
+  }
+  const std::vector<float> single = swiss_roll(Key(3), n, DType::f32).to_vector<float>();
+  CHECK(single[17] == static_cast<float>(x[17]));
+  CHECK(swiss_roll(Key(4), n, DType::f32).to_vector<float>() != single);
+}
+
+TEST_CASE("uniform grid: every combination over the bounding box, ends included") {
+  const Array points = from_vector<double>({0, 10, 1, 30, 0.5, 20}, {3, 2});
+  const Array grid = uniform_grid(points, 3);
+  CHECK(grid.shape() == Shape{9, 2});
+  CHECK(grid.to_vector<double>() ==
+        std::vector<double>{0, 10, 0, 20, 0, 30, 0.5, 10, 0.5, 20, 0.5, 30, 1, 10, 1, 20, 1, 30});
+  CHECK(uniform_grid(swiss_roll(Key(1), 100, DType::f32), 10).shape() == Shape{1000, 3});
+  CHECK(has(error_of([&] { uniform_grid(points, 1); }), "at least 2"));
+  CHECK(has(error_of([] { uniform_grid(full({2, 784}, 0, DType::f32), 10); }), "2^26"));
+}
+
+TEST_CASE("1-D sets and blobs") {
+  CHECK(points_1d({-0.6, 0.5}, DType::f64).shape() == Shape{2, 1});
+  CHECK(spaced_1d(-1, 1, 5, DType::f64).to_vector<double>() == std::vector<double>{-1, -0.5, 0, 0.5, 1});
+  for (const double x : uniform_1d(Key(2), 100, 3, 4, DType::f64).to_vector<double>()) CHECK((x >= 3 && x < 4));
+  const int64_t n = 20'000;
+  const Blobs blobs = gaussian_blobs(Key(5), n, from_vector<double>({0, 0, 10, -10}, {2, 2}), 0.5);
+  CHECK(blobs.points.shape() == Shape{n, 2});
+  CHECK(slice(blobs.labels, 0, 0, 4).to_vector<int32_t>() == std::vector<int32_t>{0, 1, 0, 1});
+  const std::vector<double> x = blobs.points.to_vector<double>();
+  std::vector<double> second, squares;
+  for (size_t i = 1; i < static_cast<size_t>(n); i += 2) {
+    second.push_back(x[2 * i + 1]);
+    squares.push_back((x[2 * i + 1] + 10) * (x[2 * i + 1] + 10));
+  }
+  // n/2 = 10^4 draws: the mean has deviation 0.5 / 100 = 0.005, the variance 0.25 sqrt(2 / 10^4) = 0.0035; five of each
+  CHECK(std::abs(mean_of(second) + 10) < 0.025);
+  CHECK(std::abs(mean_of(squares) - 0.25) < 0.018);
+}
+
+TEST_CASE("batches: every epoch is another permutation, and a step needs no history") {
+  Batches batches(Key(1), 10, 4);
+  CHECK(batches.per_epoch() == 3);
+  std::vector<std::vector<int32_t>> epochs(2);
+  for (int64_t step = 0; step < 6; ++step) {
+    const auto rows = batches.at(step).to_vector<int32_t>();
+    CHECK(rows.size() == (step % 3 == 2 ? 2 : 4));
+    auto& epoch = epochs[static_cast<size_t>(step / 3)];
+    epoch.insert(epoch.end(), rows.begin(), rows.end());
+    CHECK(Batches(Key(1), 10, 4).at(step).to_vector<int32_t>() == rows);
+  }
+  CHECK(epochs[0] != epochs[1]);
+  for (auto& epoch : epochs) {
+    std::sort(epoch.begin(), epoch.end());
+    CHECK(epoch == std::vector<int32_t>{0, 1, 2, 3, 4, 5, 6, 7, 8, 9});
+  }
+  CHECK(Batches(Key(1), 3, 100).at(7).dim(0) == 3);
+  CHECK(has(error_of([] { Batches(Key(1), 0, 4); }), "n = 0"));
+}
+
+TEST_CASE("rows: taken in the order asked, also of a view") {
+  const Array x = reshape(arange(12, DType::u8), {4, 3});
+  const Array rows = from_vector<int32_t>({3, 0, 3}, {3});
+  CHECK(take_rows(x, rows).to_vector<uint8_t>() == Bytes{9, 10, 11, 0, 1, 2, 9, 10, 11});
+  CHECK(take_rows(transpose(x), from_vector<int32_t>({2}, {1})).to_vector<uint8_t>() == Bytes{2, 5, 8, 11});
+  CHECK(has(error_of([&] { take_rows(x, from_vector<int32_t>({4}, {1})); }), "row 4 is outside u8[4, 3]"));
+  auto subset = random_subset(Key(9), 50, 20).to_vector<int32_t>();
+  CHECK(subset.size() == 20);
+  std::sort(subset.begin(), subset.end());
+  CHECK(std::adjacent_find(subset.begin(), subset.end()) == subset.end());
+  CHECK((subset.front() >= 0 && subset.back() < 50));
+  CHECK(has(error_of([] { random_subset(Key(9), 5, 6); }), "6 of 5"));
+}
+
+TEST_CASE("scaling: ranges, moments, and back") {
+  const Array x = from_vector<double>({0, 5, 2, 5, 8, 5, 6, 5}, {4, 2});
+  const Scaling columns = min_max_scale(x, -1, 1, true);
+  CHECK(columns.apply(x, DType::f64).to_vector<double>() == std::vector<double>{-1, -1, -0.5, -1, 1, -1, 0.5, -1});
+  CHECK(columns.undo(columns.apply(x, DType::f64)).to_vector<double>() == x.to_vector<double>());
+  CHECK(min_max_scale(x).apply(x, DType::f32).to_vector<float>()[1] == 0.625f);
+  const Scaling moments = standardise(x);
+  const std::vector<double> z = moments.apply(x, DType::f64).to_vector<double>();
+  // column (0, 2, 8, 6): mean 4, variance 10; a handful of roundings near 1
+  CHECK(std::abs(z[0] + 4 / std::sqrt(10.0)) < 1e-15);
+  CHECK(z[1] == 0);
+  CHECK(std::abs(z[4] - 4 / std::sqrt(10.0)) < 1e-15);
+  CHECK(has(error_of([&] { columns.apply(full({2, 3}, 0, DType::f32), DType::f32); }), "made for 2 columns"));
+  const Array images = from_vector<uint8_t>({0, 51, 255, 1}, {2, 1, 2});
+  CHECK(pixel_rows(images, DType::f64).to_vector<double>() == std::vector<double>{0, 0.2, 1, 1.0 / 255});
+  CHECK(pixel_rows(images, DType::f32).shape() == Shape{2, 2});
+}
+
+TEST_CASE("real data: the sets in BASIN_DATA are what their authors published") {
+  if (!std::getenv("BASIN_DATA")) {
+    MESSAGE("skipped: BASIN_DATA is not set");
+    return;
+  }
+  const auto statistics = [](const Array& images) {  // mean and deviation of value / 255
+    double sum = 0, squares = 0;
+    for (const uint8_t value : images.to_vector<uint8_t>()) {
+      sum += value / 255.0;
+      squares += value / 255.0 * (value / 255.0);
+    }
+    const auto n = static_cast<double>(images.size());
+    return std::pair(sum / n, std::sqrt(squares / n - sum / n * (sum / n)));
+  };
+  const auto count_of = [](const Array& labels, uint8_t wanted) {
+    const Bytes values = labels.to_vector<uint8_t>();
+    return std::count(values.begin(), values.end(), wanted);
+  };
+  if (try_data_file("", "mnist", "train-images-idx3-ubyte")) {
+    const LabelledImages train = load_mnist("", Split::train), test = load_mnist("", Split::test);
+    CHECK(train.images.shape() == Shape{60'000, 28, 28});
+    CHECK(test.images.shape() == Shape{10'000, 28, 28});
+    const auto [mean, deviation] = statistics(train.images);
+    CHECK(std::abs(mean - 0.1307) < 5e-5);  // published to four digits
+    CHECK(std::abs(deviation - 0.3081) < 5e-5);
+    CHECK(count_of(train.labels, 0) == 5923);
+    CHECK(count_of(train.labels, 9) == 5949);
+    CHECK(slice(test.labels, 0, 0, 5).to_vector<uint8_t>() == Bytes{7, 2, 1, 0, 4});
+  } else {
+    MESSAGE("skipped: no MNIST in ", data_folder(""));
+  }
+  if (try_data_file("", "fashion-mnist", "t10k-images-idx3-ubyte")) {
+    const LabelledImages test = load_fashion_mnist("", Split::test);
+    CHECK(test.images.shape() == Shape{10'000, 28, 28});
+    for (uint8_t label = 0; label < 10; ++label) CHECK(count_of(test.labels, label) == 1000);
+  } else {
+    MESSAGE("skipped: no Fashion-MNIST in ", data_folder(""));
+  }
+  if (try_data_file("", "cifar-10", "data_batch_1.bin")) {
+    const LabelledImages train = load_cifar10("", Split::train);
+    CHECK(train.images.dim(0) == train.labels.dim(0));
+    CHECK(train.labels.to_vector<uint8_t>().front() == 6);  // the first training image is a frog
+    const auto [mean, deviation] = statistics(train.images);
+    // The official 50,000 have mean 0.4734 and deviation 0.2516. The means of single images spread by about 0.13, so
+    // 9,000 images differ from all by 0.13 / sqrt(9000) = 0.0014; five of that.
+    CHECK(std::abs(mean - 0.4734) < 0.007);
+    CHECK(std::abs(deviation - 0.2516) < 0.007);
+  } else {
+    MESSAGE("skipped: no CIFAR-10 in ", data_folder(""));
+  }
+}
+
+TEST_CASE("fuzz corpus: what begins with good is read, everything else is an Error") {
+  const std::pair<const char*, void (*)(const Bytes&)> readers[] = {
+      {"idx", [](const Bytes& bytes) { parse_idx(bytes, "corpus"); }},
+      {"cifar", [](const Bytes& bytes) { parse_cifar10(bytes, "corpus"); }},
+      {"safetensors", [](const Bytes& bytes) { parse_safetensors(bytes, "corpus"); }},
+      {"npy", [](const Bytes& bytes) { parse_npy(bytes, "corpus"); }}};
+  for (const auto& [name, read] : readers) {
+    int good = 0, bad = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(BASIN_TEST_DATA "/fuzz/corpus/" + std::string(name))) {
+      CAPTURE(entry.path().string());
+      const Bytes bytes = read_file(entry.path().string());
+      const std::string error = error_of([&, &parse = read] { parse(bytes); });
+      const bool expect_good = entry.path().filename().string().starts_with("good");
+      CHECK((error == "no error") == expect_good);
+      ++(expect_good ? good : bad);
+    }
+    CHECK(good > 0);
+    CHECK(bad > 0);
+  }
+}

@@ -1,0 +1,51 @@
+// Errors of the f32 functions against the library's f64 ones, over a dense set of arguments.
+#include "kernels/fast_math.h"
+
+#include <doctest/doctest.h>
+
+#include <limits>
+
+using namespace basin::scalar;
+
+namespace {
+
+/// Largest |f(x) - exact| in units of the last place of the exact value.
+template <class F, class G>
+double worst_ulp(F f, G exact, double low, double high) {
+  double worst = 0;
+  for (int i = 0; i <= 400000; ++i) {
+    const auto x = static_cast<float>(low + (high - low) * i / 400000);
+    const double want = exact(static_cast<double>(x)), got = static_cast<double>(f(x));
+    const auto rounded = std::abs(static_cast<float>(want));
+    const double ulp = std::nextafter(rounded, std::numeric_limits<float>::infinity()) - rounded;
+    worst = std::max(worst, std::abs(got - want) / ulp);
+  }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("f32 exp, expm1, tanh and erf keep the errors that fast_math.h states") {
+  CHECK(worst_ulp([](float x) { return exp_of(x); }, [](double x) { return std::exp(x); }, -103, 88.7) < 2);
+  CHECK(worst_ulp([](float x) { return expm1_of(x); }, [](double x) { return std::expm1(x); }, -5, 5) < 2);
+  CHECK(worst_ulp([](float x) { return tanh_of(x); }, [](double x) { return std::tanh(x); }, -10, 10) < 2);
+  CHECK(worst_ulp([](float x) { return erf_of(x); }, [](double x) { return std::erf(x); }, -5, 5) < 2.5);
+}
+
+TEST_CASE("f32 functions at the ends: infinities, NaN, zero, subnormals") {
+  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(exp_of(inf) == inf);
+  CHECK(exp_of(89.0f) == inf);
+  CHECK(exp_of(-inf) == 0.0f);
+  CHECK(exp_of(0.0f) == 1.0f);
+  CHECK(exp_of(-100.0f) > 0.0f);
+  CHECK(std::isnan(exp_of(nan)));
+  CHECK(std::isnan(tanh_of(nan)));
+  CHECK(std::isnan(erf_of(nan)));
+  CHECK(tanh_of(inf) == 1.0f);
+  CHECK(tanh_of(-inf) == -1.0f);
+  CHECK(erf_of(-inf) == -1.0f);
+  CHECK(tanh_of(0.0f) == 0.0f);
+  CHECK(tanh_of(1e-30f) == 1e-30f);
+  CHECK(expm1_of(-inf) == -1.0f);
+}
