@@ -8,7 +8,7 @@ packages=(
   libeigen3-dev libspectra-dev zlib1g-dev libstb-dev       # compiled in: linear algebra, .gz data, images
   nlohmann-json3-dev libcli11-dev                          # compiled in: results and configs, command lines
   doctest-dev libbenchmark-dev                             # tests, benchmarks
-  gnuplot-nox                                              # figures, at run time
+  gnuplot-nox curl                                         # at run time: figures, downloads of data
 )
 
 missing=()

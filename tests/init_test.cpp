@@ -127,7 +127,7 @@ TEST_CASE("bad texts are refused with the offending word") {
   const auto refuses = [](const char* input, const char* word) {
     CHECK_THROWS_WITH_AS(Initializer::parse(input), doctest::Contains(word), Error);
   };
-  refuses("", "empty");
+  refuses("", "NAME");
   refuses("xaver_uniform", "xaver_uniform");
   refuses("normal(0)", "normal");
   refuses("normal(0, -1)", "negative");

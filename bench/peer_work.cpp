@@ -1,0 +1,89 @@
+// basin's side of bench/peers/compare.py: one request a line on stdin, one line of JSON on stdout for each.
+//   info                    versions
+//   names                   the workloads, in the order of the report
+//   open NAME               makes a workload afresh; the requests below act on the last one opened
+//   dump FOLDER             writes params.f32 and data.f32: all numbers, one after the other
+//   check                   the numbers the other side must reproduce
+//   run N                   [wall seconds, processor seconds] of a run, on average over N
+//   memory                  resident KiB now, and the most there ever was
+#include <time.h>
+#include <fstream>
+#include <iostream>
+#include <nlohmann/json.hpp>
+
+#include "bench/workloads.h"
+#include "engine/build_info.h"
+#include "engine/file.h"
+
+using namespace basin;
+using nlohmann::json;
+
+namespace {
+
+void dump(const bench::Workload& work, const std::string& folder) {
+  const auto write = [&](const char* name, const std::vector<Array>& arrays) {
+    write_atomically(folder + "/" + name, [&](FileSink& sink) {
+      for (const Array& array : arrays) {
+        const std::vector<float> values = array.to_vector<float>();
+        sink.write(values.data(), values.size() * sizeof(float));
+      }
+    });
+  };
+  write("params.f32", work.parameters());
+  write("data.f32", {work.data()});
+}
+
+double now(clockid_t clock) {
+  timespec t{};
+  clock_gettime(clock, &t);
+  return static_cast<double>(t.tv_sec) + 1e-9 * static_cast<double>(t.tv_nsec);
+}
+
+/// Wall and processor time.
+json seconds_per_run(bench::Workload& work, int64_t runs) {
+  const double wall = now(CLOCK_MONOTONIC), cpu = now(CLOCK_PROCESS_CPUTIME_ID);
+  for (int64_t i = 0; i < runs; ++i) work.run();
+  const auto n = static_cast<double>(runs);
+  return {(now(CLOCK_MONOTONIC) - wall) / n, (now(CLOCK_PROCESS_CPUTIME_ID) - cpu) / n};
+}
+
+/// A line like "VmHWM:   1234 kB" of /proc/self/status.
+int64_t status_kib(const std::string& field) {
+  std::ifstream in("/proc/self/status");
+  for (std::string line; std::getline(in, line);)
+    if (line.rfind(field + ":", 0) == 0) return std::stoll(line.substr(field.size() + 1));
+  throw Error("no " + field + " in /proc/self/status", Fault::internal);
+}
+
+json answer(const std::string& line, std::unique_ptr<bench::Workload>& work) {
+  const size_t space = line.find(' ');
+  const std::string verb = line.substr(0, space), rest = space == std::string::npos ? "" : line.substr(space + 1);
+  const BuildInfo& build = build_info();
+  if (verb == "info") {
+    const std::string commit = std::string(build.commit) + (build.dirty ? " (changed)" : "");
+    return {{"name", "basin"}, {"version", commit}, {"compiler", build.compiler}, {"flags", build.flags}};
+  }
+  if (verb == "names") return bench::workload_names();
+  if (verb == "open") {
+    work.reset();
+    work = bench::make_workload(rest);
+    return "ok";
+  }
+  if (verb == "memory") return {{"now", status_kib("VmRSS")}, {"peak", status_kib("VmHWM")}};
+  require(work != nullptr, "\"", line, "\": no workload is open");
+  if (verb == "dump") return dump(*work, rest), "ok";
+  if (verb == "check") return work->check();
+  require(verb == "run", "\"", line, "\": the requests are info, names, open, dump, check, run and memory");
+  return seconds_per_run(*work, std::stoll(rest));
+}
+
+}  // namespace
+
+int main() try {
+  set_cpu_threads(1);
+  std::unique_ptr<bench::Workload> work;
+  for (std::string line; std::getline(std::cin, line);) std::cout << answer(line, work) << std::endl;
+} catch (const Error& error) {
+  std::cerr << "basin-bench-peer: " << error.what() << '\n';
+  return error.exit_code();
+}

@@ -1,0 +1,33 @@
+// The pieces of work that are timed against other libraries, and that train_step_bench times alone. All in f32.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/array.h"
+
+namespace basin::bench {
+
+/// One piece of work with everything it needs already in memory.
+class Workload {
+ public:
+  virtual ~Workload() = default;
+  virtual void run() = 0;
+  /// Numbers that another library must reproduce from the same parameters and data; starts from where the work is.
+  virtual std::vector<double> check() = 0;
+  /// Parameters in the order weight, bias, weight, bias, ...
+  virtual std::vector<Array> parameters() const = 0;
+  virtual Array data() const = 0;
+  /// Floating-point operations of one run, multiplications and additions counted; 0: not meaningful.
+  virtual double flops() const = 0;
+};
+
+/// "train 784 7x128 100", "train 3 10x512 100" (inputs, L x h, batch), "iterate 3 10x512 1000" (20 applications),
+/// "radius 784 7x128", "tiny", "matmul 1024". "L x h" means L weight matrices with all hidden widths h. Errors: any
+/// other name.
+std::unique_ptr<Workload> make_workload(const std::string& name);
+
+/// The names that are compared, both readings of "L x h": L weight matrices, and L hidden layers.
+const std::vector<std::string>& workload_names();
+
+}  // namespace basin::bench

@@ -1,0 +1,22 @@
+// The IDX format of MNIST (LeCun, Cortes, Burges, "The MNIST database", file formats), plain or gzip.
+#pragma once
+#include <string>
+
+#include "data/dataset.h"
+#include "engine/file.h"
+
+namespace basin {
+
+/// The array of unsigned bytes in an IDX file; `name` stands for the file in errors. Errors: wrong magic, another
+/// element type, dimensions that differ from the real length, truncated or corrupt gzip, trailing bytes.
+Array parse_idx(ByteSpan bytes, const std::string& name);
+Array load_idx(const std::string& path);
+
+/// MNIST and Fashion-MNIST: u8 [N, 28, 28] and labels 0..9. `dir` is the --data option, see find.h. Errors: as above,
+/// files not found, image and label counts that differ.
+LabelledImages load_mnist(const std::string& dir, Split split);
+LabelledImages load_fashion_mnist(const std::string& dir, Split split);
+/// An image file and a label file that belong together.
+LabelledImages load_idx_pair(const std::string& images, const std::string& labels);
+
+}  // namespace basin

@@ -1,0 +1,31 @@
+// The safetensors format (huggingface/safetensors README, "Format"): 8 bytes header length, JSON header, raw tensors.
+#pragma once
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/array.h"
+#include "engine/file.h"
+
+namespace basin {
+
+using NamedArrays = std::vector<std::pair<std::string, Array>>;
+using Metadata = std::map<std::string, std::string>;
+
+struct SafeTensors {
+  NamedArrays tensors;  // in the order of their bytes: wide dtypes first, otherwise as saved
+  Metadata metadata;
+};
+
+/// Writes the arrays atomically (see write_atomically). The same input gives the same bytes. Errors: a name given
+/// twice, empty, "__metadata__" or not UTF-8; the file cannot be written.
+void save_safetensors(const std::string& path, const NamedArrays& tensors, const Metadata& metadata = {});
+
+/// Reads F32, F64, I32, U8 and U32 tensors into CPU memory. Every claim of the header is checked against the size of
+/// the file before anything is allocated. Errors name the file and the tensor.
+SafeTensors load_safetensors(const std::string& path);
+/// The same from memory; `name` stands for the file in errors.
+SafeTensors parse_safetensors(ByteSpan bytes, const std::string& name);
+
+}  // namespace basin

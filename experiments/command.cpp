@@ -1,0 +1,178 @@
+// The command lines of `basin` and of `basin-NAME`, and the map from errors to exit codes.
+#include <CLI/CLI.hpp>
+#include <iostream>
+
+#include "engine/build_info.h"
+#include "experiments/run.h"
+#include "experiments/table.h"
+#include "models/interrupt.h"
+
+namespace basin {
+namespace {
+
+/// The arguments as they can be typed again.
+std::string shell_text(int argc, char** argv) {
+  const std::string plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  std::string line;
+  for (int i = 0; i < argc; ++i) {
+    std::string word = argv[i];
+    if (word.empty() || word.find_first_not_of(plain) != std::string::npos) {
+      for (size_t at = 0; (at = word.find('\'', at)) != std::string::npos; at += 4) word.replace(at, 1, "'\\''");
+      word = "'" + word + "'";
+    }
+    line += (i ? " " : "") + word;
+  }
+  return line;
+}
+
+std::string version_text() {
+  const BuildInfo& b = build_info();
+  return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", "\n", b.compiler, "\n", b.flags, "\n",
+              b.libraries);
+}
+
+Preset parse_preset(const std::string& name) {
+  const auto& names = preset_names();
+  const auto found = std::find(names.begin(), names.end(), name);
+  if (found == names.end()) throw unknown_name("preset", name, names);
+  return static_cast<Preset>(found - names.begin());
+}
+
+/// A whole number within bounds, with our own message. CLI11 would take "-1" for 2^64 - 1.
+int64_t parse_whole(const std::string& option, const std::string& value, int64_t low, int64_t high) {
+  Json json = Json::parse(value, nullptr, false);
+  require(json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX) &&
+              json.get<int64_t>() >= low && json.get<int64_t>() <= high,
+          option, " ", value, ": needs a whole number from ", low, " to ", high);
+  return json.get<int64_t>();
+}
+
+struct Parsed {
+  Options options;
+  std::string name, preset = "quick", seed = "0", threads = "0";
+  bool help = false;
+};
+
+void add_run_options(CLI::App& app, Parsed& p) {
+  app.set_help_flag();
+  app.add_flag("-h,--help", p.help, "this text, and the settings of the experiment");
+  app.add_option("--preset", p.preset, "smoke (seconds, only to see that it works), quick or paper [quick]");
+  app.add_option("--seed", p.seed, "root of all randomness [0]");
+  app.add_option("--threads", p.threads, "CPU threads, results do not depend on it [all]");
+  app.add_option("--device", p.options.device, "cpu, cuda, cuda:N or auto [cpu]");
+  app.add_option("--out", p.options.out, "folder of this run [results/NAME/PRESET-seedSEED]");
+  app.add_flag("--resume", p.options.resume, "go on with an interrupted run in that folder");
+  app.add_option("--data", p.options.data, "folder of the data sets [$BASIN_DATA, then ./datasets]");
+  app.add_option("--set", p.options.settings, "NAME=VALUE, one setting; may be repeated")->take_all()->expected(1);
+  app.add_option("--config", p.options.config_file, "JSON file of settings, {\"name\": value, ...}");
+  app.add_flag("--strict", p.options.strict, "exit code 1 when a claim does not hold");
+  app.allow_extras();
+}
+
+/// Errors: whatever CLI11 did not recognise, with the closest option.
+void refuse_extras(const CLI::App& app, const std::vector<std::string>& extras) {
+  if (extras.empty()) return;
+  std::vector<std::string> valid;
+  for (const CLI::Option* option : app.get_options())
+    for (const std::string& name : option->get_lnames()) valid.push_back("--" + name);
+  const std::string wanted = extras[0].substr(0, extras[0].find('='));
+  if (wanted[0] == '-') throw unknown_name("option", wanted, valid);
+  throw Error(text("unexpected argument '", wanted, "'; settings are changed by --set name=value"));
+}
+
+int run_experiment(const CLI::App& app, Parsed& p, const std::string& command) {
+  const Preset preset = parse_preset(p.preset);
+  if (p.help) {
+    std::cout << app.help();
+    if (p.name.empty()) return 0;
+    const Experiment& experiment = find_experiment(p.name);
+    std::cout << "\n"
+              << experiment.name << ": " << experiment.summary << "\n  " << experiment.figure
+              << "\n\nSettings (--set NAME=VALUE) with the values of preset " << p.preset << ":\n"
+              << experiment.help(preset);
+    return 0;
+  }
+  refuse_extras(app, app.remaining());
+  require(!p.name.empty(), "run: needs the name of an experiment; `basin list` shows them");
+  const Experiment& experiment = find_experiment(p.name);
+  p.options.preset = preset;
+  p.options.seed = static_cast<uint64_t>(parse_whole("--seed", p.seed, 0, INT64_MAX));
+  p.options.threads = static_cast<int>(parse_whole("--threads", p.threads, 0, 4096));
+  p.options.command = command;
+  const InterruptGuard guard;
+  return Run(experiment, p.options).execute();
+}
+
+void list_experiments() {
+  Table table({{"name", 18}, {"what it shows", 58}, {"source", 40}});
+  for (const Experiment& e : experiments()) table.row({e.name, e.summary, e.figure});
+  std::cout << table.text();
+}
+
+/// Runs f and turns everything it throws into a message and an exit code.
+template <class F>
+int guarded(F&& f) {
+  try {
+    return f();
+  } catch (const Error& e) {
+    std::cerr << (e.fault() == Fault::interrupted ? "" : "error: ") << e.what() << std::endl;
+    return e.exit_code();
+  } catch (const CLI::ParseError& e) {
+    std::cerr << "error: " << e.what() << "\n`--help` lists the options" << std::endl;
+    return 2;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "error: out of memory" << std::endl;
+  } catch (const std::exception& e) {
+    std::cerr << "error: " << e.what() << std::endl;
+  }
+  return 1;
+}
+
+}  // namespace
+
+void check_interrupt() {
+  if (interrupted()) throw Error("interrupted", Fault::interrupted);
+}
+
+int basin_main(int argc, char** argv) {
+  return guarded([&] {
+    CLI::App app("basin: attractors and memory of neural networks", "basin");
+    bool version = false, help = false;
+    app.set_help_flag();
+    app.add_flag("-h,--help", help, "this text");
+    app.add_flag("--version", version, "what this program was built of");
+    const CLI::App* list = app.add_subcommand("list", "all experiments");
+    Parsed parsed;
+    CLI::App* run = app.add_subcommand("run", "run one experiment");
+    run->add_option("NAME", parsed.name, "the experiment");
+    add_run_options(*run, parsed);
+    app.allow_extras();
+    app.parse(argc, argv);
+    if (version) return std::cout << version_text() << std::endl, 0;
+    if (help) return std::cout << app.help(), 0;
+    if (run->parsed()) return run_experiment(*run, parsed, shell_text(argc, argv));
+    const std::vector<std::string> extras = app.remaining();
+    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run"});
+    refuse_extras(app, extras);
+    if (list->parsed()) return list_experiments(), 0;
+    std::cout << app.help();
+    return 2;
+  });
+}
+
+int single_main(int argc, char** argv) {
+  return guarded([&] {
+    const Experiment& only = experiments().at(0);
+    CLI::App app(only.summary, "basin-" + only.name);
+    Parsed parsed;
+    parsed.name = only.name;
+    bool version = false;
+    app.add_flag("--version", version, "what this program was built of");
+    add_run_options(app, parsed);
+    app.parse(argc, argv);
+    if (version) return std::cout << version_text() << std::endl, 0;
+    return run_experiment(app, parsed, shell_text(argc, argv));
+  });
+}
+
+}  // namespace basin

@@ -1,0 +1,294 @@
+#include "experiments/run.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdio>
+#include <ctime>
+#include <filesystem>
+#include <iostream>
+
+#include "engine/build_info.h"
+#include "engine/file.h"
+#include "engine/image.h"
+#include "engine/npy.h"
+#include "experiments/plot.h"
+#include "experiments/table.h"
+
+namespace basin {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string utc_now() {
+  const std::time_t now = std::time(nullptr);
+  char buffer[32];
+  std::tm parts{};
+  gmtime_r(&now, &parts);
+  std::strftime(buffer, sizeof buffer, "%Y-%m-%dT%H:%M:%SZ", &parts);
+  return buffer;
+}
+
+/// FNV-1a, 32 bits: short enough for a folder name, the full settings are in result.json.
+std::string hash_of(const std::string& s) {
+  uint32_t h = 2166136261u;
+  for (unsigned char c : s) h = (h ^ c) * 16777619u;
+  char buffer[9];
+  std::snprintf(buffer, sizeof buffer, "%08x", h);
+  return buffer;
+}
+
+std::string name_of(Preset preset) {
+  return preset_names()[static_cast<size_t>(preset)];
+}
+
+/// All of a text file, "" when there is none.
+std::string contents(const std::string& path) {
+  if (!fs::exists(path)) return "";
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+std::vector<Experiment>& registry() {
+  static std::vector<Experiment> list;
+  return list;
+}
+
+}  // namespace
+
+const std::vector<std::string>& preset_names() {
+  static const std::vector<std::string> names{"smoke", "quick", "paper"};
+  return names;
+}
+
+const std::vector<Experiment>& experiments() {
+  return registry();
+}
+
+bool register_experiment(Experiment experiment) {
+  auto& list = registry();
+  const auto after = [&](const Experiment& e) { return e.name > experiment.name; };
+  list.insert(std::find_if(list.begin(), list.end(), after), std::move(experiment));
+  return true;
+}
+
+const Experiment& find_experiment(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Experiment& e : experiments()) {
+    if (e.name == name) return e;
+    names.push_back(e.name);
+  }
+  throw unknown_name("experiment", name, names);
+}
+
+double median(std::vector<double> values) {
+  require(!values.empty(), "median: needs at least one value");
+  std::sort(values.begin(), values.end());
+  const size_t half = values.size() / 2;
+  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+}
+
+Run::Run(const Experiment& experiment, const Options& options)
+    : experiment_(experiment), options_(options), config_(experiment.defaults(options.preset)) {
+  const Json standard = config_;
+  if (!options.config_file.empty()) experiment.override(config_, read_config(options.config_file));
+  for (const std::string& setting : options.settings) experiment.override(config_, parse_assignment(setting));
+  if (options.threads > 0) set_cpu_threads(options.threads);
+  device_ = Device::open(options.device);
+
+  const std::string changed = config_ == standard ? "" : "-" + hash_of(config_.dump());
+  folder_ = options.out.empty()
+                ? text("results/", experiment.name, "/", name_of(options.preset), "-seed", options.seed, changed)
+                : options.out;
+  const BuildInfo& build = build_info();
+  record_ = Json{{"experiment", experiment.name},
+                 {"figure", experiment.figure},
+                 {"status", "running"},
+                 {"options",
+                  {{"preset", name_of(options.preset)},
+                   {"seed", options.seed},
+                   {"threads", cpu_threads()},
+                   {"device", device_.name()},
+                   {"data", options.data},
+                   {"out", folder_},
+                   {"resume", options.resume},
+                   {"strict", options.strict},
+                   {"set", options.settings},
+                   {"config_file", options.config_file}}},
+                 {"config", config_},
+                 {"command", options.command},
+                 {"started", utc_now()},
+                 {"build",
+                  {{"commit", build.commit},
+                   {"dirty", build.dirty},
+                   {"compiler", build.compiler},
+                   {"flags", build.flags},
+                   {"libraries", build.libraries},
+                   {"cuda", cuda_build_description()}}},
+                 {"device", device_.backend().description()},
+                 {"timings", Json::object()},
+                 {"results", Json::object()},
+                 {"claims", Json::array()},
+                 {"figures", Json::array()},
+                 {"skipped_figures", Json::array()}};
+  open_folder();
+}
+
+std::string Run::path(const std::string& file) const {
+  return folder_ + "/" + file;
+}
+
+void Run::open_folder() {
+  std::error_code error;
+  require(!fs::exists(folder_) || fs::is_directory(folder_), "--out ", folder_,
+          ": exists and is no folder; choose another");
+  fs::create_directories(folder_, error);
+  require(!error, "--out ", folder_, ": cannot be made: ", error.message());
+  const bool found = fs::exists(path("result.json"));
+  if (found) {
+    Json before = Json::parse(contents(path("result.json")), nullptr, false);
+    if (!before.is_object()) before = Json::object();
+    const auto same = [&](const Json& a, const Json& b, const char* what) {
+      require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
+              " now); choose another folder, or remove that one");
+    };
+    same(before.value("experiment", Json()), record_["experiment"], "experiment");
+    for (const char* option : {"preset", "seed"})
+      same(before.value("options", Json::object()).value(option, Json()), record_["options"][option], option);
+    same(before.value("config", Json()), config_, "configuration");
+    const bool finished = before.value("status", "") == "complete";
+    if (!options_.resume && !finished && fs::exists(path("checkpoints"))) {
+      fs::remove_all(path("checkpoints.previous"), error);
+      fs::rename(path("checkpoints"), path("checkpoints.previous"), error);
+      say("starting again; the checkpoints of the unfinished run before are in " + path("checkpoints.previous") +
+          " (--resume would have continued it)");
+    } else if (!options_.resume) {
+      fs::remove_all(path("checkpoints"), error);
+    }
+  } else {
+    require(fs::is_empty(folder_, error) && !error, "--out ", folder_,
+            ": holds other things (no result.json of basin there); choose an empty or a new folder");
+    require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
+  }
+  fs::create_directories(path("checkpoints"), error);
+  require(!error, "--out ", folder_, ": not writable: ", error.message());
+  if (!options_.resume) write_atomically(path("metrics.jsonl"), std::string_view());
+  write_record("running");
+  metrics_.open(path("metrics.jsonl"), std::ios::app);
+  require(metrics_.good(), "--out ", folder_, ": metrics.jsonl cannot be written");
+}
+
+void Run::write_record(const std::string& status) {
+  record_["status"] = status;
+  write_atomically(path("result.json"),
+                   std::string_view(record_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+}
+
+void Run::claim(const std::string& statement, const std::string& paper, double measured, const std::string& criterion,
+                bool held) {
+  record_["claims"].push_back(
+      {{"statement", statement}, {"paper", paper}, {"measured", measured}, {"criterion", criterion}, {"held", held}});
+}
+
+void Run::claim_at_least(const std::string& statement, const std::string& paper, double measured, double bound) {
+  claim(statement, paper, measured, ">= " + short_number(bound), measured >= bound);
+}
+
+void Run::claim_below(const std::string& statement, const std::string& paper, double measured, double bound) {
+  claim(statement, paper, measured, "< " + short_number(bound), measured < bound);
+}
+
+void Run::metrics(const Json& line) {
+  metrics_ << line.dump() << std::endl;
+  if (!metrics_.good()) throw Error(path("metrics.jsonl") + ": cannot be written; is the disk full?");
+}
+
+void Run::rewind_metrics(const std::string& stage, int64_t step) {
+  metrics_.close();
+  std::istringstream lines(contents(path("metrics.jsonl")));
+  std::string kept;
+  for (std::string line; std::getline(lines, line);) {
+    const Json json = Json::parse(line, nullptr, false);
+    if (!json.is_object()) continue;  // a line cut off by a crash
+    if (json.value("stage", "") != stage || json.value("step", int64_t{0}) < step) kept += line + "\n";
+  }
+  write_atomically(path("metrics.jsonl"), std::string_view(kept));
+  metrics_.open(path("metrics.jsonl"), std::ios::app);
+}
+
+void Run::save(const std::string& name, const Array& array) {
+  save_npy(path(name + ".npy"), array);
+}
+
+void Run::picture(const std::string& name, const Array& image) {
+  write_png(path(name + ".png"), image);
+  record_["figures"].push_back(name + ".png");
+}
+
+void Run::plot(const std::string& name, const std::string& script, int width, int height) {
+  const std::string why = run_gnuplot(folder_, name, script, width, height);
+  if (why.empty())
+    record_["figures"].push_back(name + ".png");
+  else
+    record_["skipped_figures"].push_back({{"figure", name + ".png"}, {"why", why}});
+}
+
+void Run::timed(const std::string& name, const std::function<void()>& work) {
+  const auto begin = std::chrono::steady_clock::now();
+  work();
+  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  record_["timings"][name] = record_["timings"].value(name, 0.0) + seconds;
+}
+
+void Run::say(const std::string& line) {
+  std::cout << line << std::endl;
+}
+
+int Run::execute() {
+  say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.figure + "\n  preset " +
+      name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " + std::to_string(cpu_threads()) +
+      " threads, " + device_.name() + ", into " + folder_);
+  try {
+    timed("total", [&] { experiment_.compute(*this, config_); });
+  } catch (const std::exception& e) {
+    const auto* error = dynamic_cast<const Error*>(&e);
+    const bool interrupted = error && error->fault() == Fault::interrupted;
+    record_["error"] = e.what();
+    try {
+      write_record(interrupted ? "interrupted" : "failed");
+    } catch (const Error&) {  // the first error is the one to tell
+    }
+    if (interrupted)
+      throw Error(
+          text("interrupted; nothing is lost. To continue: ", options_.command, options_.resume ? "" : " --resume"),
+          Fault::interrupted);
+    throw;
+  }
+  record_["finished"] = utc_now();
+  write_record("complete");
+  print_claims();
+  const auto& claims = record_["claims"];
+  const bool all = std::all_of(claims.begin(), claims.end(), [](const Json& c) { return c["held"].get<bool>(); });
+  return options_.strict && !all ? 1 : 0;
+}
+
+void Run::print_claims() const {
+  const Json& skipped = record_["skipped_figures"];
+  if (!skipped.empty()) {
+    std::string names;
+    for (const Json& s : skipped) names += (names.empty() ? "" : ", ") + s["figure"].get<std::string>();
+    std::cout << "figures skipped: " << names << ": " << skipped[0]["why"].get<std::string>() << "\n";
+  }
+  std::string figures;
+  for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
+  std::cout << "results in " << folder_ << (figures.empty() ? "" : "; figures: " + figures) << "\n\n";
+  Table table({{"claim", 52}, {"paper", 34}, {"measured", 10}, {"needed", 10}, {"held", 4}});
+  size_t held = 0;
+  for (const Json& c : record_["claims"]) {
+    held += c["held"].get<bool>();
+    table.row({c["statement"], c["paper"], short_number(c["measured"]), c["criterion"], c["held"] ? "yes" : "NO"});
+  }
+  std::cout << table.text() << held << " of " << record_["claims"].size() << " claims held" << std::endl;
+}
+
+}  // namespace basin

@@ -1,0 +1,146 @@
+// The harness: what an experiment needs to be one file. It declares a Config and a function, and registers both:
+//
+//     struct Config {
+//       int64_t width = 512;                                      // the setting of the paper
+//       explicit Config(Preset preset) { if (preset != Preset::paper) width = 128; }
+//       template <class F> void each_field(F&& f) { f("width", width, "units in every hidden layer"); }
+//     };
+//     void compute(Run& run, const Config& config) { ...; run.claim(...); }
+//     BASIN_EXPERIMENT(Config, compute, "swiss-roll", "figure 2 of ...", "what it shows, in one line")
+#pragma once
+#include <fstream>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "engine/array.h"
+#include "engine/key.h"
+#include "experiments/config.h"
+
+namespace basin {
+
+enum class Preset { smoke, quick, paper };
+
+/// What the command line says.
+struct Options {
+  Preset preset = Preset::quick;
+  uint64_t seed = 0;
+  int threads = 0;  // 0: one per hardware thread
+  std::string device = "cpu";
+  std::string out;   // empty: results/<experiment>/<preset>-seed<seed>[-<hash of changed settings>]
+  std::string data;  // empty: BASIN_DATA, then ./datasets
+  bool resume = false, strict = false;
+  std::vector<std::string> settings;  // name=value
+  std::string config_file;
+  std::string command;  // for messages and the record
+};
+
+const std::vector<std::string>& preset_names();
+
+class Run;
+
+struct Experiment {
+  std::string name, figure, summary;
+  std::function<Json(Preset)> defaults;
+  std::function<std::string(Preset)> help;           // the fields of the Config
+  std::function<void(Json&, const Json&)> override;  // checks names and types
+  std::function<void(Run&, const Json&)> compute;
+};
+
+/// One run of one experiment: its settings, its folder and what it reports.
+class Run {
+ public:
+  /// Opens the device and the folder. Errors: a folder with other contents, one that cannot be written, --resume
+  /// without a run to continue.
+  Run(const Experiment& experiment, const Options& options);
+
+  Preset preset() const { return options_.preset; }
+  /// The root of all randomness; derive streams by key().at("data").at(i).
+  Key key() const { return Key(options_.seed); }
+  const Device& device() const { return device_; }
+  const std::string& data() const { return options_.data; }
+  bool resuming() const { return options_.resume; }
+  /// A file in the run's folder.
+  std::string path(const std::string& file) const;
+
+  /// One row of the table: a statement of the paper beside what was measured; `criterion` says when it holds.
+  void claim(const std::string& statement, const std::string& paper, double measured, const std::string& criterion,
+             bool held);
+  void claim_at_least(const std::string& statement, const std::string& paper, double measured, double bound);
+  void claim_below(const std::string& statement, const std::string& paper, double measured, double bound);
+
+  /// One line of metrics.jsonl, on disk when this returns.
+  void metrics(const Json& line);
+  /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint.
+  void rewind_metrics(const std::string& stage, int64_t step);
+  /// A named value of result.json.
+  void result(const std::string& name, const Json& value) { record_["results"][name] = value; }
+  /// An array as <name>.npy.
+  void save(const std::string& name, const Array& array);
+  /// A picture u8 [C, H, W] as <name>.png.
+  void picture(const std::string& name, const Array& image);
+  /// <name>.gp run by gnuplot, giving <name>.png (see plot.h). Where gnuplot is missing the script stays and the figure
+  /// is listed as skipped.
+  void plot(const std::string& name, const std::string& script, int width, int height);
+  /// Runs work() and adds its seconds to timings[name].
+  void timed(const std::string& name, const std::function<void()>& work);
+  /// A line on the terminal.
+  void say(const std::string& line);
+
+  /// Runs the experiment, writes result.json whatever happens, prints the table. Returns the exit code.
+  int execute();
+
+ private:
+  void open_folder();
+  void write_record(const std::string& status);
+  void print_claims() const;
+
+  const Experiment& experiment_;
+  Options options_;
+  Device device_;
+  Json config_, record_;
+  std::string folder_;
+  std::ofstream metrics_;
+};
+
+/// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.
+void check_interrupt();
+
+double median(std::vector<double> values);
+
+// ---- the list of experiments ----
+const std::vector<Experiment>& experiments();
+/// Errors: unknown, with the list.
+const Experiment& find_experiment(const std::string& name);
+bool register_experiment(Experiment experiment);
+
+template <class Config>
+Experiment make_experiment(void (*compute)(Run&, const Config&), const char* name, const char* figure,
+                           const char* summary) {
+  Experiment e{name, figure, summary, {}, {}, {}, {}};
+  e.defaults = [](Preset preset) { return config_to_json(Config(preset)); };
+  e.help = [](Preset preset) { return describe_config(Config(preset)); };
+  e.override = [](Json& config, const Json& values) {
+    Config typed(Preset::quick);
+    update_config(typed, config);
+    update_config(typed, values);
+    config = config_to_json(typed);
+  };
+  e.compute = [compute](Run& run, const Json& values) {
+    Config config(run.preset());
+    update_config(config, values);
+    compute(run, config);
+  };
+  return e;
+}
+
+#define BASIN_EXPERIMENT(Config, compute, name, figure, summary) \
+  [[maybe_unused]] static const bool basin_registered =          \
+      ::basin::register_experiment(::basin::make_experiment<Config>(compute, name, figure, summary));
+
+/// The command lines: `basin list | run NAME ... | --version`, and `basin-NAME ...` for one experiment. Return exit
+/// codes.
+int basin_main(int argc, char** argv);
+int single_main(int argc, char** argv);
+
+}  // namespace basin

@@ -1,0 +1,35 @@
+// One training inside a run: its checkpoint, its lines in metrics.jsonl, and both again after --resume.
+#pragma once
+#include <algorithm>
+#include <filesystem>
+
+#include "experiments/run.h"
+#include "models/train.h"
+
+namespace basin {
+
+/// train() with checkpoints/<stage>.safetensors in the run's folder. After --resume it goes on from there, bit for bit;
+/// a stage that had ended is only read.
+template <class M, class L>
+TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& loss, TrainOptions options) {
+  options.label = stage;
+  options.checkpoint = run.path("checkpoints/" + stage + ".safetensors");
+  options.checkpoint_every = std::max<int64_t>(1, options.max_steps / 10);
+  options.report_every = std::max<int64_t>(1, options.max_steps / 200);
+  options.metadata["stage"] = stage;
+  if (run.resuming() && std::filesystem::exists(options.checkpoint)) options.resume_from = options.checkpoint;
+  bool first = true;
+  options.report = [&](const TrainRow& row) {
+    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step);
+    run.metrics({{"stage", stage},
+                 {"step", row.step},
+                 {"loss", row.loss},
+                 {"learning_rate", row.learning_rate},
+                 {"seconds", row.seconds}});
+  };
+  TrainResult result;
+  run.timed("train", [&] { result = train(model, loss, options); });
+  return result;
+}
+
+}  // namespace basin

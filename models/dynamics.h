@@ -1,0 +1,57 @@
+// The map x -> f(x) as a dynamical system: trajectories of many points at once, and what they end at.
+#pragma once
+#include <functional>
+#include <vector>
+
+#include "autograd/ops.h"
+
+namespace basin {
+
+/// A row-wise map [B, d] -> [B, d].
+using Map = std::function<Tensor(const Tensor&)>;
+
+struct IterateOptions {
+  int64_t max_iterations = 1000;
+  /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
+  /// which changes nothing but the time; a negative value never stops a point.
+  double tolerance = 0;
+  std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
+};
+
+struct Trajectories {
+  Array points;                     // [N, d], each point where it stopped
+  std::vector<int64_t> iterations;  // [N], applications of f each point has had
+  std::vector<Array> snapshots;     // one [N, d] for each record_at
+  int64_t converged = 0;            // how many points stopped by tolerance
+};
+
+/// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points whose
+/// step cannot be squared any more (they run to infinity, or are not numbers). No derivative. Errors: start is not a
+/// matrix, f changes the shape, record_at is not ascending from 0 up to max_iterations.
+Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
+
+struct Nearest {
+  std::vector<int64_t> index;    // [N], row of the closest example, the first at a tie
+  std::vector<double> distance;  // [N], L2; infinite (with index 0) for a point that is not finite
+};
+
+/// The closest of examples [M, d] to each of points [N, d]. Coordinate differences are summed in f64:
+/// |x|^2 - 2xy + |y|^2 is faster but loses half of the digits exactly where it matters, close to an example.
+Nearest nearest(const Array& points, const Array& examples);
+
+/// R_t of Radhakrishnan et al., section 3.3: the fraction of examples [M, d] that have some point [N, d] within radius.
+double recovery_probability(const Array& points, const Array& examples, double radius);
+
+/// Fraction of points whose nearest example is closer than radius.
+double fraction_within(const Nearest& found, double radius);
+
+/// How many points end within radius of each example [examples]: the measured sizes of the basins.
+std::vector<int64_t> basin_counts(const Nearest& found, int64_t examples, double radius);
+
+/// Number of examples with at least one point in their basin.
+int64_t examples_hit(const Nearest& found, int64_t examples, double radius);
+
+/// Number of fixed points with spectral radius below 1: the attractors.
+int64_t attractor_count(const std::vector<double>& spectral_radii);
+
+}  // namespace basin

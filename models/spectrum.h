@@ -1,0 +1,35 @@
+// Eigenvalues and norms of Jacobians: what decides whether a fixed point attracts.
+#pragma once
+#include <complex>
+#include <vector>
+
+#include "models/dynamics.h"
+#include "models/mlp.h"
+
+namespace basin {
+
+using Eigenvalues = std::vector<std::complex<double>>;  // by falling modulus
+
+/// All eigenvalues of a matrix [n, n], dense, in f64. Errors: not square, not finite.
+Eigenvalues eigenvalues(const Array& matrix);
+/// The largest singular value of a matrix [m, n], dense, in f64.
+double spectral_norm(const Array& matrix);
+
+/// The `count` eigenvalues of largest modulus of the Jacobian of a row-wise map f at x [1, d], without forming it:
+/// Arnoldi (Spectra) over the push of linearize. Dense when d is too small for that. Errors: no convergence.
+Eigenvalues leading_eigenvalues(const Map& f, const Tensor& x, int64_t count);
+/// The largest singular value of the Jacobian at x [1, d] without forming it: Lanczos on J^T J over push and pullback.
+double spectral_norm(const Map& f, const Tensor& x);
+
+/// Per row of x [B, d], a k x k matrix with the non-zero spectrum of the network's Jacobian, as f64 [B, k, k]; k is the
+/// smallest width. J = W_L D_(L-1) ... D_1 W_1 (D: activation slopes; W + D^-1 in skip layers) and any cyclic rotation
+/// of the product have the same non-zero eigenvalues, so it is rotated to begin and end at the narrowest layer. Errors:
+/// input and output widths differ, x does not fit.
+Array cyclic_jacobian(const Mlp& mlp, const Tensor& x);
+
+/// Eigenvalues (k of them; the remaining d - k are zero) at every row of x [B, d].
+std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x);
+/// Largest modulus at every row of x [B, d]; a fixed point with a value below 1 is an attractor.
+std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x);
+
+}  // namespace basin
