@@ -14,6 +14,7 @@
 #include "bench/workloads.h"
 #include "engine/build_info.h"
 #include "engine/file.h"
+#include "models/call_text.h"
 
 using namespace basin;
 using nlohmann::json;
@@ -74,7 +75,9 @@ json answer(const std::string& line, std::unique_ptr<bench::Workload>& work) {
   if (verb == "dump") return dump(*work, rest), "ok";
   if (verb == "check") return work->check();
   require(verb == "run", "\"", line, "\": the requests are info, names, open, dump, check, run and memory");
-  return seconds_per_run(*work, std::stoll(rest));
+  const double runs = parse_number(rest, "run");
+  require(runs >= 1, "\"", line, "\": the work must run at least once");
+  return seconds_per_run(*work, static_cast<int64_t>(runs));
 }
 
 }  // namespace

@@ -126,7 +126,7 @@ void draw(Run& run, const Config& config, const Measured& m) {
   for (size_t i = 0; i < m.snapshots.size(); ++i) script += data_block(text("after", i), m.snapshots[i]);
   const double panels = static_cast<double>(m.snapshots.size());
   script +=
-      "set multiplot\nset view 68,18,1.5,1.0\nset view equal xyz\nset xyplane at -1\nunset key\nunset tics\n"
+      "set multiplot\nset view 68,18,1.42,1.0\nset view equal xyz\nset xyplane at -1\nunset key\nunset tics\n"
       "set border 4095 lc rgb '#c9ced6' lw 0.8\n";
   for (size_t i = 0; i < m.snapshots.size(); ++i) {
     const double left = static_cast<double>(i) / panels, middle = left + 0.5 / panels;
@@ -134,10 +134,10 @@ void draw(Run& run, const Config& config, const Measured& m) {
                    config.iterations[i], config.iterations[i] == 1 ? " iteration" : " iterations", "}\" at screen ",
                    middle, ",0.95 center\nset label 2 \"", static_cast<int>(m.within[i] * 100 + 0.5),
                    " % at a training point\" at screen ", middle, ",0.895 center tc rgb '#555555'\n",
-                   "splot [-1:1][-1:1][-1:1] $examples using 1:2:3 with points pt 7 ps 1.0 lc rgb '#d62728', $after", i,
-                   " using 1:2:3 with points pt 7 ps 0.5 lc rgb '#402e9e4f'\n");
+                   "splot [-1:1][-1:1][-1:1] $examples using 1:2:3 with points pt 7 ps 1.1 lc rgb '#d62728', $after", i,
+                   " using 1:2:3 with points pt 7 ps 0.45 lc rgb '#2e9e4f'\n");
   }
-  run.plot("swiss-roll", script + "unset multiplot\n", 460 * static_cast<int>(m.snapshots.size()), 520);
+  run.plot("swiss-roll", script + "unset multiplot\n", 460 * static_cast<int>(m.snapshots.size()), 540);
 }
 
 /// The medians over seeds of one number.
