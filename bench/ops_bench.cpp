@@ -40,8 +40,12 @@ const Peaks& peaks() {
   return measured;
 }
 
+/// Of the elements that are really there (a broadcast axis counts once).
 double bytes_of(const Tensor& t) {
-  return static_cast<double>(t.size()) * static_cast<double>(size_of(t.dtype()));
+  double bytes = static_cast<double>(size_of(t.dtype()));
+  for (int i = 0; i < t.rank(); ++i)
+    if (t.array().strides()[i] != 0) bytes *= static_cast<double>(t.dim(i));
+  return bytes;
 }
 
 /// Bytes of all inputs and of those outputs that are not views of an input; 0 when all are.
@@ -76,7 +80,9 @@ struct Case {
     }
   }
   /// Least traffic: the operands are read and the output is written; nothing for a view.
-  double forward_bytes() const { return traffic({output}, operands); }
+  double forward_bytes(const std::string& name) const {
+    return name == "gather" ? 2 * bytes_of(output) : traffic({output}, operands);  // gather reads some rows only
+  }
   /// The cotangent is read and those of the operands are written, but for those that are the same numbers.
   double reverse_bytes(const Tensor& ct) const { return traffic(pullback(ct), {ct}); }
   /// Of matmul and linear; the reverse pass does twice as many.
@@ -114,7 +120,7 @@ void forward(benchmark::State& state, const std::string& name, const Sample& sam
   c.pullback = nullptr;
   sample.call(c.operands);  // first touches of memory are not timed
   for (auto _ : state) benchmark::DoNotOptimize(sample.call(c.operands));
-  report(state, c.forward_bytes(), c.forward_flops(name));
+  report(state, c.forward_bytes(name), c.forward_flops(name));
 }
 
 void reverse(benchmark::State& state, const std::string& name, const Sample& sample) {

@@ -176,7 +176,8 @@ const std::vector<std::string>& workload_names() {
                                                  "iterate 3 11x512 1000",
                                                  "radius 784 7x128",
                                                  "radius 784 8x128",
-                                                 "tiny"};
+                                                 "tiny",
+                                                 "matmul 1024"};
   return names;
 }
 

@@ -1,11 +1,7 @@
 # Flags for every target of this project (never exported to those who link it).
 add_compile_options(-Wall -Wextra)
-if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False alarms of GCC 12: on "literal" + std::string (bug 105329), in its own AVX-512 headers (bug 105593)
-  add_compile_options(-Wno-restrict -Wno-maybe-uninitialized)
-endif()
 if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-  # False alarms of GCC 12 at -O3 inside its own headers: std::string + (its bug 105651), AVX-512 intrinsics (105593).
+  # False alarms of GCC 12 at -O3 inside its own headers: std::string +, and the AVX-512 intrinsics.
   add_compile_options(-Wno-restrict -Wno-maybe-uninitialized)
 endif()
 if(BASIN_WERROR)

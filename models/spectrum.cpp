@@ -86,7 +86,8 @@ Tensors slopes_at(const Mlp& mlp, const Tensor& x) {
   return slopes;
 }
 
-Array cyclic_jacobian_f64(const Mlp& mlp, const Tensor& x) {
+/// [B, k, k] for an f64 network and x [B, d].
+Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
   const std::vector<int64_t> widths = mlp.widths();
   const size_t layers = mlp.layers.size();
   // The last of the narrowest places: when that is the last hidden layer, the rows first go through W_L and W_1, where
@@ -127,7 +128,7 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(i
   const int64_t chunk = std::max<int64_t>(1, (int64_t{1} << 22) / (k * largest));  // 32 MiB of rows at a time
   for (int64_t from = 0; from < x.dim(0); from += chunk) {
     const int64_t to = std::min(x.dim(0), from + chunk);
-    const Array matrices = copy_to(cyclic_jacobian_f64(wide, slice(points, 0, from, to)), Device());
+    const Array matrices = copy_to(cyclic_jacobians(wide, slice(points, 0, from, to)), Device());
     const double* data = matrices.data<double>();
     cpu::parallel_for(to - from, [&](int64_t i) { use(from + i, data + i * k * k, k); });
   }
@@ -184,15 +185,6 @@ double spectral_norm(const Map& f, const Tensor& x) {
   if (solver.info() != Spectra::CompInfo::Successful)
     throw Error(text("spectral_norm: Lanczos did not converge for a Jacobian with ", d, " columns"), Fault::internal);
   return std::sqrt(std::max(0.0, solver.eigenvalues()(0)));
-}
-
-Array cyclic_jacobian(const Mlp& mlp, const Tensor& x) {
-  const std::vector<int64_t> widths = mlp.widths();
-  const int64_t k = widths.empty() ? 0 : *std::min_element(widths.begin(), widths.end());
-  Array result({x.dim(0), k, k}, DType::f64);
-  double* out = result.data<double>();
-  for_each_matrix(mlp, x, [&](int64_t i, const double* m, int64_t) { std::copy(m, m + k * k, out + i * k * k); });
-  return result;
 }
 
 std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x) {

@@ -21,13 +21,10 @@ Eigenvalues leading_eigenvalues(const Map& f, const Tensor& x, int64_t count);
 /// The largest singular value of the Jacobian at x [1, d] without forming it: Lanczos on J^T J over push and pullback.
 double spectral_norm(const Map& f, const Tensor& x);
 
-/// Per row of x [B, d], a k x k matrix with the non-zero spectrum of the network's Jacobian, as f64 [B, k, k]; k is the
-/// smallest width. J = W_L D_(L-1) ... D_1 W_1 (D: activation slopes; W + D^-1 in skip layers) and any cyclic rotation
-/// of the product have the same non-zero eigenvalues, so it is rotated to begin and end at the narrowest layer. Errors:
-/// input and output widths differ, x does not fit.
-Array cyclic_jacobian(const Mlp& mlp, const Tensor& x);
-
-/// Eigenvalues (k of them; the remaining d - k are zero) at every row of x [B, d].
+/// Eigenvalues of the network's Jacobian at every row of x [B, d]: the k that need not be zero, k being its smallest
+/// width. J = W_L D_(L-1) ... D_1 W_1 (D: slopes of the activation; skip layers add the identity) has the non-zero
+/// eigenvalues of any cyclic rotation of that product, so a k x k matrix that begins and ends at the narrowest layer is
+/// enough. Errors: input and output widths differ, x does not fit.
 std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x);
 /// Largest modulus at every row of x [B, d]; a fixed point with a value below 1 is an attractor.
 std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x);
