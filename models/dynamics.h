@@ -25,9 +25,9 @@ struct Trajectories {
   int64_t converged = 0;            // how many points stopped by tolerance
 };
 
-/// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points whose
-/// step cannot be squared any more (they run to infinity, or are not numbers). No derivative. Errors: start is not a
-/// matrix, f changes the shape, record_at is not ascending from 0 up to max_iterations.
+/// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points
+/// whose step cannot be squared any more (they run to infinity, or are not numbers). No derivative. Errors: start is
+/// not a matrix, f changes the shape, record_at is not ascending from 0 up to max_iterations.
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
 
 struct Nearest {

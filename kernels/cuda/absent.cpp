@@ -8,6 +8,8 @@ Backend* open_cuda_backend(int, std::string& reason) {
   return nullptr;
 }
 
-std::string cuda_build_description() { return "off"; }
+std::string cuda_build_description() {
+  return "off";
+}
 
 }  // namespace basin
