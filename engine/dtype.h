@@ -24,24 +24,6 @@ constexpr DType dtype_of() {
   if constexpr (std::is_same_v<T, uint32_t>) return DType::u32;
 }
 
-/// Calls f with a value of the C++ type of the dtype: with_type(dtype, [&](auto zero) { using T = decltype(zero); ...
-/// }).
-template <class F>
-decltype(auto) with_type(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-    default:
-      return f(uint32_t{});
-  }
-}
-
 /// "[128, 784]"
 std::ostream& operator<<(std::ostream& out, const Shape& shape);
 std::ostream& operator<<(std::ostream& out, DType dtype);

@@ -15,6 +15,24 @@ constexpr size_t size_of(DType dtype) {
   return sizes[static_cast<int>(dtype)];
 }
 
+/// Calls f with a value of the C++ type of the dtype: with_type(dtype, [&](auto zero) { using T = decltype(zero); ...
+/// }).
+template <class F>
+decltype(auto) with_type(DType dtype, F&& f) {
+  switch (dtype) {
+    case DType::f32:
+      return f(float{});
+    case DType::f64:
+      return f(double{});
+    case DType::i32:
+      return f(int32_t{});
+    case DType::u8:
+      return f(uint8_t{});
+    default:
+      return f(uint32_t{});
+  }
+}
+
 constexpr int max_rank = 6;
 
 /// Up to six integers with a count: a shape, or strides in elements.

@@ -36,7 +36,7 @@ void binary_row(T* out, const T* x, const T* y, const std::array<int64_t, 3>& s,
 }  // namespace
 
 void CpuBackend::fill(const View& out, double value) {
-  with_any(out.dtype, [&](auto zero) {
+  with_type(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T v = static_cast<T>(value);
     for_pieces<1>({&out}, [&](const auto& at, const auto& stride, int64_t n) {
@@ -50,8 +50,8 @@ void CpuBackend::fill(const View& out, double value) {
 }
 
 void CpuBackend::copy(const View& out, const View& in) {
-  with_any(out.dtype, [&](auto to) {
-    with_any(in.dtype, [&](auto from) {
+  with_type(out.dtype, [&](auto to) {
+    with_type(in.dtype, [&](auto from) {
       using To = decltype(to);
       using From = decltype(from);
       for_pieces<2>({&out, &in}, [&](const auto& at, const auto& s, int64_t n) {

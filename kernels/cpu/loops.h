@@ -2,7 +2,6 @@
 #pragma once
 #include <algorithm>
 #include <array>
-#include <type_traits>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/view.h"
@@ -11,26 +10,11 @@ namespace basin::cpu {
 
 constexpr int64_t grain = 32768;  // elements a task handles; the same for any thread count
 
-/// Calls f(value of the C++ type).
+/// with_type for the kernels that only exist for f32 and f64.
 template <class F>
 void with_float(DType dtype, F&& f) {
   if (dtype == DType::f64) return f(double{});
   return f(float{});
-}
-template <class F>
-void with_any(DType dtype, F&& f) {
-  switch (dtype) {
-    case DType::f32:
-      return f(float{});
-    case DType::f64:
-      return f(double{});
-    case DType::i32:
-      return f(int32_t{});
-    case DType::u8:
-      return f(uint8_t{});
-    case DType::u32:
-      return f(uint32_t{});
-  }
 }
 
 /// A shape with the strides of N views over it, axes merged where all views allow. Never rank 0.
