@@ -45,10 +45,12 @@ Array reshape(const Array& x, Shape shape) {
       require(free_axis < 0, "reshape: more than one -1 in ", shape);
       free_axis = i;
     } else {
-      known *= shape[i];
+      require(shape[i] >= 0 && !__builtin_mul_overflow(known, shape[i], &known), "reshape: shape ", shape,
+              " has a dimension that is negative or too large");
     }
   }
-  if (free_axis >= 0 && known > 0) shape[free_axis] = x.size() / known;
+  require(free_axis < 0 || known > 0, "reshape: -1 in ", shape, " is not determined by ", x);
+  if (free_axis >= 0) shape[free_axis] = x.size() / known;
   require(shape.rank <= max_rank && shape.size() == x.size(), "reshape: ", x, " does not fit shape ", shape,
           "; the number of elements must stay the same");
   const Array dense = contiguous(x);
@@ -84,8 +86,8 @@ Array broadcast_to(const Array& x, const Shape& shape) {
   const int added = shape.rank - x.rank();
   for (int i = 0; i < shape.rank; ++i) {
     const int64_t dim = i < added ? 1 : x.dim(i - added);
-    require(dim == shape[i] || dim == 1, "broadcast_to: ", x, " does not broadcast to ", shape, "; axis ", i, " is ",
-            dim);
+    require(shape[i] >= 0 && (dim == shape[i] || dim == 1), "broadcast_to: ", x, " does not broadcast to ", shape,
+            "; axis ", i, " is ", dim);
     strides[i] = dim == 1 ? 0 : x.strides()[i - added];
   }
   return x.with(shape, strides, x.offset());
@@ -134,7 +136,8 @@ Array copy_to(const Array& x, const Device& device) {
 void assign(const Array& out, const Array& in) {
   require(out.shape() == in.shape() && out.device() == in.device(), "assign: ", in, " does not fit ", out);
   out.touch();
-  out.device().backend().copy(out.view(), in.view());
+  const Array source = in.storage() == out.storage() ? copy_of(in) : in;  // overlapping views would smear
+  out.device().backend().copy(out.view(), source.view());
 }
 
 void fill(const Array& out, double value) {

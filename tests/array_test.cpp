@@ -21,6 +21,9 @@ TEST_CASE("views share storage; copies do not") {
   CHECK(copy_of(m).storage() != m.storage());
   CHECK(reshape(transpose(m), {12}).to_vector<float>()[1] == 4);
   CHECK(broadcast_to(slice(m, 1, 0, 1), {2, 3, 4}).size() == 24);
+  const Array line = arange(6, DType::f32);
+  assign(slice(line, 0, 1, 6), slice(line, 0, 0, 5));
+  CHECK(line.to_vector<float>() == std::vector<float>{0, 0, 1, 2, 3, 4});
   CHECK(cast(m, DType::i32).to_vector<int32_t>()[11] == 11);
 }
 
@@ -29,6 +32,10 @@ TEST_CASE("errors name the operation, the shapes and the rule") {
   CHECK_THROWS_WITH_AS(reshape(m, {5, 2}),
                        "reshape: f32[3, 4] does not fit shape [5, 2]; the number of elements must stay the same",
                        Error);
+  CHECK_THROWS_AS(reshape(zeros({4}, DType::f32), {-2, -2}), Error);
+  CHECK_THROWS_AS(reshape(zeros({0, 5}, DType::f32), {0, -1}), Error);
+  CHECK_THROWS_AS(reshape(zeros({0}, DType::f32), {int64_t{1} << 32, int64_t{1} << 32}), Error);
+  CHECK_THROWS_AS(broadcast_to(zeros({1}, DType::f32), {-3}), Error);
   CHECK_THROWS_AS(slice(m, 2, 0, 1), Error);
   CHECK_THROWS_AS(m.item(), Error);
   CHECK_THROWS_AS(m.data<double>(), Error);

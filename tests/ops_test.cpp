@@ -137,3 +137,80 @@ TEST_CASE("mixed dtypes and integer operands are refused with both operands name
   CHECK_THROWS_WITH_AS(tanh(i), "tanh: needs f32 or f64, got i32[2, 3]; cast first", Error);
   CHECK_THROWS_AS(matmul(x, y), Error);
 }
+
+namespace {
+/// Values of the elementwise operations (with the parameters of the table) at 0.75 and at a second point, computed with
+/// Python's math module from the definitions: a formula that is wrong together with its derivative is caught here.
+constexpr struct {
+  const char* name;
+  double at_three_quarters, second_point, at_second_point;
+} published[] = {
+    {"step", 1.0, -1.25, 0.0},
+    {"step_or", 1.0, -1.25, 0.1},
+    {"sign", 1.0, -1.25, -1.0},
+    {"within", 1.0, -1.25, 0.0},
+    {"constant", 0.7, -1.25, 0.7},
+    {"is_finite", 1.0, -1.25, 1.0},
+    {"identity", 0.75, -1.25, -1.25},
+    {"neg", -0.75, -1.25, 1.25},
+    {"scale", 1.275, -1.25, -2.125},
+    {"shift", 1.05, -1.25, -0.95},
+    {"exp", 2.117000016612675, -1.25, 0.2865047968601901},
+    {"log", -0.2876820724517809, 0.375, -0.9808292530117262},
+    {"sqrt", 0.8660254037844386, 0.375, 0.6123724356957945},
+    {"abs", 0.75, -1.25, 1.25},
+    {"square", 0.5625, -1.25, 1.5625},
+    {"reciprocal", 1.3333333333333333, -1.25, -0.8},
+    {"power", 0.48713928962874675, 0.375, 0.0861148737697211},
+    {"sin", 0.6816387600233341, -1.25, -0.9489846193555862},
+    {"cos", 0.7316888688738209, -1.25, 0.3153223623952687},
+    {"clamp", 0.75, -1.25, -1.0},
+    {"erf", 0.7111556336535151, -1.25, -0.9229001282564582},
+    {"scaled_erf", 0.5467452952462636, -1.25, -0.7887004526662894},
+    {"relu", 0.75, -1.25, 0.0},
+    {"leaky_relu", 0.75, -1.25, -0.0125},
+    {"sigmoid", 0.679178699175393, -1.25, 0.22270013882530884},
+    {"tanh", 0.6351489523872873, -1.25, -0.8482836399575129},
+    {"selu", 0.7880257405166103, -1.25, -1.2543954463378648},
+    {"softplus", 1.1368710061148999, -1.25, 0.2519290813453729},
+    {"silu", 0.5093840243815447, -1.25, -0.27837517353163604},
+    {"gelu", 0.5800294857173488, -1.25, -0.1320622170835691},
+    {"cosid", -0.018311131126179103, -1.25, 1.5653223623952686},
+    {"sine_ripple", 0.9375999953549478, -1.25, -1.23673562052976},
+};
+}  // namespace
+
+TEST_CASE("elementwise operations have the values of their definitions") {
+  size_t checked = 0;
+  for (const OpEntry& entry : op_table()) {
+    const Sample& sample = entry.samples[0];
+    if (sample.label != "dense") continue;
+    CAPTURE(entry.name);
+    bool listed = false;
+    for (const auto& known : published) {
+      if (entry.name != known.name) continue;
+      listed = true;
+      ++checked;
+      const Tensor x = from_vector<double>({0.75, known.second_point}, {2});
+      const std::vector<double> y = sample.call({x}).array().to_vector<double>();
+      const double bound = 4e-16 * 8;  // a handful of roundings of numbers up to 4
+      CHECK(std::abs(y[0] - known.at_three_quarters) <= bound);
+      CHECK(std::abs(y[1] - known.at_second_point) <= bound);
+    }
+    CHECK(listed);
+  }
+  CHECK(checked == std::size(published));
+}
+
+TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
+  const Tensor nan = full({1}, std::nan(""), DType::f32), one = full({1}, 1, DType::f32);
+  for (const Tensor& y : {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
+                          minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
+    CHECK(std::isnan(y.item()));
+  const Tensor x = full({1}, -20, DType::f32);
+  CHECK(grad([](const Tensor& t) { return sum(softplus(t)); }, x).item() ==
+        doctest::Approx(2.0611536e-9).epsilon(1e-6));
+  const Tensor zero = full({1}, 0, DType::f64);
+  CHECK(grad([](const Tensor& t) { return sum(power(t, 1)); }, zero).item() == 1);
+  CHECK(grad([](const Tensor& t) { return sum(power(t, 0)); }, zero).item() == 0);
+}

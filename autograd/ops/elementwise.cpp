@@ -55,6 +55,9 @@ class UnaryTensorOp final : public Op {
     if (f_.op == Unary::identity || f_.op == Unary::shift) return t;
     if (f_.op == Unary::scale) return scale(t, f_.a);
     if (f_.op == Unary::neg) return neg(t);
+    // whole powers end: x^(a - 1) times a = 0 must not become 0 * infinity at x = 0
+    if (f_.op == Unary::power && f_.a == 0) return {};
+    if (f_.op == Unary::power && f_.a == 1) return t;
     const bool with_x = reads_input(0), with_y = reads_output();
     if (level_of(t) > 0 || (with_x && level_of(x) > 0) || (with_y && level_of(y) > 0)) return t * slope_of(f_, x, y);
     Array out(t.shape(), t.dtype(), t.device());
@@ -176,7 +179,18 @@ std::vector<OpEntry> elementwise_table() {
   std::vector<OpEntry> table;
   const auto unary_entry = [&](const char* name, Unary op, double a, double b, double low, double high) {
     const auto call = [=](const Tensors& in) { return elementwise(op, in[0], a, b); };
-    table.push_back({name, {{"dense", call, {{3, 4}}, low, high}, {"empty", call, {{0, 4}}, low, high}}});
+    const auto strided = [=](const Tensors& in) { return transpose(elementwise(op, transpose(in[0]), a, b)); };
+    table.push_back({name,
+                     {{"dense", call, {{3, 4}}, low, high},
+                      {"strided", strided, {{3, 4}}, low, high},
+                      {"empty", call, {{0, 4}}, low, high}}});
+    // the other side of a kink
+    const bool one_sided = op == Unary::relu || op == Unary::leaky_relu || op == Unary::selu || op == Unary::abs ||
+                           op == Unary::step || op == Unary::step_or || op == Unary::sign;
+    if (one_sided) table.back().samples.push_back({"mirrored", call, {{3, 4}}, -high, -low});
+    if (op == Unary::clamp || op == Unary::within)
+      for (const double side : {-2.0, 1.1})
+        table.back().samples.push_back({"outside", call, {{3, 4}}, side, side + 0.9});
   };
 #define UNARY(name, reads, formula, derivative, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);
 #define FLAT(name, formula, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);

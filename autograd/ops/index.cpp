@@ -49,7 +49,7 @@ Array checked_index(const char* name, const Tensor& x, const Array& index, int64
   require(x.defined() && x.rank() >= 1, name, ": needs at least one axis, got ", x.array());
   require(index.defined() && index.dtype() == DType::i32 && index.rank() == 1, name, ": the index must be i32[N], got ",
           index);
-  const Array dense = contiguous(index);
+  const Array dense = copy_of(index);  // our own: the caller may overwrite his before the pullback
   const Array host = copy_to(dense, Device());
   const int32_t* entries = host.data<int32_t>();
   for (int64_t i = 0; i < host.size(); ++i)
