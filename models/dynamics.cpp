@@ -57,8 +57,15 @@ Trajectories iterate(const Map& f, const Array& start, const IterateOptions& opt
     require(next.shape() == x.shape(), "iterate: f must keep the shape, but ", x, " became ", next.array());
     for (int32_t row : rows) ++result.iterations[static_cast<size_t>(row)];
     if (options.tolerance >= 0) {
-      const Tensor squares = sum(square(next - Tensor(x)), {1});
-      const std::vector<double> steps = cast(squares.array(), DType::f64).to_vector<double>();
+      const Tensor step = next - Tensor(x);
+      const auto row_sums = [](const Tensor& t) { return cast(sum(t, {1}).array(), DType::f64).to_vector<double>(); };
+      std::vector<double> steps = row_sums(square(step));
+      // Squares of small steps underflow to 0; the sum of |step| is 0 only where the step is.
+      if (options.tolerance == 0 && std::count(steps.begin(), steps.end(), 0.0) > 0) {
+        const std::vector<double> lengths = row_sums(abs(step));
+        for (size_t i = 0; i < steps.size(); ++i)
+          if (steps[i] == 0) steps[i] = lengths[i];
+      }
       std::vector<int32_t> kept, kept_rows, stopped, stopped_rows;
       const double limit = options.tolerance * options.tolerance;
       for (size_t i = 0; i < rows.size(); ++i) {

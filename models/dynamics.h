@@ -13,7 +13,8 @@ using Map = std::function<Tensor(const Tensor&)>;
 struct IterateOptions {
   int64_t max_iterations = 1000;
   /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
-  /// which changes nothing but the time; a negative value never stops a point.
+  /// which changes nothing but the time; a negative value never stops a point. Steps are squared in the dtype of the
+  /// points, so a positive tolerance below about 1e-22 (f32) or 1e-161 (f64) acts like that value.
   double tolerance = 0;
   std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
 };

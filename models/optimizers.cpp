@@ -11,6 +11,7 @@ namespace {
 
 constexpr const char* optimizer_names[] = {"gradient_descent", "sgd", "adam", "adamw"};
 constexpr const char* schedule_names[] = {"constant", "step", "linear", "cosine"};
+constexpr size_t schedule_least[] = {0, 2, 3, 1}, schedule_most[] = {0, 2, 3, 2};
 
 }  // namespace
 
@@ -26,16 +27,30 @@ const char* OptimizerConfig::name() const {
   return optimizer_names[static_cast<size_t>(kind)];
 }
 
+std::string OptimizerConfig::settings() const {
+  std::string result = name();
+  if (kind == Kind::sgd) result += " momentum " + number_text(momentum);
+  if (kind >= Kind::adam)
+    result += " betas " + number_text(beta1) + ", " + number_text(beta2) + " epsilon " + number_text(epsilon);
+  return result + " weight_decay " + number_text(weight_decay);
+}
+
 Schedule Schedule::parse(const std::string& input) {
-  constexpr size_t least[] = {0, 2, 3, 1}, most[] = {0, 2, 3, 2};
   const Call call = parse_call(input, "schedule");
   const size_t k = index_of(schedule_names, call.name, "schedule");
   Schedule result{static_cast<Kind>(k)};
-  const auto numbers = number_arguments(call, least[k], most[k], "schedule");
+  const auto numbers = number_arguments(call, schedule_least[k], schedule_most[k], "schedule");
   std::copy(numbers.begin(), numbers.end(), result.n);
   require(result.kind == Kind::constant || result.n[result.kind == Kind::linear ? 2 : 0] >= 1, "schedule: \"", input,
           "\" needs a number of steps of at least 1");
   return result;
+}
+
+std::string Schedule::to_text() const {
+  const size_t k = static_cast<size_t>(kind);
+  std::string result = schedule_names[k];
+  for (size_t i = 0; i < schedule_most[k]; ++i) result += (i == 0 ? "(" : ", ") + number_text(n[i]);
+  return schedule_most[k] == 0 ? result : result + ")";
 }
 
 double Schedule::rate(double base, int64_t t) const {

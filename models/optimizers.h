@@ -19,6 +19,8 @@ struct OptimizerConfig {
   /// "gradient_descent", "sgd", "adam" or "adamw" (weight decay 0.01 as in PyTorch). Errors: another name.
   static OptimizerConfig named(const std::string& name, double learning_rate);
   const char* name() const;
+  /// Name and settings that take part in the updates, without the learning rate: "sgd momentum 0.9 weight_decay 0".
+  std::string settings() const;
 };
 
 /// The learning rate as a pure function of the number of updates done before (0 at the first). PyTorch's definitions:
@@ -34,6 +36,8 @@ struct Schedule {
 
   /// Errors: unknown name, wrong numbers, a number of steps below 1.
   static Schedule parse(const std::string& input);
+  /// "cosine(100, 0)": what parse reads, with all its numbers.
+  std::string to_text() const;
   double rate(double base, int64_t t) const;
 };
 

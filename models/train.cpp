@@ -1,5 +1,6 @@
 #include "models/train.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "autograd/transforms.h"
@@ -11,8 +12,19 @@
 namespace basin {
 namespace {
 
+/// "nan" whatever its sign.
+std::string readable(double value) {
+  return std::isnan(value) ? "nan" : text(value);
+}
+
+/// What has to be equal for a resumed run to go on as the interrupted one would have.
+std::string settings_of(const TrainOptions& o) {
+  return o.optimizer.settings() + " clip_norm " + number_text(o.clip_norm) + " clip_value " +
+         number_text(o.clip_value) + " schedule " + o.schedule.to_text();
+}
+
 bool all_finite(const Tensor& t) {
-  if (!t.defined() || t.size() == 0) return true;
+  if (!t.defined() || t.size() == 0 || !is_floating(t.dtype())) return true;
   return min(reshape(is_finite(stop_gradient(t)), {-1}), {0}).item() == 1;
 }
 
@@ -62,8 +74,10 @@ class Run {
   void update(Tensors gradients, double rate);
   void save() const;
   void resume();
+  void check_parameters(int64_t from) const;
   [[noreturn]] void fail(const std::string& what, const Tensors& gradients) const;
   std::string origin(const Tensors& gradients) const;
+  std::string kept() const;
 
   const std::vector<std::string>& names_;
   const Tensors& parameters_;
@@ -96,12 +110,13 @@ TrainResult Run::go() {
       now = value_and_grad_flat(loss_now, parameters_);
     }
     const double loss = now.first.item();
-    if (!std::isfinite(loss)) fail(text("the loss is ", loss), now.second);
+    if (!std::isfinite(loss)) fail("the loss is " + readable(loss), now.second);
     if (step_ >= best_from_ && loss < best_loss_) keep_best(loss);
 
     const bool reached = loss < options_.stop_loss_below;
     const bool late = options_.wall_seconds > 0 && progress.seconds() >= options_.wall_seconds;
     const bool stop = reached || out_of_steps || late;
+    if (stop) check_parameters(std::max<int64_t>(saved_step_, 0));  // the loss may be finite without them
     const double rate = options_.schedule.rate(options_.optimizer.learning_rate, step_);
     if (options_.report && options_.report_every > 0 && (stop || step_ % options_.report_every == 0))
       options_.report({step_, loss, rate, progress.seconds()});
@@ -140,22 +155,21 @@ void Run::update(Tensors gradients, double rate) {
   double scale = 1;
   if (options_.clip_norm > 0) {
     const double norm = gradient_norm(gradients);
-    if (!std::isfinite(norm)) fail(text("the norm of the gradient is ", norm), gradients);
+    if (!std::isfinite(norm)) fail("the norm of the gradient is " + readable(norm), gradients);
     scale = clip_scale(norm, options_.clip_norm);
   }
   optimizer_.update(parameters_, gradients, rate, scale);
 }
 
 void Run::save() const {
-  for (size_t i = 0; i < names_.size(); ++i)
-    if (!all_finite(parameters_[i])) fail("a parameter is not finite", {});
+  check_parameters(std::max<int64_t>(saved_step_, 0));
   NamedArrays entries;
   add_named(entries, "model.", names_, parameters_);
   if (!best_.empty()) add_named(entries, "best.", names_, best_);
   optimizer_.save(entries, names_);
   Metadata metadata = options_.metadata;
   metadata["architecture"] = architecture_;
-  metadata["optimizer"] = options_.optimizer.name();
+  metadata["optimizer"] = settings_of(options_);
   metadata["step"] = std::to_string(step_);
   metadata["best_step"] = std::to_string(best_step_);
   if (std::isfinite(best_loss_)) metadata["best_loss"] = number_text(best_loss_);
@@ -169,9 +183,14 @@ void Run::resume() {
   check_architecture(file, path, architecture_);
   const int64_t step = integer_at(file, path, "step");
   const auto optimizer = file.metadata.find("optimizer");
-  require(optimizer != file.metadata.end() && optimizer->second == options_.optimizer.name(), "checkpoint ", path,
-          ": written by optimiser \"", optimizer == file.metadata.end() ? "" : optimizer->second,
-          "\", this run uses \"", options_.optimizer.name(), "\"");
+  const std::string written = optimizer == file.metadata.end() ? "" : optimizer->second, wanted = settings_of(options_);
+  require(written == wanted, "checkpoint ", path, ": written by optimiser \"", written, "\", this run uses \"", wanted,
+          "\"; resume with the same settings (only the learning rate may change), or start a new run");
+  require(step <= options_.max_steps, "checkpoint ", path, ": is that of step ", step, ", beyond max_steps ",
+          options_.max_steps, " of this run; raise max_steps");
+  for (const auto& [name, array] : file.tensors)
+    require((name.rfind("model.", 0) != 0 && name.rfind("best.", 0) != 0) || all_finite(Tensor(array)), "checkpoint ",
+            path, ": ", name, " ", array, " holds values that are not finite; resume from an earlier checkpoint");
   read_named(file, path, "model.", names_, parameters_);
   optimizer_.load(file, path, names_, step);
   step_ = saved_step_ = step;
@@ -189,8 +208,6 @@ void Run::resume() {
 }
 
 std::string Run::origin(const Tensors& gradients) const {
-  for (size_t i = 0; i < names_.size(); ++i)
-    if (!all_finite(parameters_[i])) return "parameter " + names_[i] + " (after the last update)";
   std::string found;
   const Observer observer = [&](const std::string& name, const Tensor& value) {
     if (found.empty() && !all_finite(value)) found = text("the output of ", name, " ", value.array());
@@ -205,12 +222,32 @@ std::string Run::origin(const Tensors& gradients) const {
   return "the loss itself";
 }
 
+std::string Run::kept() const {
+  if (saved_step_ < 0) return "; no checkpoint was written. Try a lower learning rate or clip_norm";
+  return text("; the last good checkpoint is that of step ", saved_step_,
+              options_.checkpoint.empty() ? "" : " in " + options_.checkpoint,
+              ". Try a lower learning rate or clip_norm");
+}
+
+/// Errors: a parameter that is not finite. `from`: the first step whose update may have made it so.
+void Run::check_parameters(int64_t from) const {
+  std::string first;
+  int count = 0;
+  for (size_t i = 0; i < names_.size(); ++i)
+    if (!all_finite(parameters_[i]) && count++ == 0) first = names_[i];
+  if (count == 0) return;
+  require(step_ > 0, options_.label, ": parameter ", first, " is not finite before the first update");
+  const std::string others = count == 1 ? "" : text(" (the first in order of ", count, " such parameters)");
+  const std::string where = from >= step_ - 1 ? text("the update of step ", step_ - 1)
+                                              : text("one of the updates of steps ", from, " to ", step_ - 1);
+  throw Error(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept()),
+              Fault::internal);
+}
+
 void Run::fail(const std::string& what, const Tensors& gradients) const {
-  const std::string kept = saved_step_ < 0 ? "no checkpoint was written"
-                                           : text("the last good checkpoint is that of step ", saved_step_,
-                                                  options_.checkpoint.empty() ? "" : " in " + options_.checkpoint);
+  check_parameters(step_ - 1);  // the loss before was finite
   throw Error(text(options_.label, ": ", what, " at step ", step_, "; the first value that is not finite is ",
-                   origin(gradients), "; ", kept, ". Try a lower learning rate or clip_norm"),
+                   origin(gradients), kept()),
               Fault::internal);
 }
 

@@ -107,6 +107,19 @@ TEST_CASE("iterate: points that blow up leave without disturbing the others, and
   CHECK(t.snapshots[1].to_vector<double>() == t.snapshots[0].to_vector<double>());
 }
 
+TEST_CASE("iterate: with tolerance 0 a point goes on until it does not move at all, however small its steps") {
+  IterateOptions options;
+  options.max_iterations = 2000;
+  // Halving goes through all powers of two, the denormal ones too, down to the smallest (2^-149, 2^-1074), whose half
+  // is rounded to even: 0. One more application finds that 0 stays.
+  for (const auto& [dtype, smallest] : {std::pair(DType::f32, 149), std::pair(DType::f64, 1074)}) {
+    const Trajectories t = iterate(halve, cast(matrix({1, 0}, 1), dtype), options);
+    CHECK(t.iterations == std::vector<int64_t>{smallest + 2, 1});
+    CHECK(t.converged == 2);
+    CHECK(cast(t.points, DType::f64).to_vector<double>() == std::vector<double>{0, 0});
+  }
+}
+
 TEST_CASE("iterate: errors name the rule") {
   IterateOptions options;
   options.record_at = {3, 2};

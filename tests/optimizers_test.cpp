@@ -141,6 +141,9 @@ TEST_CASE("schedules have PyTorch's definitions") {
   CHECK(rate("cosine(100, 0.02)", 25) == doctest::Approx(0.02 + 0.04 * (1 + std::sqrt(0.5))).epsilon(1e-15));
   CHECK(rate("cosine(100)", 50) == doctest::Approx(0.05).epsilon(1e-15));
   CHECK(rate("cosine(100, 0.02)", 100) == doctest::Approx(0.02).epsilon(1e-15));
+  for (const char* whole : {"constant", "step(10, 0.5)", "linear(1, 0.2, 100)", "cosine(100, 0.02)"})
+    CHECK(Schedule::parse(whole).to_text() == whole);
+  CHECK(Schedule::parse("cosine(100)").to_text() == "cosine(100, 0)");
   CHECK_THROWS_WITH_AS(Schedule::parse("cosnie(3)"), doctest::Contains("cosnie"), Error);
   CHECK_THROWS_AS(Schedule::parse("step(10)"), Error);
   CHECK_THROWS_AS(Schedule::parse("cosine(0)"), Error);

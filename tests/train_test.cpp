@@ -6,6 +6,7 @@
 #include <csignal>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
@@ -284,21 +285,27 @@ TEST_CASE("a loss that is not finite names the step and where that began, and ke
   load_model(options.checkpoint, kept);
   for (float number : numbers(kept)) CHECK(std::isfinite(number));
 
-  // A parameter that the last update destroyed.
+  // A parameter that the update of step 7 destroyed, which the loss of step 8 shows.
   message = failing("tanh", [&](const Mlp& m, int64_t step) {
     const Tensor loss = mse(m(x), x);
     return step == 7 ? loss + 0.0 * sum(sqrt(0.0 * m.layers[2].weight)) : loss;
   });
-  check_contains(message, "step 8");
-  check_contains(message, "parameter layers.2.weight");
+  check_contains(message, "parameter layers.2.weight became not finite in the update of step 7;");
+  CHECK(message.find("nan") == std::string::npos);
 
   // ... and is found before it gets into a checkpoint, although the loss was finite.
   message = failing("tanh", [&](const Mlp& m, int64_t step) {
     const Tensor loss = mse(m(x), x);
     return step == 9 ? loss + 0.0 * sum(sqrt(0.0 * m.layers[2].weight)) : loss;
   });
-  check_contains(message, "step 10");
+  check_contains(message, "layers.2.weight became not finite in one of the updates of steps 5 to 9;");
   check_contains(message, "checkpoint is that of step 5");
+
+  message = failing("tanh", [&](const Mlp& m, int64_t step) {
+    const Tensor loss = mse(m(x), x);
+    return step == 3 ? loss + 0.0 * sum(sqrt(0.0 * m.layers[1].bias)) + 0.0 * sum(sqrt(0.0 * m.layers[2].bias)) : loss;
+  });
+  check_contains(message, "layers.1.bias (the first in order of 2 such parameters) became not finite in");
 
   options.clip_norm = 1;
   message = failing("tanh", [&](const Mlp& m) { return mse(m(x), x) + 0.0 * sum(sqrt(0.0 * m.layers[2].bias)); });
@@ -309,6 +316,101 @@ TEST_CASE("a loss that is not finite names the step and where that began, and ke
 
   message = failing("tanh", [&](const Mlp& m) { return log(-1.0 * mse(m(x), x)); });
   check_contains(message, "the loss itself");
+  // Of either sign of nan.
+  for (const double sign : {1.0, -1.0}) {
+    const double nan = std::copysign(std::numeric_limits<double>::quiet_NaN(), sign);
+    message = failing("tanh", [&](const Mlp& m) { return mse(m(x), x) * nan; });
+    check_contains(message, "the loss is nan at step 0");
+  }
+}
+
+TEST_CASE("parameters that are not finite are an error although the loss is, and nothing is written") {
+  // The gradient of 0 * sqrt(0 * y) is not a number, and the loss of the other steps does not see y.
+  struct Pair {
+    Tensor x = full({1}, 1, DType::f64), y = full({1}, 1, DType::f64);
+    void each_parameter(const std::function<void(const char*, Tensor&)>& f) { f("x", x), f("y", y); }
+  };
+  const auto loss = [](const Pair& p, int64_t step) {
+    const Tensor seen = sum(square(p.x));
+    return step == 4 ? seen + 0.0 * sum(sqrt(0.0 * p.y)) : seen;
+  };
+  const auto run = [&](auto&& change) {
+    TrainOptions options = quiet(20, "gradient_descent", 0.1);
+    change(options);
+    Pair pair;
+    return message_of([&] { train(pair, loss, options); }, Fault::internal);
+  };
+  const std::string wanted =
+      "parameter y became not finite in one of the updates of steps 0 to 19; no checkpoint was written";
+  check_contains(run([](TrainOptions&) {}), wanted);
+  check_contains(run([](TrainOptions& o) { o.max_steps = 5; }), "one of the updates of steps 0 to 4;");
+  check_contains(run([](TrainOptions& o) { o.stop_loss_below = 0.1; }), "parameter y became not finite");
+  check_contains(run([](TrainOptions& o) { o.keep_best_after_fraction = 0.5; }), "parameter y became not finite");
+  const TemporaryFolder folder;
+  check_contains(run([&](TrainOptions& o) { o.checkpoint = folder.file("run"); }), "parameter y became not finite");
+  CHECK(!std::filesystem::exists(folder.file("run")));
+}
+
+TEST_CASE("a run resumes only with the settings its checkpoint was written with, the learning rate apart") {
+  const TemporaryFolder folder;
+  TrainOptions options = quiet(6);
+  options.checkpoint = folder.file("run");
+  Mlp model = small_network();
+  train(model, reconstruction(), options);
+  const auto ended = numbers(model);
+  options.resume_from = options.checkpoint;
+  options.checkpoint = "";
+
+  const auto refuses = [&](auto&& change, const char* was, const char* now) {
+    TrainOptions other = options;
+    change(other);
+    Mlp again = small_network();
+    const std::string message = message_of([&] { train(again, reconstruction(), other); }, Fault::input);
+    check_contains(message, options.resume_from);
+    check_contains(message, was);
+    check_contains(message, now);
+  };
+  refuses([](TrainOptions& o) { o.optimizer.beta1 = 0.8; }, "betas 0.9, 0.999", "betas 0.8, 0.999");
+  refuses([](TrainOptions& o) { o.optimizer.beta2 = 0.99; }, "betas 0.9, 0.999", "betas 0.9, 0.99 ");
+  refuses([](TrainOptions& o) { o.optimizer.epsilon = 1e-4; }, "epsilon 1e-08", "epsilon 1e-04");
+  refuses([](TrainOptions& o) { o.optimizer.weight_decay = 0.5; }, "weight_decay 0 ", "weight_decay 0.5");
+  refuses([](TrainOptions& o) { o.clip_norm = 2; }, "clip_norm 0 ", "clip_norm 2 ");
+  refuses([](TrainOptions& o) { o.clip_value = 3; }, "clip_value 0 ", "clip_value 3 ");
+  refuses([](TrainOptions& o) { o.schedule = Schedule::parse("cosine(9)"); }, "schedule constant",
+          "schedule cosine(9, 0)");
+  refuses([](TrainOptions& o) { o.max_steps = 5; }, "step 6", "max_steps 5");
+
+  // A setting Adam does not use and another learning rate are no reason; all steps done: the model as it was.
+  options.optimizer.momentum = 0.5;
+  options.optimizer.learning_rate = 0.5;
+  Mlp again = make_mlp({autoencoder_widths(3, 4, 8)}, Key(99));
+  CHECK(train(again, reconstruction(), options).steps == 6);
+  CHECK(numbers(again) == ended);
+  options.max_steps = 7;
+  CHECK(train(again, reconstruction(), options).steps == 7);
+}
+
+TEST_CASE("a checkpoint with numbers that are not finite is refused, by file and tensor") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("run");
+  TrainOptions options = quiet(3);
+  options.checkpoint = path;
+  options.keep_best_after_fraction = 0;
+  Mlp model = small_network();
+  train(model, reconstruction(), options);
+  const SafeTensors good = load_safetensors(path);
+  options.resume_from = path;
+  for (const std::string name : {"model.layers.1.weight", "best.layers.0.bias"})
+    for (const double bad : {std::numeric_limits<double>::quiet_NaN(), -std::numeric_limits<double>::infinity()}) {
+      NamedArrays entries;
+      for (const auto& [entry, array] : good.tensors)
+        entries.emplace_back(entry, entry == name ? full(array.shape(), bad, array.dtype()) : array);
+      save_safetensors(path, entries, good.metadata);
+      const std::string message = message_of([&] { train(model, reconstruction(), options); }, Fault::input);
+      check_contains(message, path);
+      check_contains(message, name + " f32");
+      check_contains(message, "not finite");
+    }
 }
 
 TEST_CASE("checkpoints of other models are refused with both names") {
@@ -337,7 +439,7 @@ TEST_CASE("checkpoints of other models are refused with both names") {
   train(same, reconstruction(), options);
   options.resume_from = path;
   options.optimizer = OptimizerConfig::named("sgd", 0.1);
-  check_contains(message_of([&] { train(same, reconstruction(), options); }, Fault::input), "\"adam\"");
+  check_contains(message_of([&] { train(same, reconstruction(), options); }, Fault::input), "\"adam betas");
   options.resume_from = folder.file("absent");
   check_contains(message_of([&] { train(same, reconstruction(), options); }, Fault::input), "absent");
 }
