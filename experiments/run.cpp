@@ -138,42 +138,77 @@ std::string Run::path(const std::string& file) const {
   return folder_ + "/" + file;
 }
 
+/// A free name beside a folder: "folder.previous-1", "-2", ...
+static std::string name_aside(const std::string& folder) {
+  std::error_code error;
+  for (int i = 1;; ++i) {
+    const std::string name = text(folder, ".previous-", i);
+    if (!fs::exists(name, error)) return name;
+  }
+}
+
+/// True when a folder holds nothing but what a run that died before its first record leaves.
+static bool only_leftovers(const std::string& folder) {
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (name != "checkpoints" && name != "metrics.jsonl" && name.find(".tmp-") == std::string::npos) return false;
+  }
+  return !error;
+}
+
+/// Compares the record of the run that is in the folder with ours. Returns true when that run is complete.
+bool Run::check_record() const {
+  const Json before = Json::parse(contents(path("result.json")), nullptr, false);
+  require(before.is_object(), "--out ", folder_,
+          ": its result.json cannot be read; choose another folder, or remove that one");
+  const auto same = [&](const Json& a, const Json& b, const char* what) {
+    require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
+            " now); choose another folder, or remove that one");
+  };
+  const auto member = [](const Json& object, const char* name) {
+    return object.is_object() && object.contains(name) ? object[name] : Json();
+  };
+  same(member(before, "experiment"), record_["experiment"], "experiment");
+  for (const char* option : {"preset", "seed"})
+    same(member(member(before, "options"), option), record_["options"][option], option);
+  same(member(before, "config"), config_, "configuration");
+  return member(before, "status") == "complete";
+}
+
 void Run::open_folder() {
   std::error_code error;
-  require(!fs::exists(folder_) || fs::is_directory(folder_), "--out ", folder_,
+  const fs::file_status there = fs::status(folder_, error);
+  require(!error || there.type() == fs::file_type::not_found, "--out ", folder_, ": ", error.message());
+  require(there.type() == fs::file_type::not_found || there.type() == fs::file_type::directory, "--out ", folder_,
           ": exists and is no folder; choose another");
   fs::create_directories(folder_, error);
   require(!error, "--out ", folder_, ": cannot be made: ", error.message());
-  const bool found = fs::exists(path("result.json"));
-  if (found) {
-    Json before = Json::parse(contents(path("result.json")), nullptr, false);
-    if (!before.is_object()) before = Json::object();
-    const auto same = [&](const Json& a, const Json& b, const char* what) {
-      require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
-              " now); choose another folder, or remove that one");
-    };
-    same(before.value("experiment", Json()), record_["experiment"], "experiment");
-    for (const char* option : {"preset", "seed"})
-      same(before.value("options", Json::object()).value(option, Json()), record_["options"][option], option);
-    same(before.value("config", Json()), config_, "configuration");
-    const bool finished = before.value("status", "") == "complete";
-    if (!options_.resume && !finished && fs::exists(path("checkpoints"))) {
+  if (fs::exists(path("result.json"), error)) {
+    const bool finished = check_record();
+    if (!options_.resume && finished) {
+      const std::string aside = name_aside(folder_);
+      fs::rename(folder_, aside, error);
+      require(!error, "--out ", folder_, ": holds a finished run that cannot be moved aside: ", error.message(),
+              "; choose another folder");
+      say("the finished run that was there is now in " + aside);
+      fs::create_directories(folder_, error);
+    } else if (!options_.resume && fs::exists(path("checkpoints"), error) &&
+               !fs::is_empty(path("checkpoints"), error)) {
       fs::remove_all(path("checkpoints.previous"), error);
       fs::rename(path("checkpoints"), path("checkpoints.previous"), error);
       say("starting again; the checkpoints of the unfinished run before are in " + path("checkpoints.previous") +
           " (--resume would have continued it)");
-    } else if (!options_.resume) {
-      fs::remove_all(path("checkpoints"), error);
     }
   } else {
-    require(fs::is_empty(folder_, error) && !error, "--out ", folder_,
+    require(only_leftovers(folder_), "--out ", folder_,
             ": holds other things (no result.json of basin there); choose an empty or a new folder");
     require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
   }
+  write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
   fs::create_directories(path("checkpoints"), error);
   require(!error, "--out ", folder_, ": not writable: ", error.message());
   if (!options_.resume) write_atomically(path("metrics.jsonl"), std::string_view());
-  write_record("running");
   metrics_.open(path("metrics.jsonl"), std::ios::app);
   require(metrics_.good(), "--out ", folder_, ": metrics.jsonl cannot be written");
 }

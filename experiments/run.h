@@ -92,6 +92,7 @@ class Run {
 
  private:
   void open_folder();
+  bool check_record() const;
   void write_record(const std::string& status);
   void print_claims() const;
 

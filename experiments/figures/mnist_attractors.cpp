@@ -207,7 +207,9 @@ double median_of(const std::vector<Measured>& all, const Number& number) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0, "mnist-attractors: seeds must be positive");
+  require(config.seeds > 0 && config.a_depth > 1 && config.a_depth <= 10000 && config.b_depth > 1 &&
+              config.b_depth <= 10000,
+          "mnist-attractors: seeds must be positive, depths from 2 to 10000");
   const LabelledImages all = load_mnist(run.data(), Split::test);
   const Setting a{"attractors",    config.a_images, config.a_depth,     config.a_steps, config.a_rate, 0,
                   config.a_radius, config.a_init,   config.a_iterations};
