@@ -1,5 +1,6 @@
 // The command lines of `basin` and of `basin-NAME`, and the map from errors to exit codes.
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <iostream>
 
 #include "engine/build_info.h"
@@ -112,6 +113,7 @@ void list_experiments() {
 /// Runs f and turns everything it throws into a message and an exit code.
 template <class F>
 int guarded(F&& f) {
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
   try {
     return f();
   } catch (const Error& e) {

@@ -201,7 +201,17 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
   CHECK(test::has(o.err, "another configuration"));
   CHECK(run_test(out, {"--preset", "smoke", "--seed", "1"}).code == 2);
   CHECK(contents(out + "/result.json") == before);
-  CHECK(run_test(out, {"--preset", "smoke"}).code == 0);  // the same run again is welcome
+  CHECK(run_test(out, {"--preset", "smoke"}).code == 0);  // the same run again is welcome, and loses nothing
+  CHECK(contents(out + ".previous-1/result.json") == before);
+  for (const char* torn : {"{tor", "[]", "{\"status\": 5}"}) {
+    write_atomically(out + "/result.json", std::string_view(torn));
+    CHECK(run_test(out, {"--preset", "smoke"}).code == 2);
+  }
+  CHECK(run_test(folder / std::string(300, 'a')).code == 2);  // a name the file system refuses
+  const std::string cut = folder / "cut";                     // a run that died before its first record
+  std::filesystem::create_directories(cut + "/checkpoints");
+  write_atomically(cut + "/metrics.jsonl", std::string_view());
+  CHECK(run_test(cut, {"--preset", "smoke"}).code == 0);
   CHECK(test::has(run_test(folder / "new", {"--resume"}).err, "no run to continue"));
 }
 
