@@ -4,9 +4,8 @@ if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(basin_build_info_script ${CMAKE_CURRENT_LIST_FILE})
   function(basin_add_build_info target)
     set(output ${CMAKE_CURRENT_BINARY_DIR}/build_info.cpp)
-    get_directory_property(options COMPILE_OPTIONS)
     string(TOUPPER "${CMAKE_BUILD_TYPE}" type)
-    list(JOIN options " " options)
+    list(JOIN basin_cxx_options " " options)
     string(STRIP "${CMAKE_CXX_FLAGS} ${CMAKE_CXX_FLAGS_${type}}" flags)
     add_custom_target(basin_build_info
       COMMAND ${CMAKE_COMMAND} -D SOURCE_DIR=${PROJECT_SOURCE_DIR} -D OUTPUT=${output}

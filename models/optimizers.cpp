@@ -101,28 +101,43 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Tensors& parameters) :
 
 void Optimizer::update(const Tensors& parameters, const Tensors& gradients, double learning_rate,
                        double gradient_scale) {
-  const bool adam = config_.kind >= OptimizerConfig::Kind::adam;
+  if (parameters.empty()) return;
+  const double step = static_cast<double>(++steps_);
+  const std::vector<double> scalars{step,
+                                    learning_rate,
+                                    gradient_scale,
+                                    1,
+                                    1.0 - std::pow(config_.beta1, step),
+                                    1.0 - std::pow(config_.beta2, step),
+                                    0,
+                                    0};
+  update(parameters, gradients, from_vector(scalars, {control_size}, parameters[0].device()));
+}
+
+void Optimizer::update(const Tensors& parameters, const Tensors& gradients, const Array& control) {
   require(parameters.size() == gradients.size() && (first_.empty() || first_.size() == parameters.size()),
           "optimizer: ", parameters.size(), " parameters, ", gradients.size(), " gradients, ", first_.size(),
           " moments");
-  ++steps_;
-  AdamStep adam_step{learning_rate,   config_.beta1,        config_.beta2,
-                     config_.epsilon, config_.weight_decay, config_.kind == OptimizerConfig::Kind::adamw,
-                     steps_,          gradient_scale};
-  SgdStep sgd_step{learning_rate, config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0,
-                   config_.weight_decay, steps_ == 1, gradient_scale};
+  std::vector<Array> kept;  // gradients made contiguous live until the call below
+  std::vector<UpdateViews> views;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Array& p = parameters[i].array();
     // A parameter the loss does not depend on still decays, as one with a zero gradient does.
-    const Array g = gradients[i].defined() ? contiguous(gradients[i].array()) : zeros(p.shape(), p.dtype(), p.device());
+    kept.push_back(gradients[i].defined() ? contiguous(gradients[i].array()) : zeros(p.shape(), p.dtype(), p.device()));
+    const Array& g = kept.back();
     require(g.shape() == p.shape() && g.dtype() == p.dtype(), "optimizer: gradient ", g, " does not fit parameter ", p);
-    Backend& backend = p.device().backend();
-    if (adam) {
-      backend.adam(adam_step, p.view(), g.view(), first_[i].array().view(), second_[i].array().view());
-    } else {
-      backend.sgd(sgd_step, p.view(), g.view(), first_.empty() ? View{} : first_[i].array().view());
-    }
+    views.push_back({p.view(), g.view(), first_.empty() ? View{} : first_[i].array().view(),
+                     second_.empty() ? View{} : second_[i].array().view()});
     p.touch();
+  }
+  Backend& backend = control.device().backend();
+  if (config_.kind >= OptimizerConfig::Kind::adam) {
+    backend.adam({config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay,
+                  config_.kind == OptimizerConfig::Kind::adamw},
+                 control.view(), views);
+  } else {
+    backend.sgd({config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0, config_.weight_decay},
+                control.view(), views);
   }
 }
 

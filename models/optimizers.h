@@ -57,7 +57,11 @@ class Optimizer {
   /// Errors: lists of another length, gradients of another shape or dtype.
   void update(const Tensors& parameters, const Tensors& gradients, double learning_rate, double gradient_scale = 1);
 
-  /// Updates done.
+  /// The same with step number, rate and scale in the device's own memory (kernels/backend.h, Control), for recorded
+  /// steps.
+  void update(const Tensors& parameters, const Tensors& gradients, const Array& control);
+
+  /// Updates done by the first form, or as set.
   int64_t steps() const { return steps_; }
   /// The moments as "optimizer.m.<name>" and "optimizer.v.<name>".
   void save(NamedArrays& out, const std::vector<std::string>& names) const;

@@ -67,7 +67,7 @@ class Linear final : public Op {
     Array z(c.shape(), c.dtype(), c.device()), b;
     if (wanted & 4) b = Array({c.dim(1)}, c.dtype(), c.device());
     const View y = out.defined() ? out.array().view() : z.view();
-    c.device().backend().linear_pullback(z.view(), b.view(), c.view(), y, f_);
+    c.device().backend().bias_pullback(z.view(), b.view(), c.view(), y, f_);
     dz = z;
     if (wanted & 4) dbias = b;
   }

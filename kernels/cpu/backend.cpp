@@ -3,6 +3,7 @@
 
 #include <cstdlib>
 #include <cstring>
+#include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/parallel.h"
@@ -34,12 +35,29 @@ size_t CpuBackend::total_memory() const {
   return static_cast<size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
+size_t CpuBackend::free_memory() const {
+  return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+}
+
 void CpuBackend::from_host(void* destination, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(destination, source, bytes);
 }
 
 void CpuBackend::to_host(void* destination, const void* source, size_t bytes) {
   if (bytes > 0) std::memcpy(destination, source, bytes);
+}
+
+namespace {
+struct FinishedRead final : PendingRead {
+  explicit FinishedRead(const void* source, size_t bytes)
+      : copy(static_cast<const char*>(source), static_cast<const char*>(source) + bytes) {}
+  const void* wait() override { return copy.data(); }
+  std::vector<char> copy;
+};
+}  // namespace
+
+std::unique_ptr<PendingRead> CpuBackend::read_later(const void* source, size_t bytes) {
+  return std::make_unique<FinishedRead>(source, bytes);
 }
 
 }  // namespace cpu

@@ -63,8 +63,8 @@ void CpuBackend::linear(const View& out, const View& x, const View& w, const Vie
   });
 }
 
-void CpuBackend::linear_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
-                                 Activation activation) {
+void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
+                               Activation activation) {
   constexpr int64_t strip = 256;
   const int64_t rows = dz.shape[0], columns = dz.shape[1], strips = (columns + strip - 1) / strip;
   with_float(dz.dtype, [&](auto zero) {

@@ -1,7 +1,9 @@
 // Optimiser updates in one pass over parameter, gradient and moments, in PyTorch's order of operations.
 // Bytes moved per element: Adam 4 reads + 3 writes, SGD with momentum 3 + 2.
 #include <cmath>
+#include <utility>
 
+#include "kernels/control.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 
@@ -9,15 +11,15 @@ namespace basin::cpu {
 namespace {
 
 template <class T>
-void adam_piece(const AdamStep& s, T* __restrict p, const T* __restrict g, T* __restrict m, T* __restrict v,
-                int64_t n) {
-  const double t = static_cast<double>(s.step);
-  const T step_size = static_cast<T>(s.learning_rate / (1.0 - std::pow(s.beta1, t)));
-  const T root_correction = static_cast<T>(std::sqrt(1.0 - std::pow(s.beta2, t)));
+void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const T* __restrict g, T* __restrict m,
+                T* __restrict v, int64_t n) {
+  const double rate = control[control_rate];
+  const T step_size = static_cast<T>(rate / control[control_correction1]);
+  const T root_correction = static_cast<T>(std::sqrt(control[control_correction2]));
   const T one_minus_beta1 = static_cast<T>(1.0 - s.beta1), beta2 = static_cast<T>(s.beta2);
   const T one_minus_beta2 = static_cast<T>(1.0 - s.beta2), epsilon = static_cast<T>(s.epsilon);
-  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay), scale = static_cast<T>(s.gradient_scale);
-  const T shrink = static_cast<T>(s.decoupled ? 1.0 - s.learning_rate * s.weight_decay : 1.0);
+  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay), scale = static_cast<T>(control[control_scale]);
+  const T shrink = static_cast<T>(s.decoupled ? 1.0 - rate * s.weight_decay : 1.0);
   for (int64_t i = 0; i < n; ++i) {
     const T parameter = p[i] * shrink;
     const T gradient = g[i] * scale + parameter * l2;
@@ -30,36 +32,69 @@ void adam_piece(const AdamStep& s, T* __restrict p, const T* __restrict g, T* __
 }
 
 template <class T>
-void sgd_piece(const SgdStep& s, T* __restrict p, const T* __restrict g, T* __restrict v, int64_t n) {
-  const T rate = static_cast<T>(s.learning_rate), momentum = static_cast<T>(s.first ? 0.0 : s.momentum);
-  const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(s.gradient_scale);
+void sgd_piece(const SgdStep& s, const double* control, T* __restrict p, const T* __restrict g, T* __restrict v,
+               int64_t n) {
+  const T rate = static_cast<T>(control[control_rate]), momentum = static_cast<T>(s.momentum);
+  const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(control[control_scale]);
   for (int64_t i = 0; i < n; ++i) {
     T step = g[i] * scale + p[i] * l2;
     if (v) {
-      step = s.first ? step : v[i] * momentum + step;
+      step = v[i] * momentum + step;
       v[i] = step;
     }
     p[i] -= rate * step;
   }
 }
 
+/// update(zero of T, parameter, offset, count) over all parameters, unless the control block says stop.
+template <class F>
+void for_parameters(const View& control, std::span<const UpdateViews> parameters, F&& update) {
+  if (control.as<double>()[control_active] == 0) return;
+  for (const UpdateViews& u : parameters)
+    with_float(u.p.dtype, [&](auto zero) {
+      for_pieces<1>({&u.p}, [&](const auto& at, const auto&, int64_t n) { update(zero, u, at[0], n); });
+    });
+}
+
 }  // namespace
 
-void CpuBackend::adam(const AdamStep& step, const View& p, const View& g, const View& m, const View& v) {
-  with_float(p.dtype, [&](auto zero) {
+void CpuBackend::adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) {
+  for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
     using T = decltype(zero);
-    for_pieces<1>({&p}, [&](const auto& at, const auto&, int64_t n) {
-      adam_piece<T>(step, p.as<T>() + at[0], g.as<T>() + at[0], m.as<T>() + at[0], v.as<T>() + at[0], n);
-    });
+    adam_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at, u.m.as<T>() + at, u.v.as<T>() + at,
+                  n);
   });
 }
 
-void CpuBackend::sgd(const SgdStep& step, const View& p, const View& g, const View& v) {
-  with_float(p.dtype, [&](auto zero) {
+void CpuBackend::sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) {
+  for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
     using T = decltype(zero);
-    for_pieces<1>({&p}, [&](const auto& at, const auto&, int64_t n) {
-      sgd_piece<T>(step, p.as<T>() + at[0], g.as<T>() + at[0], v.data ? v.as<T>() + at[0] : nullptr, n);
+    sgd_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at, u.m.data ? u.m.as<T>() + at : nullptr,
+                 n);
+  });
+}
+
+void CpuBackend::clip(const View& control, std::span<const View> gradients, double max_norm) {
+  double total = 0, part = 0;
+  for (const View& g : gradients)
+    with_float(g.dtype, [&](auto zero) {
+      using T = decltype(zero);
+      for (int64_t i = 0; i < g.size(); ++i) {
+        const double x = static_cast<double>(g.as<T>()[i]);
+        part += x * x;
+      }
+      total += std::exchange(part, 0.0);
     });
+  double* c = control.as<double>();
+  c[control_scale] = std::min(1.0, max_norm / (std::sqrt(total) + 1e-6));
+  if (!std::isfinite(total)) c[control_active] = 0;
+}
+
+void CpuBackend::advance(const View& control, const View& rates, const View& losses, const View& loss,
+                         const AdvanceStep& step) {
+  with_float(loss.dtype, [&](auto zero) {
+    advance_control(control.as<double>(), rates.as<double>(), losses.as<double>(),
+                    static_cast<double>(*loss.as<decltype(zero)>()), losses.size(), step);
   });
 }
 

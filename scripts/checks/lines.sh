@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 limit=7000 file_limit=500
 
-sources() { find "$@" -name '*.h' -o -name '*.cpp' -o -name '*.def'; }
+sources() { find "$@" -name "*.h" -o -name "*.cpp" -o -name "*.cu" -o -name "*.def"; }
 total=$(sources kernels engine autograd models | xargs cat | wc -l)
 long=$(sources kernels engine autograd models data experiments tests bench | xargs wc -l |
   awk -v limit=$file_limit '$2 != "total" && $1 > limit { print "  " $2 ": " $1 " lines" }')

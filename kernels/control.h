@@ -1,0 +1,33 @@
+// The formulas of Backend::advance and Backend::settle, for both compilers.
+#pragma once
+#include <cmath>
+#include <cstdint>
+
+#include "kernels/backend.h"
+
+namespace basin {
+
+/// losses and rates are rings of `length`; see Backend::advance.
+BASIN_HD inline void advance_control(double* control, const double* rates, double* losses, double loss, int64_t length,
+                                     const AdvanceStep& step) {
+  const auto slot = static_cast<int64_t>(control[control_slot]);
+  losses[slot] = loss;
+  control[control_scale] = 1;
+  control[control_slot] = static_cast<double>(slot + 1 == length ? 0 : slot + 1);
+  if (!(loss - loss == 0) || loss < step.stop_below) control[control_active] = 0;
+  if (control[control_active] == 0) return;
+  control[control_step] += 1;
+  control[control_rate] = rates[slot];
+  control[control_correction1] = 1.0 - std::pow(step.beta1, control[control_step]);
+  control[control_correction2] = 1.0 - std::pow(step.beta2, control[control_step]);
+}
+
+/// What becomes of a point whose step had the squared length `squared` (f64 sums; `moved`: some coordinate changed).
+BASIN_HD inline int32_t state_after(double squared, bool moved, double tolerance) {
+  if (!(squared - squared == 0)) return point_lost;
+  if (tolerance < 0) return point_running;
+  if (tolerance == 0) return moved ? point_running : point_converged;
+  return squared <= tolerance * tolerance ? point_converged : point_running;
+}
+
+}  // namespace basin

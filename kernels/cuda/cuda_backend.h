@@ -1,0 +1,98 @@
+// The CUDA backend: one class, its functions spread over the files of this folder by kind. One stream, one submitting
+// host thread; everything is ordered by the stream, so a freed block can be given out again at once.
+#pragma once
+#include <cublasLt.h>
+#include <cublas_v2.h>
+
+#include "kernels/backend.h"
+#include "kernels/cuda/stream.h"
+
+namespace basin::cuda {
+
+class CudnnConvolutions;  // conv_cudnn.h
+
+class CudaBackend final : public Backend {
+ public:
+  /// Throws std::runtime_error when the device cannot be had.
+  explicit CudaBackend(int device);
+  ~CudaBackend() override;
+
+  std::string description() const override { return description_; }
+  bool set_math(MathMode mode) override;
+
+  void* raw_alloc(size_t bytes) override;
+  void raw_free(void* pointer, size_t bytes) override;
+  size_t total_memory() const override;
+  size_t free_memory() const override;
+  void from_host(void* destination, const void* source, size_t bytes) override;
+  void to_host(void* destination, const void* source, size_t bytes) override;
+  std::unique_ptr<PendingRead> read_later(const void* source, size_t bytes) override;
+  void synchronize() override;
+
+  bool can_capture() const override { return true; }
+  void begin_capture() override;
+  std::unique_ptr<Replay> end_capture() override;
+
+  void fill(const View& out, double value) override;
+  void copy(const View& out, const View& in) override;
+  void unary(Unary op, double a, double b, const View& out, const View& x) override;
+  void unary_pullback(Unary op, double a, double b, const View& out, const View& ct, const View& x,
+                      const View& y) override;
+  void binary(Binary op, const View& out, const View& x, const View& y) override;
+  void where(const View& out, const View& condition, const View& x, const View& y) override;
+
+  void reduce(Reduction op, const View& out, const View& in) override;
+  void argmax(const View& out, const View& in, int axis) override;
+  void softmax(const View& out, const View& in) override;
+  void squared_error(const View& out, const View& x, const View& y, double scale) override;
+  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) override;
+
+  void matmul(const View& out, const View& x, const View& y, bool accumulate) override;
+  void linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) override;
+  void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y, Activation activation) override;
+
+  void conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
+              const Window& window) override;
+  void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias, Activation activation,
+                         const Window& window) override;
+  void conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) override;
+
+  void gather(const View& out, const View& in, const View& index) override;
+  void scatter_add(const View& out, const View& in, const View& index) override;
+  void random(Distribution kind, KeyBits key, uint64_t offset, const View& out) override;
+
+  void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) override;
+  void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) override;
+  void clip(const View& control, std::span<const View> gradients, double max_norm) override;
+  void advance(const View& control, const View& rates, const View& losses, const View& loss,
+               const AdvanceStep& step) override;
+
+  void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
+  bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
+                     const View& iterations, const View& state, int64_t steps, double tolerance) override;
+
+ private:
+  /// Throws when work is being recorded: what it does cannot be replayed.
+  void refuse_in_capture(const char* what) const;
+  /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias may be empty.
+  void add_bias(const View& out, const View& bias, Activation activation);
+  /// Scratch memory that grows to what has been asked and lives as long as the backend (from raw memory, at least
+  /// `bytes`).
+  void* scratch(size_t bytes);
+
+  Stream stream_;
+  Handle<cudaStream_t, cudaStreamDestroy> owned_stream_;
+  Handle<cublasHandle_t, cublasDestroy> blas_;
+  Handle<cublasLtHandle_t, cublasLtDestroy> blas_lt_;
+  void* workspace_ = nullptr;
+  void* scratch_ = nullptr;
+  size_t scratch_bytes_ = 0;
+  std::unique_ptr<CudnnConvolutions> cudnn_;
+  MathMode math_ = MathMode::f32;
+  bool capturing_ = false;
+  std::string description_;
+
+  static constexpr size_t workspace_bytes = size_t{32} << 20;  // cuBLAS's own recommendation for this generation
+};
+
+}  // namespace basin::cuda

@@ -1,0 +1,225 @@
+// Opening a device, its memory, and recording of work. Host code only.
+#include <cstdlib>
+#include <map>
+#include <mutex>
+#include <vector>
+
+#include "kernels/cuda/conv_cudnn.h"
+#include "kernels/cuda/cuda_backend.h"
+
+namespace basin {
+namespace cuda {
+namespace {
+
+std::string version_text(int version) {
+  return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
+}
+
+struct CapturedReplay final : Replay {
+  CapturedReplay(const Stream& s, cudaGraphExec_t executable) : stream(s), graph(executable) {}
+  void launch() override {
+    BASIN_CHECK(cudaSetDevice(stream.device));
+    BASIN_CHECK(cudaGraphLaunch(graph.get(), stream.stream));
+    if (stream.synchronous) BASIN_CHECK(cudaStreamSynchronize(stream.stream));
+  }
+  Stream stream;
+  Handle<cudaGraphExec_t, cudaGraphExecDestroy> graph;
+};
+
+struct DeviceRead final : PendingRead {
+  DeviceRead(const Stream& s, const void* source, size_t bytes) {
+    BASIN_CHECK(cudaSetDevice(s.device));
+    BASIN_CHECK(cudaMallocHost(host.out(), std::max<size_t>(bytes, 1)));
+    BASIN_CHECK(cudaMemcpyAsync(host.get(), source, bytes, cudaMemcpyDeviceToHost, s.stream));
+    BASIN_CHECK(cudaEventCreateWithFlags(event.out(), cudaEventDisableTiming));
+    BASIN_CHECK(cudaEventRecord(event.get(), s.stream));
+  }
+  const void* wait() override {
+    BASIN_CHECK(cudaEventSynchronize(event.get()));
+    return host.get();
+  }
+  Handle<void*, cudaFreeHost> host;
+  Handle<cudaEvent_t, cudaEventDestroy> event;
+};
+
+}  // namespace
+
+CudaBackend::CudaBackend(int device) {
+  BASIN_CHECK(cudaSetDevice(device));
+  cudaDeviceProp properties{};
+  BASIN_CHECK(cudaGetDeviceProperties(&properties, device));
+  BASIN_CHECK(cudaStreamCreateWithFlags(owned_stream_.out(), cudaStreamNonBlocking));
+  const char* synchronous = std::getenv("BASIN_SYNC");
+  stream_ = {owned_stream_.get(),
+             device,
+             properties.multiProcessorCount,
+             properties.sharedMemPerBlockOptin,
+             synchronous && std::string(synchronous) == "1",
+             properties.major >= 9};
+  BASIN_CHECK(cudaMalloc(&workspace_, workspace_bytes));
+  BASIN_CHECK(cublasCreate(blas_.out()));
+  BASIN_CHECK(cublasLtCreate(blas_lt_.out()));
+  BASIN_CHECK(cublasSetStream(blas_.get(), stream_.stream));
+  // A fixed workspace: without one a recorded product would allocate, and its result could depend on the stream.
+  BASIN_CHECK(cublasSetWorkspace(blas_.get(), workspace_, workspace_bytes));
+  set_math(MathMode::f32);
+  int driver = 0;
+  BASIN_CHECK(cudaDriverGetVersion(&driver));
+  cudnn_ = CudnnConvolutions::open(stream_);
+  description_ = std::string(properties.name) + ", compute " + std::to_string(properties.major) + "." +
+                 std::to_string(properties.minor) + ", driver for CUDA " + version_text(driver) + ", " +
+                 cudnn_description(cudnn_.get());
+}
+
+CudaBackend::~CudaBackend() {
+  if (scratch_) cudaFree(scratch_);
+  cudaFree(workspace_);
+}
+
+void* CudaBackend::raw_alloc(size_t bytes) {
+  refuse_in_capture("allocates");
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  void* pointer = nullptr;
+  const cudaError_t status = cudaMalloc(&pointer, bytes);
+  if (status == cudaErrorMemoryAllocation) {
+    cudaGetLastError();
+    return nullptr;
+  }
+  BASIN_CHECK(status);
+  return pointer;
+}
+
+void CudaBackend::raw_free(void* pointer, size_t) {
+  cudaSetDevice(stream_.device);
+  cudaStreamSynchronize(stream_.stream);  // freed blocks may still be in use by the stream
+  cudaFree(pointer);
+}
+
+size_t CudaBackend::total_memory() const {
+  size_t free = 0, total = 0;
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaMemGetInfo(&free, &total));
+  return total;
+}
+
+size_t CudaBackend::free_memory() const {
+  size_t free = 0, total = 0;
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaMemGetInfo(&free, &total));
+  return free;
+}
+
+void* CudaBackend::scratch(size_t bytes) {
+  if (bytes <= scratch_bytes_) return scratch_;
+  if (scratch_) raw_free(scratch_, scratch_bytes_);
+  scratch_bytes_ = 0;
+  scratch_ = raw_alloc(bytes);
+  if (!scratch_)
+    throw std::runtime_error("CUDA: out of memory for a workspace of " + std::to_string(bytes) + " bytes; free " +
+                             std::to_string(free_memory()) + "; use a smaller batch");
+  scratch_bytes_ = bytes;
+  return scratch_;
+}
+
+void CudaBackend::from_host(void* destination, const void* source, size_t bytes) {
+  refuse_in_capture("copies from the host");
+  if (bytes == 0) return;
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream_.stream));
+}
+
+void CudaBackend::to_host(void* destination, const void* source, size_t bytes) {
+  refuse_in_capture("reads on the host");
+  if (bytes == 0) return;
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyDeviceToHost, stream_.stream));
+  BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
+}
+
+std::unique_ptr<PendingRead> CudaBackend::read_later(const void* source, size_t bytes) {
+  refuse_in_capture("reads on the host");
+  return std::make_unique<DeviceRead>(stream_, source, bytes);
+}
+
+void CudaBackend::synchronize() {
+  refuse_in_capture("waits for the device");
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
+}
+
+void CudaBackend::refuse_in_capture(const char* what) const {
+  if (capturing_)
+    throw std::runtime_error(std::string(what) + " while a step is being recorded, which cannot be replayed");
+}
+
+void CudaBackend::begin_capture() {
+  refuse_in_capture("starts a recording");
+  BASIN_CHECK(cudaSetDevice(stream_.device));
+  BASIN_CHECK(cudaStreamBeginCapture(stream_.stream, cudaStreamCaptureModeThreadLocal));
+  capturing_ = true;
+}
+
+std::unique_ptr<Replay> CudaBackend::end_capture() {
+  capturing_ = false;
+  Handle<cudaGraph_t, cudaGraphDestroy> graph;
+  BASIN_CHECK(cudaStreamEndCapture(stream_.stream, graph.out()));
+  cudaGraphExec_t executable = nullptr;
+  BASIN_CHECK(cudaGraphInstantiate(&executable, graph.get(), 0));
+  return std::make_unique<CapturedReplay>(stream_, executable);
+}
+
+}  // namespace cuda
+
+Backend* open_cuda_backend(int index, std::string& reason) {
+  static std::mutex mutex;
+  static auto& open = *new std::map<int, cuda::CudaBackend*>;  // never destroyed: arrays may outlive main
+  const std::lock_guard lock(mutex);
+  if (const auto found = open.find(index); found != open.end()) return found->second;
+  int count = 0, driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
+    reason = "no NVIDIA driver is installed";
+    return nullptr;
+  }
+  const cudaError_t status = cudaGetDeviceCount(&count);
+  cudaGetLastError();
+  if (status == cudaErrorInsufficientDriver) {
+    reason = "the driver is for CUDA " + cuda::version_text(driver) + ", older than the toolkit of this build, " +
+             cuda::version_text(CUDART_VERSION) + "; update the driver or build with an older toolkit";
+    return nullptr;
+  }
+  if (status != cudaSuccess || count == 0) {
+    reason = status == cudaSuccess || status == cudaErrorNoDevice
+                 ? "no GPU is visible (CUDA_VISIBLE_DEVICES may hide it)"
+                 : std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status);
+    return nullptr;
+  }
+  if (index >= count) {
+    reason = "device index " + std::to_string(index) + " is out of range; " +
+             (count == 1 ? "the only visible GPU is cuda:0"
+                         : "the visible GPUs are cuda:0 to cuda:" + std::to_string(count - 1));
+    return nullptr;
+  }
+  int major = 0, minor = 0;
+  cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
+  cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
+  if (major < 8) {
+    reason = "cuda:" + std::to_string(index) + " has compute capability " + std::to_string(major) + "." +
+             std::to_string(minor) + "; this build has code for 8.0 and later";
+    return nullptr;
+  }
+  try {
+    return open[index] = new cuda::CudaBackend(index);
+  } catch (const std::exception& error) {
+    open.erase(index);
+    reason = error.what();
+    return nullptr;
+  }
+}
+
+std::string cuda_build_description() {
+  return "CUDA " + cuda::version_text(CUDART_VERSION) + ", cuBLAS " + std::to_string(CUBLAS_VER_MAJOR) + "." +
+         std::to_string(CUBLAS_VER_MINOR) + "." + std::to_string(CUBLAS_VER_PATCH) + ", " +
+         cuda::cudnn_build_description();
+}
+
+}  // namespace basin
