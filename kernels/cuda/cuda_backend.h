@@ -66,6 +66,7 @@ class CudaBackend final : public Backend {
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
+  void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
   void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
   bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
