@@ -4,12 +4,16 @@
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
+#include <vector>
+
 #include "kernels/backend.h"
 #include "kernels/cuda/stream.h"
 
 namespace basin::cuda {
 
 class CudnnConvolutions;  // conv_cudnn.h
+struct PinnedBuffer;      // runtime.cpp
+using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
 
 class CudaBackend final : public Backend {
  public:
@@ -66,6 +70,7 @@ class CudaBackend final : public Backend {
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
+  void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
   void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
   bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
@@ -88,6 +93,7 @@ class CudaBackend final : public Backend {
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
   std::unique_ptr<CudnnConvolutions> cudnn_;
+  PinnedBuffers pinned_;  // not in use now
   MathMode math_ = MathMode::f32;
   bool capturing_ = false;
   std::string description_;

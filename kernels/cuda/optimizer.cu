@@ -15,5 +15,6 @@ void CudaBackend::clip(const View&, std::span<const View>, double) {
 void CudaBackend::advance(const View&, const View&, const View&, const View&, const AdvanceStep&) {
   throw std::runtime_error("not written yet");
 }
+void CudaBackend::keep_best(const View&, std::span<const UpdateViews>) { throw std::runtime_error("not written yet"); }
 
 }  // namespace basin::cuda
