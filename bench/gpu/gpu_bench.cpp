@@ -1,8 +1,9 @@
-// What every kernel reaches of what the device can do: GB/s against a large copy, TFLOP/s against a large matrix product,
-// both measured in the same run. Prints a Markdown table.
-//   basin-bench-gpu [--device cuda] [--quick] [--out FILE] [--note TEXT ...]
+// What every kernel reaches of what the device can do: GB/s against a large copy, TFLOP/s against a large matrix
+// product, both measured in the same run. Prints a Markdown table.
+//   basin-bench-gpu [--device cuda] [--quick | --once] [--out FILE] [--note TEXT ...]
 // Each row is timed by the wall clock around enough calls to fill a repeat, the last followed by a wait for the device;
 // median and quartiles of the repeats. --quick: small sizes and short repeats, to see that it works.
+// --once: small sizes and three calls of each, for compute-sanitizer.
 #include <sys/stat.h>
 #include <algorithm>
 #include <chrono>
@@ -26,7 +27,7 @@ namespace {
 struct Options {
   std::string device = "cuda", out;
   std::vector<std::string> notes;
-  bool quick = false;
+  bool quick = false, once = false;
 };
 
 struct Timing {
@@ -36,7 +37,7 @@ struct Timing {
 class Bench {
  public:
   explicit Bench(const Options& options)
-      : device(Device::open(options.device)), backend(device.backend()), quick(options.quick) {}
+      : device(Device::open(options.device)), backend(device.backend()), quick(options.quick), once_(options.once) {}
 
   const Device device;
   Backend& backend;
@@ -48,9 +49,11 @@ class Bench {
       const auto start = std::chrono::steady_clock::now();
       for (int64_t i = 0; i < calls; ++i) call();
       backend.synchronize();
-      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() / static_cast<double>(calls);
+      return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count() /
+             static_cast<double>(calls);
     };
-    double once = seconds(2);  // plans, caches and recordings are made here
+    double once = seconds(3);  // plans, caches and recordings are made here
+    if (once_) return {once, once, once};
     once = seconds(std::clamp<int64_t>(static_cast<int64_t>(0.2 * target / once), 1, 10000));
     const auto calls = std::clamp<int64_t>(static_cast<int64_t>(target / once), 1, 100000);
     std::vector<double> repeats(9);
@@ -67,6 +70,7 @@ class Bench {
   Array make(const Shape& shape, DType dtype = DType::f32) const { return zeros(shape, dtype, device); }
 
  private:
+  bool once_;
   std::unique_ptr<uint64_t> keys_ = std::make_unique<uint64_t>(0);
 };
 
@@ -161,8 +165,9 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   else
     report.line("| bias + activation in place | | free: in the epilogue of the product | | | 85%: yes |");
   const Array column_sums = bench.make({columns});
-  t.row("bias_pullback leaky_relu (dz and dbias in one pass)", 3 * f, 85,
-        [&] { on.bias_pullback(o, column_sums.view(), x, y, {Unary::leaky_relu, 0.01}); });
+  t.row("bias_pullback leaky_relu (dz and dbias in one pass)", 3 * f, 85, [&] {
+    on.bias_pullback(o, column_sums.view(), x, y, {Unary::leaky_relu, 0.01});
+  });
 
   const Array one = bench.make({1, 1}), row_sums = bench.make({rows, 1}), sums = bench.make({1, columns});
   t.row("sum to one number", f, 80, [&] { on.reduce(Reduction::sum, one.view(), x); });
@@ -174,7 +179,9 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   t.row("squared_error", 2 * f, 80, [&] { on.squared_error(one.view(), x, y, 0.5); });
   t.row("squared_error_pullback", 3 * f, 85, [&] { on.squared_error_pullback(o, one.view(), x, y, 0.5); });
   t.row("softmax", 2 * f, 0, [&] { on.softmax(o, x); });
-  t.row("copy of the transpose", 2 * f, 0, [&, turned = transpose(a)] { on.copy(reshape(out, {columns, rows}).view(), turned.view()); });
+  t.row("copy of the transpose", 2 * f, 0, [&, turned = transpose(a)] {
+    on.copy(reshape(out, {columns, rows}).view(), turned.view());
+  });
 
   std::vector<int32_t> order(static_cast<size_t>(rows));
   std::iota(order.begin(), order.end(), 0);
@@ -202,7 +209,8 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
     on.fill(arrays[i + 3].view(), 0.5);
     many.push_back({arrays[i].view(), arrays[i + 1].view(), arrays[i + 2].view(), arrays[i + 3].view()});
   }
-  t.row("adam, 20 parameters of 128 x 128 (in the cache)", 7 * 4 * 20 * 128 * 128, 0, [&] { on.adam({}, control.view(), many); });
+  t.row("adam, 20 parameters of 128 x 128 (in the cache)", 7 * 4 * 20 * 128 * 128, 0,
+        [&] { on.adam({}, control.view(), many); });
 
   const Array d1 = bench.random({rows / 2, columns}, DType::f64), d2 = bench.make({rows / 2, columns}, DType::f64);
   t.row("f64 unary tanh", 2 * f, 0, [&] { on.unary(Unary::tanh, 0, 0, d2.view(), d1.view()); });
@@ -251,15 +259,17 @@ void products(Bench& bench, Report& report, double ceiling) {
                "work | GFLOP | time (quartiles) | TFLOP/s | of the product");
   Work w{bench, report, ceiling};
   Backend& on = bench.backend;
-  const std::vector<std::array<int64_t, 3>> layers = {{100, 784, 128}, {100, 128, 128}, {1000, 784, 512}, {1000, 512, 512}, {100000, 512, 512}};
+  const std::vector<std::array<int64_t, 3>> layers = {
+      {100, 784, 128}, {100, 128, 128}, {1000, 784, 512}, {1000, 512, 512}, {100000, 512, 512}};
   for (const auto& [batch, in, width] : layers) {
     if (bench.quick && batch > 1000) continue;
     const Array x = bench.random({batch, in}), weight = bench.random({width, in}), bias = bench.random({width});
     const Array y = bench.make({batch, width}), dx = bench.make({batch, in}), dw = bench.make({width, in});
     const double flops = 2.0 * static_cast<double>(batch * in * width);
     const std::string name = text("linear ", batch, " x ", in, " -> ", width);
-    w.row(name + " + bias + leaky_relu", flops,
-          [&] { on.linear(y.view(), x.view(), weight.view(), bias.view(), {Unary::leaky_relu, 0.01}); });
+    w.row(name + " + bias + leaky_relu", flops, [&] {
+      on.linear(y.view(), x.view(), weight.view(), bias.view(), {Unary::leaky_relu, 0.01});
+    });
     w.row(name + ", gradient of the input", flops, [&] { on.matmul(dx.view(), y.view(), weight.view(), false); });
     w.row(name + ", gradient of the weight", flops,
           [&, yt = transpose(y)] { on.matmul(dw.view(), yt.view(), x.view(), false); });
@@ -278,16 +288,19 @@ void products(Bench& bench, Report& report, double ceiling) {
     const double flops = 2.0 * static_cast<double>(batch * out * half * half * in * 9);
     const std::string name = text("conv ", in, " -> ", out, ", 3x3, stride 2, ", side, "x", side, ", batch ", batch);
     const Activation leaky{Unary::leaky_relu, 0.01};
-    w.row(name + " + bias + leaky_relu", flops, [&] { on.conv2d(y.view(), x.view(), weight.view(), bias.view(), leaky, window); });
-    w.row(name + ", gradient of the input", flops, [&] { on.conv2d_input_grad(dx.view(), g.view(), weight.view(), {}, {}, window); });
-    w.row(name + ", gradient of the weight", flops, [&] { on.conv2d_weight_grad(dw.view(), x.view(), g.view(), window); });
+    w.row(name + " + bias + leaky_relu", flops,
+          [&] { on.conv2d(y.view(), x.view(), weight.view(), bias.view(), leaky, window); });
+    w.row(name + ", gradient of the input", flops,
+          [&] { on.conv2d_input_grad(dx.view(), g.view(), weight.view(), {}, {}, window); });
+    w.row(name + ", gradient of the weight", flops,
+          [&] { on.conv2d_weight_grad(dw.view(), x.view(), g.view(), window); });
   }
 }
 
 // ---- iteration of a small network ----
 
-/// The floor: every step of every point is 2 operations per weight, at the rate of the large product measured above; the
-/// weights never leave the chip, and the points are read and written once (nothing beside that).
+/// The floor: every step of every point is 2 operations per weight, at the rate of the large product measured above;
+/// the weights never leave the chip, and the points are read and written once (nothing beside that).
 void iteration(Bench& bench, Report& report, double ceiling) {
   report.table("Iteration x -> f(x) on the chip", "work | GFLOP | time (quartiles) | TFLOP/s | of the product");
   Work w{bench, report, ceiling};
@@ -305,10 +318,12 @@ void iteration(Bench& bench, Report& report, double ceiling) {
       weights += static_cast<double>(in * out);
     }
     for (size_t i = 0; i < arrays.size(); i += 2) layers.push_back({arrays[i].view(), arrays[i + 1].view()});
-    const Array x = bench.random({points, 3}), count = bench.make({points}, DType::i32), state = bench.make({points}, DType::i32);
+    const Array x = bench.random({points, 3}), count = bench.make({points}, DType::i32),
+                state = bench.make({points}, DType::i32);
     const std::string name = text(points, " points, 3-[", depth, "x", width, "]-3, ", steps, " steps");
     const auto call = [&] {
-      return bench.backend.iterate_dense(layers, {Unary::leaky_relu, 0.01}, false, x.view(), count.view(), state.view(), steps, -1);
+      return bench.backend.iterate_dense(layers, {Unary::leaky_relu, 0.01}, false, x.view(), count.view(), state.view(),
+                                         steps, -1);
     };
     if (!call()) {
       report.line("| " + name + " | | not possible in one kernel on this device | | |");
@@ -386,11 +401,18 @@ int main(int argc, char** argv) try {
       require(i + 1 < argc, option, ": needs a value");
       return std::string(argv[++i]);
     };
-    if (option == "--quick") options.quick = true;
-    else if (option == "--device") options.device = value();
-    else if (option == "--out") options.out = value();
-    else if (option == "--note") options.notes.push_back(value());
-    else throw Error("unknown option '" + option + "'; there are --device, --quick, --out and --note");
+    if (option == "--quick")
+      options.quick = true;
+    else if (option == "--once")
+      options.quick = options.once = true;
+    else if (option == "--device")
+      options.device = value();
+    else if (option == "--out")
+      options.out = value();
+    else if (option == "--note")
+      options.notes.push_back(value());
+    else
+      throw Error("unknown option '" + option + "'; there are --device, --quick, --once, --out and --note");
   }
   return run(options);
 } catch (const Error& error) {
