@@ -96,6 +96,7 @@ class CudaBackend final : public Backend {
   PinnedBuffers pinned_;  // not in use now
   MathMode math_ = MathMode::f32;
   bool capturing_ = false;
+  std::vector<void*> free_later_;  // freed while work was being recorded
   std::string description_;
 
   static constexpr size_t workspace_bytes = size_t{32} << 20;  // cuBLAS's own recommendation for this generation

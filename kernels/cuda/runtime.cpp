@@ -112,6 +112,7 @@ void* CudaBackend::raw_alloc(size_t bytes) {
 }
 
 void CudaBackend::raw_free(void* pointer, size_t) {
+  if (capturing_) return free_later_.push_back(pointer);  // freeing waits for the device
   cudaSetDevice(stream_.device);
   cudaStreamSynchronize(stream_.stream);  // freed blocks may still be in use by the stream
   cudaFree(pointer);
@@ -183,8 +184,11 @@ void CudaBackend::begin_capture() {
 
 std::unique_ptr<Replay> CudaBackend::end_capture() {
   capturing_ = false;
+  const std::vector<void*> freed = std::exchange(free_later_, {});
   Handle<cudaGraph_t, cudaGraphDestroy> graph;
-  BASIN_CHECK(cudaStreamEndCapture(stream_.stream, graph.out()));
+  const cudaError_t status = cudaStreamEndCapture(stream_.stream, graph.out());
+  for (void* pointer : freed) raw_free(pointer, 0);
+  BASIN_CHECK(status);
   cudaGraphExec_t executable = nullptr;
   BASIN_CHECK(cudaGraphInstantiate(&executable, graph.get(), 0));
   return std::make_unique<CapturedReplay>(stream_, executable);
