@@ -19,8 +19,8 @@ struct ConvShape {
         rows(y.shape[2]),
         cols(y.shape[3]),
         window(geometry) {}
-  int64_t taps() const { return in * kernel[0] * kernel[1]; }  // rows of the matrix of columns
-  int64_t points() const { return rows * cols; }               // its columns for each sample
+  BASIN_HD int64_t taps() const { return in * kernel[0] * kernel[1]; }  // rows of the matrix of columns
+  BASIN_HD int64_t points() const { return rows * cols; }               // its columns for each sample
   /// The input itself is the matrix of columns.
   bool pointwise() const {
     return kernel[0] * kernel[1] * window.stride[0] * window.stride[1] == 1 &&
