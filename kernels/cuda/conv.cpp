@@ -1,5 +1,7 @@
 // Convolutions: by cuDNN for f32 where it has an engine, else as products with the matrix of columns, for as many
 // samples at a time as the buffers allow. Weight gradients sum the pieces in order.
+#include <algorithm>
+
 #include "kernels/cuda/conv_cudnn.h"
 #include "kernels/cuda/conv_im2col.h"
 #include "kernels/cuda/cuda_backend.h"
