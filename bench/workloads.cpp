@@ -51,7 +51,7 @@ class Train final : public OnModel<M> {
       : OnModel<M>(std::move(model), std::move(data)),
         flops_(flops),
         optimizer_({.learning_rate = 1e-3}, flatten(this->model_)),
-        control_(from_vector<double>({0, 0, 1, 1, 0, 0, 0, 0}, {control_size}, this->data_.device())),
+        control_(from_vector(start(), {control_size}, this->data_.device())),
         rates_(full({ring}, 1e-3, DType::f64, this->data_.device())),
         losses_(zeros({ring}, DType::f64, this->data_.device())),
         graph_(this->data_.device(), [this] { step(); }) {}
@@ -69,6 +69,11 @@ class Train final : public OnModel<M> {
 
  private:
   static constexpr int64_t ring = 64;
+  static std::vector<double> start() {
+    std::vector<double> control(control_size, 0.0);
+    control[control_scale] = control[control_active] = 1;
+    return control;
+  }
   void step() {
     const Tensor x(this->data_);
     const auto [loss, gradient] = value_and_grad([&](const M& m) { return mse(m(x), x); }, this->model_);
