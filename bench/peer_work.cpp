@@ -96,7 +96,16 @@ int main(int argc, char** argv) try {
   set_cpu_threads(1);
   const Device device = argc > 1 ? Device::open(argv[1]) : Device();
   std::unique_ptr<bench::Workload> work;
-  for (std::string line; std::getline(std::cin, line);) std::cout << answer(line, work, device) << std::endl;
+  for (std::string line; std::getline(std::cin, line);) {
+    json reply;
+    try {
+      reply = answer(line, work, device);
+    } catch (const std::exception& error) {
+      if (argc < 2) throw;
+      reply = {{"error", error.what()}};
+    }
+    std::cout << reply << std::endl;
+  }
 } catch (const Error& error) {
   std::cerr << "basin-bench-peer: " << error.what() << '\n';
   return error.exit_code();

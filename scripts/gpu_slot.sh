@@ -45,7 +45,7 @@ stage() {
   local name=$1 most=$2 later=$3 log=$logs/$1.log start=$SECONDS rc limit
   shift 3
   if ! grep -qE "$only" <<<"$name"; then return; fi
-  limit=$((end - SECONDS - later))
+  limit=$((end - SECONDS - later * seconds / 570))  # on the scale of the ten minutes
   [ "$limit" -gt "$most" ] && limit=$most
   if [ "$limit" -lt 5 ]; then
     summary+=("| $name | not run: no time left | |")
@@ -113,7 +113,7 @@ experiment() {  # <name> <options ...>
 }
 
 mnist() {
-  if ! ls "$data"/*/train-images* "$data"/train-images* >/dev/null 2>&1; then
+  if [ -z "$(ls "$data"/mnist/train-images* "$data"/train-images* 2>/dev/null)" ]; then
     echo "no MNIST in $data; carry it along and give --data"
     return 77
   fi
@@ -153,7 +153,7 @@ stage machine 60 400 bash -c "$(self describe)"
 [ $make = 1 ] && stage build 240 200 bash -c "$(self configure)"
 stage tests 120 150 bash -c "$(self tests)"
 stage kernels 60 130 bash -c "$(self kernels)"
-stage peers 190 60 bash -c "$(self "peers $((seconds > 400 ? 150 : seconds / 3))")"
+stage peers 190 60 bash -c "$(self "peers $((seconds * 170 / 570))")"
 stage swiss-roll 60 45 bash -c "$(self 'experiment swiss-roll')"
 stage mnist-attractors 45 30 bash -c "$(self mnist)"
 stage sanitize 570 5 bash -c "$(self "sanitize $((end - SECONDS > 30 ? end - SECONDS - 15 : 15))")"

@@ -15,6 +15,7 @@ ratios are of medians, to basin replayed. A side that cannot do a work is left o
 import argparse
 import datetime
 import json
+import math
 import os
 import pathlib
 import selectors
@@ -38,7 +39,7 @@ OF_PRODUCT = "iterate 3 10x512 100000"  # at least this share of the rate of the
 SHARE = 0.70
 QUICK = {"train 784 3x64 32": (None, None), "conv 3x16x16 4": (None, None), "iterate-long 3 3x16 20": (None, None),
          "iterate 3 3x32 1000": (None, None)}
-KINDS = ("eager", "compile", "graph", "graph-tuned")
+KINDS = ("eager", "graph", "graph-tuned", "compile")  # the last may take long to prepare, and is given up first
 
 
 class TimedSide(Side):
@@ -79,6 +80,11 @@ def failed(answer):
     return isinstance(answer, dict) and "error" in answer
 
 
+def distance(numbers, reference):
+    finite = all(isinstance(x, (int, float)) and math.isfinite(x) for x in numbers)
+    return error(numbers, reference) if finite else math.inf
+
+
 def columns_of(sides, name):
     basin, torch, compiled = sides
     columns = [Column("basin", basin, None, "check", "run"), Column("basin replayed", basin, "open " + name, "check-replay", "replay")]
@@ -90,8 +96,8 @@ def columns_of(sides, name):
     return columns
 
 
-def seconds_of(column, runs, deadline):
-    answer = column.side.ask(f"{column.run} {runs}", deadline - time.monotonic())
+def seconds_of(column, runs, limit=60.0):
+    answer = column.side.ask(f"{column.run} {runs}", limit)
     if failed(answer):
         return answer
     return answer[0] if isinstance(answer, list) else answer
@@ -99,32 +105,33 @@ def seconds_of(column, runs, deadline):
 
 def measure(name, sides, folder, rounds, deadline):
     """{column title: (times or {"error"}, largest error)}, operations of one run"""
-    left = lambda: max(1.0, deadline - time.monotonic())
+    left = lambda: deadline - time.monotonic()
     basin, torch, _ = sides
     for request in ("open " + name, "dump " + folder):
-        answer = basin.ask(request, left())
+        answer = basin.ask(request, max(30, left()))
         if failed(answer):
             return {"basin": (answer, None)}, 0, None
-    exact = torch.ask("check64 " + name, left())
+    exact = torch.ask("check64 " + name, max(30, left()))
     flops = basin.ask("info")["flops"]
     torch.ask("close")
     columns, result, counts = columns_of(sides, name), {}, {}
     begin = time.monotonic()
     for column in columns:
-        answer = column.side.ask(column.opens, left()) if column.opens else "ok"
+        limit = max(5, 0.5 * left()) if column.title == "compile" else max(20, left())
+        answer = column.side.ask(column.opens, limit) if column.opens else "ok"
         if not failed(answer):
-            answer = column.side.ask(column.check, left())
+            answer = column.side.ask(column.check, limit)
         off = None
         if not failed(answer):
-            off = error(answer, exact) if not failed(exact) else None
-            answer = seconds_of(column, 1, deadline)
+            off = distance(answer, exact) if not failed(exact) else None
+            answer = seconds_of(column, 1)
         result[column.title] = ([] if not failed(answer) else answer, off)
         if not failed(answer):
             counts[column.title] = answer
     live = [c for c in columns if c.title in counts]
     length = min(0.3, max(0.01, 0.8 * (deadline - time.monotonic()) / (max(1, len(live)) * (rounds + 1))))
     for column in live:  # again, warm, and often enough for the clock
-        once = seconds_of(column, max(1, min(200, int(0.2 * length / counts[column.title]))), deadline)
+        once = seconds_of(column, max(1, min(200, int(0.2 * length / counts[column.title]))))
         counts[column.title] = max(1, int(length / once)) if not failed(once) else 1
     for i in range(rounds):
         if i >= 3 and time.monotonic() > deadline:
@@ -133,9 +140,9 @@ def measure(name, sides, folder, rounds, deadline):
             times, off = result[column.title]
             if failed(times):
                 continue
-            t = seconds_of(column, counts[column.title], deadline + 30)
+            t = seconds_of(column, counts[column.title])
             result[column.title] = (t, off) if failed(t) else (times + [t], off)
-    print(f"  ({name}: {begin + length - begin:.2g} s a round, {time.monotonic() - begin:.0f} s in all)", file=sys.stderr)
+    print(f"  ({name}: {length:.2g} s a round, {time.monotonic() - begin:.0f} s in all)", file=sys.stderr)
     return result, flops, None if not failed(exact) else exact["error"]
 
 
@@ -214,8 +221,8 @@ def report(args, folder):
     rate = ceilings(args, sides, folder, lines, end)
     lines += ["- median (quartiles); ratios to basin replayed; `train`, `conv`: forward, backward, Adam; `iterate`: 20, "
               "`iterate-long`: 1,111 applications; error: of 20 losses or of results, against PyTorch in double precision", "",
-              "| work | basin | basin replayed | PyTorch eager | compile | captured | captured tuned | eager / basin | "
-              "compile / basin | captured / basin | tuned / basin | wanted | TFLOP/s | of the product | error | error of PyTorch |",
+              "| work | basin | basin replayed | PyTorch eager | captured | captured tuned | compile | eager / basin | "
+              "captured / basin | tuned / basin | compile / basin | wanted | TFLOP/s | of the product | error | error of PyTorch |",
               "|" + " --- |" * 16]
     print("\n".join(lines), flush=True)
     work = [item for item in (QUICK if args.quick else WORK).items() if args.only in item[0]]
