@@ -139,11 +139,8 @@ std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, con
     graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_ADD, sum, &values, shifted));
   }
   if (active) {
-    const auto mode = activation.op == Unary::tanh      ? CUDNN_POINTWISE_TANH_FWD
-                      : activation.op == Unary::sigmoid ? CUDNN_POINTWISE_SIGMOID_FWD
-                                                        : CUDNN_POINTWISE_RELU_FWD;
     const double slope = activation.op == Unary::leaky_relu ? activation.a : 0;
-    graph.push_back(pointwise_operation(cudnn, mode, shifted, nullptr, tensor(1, out), slope));
+    graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_RELU_FWD, shifted, nullptr, tensor(1, out), slope));
   }
   return graph;
 }
@@ -175,7 +172,9 @@ std::optional<CudnnPlan> plan_of(const CudnnTarget& target, const Descriptor& co
   try {
     CudnnPlan found{Descriptor(cudnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "a plan"), 0};
     if (target.handle) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
+#if CUDNN_VERSION >= 90800
     if (target.properties) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
+#endif
     found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config).finalize();
     found.plan.read(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, &found.workspace, 1);
     if (found.workspace <= workspace) return found;
@@ -204,7 +203,9 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
     Descriptor heuristics(cudnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics");
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+#if CUDNN_VERSION >= 90800
     if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
+#endif
     heuristics.finalize();
     const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);
