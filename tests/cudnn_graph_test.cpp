@@ -36,6 +36,7 @@ TEST_CASE("engines that are not exact or not deterministic are refused") {
     return std::find(notes.begin(), notes.end(), note) != notes.end();
   };
   CHECK(refuses(MathMode::f32, false, CUDNN_NUMERICAL_NOTE_TENSOR_CORE));
+  CHECK(refuses(MathMode::f32, false, CUDNN_NUMERICAL_NOTE_WINOGRAD));
   CHECK(refuses(MathMode::f32, false, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
   CHECK_FALSE(refuses(MathMode::f32, true, CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC));
   CHECK_FALSE(refuses(MathMode::tf32, false, CUDNN_NUMERICAL_NOTE_TENSOR_CORE));

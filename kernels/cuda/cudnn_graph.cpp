@@ -149,7 +149,8 @@ std::vector<cudnnBackendNumericalNote_t> refused_notes(MathMode math, bool nonde
   std::vector<cudnnBackendNumericalNote_t> notes = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
                                                     CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
                                                     CUDNN_NUMERICAL_NOTE_FFT, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13};
-  if (math == MathMode::f32) notes.push_back(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);  // TF32, which the BF16 mode takes too
+  if (math == MathMode::f32)  // tensor cores stand for TF32, which the BF16 mode takes too
+    for (const auto note : {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD}) notes.push_back(note);
   if (!nondeterministic) notes.push_back(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
   return notes;
 }
