@@ -57,31 +57,33 @@ void for_rows(const ConvShape& s, F&& f) {
 /// row of output points is then contiguous, whatever the stride.
 template <class T>
 struct Planes {
+  struct Run {
+    int64_t there, here, count;  // elements there are a stride apart, here next to each other
+  };
   const ConvShape& s;
-  int64_t phases[2], height, width, size;
+  int64_t width, size;
+  std::vector<int64_t> taps;  // where the first output point reads
+  std::vector<Run> runs;      // the channel
   T* data;
 
   explicit Planes(const ConvShape& shape) : s(shape) {
-    for (int i = 0; i < 2; ++i) phases[i] = s.window.stride[i];
-    height = (s.height + 2 * s.window.padding[0] + phases[0] - 1) / phases[0];
-    width = (s.width + 2 * s.window.padding[1] + phases[1] - 1) / phases[1];
-    size = phases[0] * phases[1] * height * width;
+    const int64_t down = s.window.stride[0], across = s.window.stride[1];
+    const int64_t height = (s.height + 2 * s.window.padding[0] + down - 1) / down;
+    width = (s.width + 2 * s.window.padding[1] + across - 1) / across;
+    size = down * across * height * width;
+    const auto at = [&](int64_t row, int64_t col) {
+      return ((row % down * across + col % across) * height + row / down) * width + col / across;
+    };
+    for (int64_t i = 0; i < s.kernel[0]; ++i)
+      for (int64_t j = 0; j < s.kernel[1]; ++j) taps.push_back(at(i, j));
+    for (int64_t row = 0; row < s.height; ++row)
+      for (int64_t col = 0; col < std::min(across, s.width); ++col)
+        runs.push_back({row * s.width + col, at(row + s.window.padding[0], col + s.window.padding[1]),
+                        (s.width - col + across - 1) / across});
     data = scratch<T>(use_planes, size);
     clear();
   }
   void clear() { std::fill_n(data, size, T(0)); }
-  T* at(int64_t row, int64_t col) const {
-    return data + (((row % phases[0]) * phases[1] + col % phases[1]) * height + row / phases[0]) * width +
-           col / phases[1];
-  }
-  /// f(element of the channel, its place here, number of them, phases[1] apart there and next to each other here)
-  template <class F>
-  void for_runs(F&& f) const {
-    for (int64_t row = 0; row < s.height; ++row)
-      for (int64_t col = 0; col < std::min(phases[1], s.width); ++col)
-        f(row * s.width + col, at(row + s.window.padding[0], col + s.window.padding[1]),
-          (s.width - col + phases[1] - 1) / phases[1]);
-  }
 };
 
 /// Columns of one sample, the rows of the matrix ld apart.
@@ -89,14 +91,14 @@ template <class T>
 void im2col(const ConvShape& s, const T* x, T* columns, int64_t ld) {
   const Planes<T> planes(s);
   for (int64_t channel = 0; channel < s.in; ++channel, x += s.height * s.width) {
-    planes.for_runs([&](int64_t from, T* to, int64_t n) { spread(to, 1, x + from, s.window.stride[1], n); });
-    for (int64_t i = 0; i < s.kernel[0]; ++i)
-      for (int64_t j = 0; j < s.kernel[1]; ++j, columns += ld) {
-        const T* from = planes.at(i, j);
-        for_rows(s, [&](int64_t row, auto cols) {
-          std::memcpy(columns + row * cols, from + row * planes.width, sizeof(T) * static_cast<size_t>(cols));
-        });
-      }
+    for (const auto& run : planes.runs) spread(planes.data + run.here, 1, x + run.there, s.window.stride[1], run.count);
+    for (const int64_t tap : planes.taps) {
+      for_rows(s, [&](int64_t row, auto cols) {
+        std::memcpy(columns + row * cols, planes.data + tap + row * planes.width,
+                    sizeof(T) * static_cast<size_t>(cols));
+      });
+      columns += ld;
+    }
   }
 }
 
@@ -134,14 +136,14 @@ void col2im(const ConvShape& s, const T* columns, int64_t ld, T* x, const Finish
   Planes<T> planes(s);
   for (int64_t channel = 0; channel < s.in; ++channel, x += s.height * s.width) {
     if (channel > 0) planes.clear();
-    for (int64_t i = 0; i < s.kernel[0]; ++i)
-      for (int64_t j = 0; j < s.kernel[1]; ++j, columns += ld) {
-        T* const to = planes.at(i, j);
-        for_rows(s, [&](int64_t row, auto cols) {
-          for (int64_t c = 0; c < cols; ++c) to[row * planes.width + c] += columns[row * cols + c];
-        });
-      }
-    planes.for_runs([&](int64_t to, const T* from, int64_t n) { spread(x + to, s.window.stride[1], from, 1, n); });
+    for (const int64_t tap : planes.taps) {
+      for_rows(s, [&](int64_t row, auto cols) {
+        T* const to = planes.data + tap + row * planes.width;
+        for (int64_t c = 0; c < cols; ++c) to[c] += columns[row * cols + c];
+      });
+      columns += ld;
+    }
+    for (const auto& run : planes.runs) spread(x + run.there, s.window.stride[1], planes.data + run.here, 1, run.count);
     if (!finish.plain) finish(x, x, channel, s.height * s.width);
   }
 }

@@ -139,11 +139,8 @@ std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, con
     graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_ADD, sum, &values, shifted));
   }
   if (active) {
-    const auto mode = activation.op == Unary::tanh      ? CUDNN_POINTWISE_TANH_FWD
-                      : activation.op == Unary::sigmoid ? CUDNN_POINTWISE_SIGMOID_FWD
-                                                        : CUDNN_POINTWISE_RELU_FWD;
     const double slope = activation.op == Unary::leaky_relu ? activation.a : 0;
-    graph.push_back(pointwise_operation(cudnn, mode, shifted, nullptr, tensor(1, out), slope));
+    graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_RELU_FWD, shifted, nullptr, tensor(1, out), slope));
   }
   return graph;
 }
@@ -152,7 +149,8 @@ std::vector<cudnnBackendNumericalNote_t> refused_notes(MathMode math, bool nonde
   std::vector<cudnnBackendNumericalNote_t> notes = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
                                                     CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
                                                     CUDNN_NUMERICAL_NOTE_FFT, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13};
-  if (math == MathMode::f32) notes.push_back(CUDNN_NUMERICAL_NOTE_TENSOR_CORE);  // TF32, which the BF16 mode takes too
+  if (math == MathMode::f32)  // tensor cores stand for TF32, which the BF16 mode takes too
+    for (const auto note : {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD}) notes.push_back(note);
   if (!nondeterministic) notes.push_back(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
   return notes;
 }
@@ -175,7 +173,9 @@ std::optional<CudnnPlan> plan_of(const CudnnTarget& target, const Descriptor& co
   try {
     CudnnPlan found{Descriptor(cudnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "a plan"), 0};
     if (target.handle) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
+#if CUDNN_VERSION >= 90800
     if (target.properties) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
+#endif
     found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config).finalize();
     found.plan.read(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, &found.workspace, 1);
     if (found.workspace <= workspace) return found;
@@ -204,7 +204,9 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
     Descriptor heuristics(cudnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics");
     heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
         .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+#if CUDNN_VERSION >= 90800
     if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
+#endif
     heuristics.finalize();
     const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
                                                                        CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);

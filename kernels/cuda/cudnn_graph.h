@@ -104,14 +104,15 @@ Descriptor pointwise_operation(const Cudnn& cudnn, cudnnPointwiseMode_t mode, co
                                const Descriptor& y, double slope = 0);
 
 /// The convolution of a kind as operations on the tensors 1 (result), 2 and 3 (operands), 4 (bias, if there is one).
-/// Activations: identity, relu, leaky_relu, tanh, sigmoid. All pointers shall be multiples of the alignment.
+/// Activations: identity, relu, leaky_relu. All pointers shall be multiples of the alignment.
 std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, const Shape& out, const Shape& a,
                                           const Shape& b, bool bias, Activation activation, const Window& window,
                                           int64_t alignment);
 /// What an engine must not do: reduce precision below the mode, or give other bits the next time.
 std::vector<cudnnBackendNumericalNote_t> refused_notes(MathMode math, bool nondeterministic);
 
-/// Where a graph shall run: a handle, or without a GPU the properties of a device.
+/// Where a graph shall run: a handle, or (for plans that are not executed) the properties of a device that need not be
+/// there.
 struct CudnnTarget {
   const Cudnn& cudnn;
   cudnnHandle_t handle = nullptr;
