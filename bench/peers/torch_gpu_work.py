@@ -9,6 +9,7 @@ Arguments: FOLDER with params.f32 and data.f32 written by basin, and the device 
     check64 NAME            the same in double precision, eager
     run KIND N              seconds of a run, on average over N, the wait for the device included
     close                   drops all work
+    warm NAME               compiles the work, so that PyTorch's cache on disk has it; FOLDER may be - for this (any parameters)
 f32 means f32 everywhere: TF32 is off. No step reads its loss. What cannot be done is answered as {"error": ...}.
 """
 import json
@@ -81,14 +82,16 @@ class Work:
         else:
             depth, width = (int(part) for part in words[2].split("x"))
             shape, net = (-1, int(words[1])), dense(int(words[1]), depth, width)
-        flat, at = numbers("params.f32"), 0
-        with torch.no_grad():
-            for p in net.parameters():
-                p.copy_(flat[at : at + p.numel()].view_as(p))
-                at += p.numel()
-        assert at == flat.numel(), "the parameters of both sides differ in number"
-        self.net = net.to(DEVICE, dtype)
-        self.data = numbers("data.f32").view(shape).to(DEVICE, dtype)
+        if FOLDER == "-":
+            data = torch.rand(int(words[-1]), *shape[1:])
+        else:
+            data, flat, at = numbers("data.f32").view(shape), numbers("params.f32"), 0
+            with torch.no_grad():
+                for p in net.parameters():
+                    p.copy_(flat[at : at + p.numel()].view_as(p))
+                    at += p.numel()
+            assert at == flat.numel(), "the parameters of both sides differ in number"
+        self.net, self.data = net.to(DEVICE, dtype), data.to(DEVICE, dtype)
         self.training = self.name in ("train", "conv")
         if self.training:
             fast = dict(fused=True, capturable=True) if kind != "eager" and DEVICE.type == "cuda" else {}
@@ -196,6 +199,12 @@ def answer(verb, rest):
         kind, name = rest.split(" ", 1)
         open_work.pop(kind, None)
         open_work[kind] = make(kind, name.split())
+        return "ok"
+    if verb == "warm":
+        work = make("compile", rest.split())
+        for _ in range(3 if work.training else 1):
+            work.run()
+        synchronize()
         return "ok"
     if verb == "check64":
         return make("eager", rest.split(), torch.float64).check()
