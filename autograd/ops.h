@@ -89,6 +89,8 @@ Tensor min(const Tensor& x, const Shape& axes, bool keep = false);
 /// Index of the largest element, i32, the first at a tie. No derivative.
 Array argmax(const Tensor& x, int axis);
 Tensor softmax(const Tensor& x, int axis);
+/// scale * sum of (x - y)^2, shapes equal: a pass forward and a pass back.
+Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1);
 Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 
 // ---- linear algebra ----

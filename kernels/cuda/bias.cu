@@ -61,20 +61,31 @@ template <class T>
 __global__ void add_bias_kernel(T* out, const T* bias, Activation f, int64_t n, int64_t channels, int64_t inner,
                                 Layout layout) {
   constexpr int width = Pack<T>::width;
-  for (int64_t i = global_thread() * width; i < n; i += all_threads() * width) {
-    const int count = static_cast<int>(n - i < width ? n - i : width);
-    Pack<T> z = load_pack(out + i, 1, count, layout != Layout::mixed);
-    if (bias && layout == Layout::columns) {
-      const Pack<T> add = load_pack(bias + i % channels, 1, width, true);
-      for (int l = 0; l < width; ++l) z.v[l] += add.v[l];
-    } else if (bias && layout == Layout::planes) {
-      const T add = bias[i / inner % channels];
-      for (int l = 0; l < width; ++l) z.v[l] += add;
-    } else if (bias) {
-      for (int l = 0; l < count; ++l) z.v[l] += bias[(i + l) / inner % channels];
+  const int64_t step = all_threads() * width;
+  for (int64_t from = global_thread() * width; from < n; from += 2 * step) {
+    Pack<T> packs[2];
+    const auto count = [&](int64_t i) { return static_cast<int>(n - i < width ? n - i : width); };
+#pragma unroll
+    for (int k = 0; k < 2; ++k)
+      if (from + k * step < n)
+        packs[k] = load_pack(out + from + k * step, 1, count(from + k * step), layout != Layout::mixed);
+#pragma unroll
+    for (int k = 0; k < 2; ++k) {
+      const int64_t i = from + k * step;
+      if (i >= n) break;
+      Pack<T>& z = packs[k];
+      if (bias && layout == Layout::columns) {
+        const Pack<T> add = load_pack(bias + i % channels, 1, width, true);
+        for (int l = 0; l < width; ++l) z.v[l] += add.v[l];
+      } else if (bias && layout == Layout::planes) {
+        const T add = bias[i / inner % channels];
+        for (int l = 0; l < width; ++l) z.v[l] += add;
+      } else if (bias) {
+        for (int l = 0; l < width; ++l) z.v[l] += bias[(i + l) / inner % channels];
+      }
+      activate(f, z);
+      store_pack(out + i, z, count(i), layout != Layout::mixed);
     }
-    activate(f, z);
-    store_pack(out + i, z, count, layout != Layout::mixed);
   }
 }
 
@@ -138,7 +149,7 @@ void CudaBackend::add_bias(const View& out, const View& bias, Activation activat
     Layout layout = Layout::mixed;
     if (aligned(out.as<T>(), bias.as<T>()) && inner % width == 0) layout = Layout::planes;
     if (aligned(out.as<T>(), bias.as<T>()) && inner == 1 && channels % width == 0) layout = Layout::columns;
-    const unsigned blocks = blocks_for(stream_, (n + width - 1) / width, 256);
+    const unsigned blocks = blocks_for(stream_, (n + width - 1) / width, 256, 8);
     launch(stream_, Grid{dim3(blocks), dim3(256)}, add_bias_kernel<T>, out.as<T>(), bias.as<const T>(), activation, n,
            channels, inner, layout);
   });

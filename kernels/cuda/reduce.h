@@ -1,6 +1,6 @@
 // The two kernels every reduction on the GPU goes through, for .cu files. A loader says what is reduced: it may compute
 // on the way (squared differences) or write what it has computed (the slope of an activation).
-//   rows:    a team of 1 to 512 threads for each result, 16 bytes a load, four loads in flight for each thread
+//   rows:    a team of 1 to 256 threads for each result, 16 bytes a load, four loads in flight for each thread
 //   columns: results side by side in memory; a thread owns 16 bytes of columns, the team's other threads other rows
 // Few results are split over several teams, whose f64 partials a second launch joins. Bytes moved: the input once.
 // Which element goes to which thread, and the order of all joins, depends on sizes and the device model alone.
@@ -9,6 +9,8 @@
 #include "kernels/reduce_plan.h"
 
 namespace basin::cuda {
+
+constexpr int max_team = 256, blocks_each = 3;  // threads of a block; blocks a multiprocessor holds at 80 registers
 
 /// 16 bytes that are loaded and stored at once.
 template <class T>
@@ -49,7 +51,7 @@ __device__ inline double shuffle_xor(double value, int lanes) {
 /// The join over a team of threads (a power of two; whole warps beyond 32), known to each of them. For the whole block.
 template <class R>
 __device__ typename R::Part team_join(typename R::Part part, int team) {
-  __shared__ typename R::Part of_warp[16];
+  __shared__ typename R::Part of_warp[max_team / 32];
   for (int lanes = (team < 32 ? team : 32) / 2; lanes > 0; lanes /= 2) part = R::join(part, shuffle_xor(part, lanes));
   if (team <= 32) return part;
   const int warp = static_cast<int>(threadIdx.x) / 32, lane = static_cast<int>(threadIdx.x) % 32, warps = team / 32;
@@ -118,7 +120,8 @@ __device__ void take(const Load& load, int64_t base, int count, double* acc, At&
 }
 
 template <class R, class Load, class T>
-__global__ void rows_kernel(Load load, int64_t rows, int64_t length, int team, Store<T> store) {
+__global__ void __launch_bounds__(max_team, blocks_each)
+    rows_kernel(Load load, int64_t rows, int64_t length, int team, Store<T> store) {
   constexpr int width = Pack<typename Load::Element>::width;
   const int64_t item = global_thread() / team, row = item / store.splits, split = item % store.splits;
   double acc[width];
@@ -144,9 +147,9 @@ struct Tile {
 };
 
 template <class R, class Load, class T>
-__global__ void columns_kernel(Load load, Tile tile, Store<T> store) {
+__global__ void __launch_bounds__(max_team, blocks_each) columns_kernel(Load load, Tile tile, Store<T> store) {
   constexpr int width = Pack<typename Load::Element>::width;
-  __shared__ double parts[width][512];
+  __shared__ double parts[width][max_team];
   const int team = tile.across * tile.down, me = static_cast<int>(threadIdx.x);
   const int x = me % tile.across, y = me / tile.across % tile.down;
   const int64_t strips = (tile.columns + tile.across * width - 1) / (tile.across * width);
@@ -178,18 +181,19 @@ __global__ void columns_kernel(Load load, Tile tile, Store<T> store) {
 /// Threads for each of `items` pieces of work of `units` loads: enough to fill the device, four loads or more for each.
 inline int team_for(const Stream& s, int64_t items, int64_t units) {
   int team = 1;
-  while (team < 512 && team * 4 < units && (team < 32 || items * team < int64_t{2048} * s.processors)) team *= 2;
+  while (team < max_team && team * 4 < units && (team < 32 || items * team < int64_t{1024} * s.processors)) team *= 2;
   return team;
 }
 
 /// Teams that share a piece of work when the pieces are few; eight loads or more for each thread.
 inline int64_t splits_for(const Stream& s, int64_t items, int64_t units, int64_t team) {
-  if (team < 512 || items == 0) return 1;
-  return std::max<int64_t>(1, std::min(4 * s.processors / items, units / (8 * team)));
+  if (team < max_team || items == 0) return 1;
+  return std::max<int64_t>(1, std::min(blocks_each * s.processors / items, units / (8 * team)));
 }
 
 inline Grid team_grid(const Stream& s, int64_t items, int team) {
-  const int64_t block = std::max(team, items * team < int64_t{256} * s.processors ? 32 : 256), each = block / team;
+  const int64_t block = std::max(team, items * team < int64_t{max_team} * s.processors ? 32 : max_team),
+                each = block / team;
   return {dim3(static_cast<unsigned>((items + each - 1) / each)), dim3(static_cast<unsigned>(block))};
 }
 
@@ -224,10 +228,10 @@ void reduce_columns(const Stream& s, Scratch&& scratch, const Load& load, int64_
   const auto items = [&] { return outers * ((packs + tile.across - 1) / tile.across); };
   while (tile.across / 2 >= packs) tile.across /= 2;
   // Narrow strips when wide ones, split as far as is worth it, would leave multiprocessors idle.
-  while (tile.across > 4 && items() * std::max<int64_t>(1, rows * tile.across / (8 * 512)) < s.processors)
+  while (tile.across > 2 && items() * std::max<int64_t>(1, rows * tile.across / (8 * max_team)) < s.processors)
     tile.across /= 2;
-  const auto wide = [&](int team) { return team < 32 || items() * team < int64_t{2048} * s.processors; };
-  while (tile.across * tile.down < 512 && tile.down * 4 < rows && wide(tile.across * tile.down)) tile.down *= 2;
+  const auto wide = [&](int team) { return team < 32 || items() * team < int64_t{1024} * s.processors; };
+  while (tile.across * tile.down < max_team && tile.down * 4 < rows && wide(tile.across * tile.down)) tile.down *= 2;
   const int team = tile.across * tile.down;
   store.splits = splits_for(s, items(), rows * tile.across, team);
   if (store.splits > 1) store.partial = static_cast<double*>(scratch(sizeof(double) * outers * columns * store.splits));
