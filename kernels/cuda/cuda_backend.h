@@ -11,9 +11,14 @@
 
 namespace basin::cuda {
 
+<<<<<<< HEAD
 class CudnnConvolutions;  // conv_cudnn.h
 struct PinnedBuffer;      // runtime.cpp
 using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
+=======
+class CudnnConvolutions;        // conv_cudnn.h
+enum class ConvKind : uint8_t;  // also there
+>>>>>>> hE
 
 class CudaBackend final : public Backend {
  public:
@@ -81,6 +86,13 @@ class CudaBackend final : public Backend {
   void refuse_in_capture(const char* what) const;
   /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias may be empty.
   void add_bias(const View& out, const View& bias, Activation activation);
+  /// False: cuDNN is absent or has no engine, nothing done. Operands as CudnnConvolutions::run.
+  bool convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
+                         Activation activation, const Window& window);
+  /// The one of x, w, y that kind gives, without bias.
+  void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
+  /// Bias and activation of images, in place.
+  void finish(const View& out, const View& bias, Activation activation);
   /// Scratch memory that grows to what has been asked and lives as long as the backend (from raw memory, at least
   /// `bytes`).
   void* scratch(size_t bytes);
