@@ -11,14 +11,10 @@
 
 namespace basin::cuda {
 
-<<<<<<< HEAD
-class CudnnConvolutions;  // conv_cudnn.h
-struct PinnedBuffer;      // runtime.cpp
-using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
-=======
 class CudnnConvolutions;        // conv_cudnn.h
 enum class ConvKind : uint8_t;  // also there
->>>>>>> hE
+struct PinnedBuffer;            // runtime.cpp
+using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
 
 class CudaBackend final : public Backend {
  public:

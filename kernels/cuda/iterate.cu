@@ -3,8 +3,7 @@
 
 namespace basin::cuda {
 
-void CudaBackend::settle(const View&, const View&, const View&, const View&, double) {
-  throw std::runtime_error("not written yet");
+throw std::runtime_error("not written yet");
 }
 bool CudaBackend::iterate_dense(std::span<const DenseLayer>, Activation, bool, const View&, const View&, const View&,
                                 int64_t, double) {
