@@ -1,3 +1,35 @@
-// The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest -L slow).
-#define DOCTEST_CONFIG_IMPLEMENT_WITH_MAIN
+// The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest -L slow). --device
+// NAME (or BASIN_TEST_DEVICE) chooses where tests that can run anywhere run; exit code 77 when it cannot be opened.
+#define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
+
+#include <cstdio>
+#include <cstdlib>
+
+#include "tests/device.h"
+
+namespace {
+basin::Device& chosen() {
+  static basin::Device device;
+  return device;
+}
+}  // namespace
+
+const basin::Device& basin::test_device() {
+  return chosen();
+}
+
+int main(int argc, char** argv) {
+  const char* from_environment = std::getenv("BASIN_TEST_DEVICE");
+  std::string name = from_environment ? from_environment : "cpu";
+  for (int i = 1; i + 1 < argc; ++i)
+    if (std::string(argv[i]) == "--device") name = argv[i + 1];
+  try {
+    chosen() = basin::Device::open(name);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "skipped: %s\n", error.what());
+    return 77;
+  }
+  if (name != "cpu") std::printf("device %s: %s\n", name.c_str(), chosen().backend().description().c_str());
+  return doctest::Context(argc, argv).run();
+}

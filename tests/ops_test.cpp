@@ -7,6 +7,7 @@
 #include "autograd/op.h"
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
+#include "tests/device.h"
 
 using namespace basin;
 
@@ -15,7 +16,7 @@ namespace {
 Tensors draw(const Sample& sample, const Key& key, double low, double high) {
   Tensors values;
   for (size_t i = 0; i < sample.shapes.size(); ++i)
-    values.push_back(uniform(key.at(i), sample.shapes[i], DType::f64, low, high));
+    values.push_back(uniform(key.at(i), sample.shapes[i], DType::f64, low, high, test_device()));
   return values;
 }
 
@@ -56,7 +57,7 @@ void check_sample(const Sample& sample, const Key& key) {
   const Tensors x = draw(sample, key.at("x"), sample.low + margin, sample.high - margin);
   const Tensors v = draw(sample, key.at("v"), -1, 1), u = draw(sample, key.at("u"), -1, 1);
   const Tensor y = sample.call(x);
-  const Tensor ct = uniform(key.at("ct"), y.shape(), DType::f64, -1, 1);
+  const Tensor ct = uniform(key.at("ct"), y.shape(), DType::f64, -1, 1, test_device());
 
   // order 1: a random projection of the output
   const Function projected = [&](const Tensors& in) { return sum(sample.call(in) * ct); };
@@ -90,7 +91,7 @@ TEST_CASE("every operation: derivatives to order 2, error samples, no leak") {
     for (size_t i = 0; i < entry.samples.size(); ++i) {
       const Sample& sample = entry.samples[i];
       CAPTURE(sample.label);
-      const size_t live = memory_stats().live;
+      const size_t live = memory_stats(test_device()).live;
       if (sample.error.empty()) {
         ++good;
         check_sample(sample, key.at(entry.name).at(i));
@@ -106,7 +107,7 @@ TEST_CASE("every operation: derivatives to order 2, error samples, no leak") {
         CAPTURE(message);
         CHECK(message.find(sample.error) != std::string::npos);
       }
-      CHECK(memory_stats().live == live);
+      CHECK(memory_stats(test_device()).live == live);
     }
     CHECK(good > 0);
   }
@@ -191,7 +192,7 @@ TEST_CASE("elementwise operations have the values of their definitions") {
       if (entry.name != known.name) continue;
       listed = true;
       ++checked;
-      const Tensor x = from_vector<double>({0.75, known.second_point}, {2});
+      const Tensor x = from_vector<double>({0.75, known.second_point}, {2}, test_device());
       const std::vector<double> y = sample.call({x}).array().to_vector<double>();
       const double bound = 4e-16 * 8;  // a handful of roundings of numbers up to 4
       CHECK(std::abs(y[0] - known.at_three_quarters) <= bound);
@@ -203,14 +204,15 @@ TEST_CASE("elementwise operations have the values of their definitions") {
 }
 
 TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
-  const Tensor nan = full({1}, std::nan(""), DType::f32), one = full({1}, 1, DType::f32);
+  const Device& device = test_device();
+  const Tensor nan = full({1}, std::nan(""), DType::f32, device), one = full({1}, 1, DType::f32, device);
   for (const Tensor& y : {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
                           minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
     CHECK(std::isnan(y.item()));
-  const Tensor x = full({1}, -20, DType::f32);
+  const Tensor x = full({1}, -20, DType::f32, device);
   CHECK(grad([](const Tensor& t) { return sum(softplus(t)); }, x).item() ==
         doctest::Approx(2.0611536e-9).epsilon(1e-6));
-  const Tensor zero = full({1}, 0, DType::f64);
+  const Tensor zero = full({1}, 0, DType::f64, device);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 1)); }, zero).item() == 1);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 0)); }, zero).item() == 0);
 }
