@@ -93,7 +93,7 @@ configure() {
   [ -n "$deps" ] && options+=("-DBASIN_DEPENDENCIES=$(realpath "$deps")")
   [ -n "$site" ] && options+=("-DBASIN_SITE_PACKAGES=$site")
   if [ "$device" = cpu ]; then options+=(-DBASIN_CUDA=OFF); else options+=(-DBASIN_CUDA=ON "-DBASIN_CUDA_ARCHITECTURES=$arch-real"); fi
-  cmake "${options[@]}" && cmake --build "$build" --parallel "$(nproc)"
+  cmake "${options[@]}" && cmake --build "$build" --parallel "$(nproc)" --target basin basin_tests basin-bench-gpu basin-bench-peer
 }
 
 tests() {  # the label cuda: the primitive suite, gradient checks and model tests on the GPU
