@@ -56,7 +56,7 @@ function(basin_find_nvcc)
     check_language(CUDA)
     if(NOT CMAKE_CUDA_COMPILER)
       unset(CMAKE_CUDA_COMPILER CACHE)  # so that the next configure looks again
-      set(basin_cuda_why "${nvcc} cannot build a program, see ${PROJECT_BINARY_DIR}/CMakeFiles/CMakeError.log" PARENT_SCOPE)
+      set(basin_cuda_why "${nvcc} cannot build a program; ${PROJECT_BINARY_DIR}/CMakeFiles says why" PARENT_SCOPE)
       return()
     endif()
   endif()
