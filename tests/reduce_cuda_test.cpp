@@ -28,7 +28,7 @@ double epsilon_of(DType dtype) {
 }
 
 Array draw(const Shape& shape, DType dtype, uint64_t seed) {
-  return normal(Key(seed), shape, dtype).array();
+  return normal(Key(seed), shape, dtype);
 }
 
 std::vector<double> numbers(const Array& x) {
