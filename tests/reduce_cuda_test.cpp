@@ -18,7 +18,7 @@ bool open_cuda(Device& device) {
     device = Device::open("cuda");
     return true;
   } catch (const Error& error) {
-    MESSAGE("skipped: " << error.what());
+    MESSAGE("skipped: " << std::string(error.what()));
     return false;
   }
 }
