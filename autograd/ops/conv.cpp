@@ -78,20 +78,7 @@ class ConvolutionLayer final : public Op {
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
-    const bool active = f_.op != Unary::identity;
-    Tensor dz = ct;
-    if (concrete({&ct, &out})) {
-      if (active || wanted & 4) {
-        const Array c = contiguous(ct.array());
-        Array z(c.shape(), c.dtype(), c.device()), b;
-        if (wanted & 4) grads[2] = b = Array({c.dim(1)}, c.dtype(), c.device());
-        c.device().backend().bias_pullback(z.view(), b.view(), c.view(), active ? out.array().view() : z.view(), f_);
-        dz = z;
-      }
-    } else {
-      if (active) dz = ct * slope_of(f_, out, out);
-      if (wanted & 4) grads[2] = sum(dz, {0, 2, 3});
-    }
+    const Tensor dz = layer_pullback(f_, ct, out, wanted & 4 ? &grads[2] : nullptr);
     Convolution(c_).vjp(dz, in, out, wanted & 3, grads);
   }
 
