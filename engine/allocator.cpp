@@ -72,17 +72,11 @@ class Pool {
     large_.clear();
   }
 
+  /// One free block more for each block in use.
   void reserve_again() {
     const std::map<size_t, size_t> wanted = live_;
-    std::vector<std::pair<size_t, void*>> spare;  // taken out first, so that each is counted once
     for (const auto& [bytes, count] : wanted)
-      for (size_t i = 0; i < count; ++i) {
-        size_t size = bytes;
-        void* pointer = cached_block(size);
-        if (!pointer) pointer = fresh_block(bytes, size);
-        spare.emplace_back(size, pointer);
-      }
-    for (const auto& [bytes, pointer] : spare) keep(pointer, bytes);
+      for (size_t i = 0; i < count; ++i) keep(fresh_block(bytes, bytes), bytes);
   }
 
   Ledger& ledger() { return ledger_; }

@@ -56,7 +56,7 @@ inline ReducePlan reduce_plan(const View& out, const View& in) {
 /// Offset of element `index` (row-major) of the first `axes` axes.
 BASIN_HD inline int64_t offset_at(const Shape& sizes, const Shape& strides, int64_t index, int axes) {
   int64_t offset = 0;
-#ifdef __CUDACC__
+#ifdef __CUDA_ARCH__
 #pragma unroll 1  // a division for each axis: rare, and not worth its code four times
 #endif
   for (int axis = axes - 1; axis > 0; --axis) {

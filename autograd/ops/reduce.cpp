@@ -218,7 +218,7 @@ std::vector<Sample> squared_error_samples() {
   return {{"both", call, {{3, 5}, {3, 5}}},
           {"of one tensor", [](const Tensors& in) { return squared_error(in[0] * in[0], in[0], 0.5); }, {{3, 5}}},
           {"second alone",
-           [](const Tensors& in) { return squared_error(full(in[0].shape(), 0.3, DType::f64), in[0]); },
+           [](const Tensors& in) { return squared_error(full(in[0].shape(), 0.3, DType::f64, in[0].device()), in[0]); },
            {{3, 5}}},
           {"strided", [](const Tensors& in) { return squared_error(transpose(in[0]), in[1]); }, {{3, 5}, {5, 3}}},
           {"misfit", call, {{3, 5}, {5}}, -2, 2, "squared_error: shapes differ"}};

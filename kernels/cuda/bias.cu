@@ -8,30 +8,13 @@
 namespace basin::cuda {
 namespace {
 
-/// The activations that may be fused: their slope reads at most the output.
-#define BASIN_FUSABLE(reads) (Reads::reads == Reads::NONE || Reads::reads == Reads::Y)
-
-void require_fusable(Unary op) {
+/// Calls f with the functor of an activation that may be fused: its slope reads at most the output.
+template <class F>
+__device__ void with_activation(Unary op, F&& f) {
   switch (op) {
-#define UNARY(name, reads, ...)                 \
-  case Unary::name:                             \
-    if constexpr (BASIN_FUSABLE(reads)) return; \
-    break;
-#include "kernels/ops.def"
-    default:
-      break;
-  }
-  throw std::runtime_error("CUDA: activation " + std::to_string(static_cast<int>(op)) + " cannot be fused");
-}
-
-template <class T>
-__device__ void activate(const Activation& f, Pack<T>& z) {
-  [[maybe_unused]] const T a = static_cast<T>(f.a), b = static_cast<T>(f.b);
-  switch (f.op) {
-#define UNARY(name, reads, ...)                                                     \
-  case Unary::name:                                                                 \
-    if constexpr (BASIN_FUSABLE(reads))                                             \
-      for (int l = 0; l < Pack<T>::width; ++l) z.v[l] = scalar::name(z.v[l], a, b); \
+#define UNARY(name, reads, ...)                                                                       \
+  case Unary::name:                                                                                   \
+    if constexpr (Reads::reads == Reads::NONE || Reads::reads == Reads::Y) f(UnaryOp<Unary::name>{}); \
     break;
 #include "kernels/ops.def"
     default:
@@ -39,61 +22,38 @@ __device__ void activate(const Activation& f, Pack<T>& z) {
   }
 }
 
-template <class T>
-__device__ void times_slope(const Activation& f, Pack<T>& g, const Pack<T>& y) {
-  [[maybe_unused]] const T a = static_cast<T>(f.a), b = static_cast<T>(f.b);
-  switch (f.op) {
-#define UNARY(name, reads, ...)                                                                              \
-  case Unary::name:                                                                                          \
-    if constexpr (BASIN_FUSABLE(reads))                                                                      \
-      for (int l = 0; l < Pack<T>::width; ++l) g.v[l] = g.v[l] * scalar::name##_slope(y.v[l], y.v[l], a, b); \
-    break;
-#include "kernels/ops.def"
-    default:
-      break;
-  }
-}
-
-/// Where the channel changes within a pack: at each element, never, or anywhere.
-enum class Layout { columns, planes, mixed };
-
+/// Without `vector` the channel may change anywhere in a pack; with it never, or (inner = 1) at each element.
 template <class T>
 __global__ void add_bias_kernel(T* out, const T* bias, Activation f, int64_t n, int64_t channels, int64_t inner,
-                                Layout layout) {
-  constexpr int width = Pack<T>::width;
+                                bool vector) {
+  constexpr int width = Pack<T>::width, rounds = 2;
   const int64_t step = all_threads() * width;
-  for (int64_t from = global_thread() * width; from < n; from += 2 * step) {
-    Pack<T> packs[2];
-    const auto count = [&](int64_t i) { return static_cast<int>(n - i < width ? n - i : width); };
+  const auto count = [&](int64_t i) { return static_cast<int>(n - i < width ? n - i : width); };
+  for (int64_t first = global_thread() * width; first < n; first += rounds * step) {
+    Pack<T> packs[rounds];
 #pragma unroll
-    for (int k = 0; k < 2; ++k)
-      if (from + k * step < n)
-        packs[k] = load_pack(out + from + k * step, 1, count(from + k * step), layout != Layout::mixed);
+    for (int k = 0; k < rounds; ++k)
+      if (const int64_t i = first + k * step; i < n) packs[k] = load_pack(out + i, 1, count(i), vector);
 #pragma unroll
-    for (int k = 0; k < 2; ++k) {
-      const int64_t i = from + k * step;
+    for (int k = 0; k < rounds; ++k) {
+      const int64_t i = first + k * step;
       if (i >= n) break;
-      Pack<T>& z = packs[k];
-      if (bias && layout == Layout::columns) {
-        const Pack<T> add = load_pack(bias + i % channels, 1, width, true);
-        for (int l = 0; l < width; ++l) z.v[l] += add.v[l];
-      } else if (bias && layout == Layout::planes) {
-        const T add = bias[i / inner % channels];
-        for (int l = 0; l < width; ++l) z.v[l] += add;
-      } else if (bias) {
-        for (int l = 0; l < width; ++l) z.v[l] += bias[(i + l) / inner % channels];
-      }
-      activate(f, z);
-      store_pack(out + i, z, count(i), layout != Layout::mixed);
+      const int64_t channel = i / inner % channels;
+      for (int l = 0; l < width && bias; ++l)
+        packs[k].v[l] += bias[!vector ? (i + l) / inner % channels : inner == 1 ? channel + l : channel];
+      with_activation(f.op, [&](auto op) {
+        for (T& z : packs[k].v) z = op.template value<T>(z, static_cast<T>(f.a), static_cast<T>(f.b));
+      });
+      store_pack(out + i, packs[k], count(i), vector);
     }
   }
 }
 
-/// A loader that writes dz as it goes. Columns: element `at` is a row of dz [rows, channels]. Planes: it counts through
-/// [outer, inner] of one channel.
-template <class T, bool columns, bool vector>
+/// A loader that writes dz as it goes. Across columns of dz [rows, channels]; flat: along [outer, inner] of a channel.
+template <class T, bool flat_, bool vector_>
 struct BiasPullback {
   using Element = T;
+  static constexpr bool flat = flat_, vector = vector_;
   struct Raw {
     Pack<T> ct, y;
   };
@@ -102,23 +62,18 @@ struct BiasPullback {
   Activation f;
   int64_t channels, inner, row_stride, column_stride;
 
-  __device__ int64_t base(int64_t, int64_t column) const { return column; }
-  __device__ int64_t base(int64_t channel) const { return channel * inner; }
+  __device__ int64_t base(int64_t channel, int64_t column) const { return flat ? channel * inner : column; }
   __device__ int64_t offset(int64_t base, int64_t at) const {
-    return columns ? base + at * channels : base + at / inner * channels * inner + at % inner;
+    return flat ? base + at / inner * channels * inner + at % inner : base + at * channels;
   }
   __device__ Raw fetch(int64_t base, int64_t at, int count) const {
-    const int64_t o = offset(base, at);
     Raw raw{};
-    if (columns) {
-      raw.ct = load_pack(ct + at * row_stride + base * column_stride, column_stride, count, vector);
+    if (!flat || vector) {
+      const int64_t o = offset(base, at);
+      raw.ct = load_pack(flat ? ct + o : ct + at * row_stride + base * column_stride, column_stride, count, vector);
       if (y) raw.y = load_pack(y + o, 1, count, vector);
-    } else if (vector) {
-      raw.ct = load_pack(ct + o, 1, count, true);
-      if (y) raw.y = load_pack(y + o, 1, count, true);
     } else {
-      for (int l = 0; l < Pack<T>::width; ++l) {
-        if (l >= count) break;
+      for (int l = 0; l < count; ++l) {
         raw.ct.v[l] = ct[offset(base, at + l)];
         if (y) raw.y.v[l] = y[offset(base, at + l)];
       }
@@ -127,11 +82,12 @@ struct BiasPullback {
   }
   __device__ Pack<T> finish(const Raw& raw, int64_t base, int64_t at, int count) const {
     Pack<T> z = raw.ct;
-    times_slope(f, z, raw.y);
-    if (columns || vector)
-      store_pack(dz + offset(base, at), z, count, vector);
-    else
-      for (int l = 0; l < count; ++l) dz[offset(base, at + l)] = z.v[l];
+    with_activation(f.op, [&](auto op) {
+      for (int l = 0; l < Pack<T>::width; ++l)
+        z.v[l] *= op.template slope<T>(raw.y.v[l], raw.y.v[l], static_cast<T>(f.a), static_cast<T>(f.b));
+    });
+    if (!flat || vector) store_pack(dz + offset(base, at), z, count, vector);
+    for (int l = 0; l < count && flat && !vector; ++l) dz[offset(base, at + l)] = z.v[l];
     return z;
   }
 };
@@ -139,54 +95,38 @@ struct BiasPullback {
 }  // namespace
 
 void CudaBackend::add_bias(const View& out, const View& bias, Activation activation) {
-  require_fusable(activation.op);
   const int64_t n = out.size(), channels = out.shape[1];
   if (n == 0 || (!bias.data && activation.op == Unary::identity)) return;
   const int64_t inner = n / (out.shape[0] * channels);
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     constexpr int width = Pack<T>::width;
-    Layout layout = Layout::mixed;
-    if (aligned(out.as<T>(), bias.as<T>()) && inner % width == 0) layout = Layout::planes;
-    if (aligned(out.as<T>(), bias.as<T>()) && inner == 1 && channels % width == 0) layout = Layout::columns;
+    const bool vector = aligned(out.as<T>()) && (inner == 1 ? channels : inner) % width == 0;
     const unsigned blocks = blocks_for(stream_, (n + width - 1) / width, 256, 8);
     launch(stream_, Grid{dim3(blocks), dim3(256)}, add_bias_kernel<T>, out.as<T>(), bias.as<const T>(), activation, n,
-           channels, inner, layout);
+           channels, inner, vector);
   });
 }
 
 void CudaBackend::bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
                                 Activation activation) {
-  require_fusable(activation.op);
   const int64_t rows = dz.shape[0], channels = dz.shape[1];
   if (channels == 0) return;
   const int64_t inner = rows == 0 ? 1 : dz.size() / (rows * channels);
-  const bool columns = dz.shape.rank == 2;
-  const auto memory = [this](size_t bytes) { return scratch(bytes); };
+  const bool planes = dz.shape.rank > 2;
   with_float(dz.dtype, [&](auto zero) {
     using T = decltype(zero);
     constexpr int width = Pack<T>::width;
     const T* slopes = activation.op == Unary::identity ? nullptr : y.as<const T>();
-    const Store<T> store{dbias.as<T>(), {channels}, {1}};
-    const bool dense = aligned(dz.as<T>(), ct.as<T>(), slopes);
-    const auto run = [&](auto across, auto vector) {
-      const BiasPullback<T, across.value, vector.value> load{
+    bool packs = aligned(dz.as<T>(), ct.as<T>(), slopes) && (planes ? inner : channels) % width == 0;
+    if (!planes) packs = packs && ct.strides[1] == 1 && ct.strides[0] % width == 0;
+    with_flags(planes, packs, [&](auto flat, auto vector) {
+      const BiasPullback<T, flat.value, vector.value> load{
           dz.as<T>(), ct.as<const T>(), slopes, activation, channels, inner, ct.strides[0], ct.strides[1]};
-      if constexpr (across.value)
-        reduce_columns<JoinSum>(stream_, memory, load, 1, channels, rows, store);
-      else
-        reduce_rows<JoinSum>(stream_, memory, load, channels, rows * inner, store);
-    };
-    const std::true_type yes;
-    const std::false_type no;
-    if (columns && dense && channels % width == 0 && ct.strides[1] == 1 && ct.strides[0] % width == 0)
-      run(yes, yes);
-    else if (columns)
-      run(yes, no);
-    else if (dense && inner % width == 0)
-      run(no, yes);
-    else
-      run(no, no);
+      reduce_with<JoinSum>(
+          stream_, [this](size_t bytes) { return scratch(bytes); }, load, flat.value ? channels : 1,
+          flat.value ? 1 : channels, rows * inner, Store<T>{dbias.as<T>(), {channels}, {1}});
+    });
   });
 }
 

@@ -89,8 +89,7 @@ class CudaBackend final : public Backend {
   void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
   /// Bias and activation of images, in place.
   void finish(const View& out, const View& bias, Activation activation);
-  /// Scratch memory that grows to what has been asked and lives as long as the backend (from raw memory, at least
-  /// `bytes`).
+  /// At least `bytes` that the next call may overwrite; lives as long as the backend.
   void* scratch(size_t bytes);
 
   Stream stream_;
@@ -98,7 +97,7 @@ class CudaBackend final : public Backend {
   Handle<cublasHandle_t, cublasDestroy> blas_;
   Handle<cublasLtHandle_t, cublasLtDestroy> blas_lt_;
   void* workspace_ = nullptr;
-  void* scratch_ = nullptr;
+  std::vector<void*> scratch_;  // the last one is in use
   size_t scratch_bytes_ = 0;
   std::unique_ptr<CudnnConvolutions> cudnn_;
   PinnedBuffers pinned_;  // not in use now

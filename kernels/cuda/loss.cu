@@ -7,26 +7,25 @@ namespace basin::cuda {
 namespace {
 
 /// A loader of one row: squares of differences, exact for f32.
-template <class T>
+template <class T, bool vector_>
 struct SquaredDifferences {
   using Element = T;
+  static constexpr bool flat = true, vector = vector_;
   struct Raw {
     Pack<T> x, y;
   };
   struct Squares {
-    static constexpr int width = Pack<T>::width;
-    double v[width];
+    double v[Pack<T>::width];
   };
   const T *x, *y;
-  bool vector;
 
-  __device__ int64_t base(int64_t) const { return 0; }
+  __device__ int64_t base(int64_t, int64_t) const { return 0; }
   __device__ Raw fetch(int64_t, int64_t at, int count) const {
     return {load_pack(x + at, 1, count, vector), load_pack(y + at, 1, count, vector)};
   }
   __device__ Squares finish(const Raw& raw, int64_t, int64_t, int) const {
     Squares squares;
-    for (int l = 0; l < squares.width; ++l) {
+    for (int l = 0; l < Pack<T>::width; ++l) {
       const auto d = static_cast<double>(raw.x.v[l] - raw.y.v[l]);
       squares.v[l] = d * d;
     }
@@ -54,10 +53,11 @@ void CudaBackend::squared_error(const View& out, const View& x, const View& y, d
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *a = x.as<const T>(), *b = y.as<const T>();
-    Store<T> store{out.as<T>(), {}, {}, scale};
-    reduce_rows<JoinSum>(
-        stream_, [this](size_t bytes) { return scratch(bytes); }, SquaredDifferences<T>{a, b, aligned(a, b)}, 1,
-        x.size(), store);
+    with_flags(true, aligned(a, b) && x.size() % Pack<T>::width == 0, [&](auto, auto vector) {
+      reduce_with<JoinSum>(
+          stream_, [this](size_t bytes) { return scratch(bytes); }, SquaredDifferences<T, vector.value>{a, b}, 1, 1,
+          x.size(), Store<T>{out.as<T>(), {}, {}, scale});
+    });
   });
 }
 
@@ -66,7 +66,7 @@ void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const V
   if (n == 0) return;
   with_float(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const bool vector = aligned(dx.as<T>(), x.as<T>(), y.as<T>());
+    const bool vector = n % Pack<T>::width == 0 && aligned(dx.as<T>(), x.as<T>(), y.as<T>());
     const unsigned blocks = blocks_for(stream_, (n + Pack<T>::width - 1) / Pack<T>::width, 256);
     launch(stream_, Grid{dim3(blocks), dim3(256)}, squared_error_pullback_kernel<T>, dx.as<T>(), ct.as<const T>(),
            x.as<const T>(), y.as<const T>(), static_cast<T>(2 * scale), n, vector);

@@ -79,6 +79,7 @@ CudaBackend::CudaBackend(int device) {
              synchronous && std::string(synchronous) == "1",
              properties.major >= 9};
   BASIN_CHECK(cudaMalloc(&workspace_, workspace_bytes));
+  scratch(size_t{1} << 20);  // enough for the partial results of most reductions
   BASIN_CHECK(cublasCreate(blas_.out()));
   BASIN_CHECK(cublasLtCreate(blas_lt_.out()));
   BASIN_CHECK(cublasSetStream(blas_.get(), stream_.stream));
@@ -94,7 +95,7 @@ CudaBackend::CudaBackend(int device) {
 }
 
 CudaBackend::~CudaBackend() {
-  if (scratch_) cudaFree(scratch_);
+  for (void* block : scratch_) cudaFree(block);
   cudaFree(workspace_);
 }
 
@@ -133,15 +134,15 @@ size_t CudaBackend::free_memory() const {
 }
 
 void* CudaBackend::scratch(size_t bytes) {
-  if (bytes <= scratch_bytes_) return scratch_;
-  if (scratch_) raw_free(scratch_, scratch_bytes_);
-  scratch_bytes_ = 0;
-  scratch_ = raw_alloc(bytes);
-  if (!scratch_)
-    throw std::runtime_error("CUDA: out of memory for a workspace of " + std::to_string(bytes) + " bytes; free " +
+  if (bytes <= scratch_bytes_) return scratch_.back();
+  const size_t size = std::max(bytes, 2 * scratch_bytes_);
+  void* block = raw_alloc(size);
+  if (!block)
+    throw std::runtime_error("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
                              std::to_string(free_memory()) + "; use a smaller batch");
-  scratch_bytes_ = bytes;
-  return scratch_;
+  scratch_.push_back(block);  // smaller ones stay: recorded steps may use them
+  scratch_bytes_ = size;
+  return block;
 }
 
 void CudaBackend::from_host(void* destination, const void* source, size_t bytes) {
