@@ -1,9 +1,10 @@
 // Products too small for cuBLAS to fill the device with: see small_gemm.cu. Host only.
 #pragma once
 #include "kernels/backend.h"
-#include "kernels/cuda/stream.h"
 
 namespace basin::cuda {
+
+struct Stream;
 
 constexpr int small_tile = 16;  // rows and columns of out that one block computes
 
