@@ -2,9 +2,9 @@
 // row-major product out = x y is its out^T = y^T x^T, so y comes first and every row-major operand is passed as it
 // lies.
 #include <algorithm>
+#include <array>
 #include <limits>
 #include <optional>
-#include <tuple>
 
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/plan_cache.h"
@@ -45,10 +45,6 @@ std::optional<Operand> operand(const View& v) {
   return as_rows ? as_rows : with_unit(columns, column_stride, rows, row_stride, CUBLAS_OP_T);
 }
 
-View contiguous_at(void* memory, const View& like) {
-  return {memory, like.dtype, like.shape, contiguous_strides(like.shape)};
-}
-
 struct Numbers {
   cudaDataType_t type;
   cublasComputeType_t compute;
@@ -66,12 +62,6 @@ Numbers numbers(DType dtype, MathMode mode) {
   return {CUDA_R_32F, compute, &one_f32, &zero_f32};
 }
 
-View matrix_transposed(View v) {
-  std::swap(v.shape[0], v.shape[1]);
-  std::swap(v.strides[0], v.strides[1]);
-  return v;
-}
-
 /// A product of cuBLASLt that adds a bias along the rows of its column-major output, which are our columns.
 struct BiasProduct {
   Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
@@ -79,15 +69,15 @@ struct BiasProduct {
   cublasLtMatmulAlgo_t algorithm;
 };
 
-template <class Value>
-void set(cublasLtMatmulDesc_t product, cublasLtMatmulDescAttributes_t attribute, const Value& value) {
-  BASIN_CHECK(cublasLtMatmulDescSetAttribute(product, attribute, &value, sizeof(value)));
+/// Sets an attribute of a description.
+void set(cublasLtMatmulDesc_t to, cublasLtMatmulDescAttributes_t attribute, const auto& value) {
+  BASIN_CHECK(cublasLtMatmulDescSetAttribute(to, attribute, &value, sizeof(value)));
 }
-template <class Value>
-void set(cublasLtMatmulPreference_t preference, cublasLtMatmulPreferenceAttributes_t attribute, const Value& value) {
-  BASIN_CHECK(cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof(value)));
+void set(cublasLtMatmulPreference_t to, cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+  BASIN_CHECK(cublasLtMatmulPreferenceSetAttribute(to, attribute, &value, sizeof(value)));
 }
 
+/// Bytes, at most 256: what cuBLASLt assumes when told nothing.
 uint32_t alignment_of(const void* pointer) {
   const auto address = reinterpret_cast<uintptr_t>(pointer);
   return static_cast<uint32_t>(std::min<uintptr_t>(address & (~address + 1), 256));
@@ -95,10 +85,8 @@ uint32_t alignment_of(const void* pointer) {
 
 }  // namespace
 
-/// By type, m, n, k, operations, leading dimensions and alignments.
-struct BiasProducts
-    : PlanCache<std::tuple<int, int, int64_t, int64_t, int64_t, int, int, int, int, uint32_t, uint32_t, uint32_t>,
-                BiasProduct> {};
+/// By types, sizes, operations, leading dimensions and alignments.
+struct BiasProducts : PlanCache<std::array<int64_t, 12>, BiasProduct> {};
 
 bool CudaBackend::set_math(MathMode mode) {
   math_ = mode;
@@ -126,7 +114,7 @@ void CudaBackend::matmul(const View& out, const View& x, const View& y, bool acc
     auto* memory = static_cast<char*>(scratch((a ? 0 : bytes(y)) + (b ? 0 : bytes(x))));
     const auto replace = [&](std::optional<Operand>& which, const View& v) {
       if (which) return;
-      const View dense = contiguous_at(memory, v);
+      const View dense{memory, v.dtype, v.shape, contiguous_strides(v.shape)};
       copy(dense, v);
       which = operand(dense);
       if (!which) narrow(int_limit + 1);
@@ -149,11 +137,11 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
   if (!a || !b || alignment_of(bias.data) < 16) return false;
   const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
   const Numbers t = numbers(out.dtype, math_);
-  const uint32_t align_a = alignment_of(a->data), align_b = alignment_of(b->data), align = alignment_of(out.data);
+  const uint32_t align_a = alignment_of(a->data), align_b = alignment_of(b->data), align_out = alignment_of(out.data);
   if (!bias_products_) bias_products_ = std::make_shared<BiasProducts>();
   BASIN_CHECK(cudaSetDevice(stream_.device));
   const BiasProduct* plan = bias_products_->get(
-      {t.type, t.compute, m, n, k, a->op, b->op, a->ld, b->ld, align_a, align_b, align},
+      {t.type, t.compute, m, n, k, a->op, b->op, a->ld, b->ld, align_a, align_b, align_out},
       [&]() -> std::unique_ptr<BiasProduct> {
         auto p = std::make_unique<BiasProduct>();
         BASIN_CHECK(cublasLtMatmulDescCreate(p->product.out(), t.compute, t.type));
@@ -175,8 +163,8 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, workspace_bytes);
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, align_a);
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, align_b);
-        set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align);
-        set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align);
+        set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align_out);
+        set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_out);
         // parts of a split k are joined through the workspace, in f32 and in a fixed order, or not made at all
         set(wanted.get(), CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
         cublasLtMatmulHeuristicResult_t best{};
@@ -201,7 +189,9 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
 void CudaBackend::linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) {
   if (out.size() == 0) return;
   const int64_t k = x.shape[1];
-  const View y = matrix_transposed(w);
+  View y = w;
+  std::swap(y.shape[0], y.shape[1]);
+  std::swap(y.strides[0], y.strides[1]);
   const bool exact = math_ == MathMode::f32 || out.dtype == DType::f64;
   if (exact && small_product(out.shape[0], out.shape[1], k, stream_.processors))
     return run_small_product(stream_, out, x, y, bias, activation, false);
