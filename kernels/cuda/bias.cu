@@ -1,26 +1,13 @@
 // Bias and activation after a product, and their pullback. Bytes moved: add_bias reads and writes once; the pullback
 // reads ct and y and writes dz. The activation is chosen inside the kernel, once for 16 bytes, which costs nothing
 // beside the memory and keeps the number of kernels small.
+#include "kernels/cuda/activation.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/strided.h"
 
 namespace basin::cuda {
 namespace {
-
-/// Calls f with the functor of an activation that may be fused: its slope reads at most the output.
-template <class F>
-__device__ void with_activation(Unary op, F&& f) {
-  switch (op) {
-#define UNARY(name, reads, ...)                                                                       \
-  case Unary::name:                                                                                   \
-    if constexpr (Reads::reads == Reads::NONE || Reads::reads == Reads::Y) f(UnaryOp<Unary::name>{}); \
-    break;
-#include "kernels/ops.def"
-    default:
-      break;
-  }
-}
 
 /// Without `vector` the channel may change anywhere in a pack; with it never, or (inner = 1) at each element.
 template <class T>
