@@ -18,7 +18,7 @@ bool open_cuda(Device& device) {
     device = Device::open("cuda");
     return true;
   } catch (const Error& error) {
-    MESSAGE("skipped: " << error.what());
+    MESSAGE("skipped: " << std::string(error.what()));
     return false;
   }
 }
@@ -28,7 +28,7 @@ double epsilon_of(DType dtype) {
 }
 
 Array draw(const Shape& shape, DType dtype, uint64_t seed) {
-  return normal(Key(seed), shape, dtype).array();
+  return normal(Key(seed), shape, dtype);
 }
 
 std::vector<double> numbers(const Array& x) {

@@ -1,5 +1,7 @@
 // Convolution as three bilinear operations, each the transpose of the other two, and the fused layers made of them.
+#include <algorithm>
 #include <array>
+#include <limits>
 
 #include "autograd/op.h"
 #include "autograd/trace.h"
@@ -76,20 +78,7 @@ class ConvolutionLayer final : public Op {
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
-    const bool active = f_.op != Unary::identity;
-    Tensor dz = ct;
-    if (concrete({&ct, &out})) {
-      if (active || wanted & 4) {
-        const Array c = contiguous(ct.array());
-        Array z(c.shape(), c.dtype(), c.device()), b;
-        if (wanted & 4) grads[2] = b = Array({c.dim(1)}, c.dtype(), c.device());
-        c.device().backend().bias_pullback(z.view(), b.view(), c.view(), active ? out.array().view() : z.view(), f_);
-        dz = z;
-      }
-    } else {
-      if (active) dz = ct * slope_of(f_, out, out);
-      if (wanted & 4) grads[2] = sum(dz, {0, 2, 3});
-    }
+    const Tensor dz = layer_pullback(f_, ct, out, wanted & 4 ? &grads[2] : nullptr);
     Convolution(c_).vjp(dz, in, out, wanted & 3, grads);
   }
 
@@ -105,9 +94,11 @@ void check_operands(const char* name, const Tensor& a, const Tensor& b, const Wi
   require(a.rank() == 4 && b.rank() == 4, name,
           ": needs two operands of rank 4 (images [batch, channels, height, width], ",
           "weights [outputs, inputs, height, width]), got ", a.array(), " and ", b.array());
+  const int64_t most = std::numeric_limits<int32_t>::max();
   for (int i = 0; i < 2; ++i)
-    require(w.stride[i] >= 1 && w.padding[i] >= 0, name, ": stride [", w.stride[0], ", ", w.stride[1],
-            "] must be at least 1 and padding [", w.padding[0], ", ", w.padding[1], "] not negative");
+    require(w.stride[i] >= 1 && w.padding[i] >= 0 && std::max(w.stride[i], w.padding[i]) <= most, name, ": stride [",
+            w.stride[0], ", ", w.stride[1], "] must be at least 1, padding [", w.padding[0], ", ", w.padding[1],
+            "] not negative, and both at most ", most);
 }
 
 /// The output that belongs to x and w, which must fit each other.
@@ -168,8 +159,8 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, co
             output_padding[1], "] must be at least 0 and below the stride [", window.stride[0], ", ", window.stride[1],
             "]");
     out.push_back((x.dim(2 + i) - 1) * window.stride[i] - 2 * window.padding[i] + w.dim(2 + i) + extra);
-    require(x.dim(2 + i) >= 1 && out[2 + i] >= 1, "conv_transpose2d: nothing is left of x ", x.array(), " with w ",
-            w.array(), " and padding [", window.padding[0], ", ", window.padding[1], "]");
+    require(x.dim(2 + i) >= 1 && w.dim(2 + i) >= 1 && out[2 + i] >= 1, "conv_transpose2d: nothing is left of x ",
+            x.array(), " with w ", w.array(), " and padding [", window.padding[0], ", ", window.padding[1], "]");
   }
   return layer("conv_transpose2d", {place_x, {out, w.shape(), x.shape()}, window}, x, w, bias, f);
 }

@@ -108,13 +108,13 @@ struct Finish {
   void (*run)(T* to, const T* from, int64_t n, T bias, T a, T b);
   const T* bias;
   T a, b;
-  bool plain;  // nothing to do
+  Epilogue<T> after;  // of a product whose rows are channels; nullptr: nothing to do
 
   Finish(const View& bias_view, Activation f)
       : bias(bias_view.as<const T>()),
         a(static_cast<T>(f.a)),
         b(static_cast<T>(f.b)),
-        plain(!bias && f.op == Unary::identity) {
+        after(!bias && f.op == Unary::identity ? nullptr : &epilogue) {
     with_unary(f.op, [&](auto functor) {
       run = [](T* to, const T* from, int64_t n, T shift, T p, T q) {
         for (int64_t i = 0; i < n; ++i) to[i] = decltype(functor)::template value<T>(from[i] + shift, p, q);
@@ -124,7 +124,6 @@ struct Finish {
   void operator()(T* to, const T* from, int64_t channel, int64_t n) const {
     run(to, from, n, bias ? bias[channel] : T(0), a, b);
   }
-  /// As an epilogue of gemm, whose rows are channels.
   static void epilogue(const void* self, T* row, int64_t channel, int64_t, int64_t n) {
     (*static_cast<const Finish*>(self))(row, row, channel, n);
   }
@@ -144,7 +143,7 @@ void col2im(const ConvShape& s, const T* columns, int64_t ld, T* x, const Finish
       columns += ld;
     }
     for (const auto& run : planes.runs) spread(x + run.there, s.window.stride[1], planes.data + run.here, 1, run.count);
-    if (!finish.plain) finish(x, x, channel, s.height * s.width);
+    if (finish.after) finish(x, x, channel, s.height * s.width);
   }
 }
 
@@ -155,13 +154,20 @@ int64_t group_size(const ConvShape& s, int64_t least_columns) {
   return std::clamp<int64_t>(wanted, 1, std::max<int64_t>(1, s.batch));
 }
 
+/// f(first sample, how many) for groups of samples, in parallel.
+template <class F>
+void for_groups(const ConvShape& s, F&& f) {
+  const int64_t group = s.pointwise() && s.points() >= 64 ? 1 : group_size(s, 128);
+  parallel_for((s.batch + group - 1) / group, [&](int64_t g) { f(g * group, std::min(group, s.batch - g * group)); });
+}
+
 /// Columns of `count` samples side by side.
 template <class T>
 Matrix<const T> columns_of(const ConvShape& s, const T* x, int64_t count) {
   const int64_t ld = count * s.points();
   if (count == 1 && s.pointwise()) return {x, ld, 1};
   T* const columns = scratch<T>(use_columns, s.taps() * ld);
-  parallel_for(count, [&](int64_t i) { im2col(s, x + i * s.in * s.height * s.width, columns + i * s.points(), ld); });
+  parallel_for(count, [&](int64_t i) { im2col(s, x + i * s.image(), columns + i * s.points(), ld); });
   return {columns, ld, 1};
 }
 
@@ -178,14 +184,12 @@ Matrix<const T> outputs_of(const ConvShape& s, const T* y, int64_t count) {
 
 template <class T>
 void forward(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.taps(), group = s.pointwise() && n >= 64 ? 1 : group_size(s, 128);
-  parallel_for((s.batch + group - 1) / group, [&](int64_t g) {
-    const int64_t first = g * group, count = std::min(group, s.batch - first), ld = count * n;
+  const int64_t n = s.points(), k = s.taps();
+  for_groups(s, [&](int64_t first, int64_t count) {
+    const int64_t ld = count * n;
     T* const to = y + first * s.out * n;
-    const Matrix<const T> columns = columns_of(s, x + first * s.in * s.height * s.width, count);
-    if (count == 1)
-      return gemm<T>(s.out, n, k, {w, k, 1}, columns, to, n, false, finish.plain ? nullptr : &Finish<T>::epilogue,
-                     &finish);
+    const Matrix<const T> columns = columns_of(s, x + first * s.image(), count);
+    if (count == 1) return gemm<T>(s.out, n, k, {w, k, 1}, columns, to, n, false, finish.after, &finish);
     T* const values = scratch<T>(use_values, s.out * ld);
     gemm<T>(s.out, ld, k, {w, k, 1}, columns, values, ld);
     for (int64_t i = 0; i < count; ++i)
@@ -195,17 +199,16 @@ void forward(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& 
 
 template <class T>
 void input_grad(const ConvShape& s, T* x, const T* y, const T* w, const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.taps(), group = s.pointwise() && n >= 64 ? 1 : group_size(s, 128);
-  parallel_for((s.batch + group - 1) / group, [&](int64_t g) {
-    const int64_t first = g * group, count = std::min(group, s.batch - first), ld = count * n;
-    T* const to = x + first * s.in * s.height * s.width;
+  const int64_t n = s.points(), k = s.taps();
+  for_groups(s, [&](int64_t first, int64_t count) {
+    const int64_t ld = count * n;
+    T* const to = x + first * s.image();
     const Matrix<const T> values = outputs_of(s, y + first * s.out * n, count);
     if (count == 1 && s.pointwise())
-      return gemm<T>(k, n, s.out, {w, 1, k}, values, to, n, false, finish.plain ? nullptr : &Finish<T>::epilogue,
-                     &finish);
+      return gemm<T>(k, n, s.out, {w, 1, k}, values, to, n, false, finish.after, &finish);
     T* const columns = scratch<T>(use_columns, k * ld);
     gemm<T>(k, ld, s.out, {w, 1, k}, values, columns, ld);
-    parallel_for(count, [&](int64_t i) { col2im(s, columns + i * n, ld, to + i * s.in * s.height * s.width, finish); });
+    parallel_for(count, [&](int64_t i) { col2im(s, columns + i * n, ld, to + i * s.image(), finish); });
   });
 }
 
@@ -220,7 +223,7 @@ void weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
     T* const sum = p == 0 ? w : others.data() + (p - 1) * size;
     for (int64_t g = p * groups / partials; g < (p + 1) * groups / partials; ++g) {
       const int64_t first = g * group, count = std::min(group, s.batch - first), ld = count * n;
-      const Matrix<const T> columns = columns_of(s, x + first * s.in * s.height * s.width, count);
+      const Matrix<const T> columns = columns_of(s, x + first * s.image(), count);
       gemm<T>(s.out, k, ld, outputs_of(s, y + first * s.out * n, count), {columns.data, 1, ld}, sum, k, true);
     }
   });

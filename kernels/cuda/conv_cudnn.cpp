@@ -152,7 +152,7 @@ std::unique_ptr<CudnnConvolutions> CudnnConvolutions::open(const Stream& stream)
 }
 
 std::string cudnn_description(const CudnnConvolutions* cudnn) {
-  return cudnn ? cudnn->description() : "cuDNN was not found";
+  return cudnn ? cudnn->description() : "without cuDNN";
 }
 
 std::string cudnn_build_description() {
