@@ -56,6 +56,7 @@ double norm(const std::vector<double>& values) {
   return std::sqrt(total);
 }
 double norm(const Tensor& t) {
+  if (!t.defined()) return 0;
   return norm(cast(t, DType::f64).array().to_vector<double>());
 }
 
@@ -119,7 +120,7 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
     config.activation = c.activation;
     config.skip = c.skip;
     config.bias = c.bias;
-    if (c.bias) config.init = Initializer::parse("pytorch_default");
+    if (c.bias) config.init = Initializer::parse("torch_default");
     constexpr double rate = 0.5;
     const Mlp mlp = contraction(config, c.slope, rate);
     CAPTURE(mlp.architecture());
