@@ -1,43 +1,13 @@
 // Bias and activation after a product, and their pullback. Bytes moved: add_bias reads and writes once; the pullback
 // reads ct and y and writes dz. The activation is chosen inside the kernel, once for 16 bytes, which costs nothing
 // beside the memory and keeps the number of kernels small.
+#include "kernels/cuda/activation.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/strided.h"
 
 namespace basin::cuda {
 namespace {
-
-/// The activations that may be fused: their slope reads at most the output.
-#define BASIN_FUSABLE(reads) (Reads::reads == Reads::NONE || Reads::reads == Reads::Y)
-
-void require_fusable(Unary op) {
-  switch (op) {
-#define UNARY(name, reads, ...)                 \
-  case Unary::name:                             \
-    if constexpr (BASIN_FUSABLE(reads)) return; \
-    break;
-#include "kernels/ops.def"
-    default:
-      break;
-  }
-  throw std::runtime_error("CUDA: activation " + std::to_string(static_cast<int>(op)) + " cannot be fused");
-}
-
-template <class T>
-__device__ void activate(const Activation& f, Pack<T>& z) {
-  [[maybe_unused]] const T a = static_cast<T>(f.a), b = static_cast<T>(f.b);
-  switch (f.op) {
-#define UNARY(name, reads, ...)                                                     \
-  case Unary::name:                                                                 \
-    if constexpr (BASIN_FUSABLE(reads))                                             \
-      for (int l = 0; l < Pack<T>::width; ++l) z.v[l] = scalar::name(z.v[l], a, b); \
-    break;
-#include "kernels/ops.def"
-    default:
-      break;
-  }
-}
 
 template <class T>
 __device__ void times_slope(const Activation& f, Pack<T>& g, const Pack<T>& y) {
@@ -83,7 +53,7 @@ __global__ void add_bias_kernel(T* out, const T* bias, Activation f, int64_t n, 
       } else if (bias) {
         for (int l = 0; l < width; ++l) z.v[l] += bias[(i + l) / inner % channels];
       }
-      activate(f, z);
+      activate(f, z.v);
       store_pack(out + i, z, count(i), layout != Layout::mixed);
     }
   }

@@ -80,6 +80,8 @@ class CudaBackend final : public Backend {
  private:
   /// Throws when work is being recorded: what it does cannot be replayed.
   void refuse_in_capture(const char* what) const;
+  /// False: cuBLASLt has no such kernel or layout, nothing done. out = x y + bias.
+  bool product_with_bias(const View& out, const View& x, const View& y, const View& bias);
   /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias may be empty.
   void add_bias(const View& out, const View& bias, Activation activation);
   /// False: cuDNN is absent or has no engine, nothing done. Operands as CudnnConvolutions::run.
@@ -97,6 +99,7 @@ class CudaBackend final : public Backend {
   Handle<cudaStream_t, cudaStreamDestroy> owned_stream_;
   Handle<cublasHandle_t, cublasDestroy> blas_;
   Handle<cublasLtHandle_t, cublasLtDestroy> blas_lt_;
+  std::shared_ptr<struct BiasProducts> bias_products_;  // matmul.cpp
   void* workspace_ = nullptr;
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
