@@ -1,5 +1,7 @@
 // Activations inside other kernels, chosen at run time. For .cu files.
 #pragma once
+#include <cuda_runtime.h>
+
 #include <stdexcept>
 #include <string>
 
