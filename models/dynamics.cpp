@@ -3,8 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <memory>
 #include <numeric>
+#include <utility>
 
+#include "engine/step_graph.h"
 #include "kernels/cpu/parallel.h"
 
 namespace basin {
@@ -21,75 +24,146 @@ void check(const Array& start, const IterateOptions& options) {
   }
 }
 
-/// target[rows[i]] = x[i]
-void put_rows(const Array& target, const Array& x, const std::vector<int32_t>& rows) {
-  if (rows.size() == static_cast<size_t>(target.dim(0)))
-    return assign(target, x);  // nobody has left: rows are in order
-  for (size_t i = 0; i < rows.size(); ++i) {
-    const auto from = static_cast<int64_t>(i);
-    assign(slice(target, 0, rows[i], rows[i] + 1), slice(x, 0, from, from + 1));
+/// The points of a run with their bookkeeping: x [N, d], iterations and state (PointState) i32 [N].
+struct Points {
+  Array x, iterations, state;
+};
+
+/// Rows of an array, any dtype.
+Array rows_of(const Array& x, const std::vector<int32_t>& rows) {
+  return gather(Tensor(x), from_vector(rows, {static_cast<int64_t>(rows.size())})).array();
+}
+
+/// Applies f to the points that still run. On the CPU a point leaves the batch as soon as it has stopped; on a device
+/// that records, the host looks at the states only now and then, and shrinks the batch when half of it is done.
+class Stepper {
+ public:
+  Stepper(const Map& f, Points& all, double tolerance) : f_(f), all_(all), tolerance_(tolerance) {
+    rows_.resize(static_cast<size_t>(all.x.dim(0)));
+    std::iota(rows_.begin(), rows_.end(), 0);
+    use(all);
   }
+
+  void advance(int64_t steps) {
+    const bool records = all_.x.device().backend().can_capture();
+    for (int64_t chunk; steps > 0 && !rows_.empty(); steps -= chunk) {
+      chunk = std::min<int64_t>(steps, records ? 16 : 1);
+      for (int64_t i = 0; i < chunk; ++i) step_->run();
+      const std::vector<int32_t> states = batch_.state.to_vector<int32_t>();
+      std::vector<int32_t> kept;
+      for (size_t i = 0; i < states.size(); ++i)
+        if (states[i] == point_running) kept.push_back(static_cast<int32_t>(i));
+      const size_t gone = rows_.size() - kept.size();
+      if (gone > 0 && (kept.empty() || !records || 2 * gone >= rows_.size())) shrink(kept);
+    }
+  }
+
+  /// Brings `all` up to date.
+  void put_back() {
+    if (rows_.empty() || batch_.x.storage() == all_.x.storage()) return;
+    const int64_t n = all_.x.dim(0);
+    std::vector<int32_t> from(static_cast<size_t>(n));
+    std::iota(from.begin(), from.end(), 0);
+    for (size_t i = 0; i < rows_.size(); ++i)
+      from[static_cast<size_t>(rows_[i])] = static_cast<int32_t>(n) + static_cast<int32_t>(i);
+    const auto merge = [&](Array& old, const Array& part) {
+      Shape shape = old.shape();
+      shape[0] += part.dim(0);
+      const Array both(shape, old.dtype(), old.device());
+      assign(slice(both, 0, 0, n), old);
+      assign(slice(both, 0, n, shape[0]), part);
+      old = rows_of(both, from);
+    };
+    merge(all_.x, batch_.x);
+    merge(all_.iterations, batch_.iterations);
+    merge(all_.state, batch_.state);
+  }
+
+ private:
+  void use(const Points& batch) {
+    batch_ = batch;
+    step_ = std::make_unique<StepGraph>(batch.x.device(), [this] { step(); });
+  }
+
+  void step() {
+    Array next = stop_gradient(f_(Tensor(batch_.x))).array();
+    require(next.shape() == batch_.x.shape(), "iterate: f must keep the shape, but ", batch_.x, " became ", next);
+    // settle() overwrites x, which f may have returned a view of.
+    if (next.storage() == batch_.x.storage()) next = copy_of(next);
+    next = contiguous(cast(next, batch_.x.dtype()));
+    batch_.x.device().backend().settle(batch_.x.view(), next.view(), batch_.iterations.view(), batch_.state.view(),
+                                       tolerance_);
+    batch_.x.touch();
+  }
+
+  void shrink(const std::vector<int32_t>& kept) {
+    put_back();
+    const Points old = batch_;
+    std::vector<int32_t> rows;
+    for (int32_t i : kept) rows.push_back(rows_[static_cast<size_t>(i)]);
+    rows_ = std::move(rows);
+    if (!kept.empty()) use({rows_of(old.x, kept), rows_of(old.iterations, kept), rows_of(old.state, kept)});
+  }
+
+  const Map& f_;
+  Points& all_;
+  double tolerance_;
+  Points batch_;
+  std::vector<int32_t> rows_;  // the point that row i of the batch belongs to
+  std::unique_ptr<StepGraph> step_;
+};
+
+/// `fused` does some steps of f in one launch, or says that it cannot.
+Trajectories run(const Map& f, const Array& start, const IterateOptions& options,
+                 const std::function<bool(const Points&, int64_t)>& fused) {
+  const Shape count{start.dim(0)};
+  Points all{copy_of(start), zeros(count, DType::i32, start.device()), zeros(count, DType::i32, start.device())};
+  std::unique_ptr<Stepper> stepper;
+  int64_t done = 0;
+  const auto advance_to = [&](int64_t t) {
+    const int64_t steps = t - std::exchange(done, t);
+    if (steps == 0 || (!stepper && fused(all, steps))) return;
+    if (!stepper) stepper = std::make_unique<Stepper>(f, all, options.tolerance);
+    stepper->advance(steps);
+    stepper->put_back();
+  };
+  Trajectories result;
+  for (int64_t at : options.record_at) {
+    advance_to(at);
+    result.snapshots.push_back(copy_of(all.x));
+  }
+  advance_to(options.max_iterations);
+  result.points = all.x;
+  const std::vector<int32_t> iterations = all.iterations.to_vector<int32_t>(), states = all.state.to_vector<int32_t>();
+  result.iterations.assign(iterations.begin(), iterations.end());
+  result.converged = std::count(states.begin(), states.end(), static_cast<int32_t>(point_converged));
+  return result;
 }
 
 }  // namespace
 
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options) {
   check(start, options);
-  const auto n = static_cast<size_t>(start.dim(0));
-  Trajectories result;
-  result.points = copy_of(start);
-  result.iterations.assign(n, 0);
-  std::vector<int32_t> rows(n);  // rows[i]: the point that row i of the batch belongs to
-  std::iota(rows.begin(), rows.end(), 0);
-  Array x = result.points;
-  auto record = options.record_at.begin();
-  for (int64_t t = 0;; ++t) {
-    if (record != options.record_at.end() && *record == t) {
-      if (x.storage() != result.points.storage()) put_rows(result.points, x, rows);
-      result.snapshots.push_back(copy_of(result.points));
-      ++record;
-    }
-    if (t == options.max_iterations || rows.empty()) {
-      if (record == options.record_at.end()) break;
-      continue;  // everybody has stopped: the remaining records are the points as they are
-    }
-    const Tensor next = stop_gradient(f(Tensor(x)));
-    require(next.shape() == x.shape(), "iterate: f must keep the shape, but ", x, " became ", next.array());
-    for (int32_t row : rows) ++result.iterations[static_cast<size_t>(row)];
-    if (options.tolerance >= 0) {
-      const Tensor step = next - Tensor(x);
-      const auto row_sums = [](const Tensor& t) { return cast(sum(t, {1}).array(), DType::f64).to_vector<double>(); };
-      std::vector<double> steps = row_sums(square(step));
-      // Squares of small steps underflow to 0; the sum of |step| is 0 only where the step is.
-      if (options.tolerance == 0 && std::count(steps.begin(), steps.end(), 0.0) > 0) {
-        const std::vector<double> lengths = row_sums(abs(step));
-        for (size_t i = 0; i < steps.size(); ++i)
-          if (steps[i] == 0) steps[i] = lengths[i];
-      }
-      std::vector<int32_t> kept, kept_rows, stopped, stopped_rows;
-      const double limit = options.tolerance * options.tolerance;
-      for (size_t i = 0; i < rows.size(); ++i) {
-        const bool converged = steps[i] <= limit;
-        const bool stays = !converged && std::isfinite(steps[i]);
-        result.converged += converged;
-        (stays ? kept : stopped).push_back(static_cast<int32_t>(i));
-        (stays ? kept_rows : stopped_rows).push_back(rows[i]);
-      }
-      if (!stopped.empty()) {
-        const auto take = [&](const std::vector<int32_t>& which) {
-          const auto count = static_cast<int64_t>(which.size());
-          return gather(next, from_vector(which, {count}, start.device())).array();
-        };
-        put_rows(result.points, take(stopped), stopped_rows);
-        rows = std::move(kept_rows);
-        x = kept.empty() ? Array() : take(kept);
-        continue;
-      }
-    }
-    x = next.array();
+  return run(f, start, options, [](const Points&, int64_t) { return false; });
+}
+
+Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options) {
+  check(start, options);
+  const std::vector<int64_t> widths = f.widths();
+  bool fits = !widths.empty() && widths.front() == start.dim(1) && widths.back() == start.dim(1);
+  std::vector<DenseLayer> layers;
+  for (const Linear& layer : f.layers) {
+    const Array w = stop_gradient(layer.weight).array();
+    fits = fits && w.dtype() == start.dtype() && w.device() == start.device();
+    layers.push_back({w.view(), layer.bias.defined() ? stop_gradient(layer.bias).array().view() : View{}});
   }
-  if (!rows.empty() && x.storage() != result.points.storage()) put_rows(result.points, x, rows);
-  return result;
+  return run(f, start, options, [&](const Points& all, int64_t steps) {
+    const bool done = fits && start.device().backend().iterate_dense(layers, f.activation, f.skip, all.x.view(),
+                                                                     all.iterations.view(), all.state.view(), steps,
+                                                                     options.tolerance);
+    if (done) all.x.touch();
+    return done;
+  });
 }
 
 Nearest nearest(const Array& points, const Array& examples) {

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "autograd/ops.h"
+#include "models/mlp.h"
 
 namespace basin {
 
@@ -13,8 +13,8 @@ using Map = std::function<Tensor(const Tensor&)>;
 struct IterateOptions {
   int64_t max_iterations = 1000;
   /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
-  /// which changes nothing but the time; a negative value never stops a point. Steps are squared in the dtype of the
-  /// points, so a positive tolerance below about 1e-22 (f32) or 1e-161 (f64) acts like that value.
+  /// which changes nothing but the time; with a negative value none does. Steps are squared in f64, so a positive
+  /// tolerance below about 1e-161 acts like that value.
   double tolerance = 0;
   std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
 };
@@ -27,9 +27,12 @@ struct Trajectories {
 };
 
 /// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points
-/// whose step cannot be squared any more (they run to infinity, or are not numbers). No derivative. Errors: start is
-/// not a matrix, f changes the shape, record_at is not ascending from 0 up to max_iterations.
+/// whose step cannot be squared any more (they run to infinity, or are not numbers). No derivative. On a GPU f is
+/// called a few times, recorded and replayed, so it must not read values on the host (see StepGraph); a network small
+/// enough runs all steps up to the next record in one kernel instead. Errors: start is not a matrix, f changes the
+/// shape, record_at is not ascending from 0 up to max_iterations.
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
+Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options = {});
 
 struct Nearest {
   std::vector<int64_t> index;    // [N], row of the closest example, the first at a tie

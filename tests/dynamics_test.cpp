@@ -7,6 +7,7 @@
 #include "autograd/transforms.h"
 #include "models/dynamics.h"
 #include "models/spectrum.h"
+#include "tests/device.h"
 #include "tests/files.h"
 
 using namespace basin;
@@ -14,7 +15,7 @@ using namespace basin;
 namespace {
 
 Array matrix(const std::vector<double>& values, int64_t columns) {
-  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns});
+  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns}, test_device());
 }
 
 Tensor halve(const Tensor& x) {
@@ -33,12 +34,13 @@ Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation,
   config.activation = activation;
   config.skip = skip;
   config.dtype = dtype;
+  config.device = test_device();
   config.init = Initializer::parse("kaiming_normal");
   return make_mlp(config, Key(7));
 }
 
 Tensor random_points(int64_t n, int64_t d, DType dtype = DType::f64) {
-  return Tensor(normal(Key(8), {n, d}, dtype));
+  return Tensor(normal(Key(8), {n, d}, dtype, 0, 1, test_device()));
 }
 
 /// All eigenvalues from the full Jacobian at row i.
@@ -143,7 +145,8 @@ TEST_CASE("nearest: resolves f32 examples that |x|^2 - 2xy + |y|^2 cannot tell a
 }
 
 TEST_CASE("nearest: equals the plain double loop, ties go to the first, a point that is not finite has no neighbour") {
-  const Array points = random_points(70, 100).array(), examples = normal(Key(3), {31, 100}, DType::f64);
+  const Array points = random_points(70, 100).array(),
+              examples = normal(Key(3), {31, 100}, DType::f64, 0, 1, test_device());
   const Nearest found = nearest(points, examples);
   const std::vector<double> p = points.to_vector<double>(), e = examples.to_vector<double>();
   for (size_t i = 0; i < 70; ++i) {
@@ -183,9 +186,9 @@ TEST_CASE("spectrum: Jacobian, eigenvalues and norm of the published network (me
   Mlp mlp;
   mlp.activation = {Unary::leaky_relu, 0.01};
   mlp.layers = {{Tensor(matrix({1, -0.5, 0.3, 0.8, -1.2, 0.4, 0.5, 0.5}, 2)),
-                 Tensor(from_vector<double>({0.1, -0.2, 0.3, -0.4}, {4}))},
+                 Tensor(from_vector<double>({0.1, -0.2, 0.3, -0.4}, {4}, test_device()))},
                 {Tensor(matrix({0.4, -0.6, 0.2, 0.9, -0.3, 0.7, 0.5, -0.1}, 4)),
-                 Tensor(from_vector<double>({0.05, -0.05}, {2}))}};
+                 Tensor(from_vector<double>({0.05, -0.05}, {2}, test_device()))}};
   const Tensor x(matrix({0.5, 0.2, -1.0, 0.3, 0.2, -0.9}, 2));
   const std::vector<std::vector<double>> jacobians{
       {0.22210000000000002, -0.6747000000000001, -0.09650000000000002, 0.7115},

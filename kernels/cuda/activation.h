@@ -1,7 +1,7 @@
 // Activations inside other kernels, chosen at run time. For .cu files.
 #pragma once
-#include "kernels/cuda/launch.h"
 #include "kernels/backend.h"
+#include "kernels/cuda/launch.h"
 
 namespace basin::cuda {
 

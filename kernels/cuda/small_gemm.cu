@@ -116,7 +116,6 @@ __global__ void __launch_bounds__(32 * warps)
 
 void run_small_product(const Stream& stream, const View& out, const View& x, const View& y, const View& bias,
                        Activation activation, bool accumulate) {
-  require_fusable(activation.op);
   const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
   const auto tiles = [](int64_t size) { return static_cast<unsigned>((size + small_tile - 1) / small_tile); };
   with_float(out.dtype, [&](auto zero) {
