@@ -1,5 +1,5 @@
-// The list of operations is the list of checks: every sample of op_table() is differentiated to order 2 in f64 along
-// random directions, forward against reverse against central differences.
+// On the device of the run (tests/device.h). The list of operations is the list of checks: every sample of op_table()
+// is differentiated to order 2 in f64 along random directions, forward against reverse against central differences.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -7,6 +7,7 @@
 #include "autograd/op.h"
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
+#include "tests/device.h"
 
 using namespace basin;
 
@@ -15,7 +16,7 @@ namespace {
 Tensors draw(const Sample& sample, const Key& key, double low, double high) {
   Tensors values;
   for (size_t i = 0; i < sample.shapes.size(); ++i)
-    values.push_back(uniform(key.at(i), sample.shapes[i], DType::f64, low, high));
+    values.push_back(uniform(key.at(i), sample.shapes[i], DType::f64, low, high, test_device()));
   return values;
 }
 
@@ -56,7 +57,7 @@ void check_sample(const Sample& sample, const Key& key) {
   const Tensors x = draw(sample, key.at("x"), sample.low + margin, sample.high - margin);
   const Tensors v = draw(sample, key.at("v"), -1, 1), u = draw(sample, key.at("u"), -1, 1);
   const Tensor y = sample.call(x);
-  const Tensor ct = uniform(key.at("ct"), y.shape(), DType::f64, -1, 1);
+  const Tensor ct = uniform(key.at("ct"), y.shape(), DType::f64, -1, 1, test_device());
 
   // order 1: a random projection of the output
   const Function projected = [&](const Tensors& in) { return sum(sample.call(in) * ct); };
@@ -90,7 +91,7 @@ TEST_CASE("every operation: derivatives to order 2, error samples, no leak") {
     for (size_t i = 0; i < entry.samples.size(); ++i) {
       const Sample& sample = entry.samples[i];
       CAPTURE(sample.label);
-      const size_t live = memory_stats().live;
+      const size_t live = memory_stats(test_device()).live;
       if (sample.error.empty()) {
         ++good;
         check_sample(sample, key.at(entry.name).at(i));
@@ -106,7 +107,7 @@ TEST_CASE("every operation: derivatives to order 2, error samples, no leak") {
         CAPTURE(message);
         CHECK(message.find(sample.error) != std::string::npos);
       }
-      CHECK(memory_stats().live == live);
+      CHECK(memory_stats(test_device()).live == live);
     }
     CHECK(good > 0);
   }
@@ -132,7 +133,9 @@ TEST_CASE("elementwise operations in f32 agree with f64, dense and strided") {
 }
 
 TEST_CASE("mixed dtypes and integer operands are refused with both operands named") {
-  const Tensor x = zeros({2, 3}, DType::f32), y = zeros({2, 3}, DType::f64), i = zeros({2, 3}, DType::i32);
+  const Device& device = test_device();
+  const Tensor x = zeros({2, 3}, DType::f32, device), y = zeros({2, 3}, DType::f64, device),
+               i = zeros({2, 3}, DType::i32, device);
   CHECK_THROWS_WITH_AS(x + y, "add: dtypes differ: f32[2, 3] and f64[2, 3]; cast one of them", Error);
   CHECK_THROWS_WITH_AS(tanh(i), "tanh: needs f32 or f64, got i32[2, 3]; cast first", Error);
   CHECK_THROWS_AS(matmul(x, y), Error);
@@ -191,7 +194,7 @@ TEST_CASE("elementwise operations have the values of their definitions") {
       if (entry.name != known.name) continue;
       listed = true;
       ++checked;
-      const Tensor x = from_vector<double>({0.75, known.second_point}, {2});
+      const Tensor x = from_vector<double>({0.75, known.second_point}, {2}, test_device());
       const std::vector<double> y = sample.call({x}).array().to_vector<double>();
       const double bound = 4e-16 * 8;  // a handful of roundings of numbers up to 4
       CHECK(std::abs(y[0] - known.at_three_quarters) <= bound);
@@ -203,14 +206,15 @@ TEST_CASE("elementwise operations have the values of their definitions") {
 }
 
 TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
-  const Tensor nan = full({1}, std::nan(""), DType::f32), one = full({1}, 1, DType::f32);
+  const Device& device = test_device();
+  const Tensor nan = full({1}, std::nan(""), DType::f32, device), one = full({1}, 1, DType::f32, device);
   for (const Tensor& y : {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
                           minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
     CHECK(std::isnan(y.item()));
-  const Tensor x = full({1}, -20, DType::f32);
+  const Tensor x = full({1}, -20, DType::f32, device);
   CHECK(grad([](const Tensor& t) { return sum(softplus(t)); }, x).item() ==
         doctest::Approx(2.0611536e-9).epsilon(1e-6));
-  const Tensor zero = full({1}, 0, DType::f64);
+  const Tensor zero = full({1}, 0, DType::f64, device);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 1)); }, zero).item() == 1);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 0)); }, zero).item() == 0);
 }
