@@ -191,6 +191,7 @@ void violation(const std::string& what) {
 }
 
 void set_zone(unsigned char* zone, size_t size) {
+  ASAN_UNPOISON_MEMORY_REGION(zone, size);
   std::memset(zone, zone_value, size);
   ASAN_POISON_MEMORY_REGION(zone, size);
 }
