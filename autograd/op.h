@@ -85,6 +85,10 @@ bool concrete(std::initializer_list<const Tensor*> tensors);
 Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y);
 Reads reads_of(Unary op);
 
+/// dz = ct * slope at the output of activation(z + bias) [B, C] or [B, C, H, W] and, when asked for, the gradient of
+/// the bias: in one pass over ct where no transform is active.
+Tensor layer_pullback(const Activation& f, const Tensor& ct, const Tensor& out, Tensor* dbias);
+
 /// Checks shared by operations: floating dtype; one dtype and device.
 void check_floating(const char* name, const Array& x);
 void check_same(const char* name, const Array& x, const Array& y);

@@ -2,6 +2,7 @@
 // Binary operations broadcast by NumPy's rule; C++ numbers take the tensor's dtype; mixing dtypes or devices is an
 // error.
 #pragma once
+#include <array>
 #include <utility>
 
 #include "autograd/tensor.h"
@@ -89,6 +90,8 @@ Tensor min(const Tensor& x, const Shape& axes, bool keep = false);
 /// Index of the largest element, i32, the first at a tie. No derivative.
 Array argmax(const Tensor& x, int axis);
 Tensor softmax(const Tensor& x, int axis);
+/// scale * sum of (x - y)^2, shapes equal: a pass forward and a pass back.
+Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1);
 Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 
 // ---- linear algebra ----
@@ -97,6 +100,20 @@ Tensor matmul(const Tensor& x, const Tensor& y);
 /// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be undefined. Fuses when the activation's slope
 /// reads only its output (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies it after.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& activation = {});
+
+// ---- convolution of images [batch, channels, height, width] ----
+/// activation(convolution of x with w [outputs, inputs, h, w] + bias[outputs]), a cross-correlation; bias may be
+/// undefined. Fuses as linear does.
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Activation& activation = {},
+              const Window& window = {});
+/// Transposed convolution with w [inputs, outputs, h, w]; output padding adds rows and columns at the far end.
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Activation& activation = {},
+                        const Window& window = {}, std::array<int64_t, 2> output_padding = {0, 0});
+/// The gradients of sum(g * conv2d(x, w)), by x and by w, whose shape is given.
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x, const Window& window = {});
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w, const Window& window = {});
+/// Each element repeated factor times along height and width.
+Tensor upsample_nearest(const Tensor& x, int64_t factor);
 
 // ---- indexing along axis 0; index i32 [N] ----
 Tensor gather(const Tensor& x, const Array& index);

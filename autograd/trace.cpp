@@ -105,7 +105,10 @@ Tensor perform(const Op& op, Inputs in) {
       level = t.cell()->level;
       forward = t.cell()->forward;
     }
-  if (level == 0) return op.evaluate(in);
+  if (level == 0) {
+    current_operation() = op.name();
+    return op.evaluate(in);
+  }
   std::array<Tensor, max_inputs> primals;
   for (size_t i = 0; i < in.size(); ++i) primals[i] = below(in[i], level);
   const Inputs lowered(primals.data(), in.size());

@@ -5,6 +5,7 @@
 
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
+#include "engine/step_graph.h"
 #include "models/dynamics.h"
 #include "models/losses.h"
 #include "models/mlp.h"
@@ -14,86 +15,177 @@
 namespace basin::bench {
 namespace {
 
-constexpr int64_t iterations = 20;
 const Key seed(2024);
 
 /// Points in three dimensions are a Swiss roll; others are like pictures of digits: four fifths zero, the rest in (0,
 /// 1).
-Array points(int64_t n, int64_t d) {
-  if (d == 3) return swiss_roll(seed.at("data"), n, DType::f32);
-  return clamp(Tensor(uniform(seed.at("data"), {n, d}, DType::f32, -4, 1)), 0, 1).array();
+Array points(int64_t n, int64_t d, const Device& device) {
+  if (d == 3) return copy_to(swiss_roll(seed.at("data"), n, DType::f32), device);
+  const Array values = uniform(seed.at("data"), {n, d}, DType::f32, -4, 1);
+  return copy_to(clamp(Tensor(values), 0, 1).array(), device);
 }
 
-class OnMlp : public Workload {
+/// A model and its data.
+template <class M>
+class OnModel : public Workload {
  public:
-  OnMlp(int64_t d, int depth, int64_t h, int64_t batch)
-      : mlp_(make_mlp({.widths = autoencoder_widths(d, depth, h)}, seed.at("parameters"))), data_(points(batch, d)) {
-    for (const Linear& layer : mlp_.layers) products_ += static_cast<double>(layer.weight.size());
-    forward_flops_ = 2 * products_ * static_cast<double>(batch);
-  }
+  OnModel(M model, Array data) : model_(std::move(model)), data_(std::move(data)) {}
   std::vector<Array> parameters() const override {
     std::vector<Array> arrays;
-    for (const Tensor& t : flatten(mlp_)) arrays.push_back(t.array());
+    for (const Tensor& t : flatten(model_)) arrays.push_back(t.array());
     return arrays;
   }
   Array data() const override { return data_; }
 
  protected:
-  Mlp mlp_;
+  M model_;
   Array data_;
-  double products_ = 0, forward_flops_ = 0;
 };
 
-/// Loss, gradient, Adam, and the loss read by the host.
-class Train final : public OnMlp {
+/// Loss, gradient and Adam. The step number and what follows from it are in the device's memory (Control), so that the
+/// step can be replayed. On the CPU the host reads the loss of every step, on a GPU nobody waits.
+template <class M>
+class Train final : public OnModel<M> {
  public:
-  Train(int64_t d, int depth, int64_t h, int64_t batch)
-      : OnMlp(d, depth, h, batch), optimizer_({.learning_rate = 1e-3}, flatten(mlp_)) {}
-  void run() override { step(); }
-  std::vector<double> check() override {
-    std::vector<double> losses;
-    for (int i = 0; i < 20; ++i) losses.push_back(step());
-    return losses;
+  Train(M model, Array data, double flops)
+      : OnModel<M>(std::move(model), std::move(data)),
+        flops_(flops),
+        optimizer_({.learning_rate = 1e-3}, flatten(this->model_)),
+        control_(from_vector(start(), {control_size}, this->data_.device())),
+        rates_(full({ring}, 1e-3, DType::f64, this->data_.device())),
+        losses_(zeros({ring}, DType::f64, this->data_.device())),
+        graph_(this->data_.device(), [this] { step(); }) {}
+  void run() override {
+    step();
+    if (this->data_.device().is_cpu()) loss_.item();
   }
-  double flops() const override {  // two products per layer backward, but no gradient of the data
-    return 3 * forward_flops_ - forward_flops_ / products_ * static_cast<double>(mlp_.layers[0].weight.size());
+  void replay() override { graph_.run(); }
+  std::vector<double> check(bool replayed) override {
+    for (int i = 0; i < 20; ++i) replayed ? graph_.run() : step();
+    const std::vector<double> all = losses_.template to_vector<double>();  // the work has done no step before
+    return {all.begin(), all.begin() + 20};
   }
+  double flops() const override { return flops_; }
 
  private:
-  double step() {
-    const Tensor x(data_);
-    const auto [loss, gradient] = value_and_grad([&](const Mlp& m) { return mse(m(x), x); }, mlp_);
-    optimizer_.update(flatten(mlp_), flatten(gradient), 1e-3);
-    return loss.item();
+  static constexpr int64_t ring = 64;
+  static std::vector<double> start() {
+    std::vector<double> control(control_size, 0.0);
+    control[control_scale] = control[control_active] = 1;
+    return control;
   }
+  void step() {
+    const Tensor x(this->data_);
+    const auto [loss, gradient] = value_and_grad([&](const M& m) { return mse(m(x), x); }, this->model_);
+    control_.device().backend().advance(control_.view(), rates_.view(), losses_.view(), loss.array().view(),
+                                        {-HUGE_VAL, optimizer_.config().beta1, optimizer_.config().beta2});
+    optimizer_.update(flatten(this->model_), flatten(gradient), control_);
+    loss_ = loss;
+  }
+  double flops_;
   Optimizer optimizer_;
+  Array control_, rates_, losses_;
+  Tensor loss_;
+  StepGraph graph_;
 };
 
-class Iterate final : public OnMlp {
+Mlp network(int64_t d, int depth, int64_t h, const Device& device) {
+  return make_mlp({.widths = autoencoder_widths(d, depth, h), .device = device}, seed.at("parameters"));
+}
+
+/// Operations of one evaluation on one example.
+double forward_flops(const Mlp& mlp) {
+  double flops = 0;
+  for (const Linear& layer : mlp.layers) flops += 2 * static_cast<double>(layer.weight.size());
+  return flops;
+}
+
+std::unique_ptr<Workload> train_mlp(int64_t d, int depth, int64_t h, int64_t batch, const Device& device) {
+  const Mlp mlp = network(d, depth, h, device);
+  // two products per layer backward, but no gradient of the data
+  const double each = 3 * forward_flops(mlp) - 2 * static_cast<double>(mlp.layers[0].weight.size());
+  return std::make_unique<Train<Mlp>>(mlp, points(batch, d, device), each * static_cast<double>(batch));
+}
+
+/// Images of three channels -> 32 -> 64 -> 128 -> 256 channels, each half as high and wide (3x3, stride 2, padding 1)
+/// -> 128 numbers, and the mirror image with transposed convolutions. Leaky ReLU but at the bottleneck and at the end.
+struct ConvNet {
+  std::vector<Linear> down;  // weights [outputs, inputs, 3, 3]
+  Linear code, spread;
+  std::vector<Linear> up;  // weights [inputs, outputs, 3, 3]
+  Shape image;             // of the innermost convolution: channels, height, width
+
+  template <class F>
+  void each_parameter(F&& f) {
+    f("down", down);
+    f("code", code);
+    f("spread", spread);
+    f("up", up);
+  }
+  Tensor operator()(Tensor x) const {
+    constexpr Activation leaky{Unary::leaky_relu, 0.01};
+    constexpr Window window{{2, 2}, {1, 1}};
+    for (const Linear& layer : down) x = conv2d(x, layer.weight, layer.bias, leaky, window);
+    x = spread(code(reshape(x, {x.dim(0), -1})), leaky);
+    x = reshape(x, {x.dim(0), image[0], image[1], image[2]});
+    for (size_t i = 0; i < up.size(); ++i)
+      x = conv_transpose2d(x, up[i].weight, up[i].bias, i + 1 == up.size() ? Activation{} : leaky, window, {1, 1});
+    return x;
+  }
+};
+
+std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t batch, const Device& device) {
+  const std::vector<int64_t> widths = {channels, 32, 64, 128, 256};
+  const Initializer init;
+  const auto layer = [&](const std::string& name, const Shape& shape, const Fan& fan, int64_t outputs) {
+    return Linear{init.weight(seed.at(name + ".weight"), shape, fan, DType::f32, device),
+                  init.bias(seed.at(name + ".bias"), outputs, fan, DType::f32, device)};
+  };
+  ConvNet net;
+  double flops = 0;
+  int64_t inner = side;
+  for (size_t i = 0; i + 1 < widths.size(); ++i) {
+    const int64_t in = widths[i], out = widths[i + 1];
+    inner /= 2;
+    net.down.push_back(layer(text("down.", i), {out, in, 3, 3}, {in * 9, out * 9}, out));
+    net.up.insert(net.up.begin(), layer(text("up.", i), {out, in, 3, 3}, {out * 9, in * 9}, in));
+    flops += (i == 0 ? 5.0 : 6.0) * static_cast<double>(2 * 9 * in * out * inner * inner);
+  }
+  const int64_t features = widths.back() * inner * inner, bottleneck = 128;
+  net.code = layer("code", {bottleneck, features}, {features, bottleneck}, bottleneck);
+  net.spread = layer("spread", {features, bottleneck}, {bottleneck, features}, features);
+  net.image = {widths.back(), inner, inner};
+  flops += 6.0 * static_cast<double>(2 * features * bottleneck);
+  const Array data = reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
+  return std::make_unique<Train<ConvNet>>(net, data, flops * static_cast<double>(batch));
+}
+
+class Iterate final : public OnModel<Mlp> {
  public:
-  using OnMlp::OnMlp;
+  Iterate(Mlp model, Array data, int64_t steps) : OnModel(std::move(model), std::move(data)), steps_(steps) {}
   void run() override {
     IterateOptions options;
-    options.max_iterations = iterations;
+    options.max_iterations = steps_;
     options.tolerance = -1;  // no point stops, as on the other side
-    points_ = iterate(mlp_, data_, options).points;
+    points_ = iterate(model_, data_, options).points;
   }
-  std::vector<double> check() override {
+  std::vector<double> check(bool) override {
     run();
     const std::vector<float> all = points_.to_vector<float>();
     return {all.begin(), all.begin() + 30};
   }
-  double flops() const override { return static_cast<double>(iterations) * forward_flops_; }
+  double flops() const override { return static_cast<double>(steps_ * data_.dim(0)) * forward_flops(model_); }
 
  private:
+  int64_t steps_;
   Array points_;
 };
 
-class Radius final : public OnMlp {
+class Radius final : public OnModel<Mlp> {
  public:
-  using OnMlp::OnMlp;
-  void run() override { radius_ = spectral_radius(mlp_, Tensor(data_))[0]; }
-  std::vector<double> check() override {
+  using OnModel::OnModel;
+  void run() override { radius_ = spectral_radius(model_, Tensor(data_))[0]; }
+  std::vector<double> check(bool) override {
     run();
     return {radius_};
   }
@@ -106,9 +198,9 @@ class Radius final : public OnMlp {
 /// The speed of the matrix product alone, for reading the other numbers.
 class MatMul final : public Workload {
  public:
-  explicit MatMul(int64_t n) : x_(points(n, n)) {}
+  MatMul(int64_t n, const Device& device) : x_(points(n, n, device)) {}
   void run() override { y_ = matmul(x_, x_); }
-  std::vector<double> check() override {
+  std::vector<double> check(bool) override {
     run();
     const std::vector<float> all = y_.array().to_vector<float>();
     return {all.begin(), all.begin() + 30};
@@ -124,11 +216,12 @@ class MatMul final : public Workload {
 /// tanh of one number and its derivative.
 class Tiny final : public Workload {
  public:
+  explicit Tiny(const Device& device) : x_{full({1}, 0.5, DType::f32, device)} {}
   void run() override {
     auto [value, gradient] = value_and_grad_flat(f_, x_);
     value_ = std::move(value), gradient_ = std::move(gradient[0]);
   }
-  std::vector<double> check() override {
+  std::vector<double> check(bool) override {
     run();
     return {value_.item(), gradient_.item()};
   }
@@ -137,32 +230,44 @@ class Tiny final : public Workload {
   double flops() const override { return 0; }
 
  private:
-  Tensors x_{full({1}, 0.5, DType::f32)};
+  Tensors x_;
   Function f_ = [](const Tensors& in) { return tanh(in[0]); };
   Tensor value_, gradient_;
 };
 
 }  // namespace
 
-std::unique_ptr<Workload> make_workload(const std::string& name) {
+std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device) {
   std::istringstream in(name);
   std::string kind;
   in >> kind;
-  if (kind == "tiny") return std::make_unique<Tiny>();
+  if (kind == "tiny") return std::make_unique<Tiny>(device);
   int64_t d = 0, h = 0, batch = 1;
   int depth = 0;
-  char x = 0;
+  char x = 0, x2 = 0;
   in >> d;
-  if (kind == "matmul" && !in.fail() && d > 3) return std::make_unique<MatMul>(d);
+  if (kind == "matmul" && !in.fail() && d > 3) return std::make_unique<MatMul>(d, device);
+  if (kind == "conv") {
+    int64_t side = 0, width = 0;
+    in >> x >> side >> x2 >> width >> batch;
+    require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && batch > 0 && side == width && side > 0 && side % 16 == 0,
+            "workload \"", name, "\": must be like \"conv 3x32x32 128\", with square images of a side that 16 divides");
+    return train_conv(d, side, batch, device);
+  }
   in >> depth >> x >> h;
   if (kind != "radius") in >> batch;
   require(!in.fail() && x == 'x' && d > 0 && depth > 0 && h > 0 && batch > 0, "workload \"", name,
-          "\": must be like \"train 784 7x128 100\", \"iterate 3 10x512 1000\", \"radius 784 7x128\", \"matmul 1024\" "
-          "or \"tiny\"");
-  if (kind == "train") return std::make_unique<Train>(d, depth, h, batch);
-  if (kind == "iterate") return std::make_unique<Iterate>(d, depth, h, batch);
-  require(kind == "radius", "workload \"", name, "\": the kinds are train, iterate, radius, matmul and tiny");
-  return std::make_unique<Radius>(d, depth, h, batch);
+          "\": must be like \"train 784 7x128 100\", \"iterate 3 10x512 1000\", \"iterate-long 3 6x128 1000\", \"conv "
+          "3x32x32 128\", \"radius 784 7x128\", \"matmul 1024\" or \"tiny\"");
+  if (kind == "train") return train_mlp(d, depth, h, batch, device);
+  const auto on = [&](auto&& make) { return make(network(d, depth, h, device), points(batch, d, device)); };
+  const bool longer = kind == "iterate-long";
+  if (kind == "iterate" || longer)
+    return on(
+        [&](Mlp m, Array a) { return std::make_unique<Iterate>(std::move(m), std::move(a), longer ? 1111 : 20); });
+  require(kind == "radius", "workload \"", name,
+          "\": the kinds are train, conv, iterate, iterate-long, radius, matmul and tiny");
+  return on([&](Mlp m, Array a) { return std::make_unique<Radius>(std::move(m), std::move(a)); });
 }
 
 const std::vector<std::string>& workload_names() {

@@ -8,13 +8,16 @@
 
 namespace basin::bench {
 
-/// One piece of work with everything it needs already in memory.
+/// One piece of work with everything it needs already in memory of the device.
 class Workload {
  public:
   virtual ~Workload() = default;
+  /// Starts the work; on a GPU it may still be under way (device().backend().synchronize() waits).
   virtual void run() = 0;
-  /// Numbers that another library must reproduce from the same parameters and data; starts from where the work is.
-  virtual std::vector<double> check() = 0;
+  /// The same as one recorded step (engine/step_graph.h) where the work has such a form, else run().
+  virtual void replay() { run(); }
+  /// Numbers that another library must reproduce from the same parameters and data. For work just made.
+  virtual std::vector<double> check(bool replayed = false) = 0;
   /// Parameters in the order weight, bias, weight, bias, ...
   virtual std::vector<Array> parameters() const = 0;
   virtual Array data() const = 0;
@@ -23,11 +26,12 @@ class Workload {
 };
 
 /// "train 784 7x128 100", "train 3 10x512 100" (inputs, L x h, batch), "iterate 3 10x512 1000" (20 applications),
-/// "radius 784 7x128", "tiny", "matmul 1024". "L x h" means L weight matrices with all hidden widths h. Errors: any
-/// other name.
-std::unique_ptr<Workload> make_workload(const std::string& name);
+/// "iterate-long 3 6x128 1000" (1,111 applications), "conv 3x32x32 128" (training step of the convolutional
+/// autoencoder; image, batch), "radius 784 7x128", "tiny", "matmul 1024". "L x h" means L weight matrices with all
+/// hidden widths h. Errors: any other name.
+std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device = {});
 
-/// The names that are compared, both readings of "L x h": L weight matrices, and L hidden layers.
+/// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden layers.
 const std::vector<std::string>& workload_names();
 
 }  // namespace basin::bench

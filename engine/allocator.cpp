@@ -4,9 +4,8 @@
 #include <bit>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
-
-#include "engine/error.h"
 
 namespace basin {
 namespace {
@@ -28,66 +27,98 @@ size_t bin_of(size_t size) {
   return power * 4 + ((size >> (power - 2)) & 3);
 }
 
+/// What the pools of one device share.
+struct Ledger {
+  Device device;
+  std::mutex mutex;
+  MemoryStats stats;
+  Pool* main = nullptr;
+};
+
+thread_local Pool* pool_in_scope = nullptr;
+
+}  // namespace
+
+/// Free lists. Everything is called with the ledger locked.
 class Pool {
  public:
-  void* take(const Device& device, size_t& bytes) {
-    const size_t requested = bytes;
-    const std::lock_guard lock(mutex_);
-    bytes = rounded(requested);
+  Pool(Ledger& ledger, bool is_private) : ledger_(ledger), private_(is_private) {}
+
+  Block take(size_t requested) {
+    size_t bytes = rounded(requested);
     void* pointer = cached_block(bytes);
-    if (!pointer) {
-      pointer = device.backend().raw_alloc(bytes);
-      if (!pointer) {
-        drop_cache(device);
-        pointer = device.backend().raw_alloc(bytes);
-      }
-      if (!pointer)
-        throw Error(
-            text("allocate: out of memory on ", device.name(), ": asked for ", requested, " bytes; live ", stats_.live,
-                 ", cached 0, device total ", device.backend().total_memory(), "; use a smaller batch or model"),
-            Fault::internal);
-    }
-    stats_.live += bytes;
-    stats_.peak = std::max(stats_.peak, stats_.live);
-    return pointer;
+    if (!pointer) pointer = fresh_block(requested, bytes);
+    ledger_.stats.live += bytes;
+    ledger_.stats.peak = std::max(ledger_.stats.peak, ledger_.stats.live);
+    if (private_) ++live_[bytes];
+    return {pointer, bytes, this};
   }
 
   void give(void* pointer, size_t bytes) {
-    const std::lock_guard lock(mutex_);
-    stats_.live -= bytes;
-    stats_.cached += bytes;
+    ledger_.stats.live -= bytes;
+    keep(pointer, bytes);
+    if (!private_) return;
+    if (auto found = live_.find(bytes); --found->second == 0) live_.erase(found);
+  }
+
+  void drop_cache() {
+    for (size_t power = 6; power <= 20; ++power)
+      for (size_t quarter = 0; quarter < 4; ++quarter) {
+        auto& list = small_[power * 4 + quarter];
+        for (void* pointer : list) release(pointer, (4 + quarter) << (power - 2));
+        list.clear();
+      }
+    for (auto [bytes, pointer] : large_) release(pointer, bytes);
+    large_.clear();
+  }
+
+  void reserve_again() {
+    const std::map<size_t, size_t> wanted = live_;
+    std::vector<std::pair<size_t, void*>> spare;  // taken out first, so that each is counted once
+    for (const auto& [bytes, count] : wanted)
+      for (size_t i = 0; i < count; ++i) {
+        size_t size = bytes;
+        void* pointer = cached_block(size);
+        if (!pointer) pointer = fresh_block(bytes, size);
+        spare.emplace_back(size, pointer);
+      }
+    for (const auto& [bytes, pointer] : spare) keep(pointer, bytes);
+  }
+
+  Ledger& ledger() { return ledger_; }
+  bool unused() const { return live_.empty(); }
+  bool recording = false, dropped = false;
+
+ private:
+  void keep(void* pointer, size_t bytes) {
+    ledger_.stats.cached += bytes;
     if (bytes <= mib)
       small_[bin_of(bytes)].push_back(pointer);
     else
       large_.emplace(bytes, pointer);
   }
 
-  void drop_cache(const Device& device) {
-    for (size_t power = 6; power <= 20; ++power)
-      for (size_t quarter = 0; quarter < 4; ++quarter) {
-        auto& list = small_[power * 4 + quarter];
-        for (void* pointer : list) device.backend().raw_free(pointer, (4 + quarter) << (power - 2));
-        list.clear();
-      }
-    for (auto [bytes, pointer] : large_) device.backend().raw_free(pointer, bytes);
-    large_.clear();
-    stats_.cached = 0;
+  void release(void* pointer, size_t bytes) {
+    ledger_.device.backend().raw_free(pointer, bytes);
+    ledger_.stats.cached -= bytes;
   }
 
-  MemoryStats stats() {
-    const std::lock_guard lock(mutex_);
-    return stats_;
-  }
-  void reset_peak() {
-    const std::lock_guard lock(mutex_);
-    stats_.peak = stats_.live;
-  }
-  void release(const Device& device) {
-    const std::lock_guard lock(mutex_);
-    drop_cache(device);
+  void* fresh_block(size_t requested, size_t bytes) {
+    if (recording)
+      throw Error(text("allocates ", requested, " bytes that the first run did not, while the step is being recorded"));
+    Backend& backend = ledger_.device.backend();
+    void* pointer = backend.raw_alloc(bytes);
+    if (pointer) return pointer;
+    ledger_.main->drop_cache();
+    pointer = backend.raw_alloc(bytes);
+    if (pointer) return pointer;
+    const size_t free = backend.free_memory();
+    throw OutOfMemory(text("allocate: out of memory on ", ledger_.device.name(), ": asked for ", requested,
+                           " bytes; held ", ledger_.stats.live, ", kept for recorded steps ", ledger_.stats.cached,
+                           ", free ", free, " of ", backend.total_memory(), "; use a smaller batch or model"),
+                      requested, free);
   }
 
- private:
   /// A kept block: of the same size when small, of less than twice the size (best fit) when large.
   void* cached_block(size_t& bytes) {
     void* pointer = nullptr;
@@ -103,42 +134,95 @@ class Pool {
       pointer = found->second;
       large_.erase(found);
     }
-    stats_.cached -= bytes;
+    ledger_.stats.cached -= bytes;
     return pointer;
   }
 
-  std::mutex mutex_;
-  MemoryStats stats_;
+  Ledger& ledger_;
+  bool private_;
   std::array<std::vector<void*>, 96> small_;
   std::multimap<size_t, void*> large_;
+  std::map<size_t, size_t> live_;  // blocks in use by size, of a private pool
 };
 
-/// Pools are never destroyed: arrays with static lifetime may still give blocks back at exit.
-Pool& pool_of(const Device& device) {
-  static Pool& cpu = *new Pool;
+namespace {
+
+/// Ledgers are never destroyed: arrays with static lifetime may still give blocks back at exit.
+Ledger& ledger_of(const Device& device) {
+  static const auto make = [](const Device& d) {
+    auto* ledger = new Ledger{d, {}, {}, nullptr};
+    ledger->main = new Pool(*ledger, false);
+    return ledger;
+  };
+  static Ledger& cpu = *make({});
   if (device.is_cpu()) return cpu;
   static std::mutex mutex;
-  static auto& pools = *new std::map<int, Pool>;
+  static auto& ledgers = *new std::map<int, Ledger*>;
   const std::lock_guard lock(mutex);
-  return pools[device.index()];
+  Ledger*& found = ledgers[device.index()];
+  if (!found) found = make(device);
+  return *found;
 }
 
 }  // namespace
 
-void* allocate(const Device& device, size_t& bytes) {
-  return pool_of(device).take(device, bytes);
+Block allocate(const Device& device, size_t bytes) {
+  Ledger& ledger = ledger_of(device);
+  const std::lock_guard lock(ledger.mutex);
+  Pool* pool = pool_in_scope && &pool_in_scope->ledger() == &ledger ? pool_in_scope : ledger.main;
+  return pool->take(bytes);
 }
-void deallocate(const Device& device, void* pointer, size_t bytes) {
-  pool_of(device).give(pointer, bytes);
+
+void deallocate(const Block& block) {
+  Ledger& ledger = block.pool->ledger();
+  const std::lock_guard lock(ledger.mutex);
+  block.pool->give(block.data, block.bytes);
+  if (!block.pool->dropped || !block.pool->unused()) return;
+  block.pool->drop_cache();
+  delete block.pool;
 }
+
+Pool* make_pool(const Device& device) {
+  return new Pool(ledger_of(device), true);
+}
+
+void drop_pool(Pool* pool) {
+  const std::lock_guard lock(pool->ledger().mutex);
+  pool->dropped = true;
+  if (!pool->unused()) return;  // deallocate() goes on from here
+  pool->drop_cache();
+  delete pool;
+}
+
+void reserve_again(Pool* pool) {
+  const std::lock_guard lock(pool->ledger().mutex);
+  pool->reserve_again();
+}
+
+void set_recording(Pool* pool, bool recording) {
+  const std::lock_guard lock(pool->ledger().mutex);
+  pool->recording = recording;
+}
+
+PoolScope::PoolScope(Pool* pool) : before_(std::exchange(pool_in_scope, pool)) {}
+PoolScope::~PoolScope() {
+  pool_in_scope = before_;
+}
+
 MemoryStats memory_stats(const Device& device) {
-  return pool_of(device).stats();
+  Ledger& ledger = ledger_of(device);
+  const std::lock_guard lock(ledger.mutex);
+  return ledger.stats;
 }
 void reset_peak(const Device& device) {
-  pool_of(device).reset_peak();
+  Ledger& ledger = ledger_of(device);
+  const std::lock_guard lock(ledger.mutex);
+  ledger.stats.peak = ledger.stats.live;
 }
 void release_cache(const Device& device) {
-  pool_of(device).release(device);
+  Ledger& ledger = ledger_of(device);
+  const std::lock_guard lock(ledger.mutex);
+  ledger.main->drop_cache();
 }
 
 }  // namespace basin

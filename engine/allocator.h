@@ -1,9 +1,10 @@
-// One caching free list per device: freed blocks are kept and given out again, so that a training step allocates
-// nothing.
+// A caching free list per device: freed blocks are kept and given out again, so that a training step allocates nothing.
+// A recorded step (step_graph.h) has a list of its own.
 #pragma once
 #include <cstddef>
 
 #include "engine/device.h"
+#include "engine/error.h"
 
 namespace basin {
 
@@ -13,16 +14,52 @@ struct MemoryStats {
   size_t cached = 0;  // bytes kept for reuse
 };
 
-/// A block of at least `bytes`; the size really held is written back into `bytes`. Throws Error (internal) with
-/// requested, live, cached and device totals when the device is out of memory, after giving back the cache and trying
-/// again.
-void* allocate(const Device& device, size_t& bytes);
-/// Returns a block of allocate() with the size it wrote back.
-void deallocate(const Device& device, void* pointer, size_t bytes);
+class Pool;
 
+/// The device is out of memory, after giving back the cache and trying again.
+class OutOfMemory : public Error {
+ public:
+  OutOfMemory(const std::string& message, size_t requested_bytes, size_t free_bytes)
+      : Error(message, Fault::internal), requested(requested_bytes), free(free_bytes) {}
+  size_t requested, free;
+};
+
+struct Block {
+  void* data;
+  size_t bytes;  // really held
+  Pool* pool;    // where it goes back
+};
+
+/// A block of at least `bytes`, from the pool in scope. Throws OutOfMemory with requested, live, cached and device
+/// totals.
+Block allocate(const Device& device, size_t bytes);
+void deallocate(const Block& block);
+
+// ---- pools of recorded steps ----
+Pool* make_pool(const Device& device);
+/// The pool goes away with the last of its blocks.
+void drop_pool(Pool* pool);
+/// Keeps as many free blocks as are in use now, so that what has been kept from one run can be made again in the next.
+void reserve_again(Pool* pool);
+/// While recording, a block that is not there is an Error.
+void set_recording(Pool* pool, bool recording);
+
+/// Allocations of this thread on the pool's device come from it.
+class PoolScope {
+ public:
+  explicit PoolScope(Pool* pool);
+  ~PoolScope();
+  PoolScope(const PoolScope&) = delete;
+  PoolScope& operator=(const PoolScope&) = delete;
+
+ private:
+  Pool* before_;
+};
+
+/// Of all pools of the device.
 MemoryStats memory_stats(const Device& device = {});
 void reset_peak(const Device& device = {});
-/// Gives every cached block back to the device.
+/// Gives every cached block back to the device, but for those of recorded steps.
 void release_cache(const Device& device = {});
 
 }  // namespace basin

@@ -2,14 +2,12 @@
 
 #include <limits>
 
-#include "engine/allocator.h"
-
 namespace basin {
 
-Storage::Storage(const Device& on, size_t size) : device(on), bytes(size), data(allocate(on, bytes)) {}
+Storage::Storage(const Device& on, size_t bytes) : device(on), block(allocate(on, bytes)), data(block.data) {}
 
 Storage::~Storage() {
-  deallocate(device, data, bytes);
+  deallocate(block);
 }
 
 Array::Array(const Shape& shape, DType dtype, const Device& device) : shape_(shape), dtype_(dtype) {
@@ -53,6 +51,7 @@ std::vector<T> Array::to_vector() const {
   require(dtype_ == dtype_of<T>(), "to_vector: ", *this, " read as ", dtype_of<T>(), "; cast first");
   const Array dense = basin::contiguous(*this);
   std::vector<T> values(static_cast<size_t>(size()));
+  current_operation() = "to_vector";
   if (!values.empty()) device().backend().to_host(values.data(), dense.view().data, values.size() * sizeof(T));
   return values;
 }
@@ -65,6 +64,7 @@ template std::vector<uint32_t> Array::to_vector() const;
 
 double Array::item() const {
   require(defined() && size() == 1, "item: needs one element, got ", *this);
+  current_operation() = "item";
   return with_type(dtype_, [&](auto value) {
     device().backend().to_host(&value, view().data, sizeof(value));
     return static_cast<double>(value);

@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/device.h"
+#include "engine/allocator.h"
 #include "engine/dtype.h"
 #include "engine/error.h"
 #include "engine/ref.h"
@@ -18,7 +18,7 @@ struct Storage : Counted {
   Storage& operator=(const Storage&) = delete;
 
   Device device;
-  size_t bytes;
+  Block block;
   void* data;
   uint32_t version = 0;
 };

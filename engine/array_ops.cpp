@@ -16,6 +16,7 @@ Array zeros(const Shape& shape, DType dtype, const Device& device) {
 template <class T>
 Array from_vector(const std::vector<T>& values, const Shape& shape, const Device& device) {
   Array out(shape, dtype_of<T>(), device);
+  current_operation() = "from_vector";
   require(static_cast<int64_t>(values.size()) == shape.size(), "from_vector: ", values.size(),
           " values do not fill shape ", shape);
   if (!values.empty()) device.backend().from_host(out.view().data, values.data(), values.size() * sizeof(T));
@@ -119,6 +120,7 @@ Array cast(const Array& x, DType dtype) {
 
 Array copy_to(const Array& x, const Device& device) {
   if (device == x.device()) return x;
+  current_operation() = "copy_to";
   const Array dense = contiguous(x);
   Array out(x.shape(), x.dtype(), device);
   const size_t bytes = static_cast<size_t>(x.size()) * size_of(x.dtype());

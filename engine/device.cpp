@@ -10,9 +10,21 @@ namespace basin {
 
 Device::Device() : backend_(&cpu_backend()), index_(-1) {}
 
-Device Device::open(const std::string& name) {
+MathMode math_mode_named(const std::string& name) {
+  if (name == "tf32") return MathMode::tf32;
+  if (name == "bf16") return MathMode::bf16;
+  require(name == "f32", "math mode '", name, "' is unknown; use f32, tf32 or bf16");
+  return MathMode::f32;
+}
+
+Device Device::open(const std::string& name, MathMode math) {
   Device device;
-  if (name == "cpu") return device;
+  const auto ready = [&]() -> const Device& {
+    require(device.backend_->set_math(math), "Device::open: ", device.name(),
+            " computes products of f32 in f32 only; leave the math mode at f32");
+    return device;
+  };
+  if (name == "cpu") return ready();
   int index = 0;
   if (name.starts_with("cuda:")) {
     const char* first = name.data() + 5;
@@ -29,11 +41,11 @@ Device Device::open(const std::string& name) {
     device.backend_ = backend;
     device.index_ = index;
     if (name == "auto") std::fprintf(stderr, "device: auto took cuda:%d (%s)\n", index, backend->description().c_str());
-    return device;
+    return ready();
   }
   require(name == "auto", "Device::open: cannot open ", name, ": ", reason, "; use --device cpu");
   std::fprintf(stderr, "device: auto took cpu (%s)\n", reason.c_str());
-  return device;
+  return ready();
 }
 
 const char* name_of(DType dtype) {

@@ -6,14 +6,18 @@
 
 namespace basin {
 
+/// "f32", "tf32" or "bf16". Errors: another name.
+MathMode math_mode_named(const std::string& name);
+
 /// A device that has been opened. Copying is free; equality is identity.
 class Device {
  public:
   /// The CPU, always there.
   Device();
   /// "cpu", "cuda", "cuda:N" or "auto". Throws Error with the reason when the device cannot be had; "auto" takes CUDA
-  /// when it opens, else the CPU, and says on stderr what it took and why.
-  static Device open(const std::string& name);
+  /// when it opens, else the CPU, and says on stderr what it took and why. `math` holds for all products on that device
+  /// from then on; the CPU has only f32.
+  static Device open(const std::string& name, MathMode math = MathMode::f32);
 
   Backend& backend() const { return *backend_; }
   bool is_cpu() const { return index_ < 0; }

@@ -19,6 +19,12 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
+/// The operation being evaluated on this thread, for messages about what a recorded step cannot hold.
+inline const char*& current_operation() {
+  static thread_local const char* name = "(none)";
+  return name;
+}
+
 /// All arguments streamed into one string.
 template <class... Args>
 std::string text(const Args&... args) {

@@ -61,6 +61,7 @@ void add_run_options(CLI::App& app, Parsed& p) {
   app.add_option("--seed", p.seed, "root of all randomness [0]");
   app.add_option("--threads", p.threads, "CPU threads, results do not depend on it [all]");
   app.add_option("--device", p.options.device, "cpu, cuda, cuda:N or auto [cpu]");
+  app.add_option("--math", p.options.math, "how a GPU multiplies f32 matrices: f32, tf32 or bf16 [f32]");
   app.add_option("--out", p.options.out, "folder of this run [results/NAME/PRESET-seedSEED]");
   app.add_flag("--resume", p.options.resume, "go on with an interrupted run in that folder");
   app.add_option("--data", p.options.data, "folder of the data sets [$BASIN_DATA, then ./datasets]");

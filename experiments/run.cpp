@@ -94,7 +94,7 @@ Run::Run(const Experiment& experiment, const Options& options)
   if (!options.config_file.empty()) experiment.override(config_, read_config(options.config_file));
   for (const std::string& setting : options.settings) experiment.override(config_, parse_assignment(setting));
   if (options.threads > 0) set_cpu_threads(options.threads);
-  device_ = Device::open(options.device);
+  device_ = Device::open(options.device, math_mode_named(options.math));
 
   const std::string changed = config_ == standard ? "" : "-" + hash_of(config_.dump());
   folder_ = options.out.empty()
@@ -109,6 +109,7 @@ Run::Run(const Experiment& experiment, const Options& options)
                    {"seed", options.seed},
                    {"threads", cpu_threads()},
                    {"device", device_.name()},
+                   {"math", options.math},
                    {"data", options.data},
                    {"out", folder_},
                    {"resume", options.resume},
@@ -173,6 +174,9 @@ bool Run::check_record() const {
   for (const char* option : {"preset", "seed"})
     same(member(member(before, "options"), option), record_["options"][option], option);
   same(member(before, "config"), config_, "configuration");
+  for (const char* option : {"device", "math"})  // records before version 0.2 have no math mode
+    if (options_.resume && member(before, "options").contains(option))
+      same(before["options"][option], record_["options"][option], option);
   return member(before, "status") == "complete";
 }
 

@@ -26,7 +26,7 @@ struct Options {
   Preset preset = Preset::quick;
   uint64_t seed = 0;
   int threads = 0;  // 0: one per hardware thread
-  std::string device = "cpu";
+  std::string device = "cpu", math = "f32";
   std::string out;   // empty: results/<experiment>/<preset>-seed<seed>[-<hash of changed settings>]
   std::string data;  // empty: BASIN_DATA, then ./datasets
   bool resume = false, strict = false;

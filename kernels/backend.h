@@ -50,7 +50,9 @@ enum Control : int {
   control_correction1,  // 1 - beta1^step
   control_correction2,  // 1 - beta2^step
   control_slot,         // where the next loss goes and where its rate is read: an index into rings of losses and rates
-  control_size = 8
+  control_best,         // lowest loss so far; -infinity: not wanted
+  control_improved,     // 1 when the last loss was below that
+  control_size
 };
 
 /// What advance() compares with and computes from.
@@ -165,10 +167,13 @@ class Backend {
   /// scale = min(1, max_norm / (norm + 1e-6)) with the L2 norm of all gradients together; a norm that is not finite
   /// sets active = 0. Contiguous views; fixed order.
   virtual void clip(const View& control, std::span<const View> gradients, double max_norm) = 0;
-  /// losses[slot] = loss; a loss that is not finite or below stop_below sets active = 0; if still active: step += 1,
-  /// rate = rates[slot], both corrections. Then slot moves on by one and wraps at the length of losses; scale = 1.
+  /// losses[slot] = loss; improved = loss < best, best = the lower one; a loss that is not finite or below stop_below
+  /// sets active = 0; if still active: step += 1, rate = rates[slot], both corrections. Then slot moves on by one and
+  /// wraps at the length of losses.
   virtual void advance(const View& control, const View& rates, const View& losses, const View& loss,
                        const AdvanceStep& step) = 0;
+  /// m = p for every parameter when control says improved.
+  virtual void keep_best(const View& control, std::span<const UpdateViews> parameters) = 0;
 
   // iteration of maps: points [N, d] contiguous, iterations and state i32 [N] (PointState)
   /// Where state is running: x = next, iterations += 1, and the point converges when |next - x| <= tolerance (L2; never

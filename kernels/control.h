@@ -12,8 +12,9 @@ BASIN_HD inline void advance_control(double* control, const double* rates, doubl
                                      const AdvanceStep& step) {
   const auto slot = static_cast<int64_t>(control[control_slot]);
   losses[slot] = loss;
-  control[control_scale] = 1;
   control[control_slot] = static_cast<double>(slot + 1 == length ? 0 : slot + 1);
+  control[control_improved] = loss < control[control_best] ? 1 : 0;
+  if (loss < control[control_best]) control[control_best] = loss;
   if (!(loss - loss == 0) || loss < step.stop_below) control[control_active] = 0;
   if (control[control_active] == 0) return;
   control[control_step] += 1;

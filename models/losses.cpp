@@ -5,20 +5,21 @@
 namespace basin {
 namespace {
 
-Tensor squared_difference(const char* name, const Tensor& prediction, const Tensor& target) {
+Tensor squared_difference(const char* name, const Tensor& prediction, const Tensor& target, double scale) {
   require(prediction.shape() == target.shape(), name, ": shapes differ: prediction ", prediction.array(), ", target ",
           target.array());
-  return square(prediction - target);
+  return observe(name, squared_error(prediction, target, scale));
 }
 
 }  // namespace
 
 Tensor mse(const Tensor& prediction, const Tensor& target) {
-  return observe("mse", mean(squared_difference("mse", prediction, target)));
+  require(prediction.size() > 0, "mse: no elements in ", prediction.array());
+  return squared_difference("mse", prediction, target, 1 / static_cast<double>(prediction.size()));
 }
 
 Tensor half_sum_squares(const Tensor& prediction, const Tensor& target) {
-  return observe("half_sum_squares", 0.5 * sum(squared_difference("half_sum_squares", prediction, target)));
+  return squared_difference("half_sum_squares", prediction, target, 0.5);
 }
 
 }  // namespace basin

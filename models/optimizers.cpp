@@ -71,10 +71,6 @@ double gradient_norm(const Tensors& gradients) {
   return total.defined() ? std::sqrt(total.item()) : 0;
 }
 
-double clip_scale(double norm, double max_norm) {
-  return std::min(1.0, max_norm / (norm + 1e-6));
-}
-
 Tensors clip_by_value(const Tensors& gradients, double limit) {
   require(limit > 0, "clip_by_value: limit ", limit, " must be positive");
   Tensors result;
@@ -101,17 +97,19 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Tensors& parameters) :
 
 void Optimizer::update(const Tensors& parameters, const Tensors& gradients, double learning_rate,
                        double gradient_scale) {
-  if (parameters.empty()) return;
+  if (!parameters.empty()) update(parameters, gradients, next_control(learning_rate, parameters, gradient_scale));
+}
+
+Array Optimizer::next_control(double learning_rate, const Tensors& parameters, double gradient_scale) {
   const double step = static_cast<double>(++steps_);
-  const std::vector<double> scalars{step,
-                                    learning_rate,
-                                    gradient_scale,
-                                    1,
-                                    1.0 - std::pow(config_.beta1, step),
-                                    1.0 - std::pow(config_.beta2, step),
-                                    0,
-                                    0};
-  update(parameters, gradients, from_vector(scalars, {control_size}, parameters[0].device()));
+  std::vector<double> scalars(control_size);
+  scalars[control_step] = step;
+  scalars[control_rate] = learning_rate;
+  scalars[control_scale] = gradient_scale;
+  scalars[control_active] = 1;
+  scalars[control_correction1] = 1.0 - std::pow(config_.beta1, step);
+  scalars[control_correction2] = 1.0 - std::pow(config_.beta2, step);
+  return from_vector(scalars, {control_size}, parameters.empty() ? Device() : parameters[0].device());
 }
 
 void Optimizer::update(const Tensors& parameters, const Tensors& gradients, const Array& control) {

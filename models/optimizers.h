@@ -43,8 +43,6 @@ struct Schedule {
 
 /// L2 norm of all gradients together (torch.nn.utils.clip_grad_norm_), summed in order. One host read.
 double gradient_norm(const Tensors& gradients);
-/// min(1, max_norm / (norm + 1e-6)): the factor that clips to max_norm.
-double clip_scale(double norm, double max_norm);
 /// Every entry clamped to [-limit, limit].
 Tensors clip_by_value(const Tensors& gradients, double limit);
 
@@ -61,8 +59,13 @@ class Optimizer {
   /// steps.
   void update(const Tensors& parameters, const Tensors& gradients, const Array& control);
 
-  /// Updates done by the first form, or as set.
+  /// Counts one update and gives the control block for it.
+  Array next_control(double learning_rate, const Tensors& parameters, double gradient_scale = 1);
+
+  /// Updates done, those of the second form only when told.
   int64_t steps() const { return steps_; }
+  void set_steps(int64_t steps) { steps_ = steps; }
+  const OptimizerConfig& config() const { return config_; }
   /// The moments as "optimizer.m.<name>" and "optimizer.v.<name>".
   void save(NamedArrays& out, const std::vector<std::string>& names) const;
   /// Errors: as read_named (checkpoint.h).

@@ -4,13 +4,17 @@
 #include <cmath>
 
 #include "autograd/transforms.h"
+#include "engine/allocator.h"
 #include "models/call_text.h"
 #include "models/interrupt.h"
 #include "models/observe.h"
 #include "models/progress.h"
+#include "models/replay.h"
 
 namespace basin {
 namespace {
+
+constexpr const char* advice = ". Try a lower learning rate or clip_norm";
 
 /// "nan" whatever its sign.
 std::string readable(double value) {
@@ -51,7 +55,7 @@ int64_t integer_at(const SafeTensors& file, const std::string& path, const char*
 /// One call of train_flat.
 class Run {
  public:
-  Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
+  Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss, bool loss_reads_step,
       const std::string& architecture, const TrainOptions& options)
       : names_(names),
         parameters_(parameters),
@@ -59,6 +63,8 @@ class Run {
         architecture_(architecture),
         options_(options),
         optimizer_(options.optimizer, parameters),
+        replays_(options.replay && !loss_reads_step && !parameters.empty() &&
+                 parameters[0].device().backend().can_capture()),
         best_from_(options.keep_best_after_fraction < 0
                        ? 0
                        : static_cast<int64_t>(
@@ -67,17 +73,19 @@ class Run {
   }
 
   TrainResult go();
+  std::string kept() const;
 
  private:
   bool keeps_best() const { return options_.keep_best_after_fraction >= 0; }
   void keep_best(double loss);
   void update(Tensors gradients, double rate);
+  void replay(Progress& progress);
+  int64_t next_stop(int64_t from) const;
   void save() const;
   void resume();
   void check_parameters(int64_t from) const;
   [[noreturn]] void fail(const std::string& what, const Tensors& gradients) const;
   std::string origin(const Tensors& gradients) const;
-  std::string kept() const;
 
   const std::vector<std::string>& names_;
   const Tensors& parameters_;
@@ -85,6 +93,9 @@ class Run {
   const std::string& architecture_;
   const TrainOptions& options_;
   Optimizer optimizer_;
+  bool replays_;
+  std::unique_ptr<ReplayedSteps> replayed_;
+  double expected_loss_ = std::numeric_limits<double>::quiet_NaN();  // by the last replay
   int64_t best_from_, step_ = 0, best_step_ = 0;
   mutable int64_t saved_step_ = -1;
   double best_loss_ = std::numeric_limits<double>::infinity();
@@ -111,6 +122,11 @@ TrainResult Run::go() {
     }
     const double loss = now.first.item();
     if (!std::isfinite(loss)) fail("the loss is " + readable(loss), now.second);
+    const double expected = std::exchange(expected_loss_, std::nan(""));
+    require(std::isnan(expected) || loss == expected, options_.label, ": the loss of step ", step_, " is ", loss,
+            " when computed and ", expected,
+            " when replayed, so it depends on more than the parameters; let "
+            "it take the step number, loss(model, step), or set replay = false");
     if (step_ >= best_from_ && loss < best_loss_) keep_best(loss);
 
     const bool reached = loss < options_.stop_loss_below;
@@ -136,7 +152,42 @@ TrainResult Run::go() {
       save();
       --step_;
     }
+    if (replays_) replay(progress);
   }
+}
+
+/// The first step from `from` on that the loop itself has to do, because the host looks at it.
+int64_t Run::next_stop(int64_t from) const {
+  const auto multiple = [](int64_t x, int64_t n) { return (x + n - 1) / n * n; };
+  int64_t stop = options_.max_steps;
+  if (options_.report && options_.report_every > 0) stop = std::min(stop, multiple(from, options_.report_every));
+  if (options_.checkpoint_every > 0) stop = std::min(stop, multiple(from + 1, options_.checkpoint_every) - 1);
+  if (keeps_best() && best_from_ >= from) stop = std::min(stop, best_from_);
+  return stop;
+}
+
+/// Moves the loop on to the next stop.
+void Run::replay(Progress& progress) {
+  const int64_t from = step_ + 1, to = next_stop(from);
+  if (to - from < 2) return;
+  const bool in_window = from >= best_from_, keeps = keeps_best() && in_window;
+  if (!replayed_ || replayed_->keeps_best() != keeps) {
+    const Function loss = [this](const Tensors& p) { return loss_(p, 0); };
+    replayed_ = std::make_unique<ReplayedSteps>(loss, parameters_, keeps ? best_ : Tensors{}, optimizer_, options_);
+  }
+  const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
+  const auto outcome = replayed_->run(from, to, best, [&](int64_t step, double loss) {
+    progress.update(step, loss);
+    return interrupted() || (options_.wall_seconds > 0 && progress.seconds() >= options_.wall_seconds);
+  });
+  for (size_t i = 0; i < outcome.losses.size(); ++i)
+    if (in_window && outcome.losses[i] < best_loss_) {
+      best_loss_ = outcome.losses[i];
+      best_step_ = from + static_cast<int64_t>(i);
+    }
+  optimizer_.set_steps(outcome.steps);
+  expected_loss_ = replayed_->loss_now(outcome.steps);
+  step_ = outcome.steps - 1;  // the loop goes on to the step itself
 }
 
 void Run::keep_best(double loss) {
@@ -151,14 +202,11 @@ void Run::keep_best(double loss) {
 }
 
 void Run::update(Tensors gradients, double rate) {
-  if (options_.clip_value > 0) gradients = clip_by_value(gradients, options_.clip_value);
-  double scale = 1;
-  if (options_.clip_norm > 0) {
-    const double norm = gradient_norm(gradients);
-    if (!std::isfinite(norm)) fail("the norm of the gradient is " + readable(norm), gradients);
-    scale = clip_scale(norm, options_.clip_norm);
-  }
-  optimizer_.update(parameters_, gradients, rate, scale);
+  const Array control = optimizer_.next_control(rate, parameters_);
+  gradients = clipped(std::move(gradients), options_, control);
+  if (options_.clip_norm > 0 && slice(control, 0, control_active, control_active + 1).item() == 0)
+    fail("the norm of the gradient is " + readable(gradient_norm(gradients)), gradients);
+  optimizer_.update(parameters_, gradients, control);
 }
 
 void Run::save() const {
@@ -223,10 +271,9 @@ std::string Run::origin(const Tensors& gradients) const {
 }
 
 std::string Run::kept() const {
-  if (saved_step_ < 0) return "; no checkpoint was written. Try a lower learning rate or clip_norm";
+  if (saved_step_ < 0) return "; no checkpoint was written";
   return text("; the last good checkpoint is that of step ", saved_step_,
-              options_.checkpoint.empty() ? "" : " in " + options_.checkpoint,
-              ". Try a lower learning rate or clip_norm");
+              options_.checkpoint.empty() ? "" : " in " + options_.checkpoint);
 }
 
 /// Errors: a parameter that is not finite. `from`: the first step whose update may have made it so.
@@ -240,14 +287,14 @@ void Run::check_parameters(int64_t from) const {
   const std::string others = count == 1 ? "" : text(" (the first in order of ", count, " such parameters)");
   const std::string where = from >= step_ - 1 ? text("the update of step ", step_ - 1)
                                               : text("one of the updates of steps ", from, " to ", step_ - 1);
-  throw Error(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept()),
+  throw Error(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept(), advice),
               Fault::internal);
 }
 
 void Run::fail(const std::string& what, const Tensors& gradients) const {
   check_parameters(step_ - 1);  // the loss before was finite
   throw Error(text(options_.label, ": ", what, " at step ", step_, "; the first value that is not finite is ",
-                   origin(gradients), kept()),
+                   origin(gradients), kept(), advice),
               Fault::internal);
 }
 
@@ -259,9 +306,20 @@ const char* name_of(StoppedBy reason) {
 }
 
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-                       const std::string& architecture, const TrainOptions& options) {
+                       bool loss_reads_step, const std::string& architecture, const TrainOptions& options) {
   check_options(options);
-  return Run(names, parameters, loss, architecture, options).go();
+  const Device device = parameters.empty() ? Device() : parameters[0].device();
+  const double before = static_cast<double>(memory_stats(device).live);
+  Run run(names, parameters, loss, loss_reads_step, architecture, options);
+  try {
+    return run.go();
+  } catch (const OutOfMemory& error) {
+    const double live = static_cast<double>(memory_stats(device).live), wanted = static_cast<double>(error.requested);
+    const double share = (live + static_cast<double>(error.free) - before) / (live + wanted - before);
+    throw Error(text(options.label, ": ", error.what(), run.kept(), "; at most ",
+                     static_cast<int>(100 * std::clamp(share, 0.0, 1.0)), " % of this batch may fit"),
+                Fault::internal);
+  }
 }
 
 }  // namespace basin

@@ -26,6 +26,10 @@ struct TrainOptions {
   /// The parameters of the lowest loss from step fraction * max_steps on are kept (0.5: second half); negative: off.
   double keep_best_after_fraction = -1;
 
+  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (StepGraph); for losses that do not
+  /// read the step number. The bits are those of steps done one by one.
+  bool replay = true;
+
   std::string checkpoint;        // file, written when training ends in any orderly way; empty: none
   int64_t checkpoint_every = 0;  // and every so many steps; 0: only at the end
   std::string resume_from;       // checkpoint to go on from; empty: from the beginning
@@ -52,16 +56,17 @@ struct TrainResult {
 
 using StepLoss = std::function<Tensor(const Tensors& parameters, int64_t step)>;
 
-/// train() on a flat list of parameters, which are written in place.
+/// train() on a flat list of parameters, which are written in place. A loss that reads the step is never replayed.
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-                       const std::string& architecture, const TrainOptions& options);
+                       bool loss_reads_step, const std::string& architecture, const TrainOptions& options);
 
 /// Minimises loss(model) or loss(model, step). The model gets storage of its own and is updated in place, so `report`
 /// may look at it. With the same options, N steps equal k steps, a checkpoint, and N - k steps after resuming, bit for
 /// bit. Errors: options out of range; a checkpoint of another architecture, optimiser setting (the learning rate may
 /// differ) or later step, or with numbers that are not finite; a loss or parameter that is not finite (names the step
-/// and the layer or parameter where that began; the last checkpoint stays); Ctrl-C (checkpoint first,
-/// then Error with Fault::interrupted).
+/// and the layer or parameter where that began; the last checkpoint stays); no memory left (says what share of the
+/// batch may fit); a loss that gives another value when replayed; Ctrl-C (checkpoint first, then Error with
+/// Fault::interrupted).
 template <class M, class L>
 TrainResult train(M& model, const L& loss, const TrainOptions& options) {
   const Tensors parameters = owned_copies(flatten(model));
@@ -73,7 +78,8 @@ TrainResult train(M& model, const L& loss, const TrainOptions& options) {
       return (void)step, loss(unflatten(model, flat));
     }
   };
-  return train_flat(parameter_names(model), parameters, flat_loss, architecture_of(model), options);
+  return train_flat(parameter_names(model), parameters, flat_loss, std::is_invocable_v<const L&, const M&, int64_t>,
+                    architecture_of(model), options);
 }
 
 /// The model with the parameters of the lowest-loss snapshot. Errors: none was kept.

@@ -1,6 +1,10 @@
-// The device that tests run on: --device NAME of the test program, or the environment's BASIN_TEST_DEVICE, or the CPU.
+// The device the tests run on: --device on the command line of the test program, or BASIN_TEST_DEVICE; the CPU otherwise.
 #pragma once
 #include "engine/device.h"
 
-/// main.cpp has opened it.
-const basin::Device& test_device();
+namespace basin {
+
+/// Set by main.cpp.
+const Device& test_device();
+
+}  // namespace basin

@@ -1,45 +1,35 @@
-// The test runner: doctest's options and --device NAME (or BASIN_TEST_DEVICE). A device that cannot be had ends the run
-// with status 77 and the reason, which ctest reports as skipped. Cases whose name begins with "slow: " run in ctest
-// entries of their own (ctest -L slow).
+// The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest -L slow). --device
+// NAME (or BASIN_TEST_DEVICE) chooses where tests that can run anywhere run; exit code 77 when it cannot be opened.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
 #include <cstdio>
 #include <cstdlib>
-#include <string>
-#include <vector>
 
-#include "engine/error.h"
 #include "tests/device.h"
 
 namespace {
-basin::Device opened;
+basin::Device& chosen() {
+  static basin::Device device;
+  return device;
+}
 }  // namespace
 
-const basin::Device& test_device() {
-  return opened;
+const basin::Device& basin::test_device() {
+  return chosen();
 }
 
-int main(int count, char** arguments) {
-  std::vector<char*> rest;
-  const char* chosen = std::getenv("BASIN_TEST_DEVICE");
-  std::string name = chosen && *chosen ? chosen : "cpu";
-  for (int i = 0; i < count; ++i) {
-    const std::string argument = arguments[i];
-    if (argument == "--device" && i + 1 < count)
-      name = arguments[++i];
-    else if (argument.starts_with("--device="))
-      name = argument.substr(9);
-    else
-      rest.push_back(arguments[i]);
-  }
+int main(int argc, char** argv) {
+  const char* from_environment = std::getenv("BASIN_TEST_DEVICE");
+  std::string name = from_environment ? from_environment : "cpu";
+  for (int i = 1; i + 1 < argc; ++i)
+    if (std::string(argv[i]) == "--device") name = argv[i + 1];
   try {
-    opened = basin::Device::open(name);
-  } catch (const basin::Error& error) {
+    chosen() = basin::Device::open(name);
+  } catch (const std::exception& error) {
     std::fprintf(stderr, "skipped: %s\n", error.what());
     return 77;
   }
-  std::printf("device: %s (%s)\n", opened.name().c_str(), opened.backend().description().c_str());
-  doctest::Context context(static_cast<int>(rest.size()), rest.data());
-  return context.run();
+  if (name != "cpu") std::printf("device %s: %s\n", name.c_str(), chosen().backend().description().c_str());
+  return doctest::Context(argc, argv).run();
 }

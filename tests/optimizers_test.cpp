@@ -117,8 +117,19 @@ TEST_CASE("gradients that are broadcast views are understood, wrong ones refused
 TEST_CASE("clipping has PyTorch's definitions") {
   const Tensors g{from_vector<double>({3, 0}, {2}), from_vector<double>({-4}, {1})};
   CHECK(gradient_norm(g) == 5);
-  CHECK(clip_scale(5, 1) == 1 / (5 + 1e-6));
-  CHECK(clip_scale(0.5, 1) == 1);
+  const Array control = full({control_size}, 1, DType::f64);
+  const std::vector<View> views{g[0].array().view(), g[1].array().view()};
+  const auto scale = [&](double max_norm) {
+    Device().backend().clip(control.view(), views, max_norm);
+    return control.data<double>()[control_scale];
+  };
+  CHECK(scale(1) == 1 / (5 + 1e-6));
+  CHECK(scale(10) == 1);
+  CHECK(control.data<double>()[control_active] == 1);
+  fill(g[1].array(), std::nan(""));
+  scale(1);
+  CHECK(control.data<double>()[control_active] == 0);
+  fill(g[1].array(), -4);
   const Tensors clipped = clip_by_value(g, 3.5);
   CHECK(clipped[0].array().to_vector<double>() == Values{3, 0});
   CHECK(clipped[1].array().to_vector<double>() == Values{-3.5});

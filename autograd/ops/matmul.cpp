@@ -48,30 +48,12 @@ class Linear final : public Op {
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
-    const bool active = f_.op != Unary::identity;
-    Tensor dz = ct;
-    if (level_of(ct) == 0 && level_of(out) == 0) {
-      if (active || wanted & 4) fused(ct, out, wanted, dz, grads[2]);
-    } else {
-      if (active) dz = ct * slope_of(f_, out, out);
-      if (wanted & 4) grads[2] = sum_to(dz, {dz.dim(1)});
-    }
+    const Tensor dz = layer_pullback(f_, ct, out, wanted & 4 ? &grads[2] : nullptr);
     if (wanted & 1) grads[0] = matmul(dz, in[1]);
     if (wanted & 2) grads[1] = matmul(transpose(dz), in[0]);
   }
 
  private:
-  /// dz and the bias gradient in one pass over ct; an identity needs no new dz but for the sum over the batch.
-  void fused(const Tensor& ct, const Tensor& out, unsigned wanted, Tensor& dz, Tensor& dbias) const {
-    const Array& c = ct.array();
-    Array z(c.shape(), c.dtype(), c.device()), b;
-    if (wanted & 4) b = Array({c.dim(1)}, c.dtype(), c.device());
-    const View y = out.defined() ? out.array().view() : z.view();
-    c.device().backend().bias_pullback(z.view(), b.view(), c.view(), y, f_);
-    dz = z;
-    if (wanted & 4) dbias = b;
-  }
-
   Activation f_;
 };
 
@@ -102,6 +84,21 @@ class Where final : public Op {
 };
 
 }  // namespace
+
+Tensor layer_pullback(const Activation& f, const Tensor& ct, const Tensor& out, Tensor* dbias) {
+  const bool active = f.op != Unary::identity;
+  if (!active && !dbias) return ct;
+  if (!concrete({&ct, &out})) {
+    const Tensor dz = active ? ct * slope_of(f, out, out) : ct;
+    if (dbias) *dbias = dz.rank() == 2 ? sum_to(dz, {dz.dim(1)}) : sum(dz, {0, 2, 3});
+    return dz;
+  }
+  const Array c = ct.rank() == 2 ? ct.array() : contiguous(ct.array());
+  Array dz(c.shape(), c.dtype(), c.device()), b;
+  if (dbias) *dbias = b = Array({c.dim(1)}, c.dtype(), c.device());
+  c.device().backend().bias_pullback(dz.view(), b.view(), c.view(), active ? out.array().view() : dz.view(), f);
+  return dz;
+}
 
 Tensor matmul(const Tensor& x, const Tensor& y) {
   check_same("matmul", x.array(), y.array());

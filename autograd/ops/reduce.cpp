@@ -37,6 +37,64 @@ class Extremum final : public Op {
   Shape to_;
 };
 
+/// Along the last axis. The Jacobian diag(y) - y y^T is its own transpose.
+class Softmax final : public Op {
+ public:
+  const char* name() const override { return "softmax"; }
+  Ref<const Op> clone() const override { return Ref<const Op>(new Softmax(*this)); }
+  bool reads_output() const override { return true; }
+
+  Array evaluate(Inputs in) const override {
+    const Array x = contiguous(in[0].array());
+    Array out(x.shape(), x.dtype(), x.device());
+    x.device().backend().softmax(out.view(), x.view());
+    return out;
+  }
+  Tensor jvp(Inputs tangents, Inputs, const Tensor& out) const override { return chain(tangents[0], out); }
+  void vjp(const Tensor& ct, Inputs, const Tensor& out, unsigned, std::span<Tensor> grads) const override {
+    grads[0] = chain(ct, out);
+  }
+
+ private:
+  static Tensor chain(const Tensor& t, const Tensor& y) { return y * (t - sum(y * t, {-1}, true)); }
+};
+
+/// scale * sum of (x - y)^2 in one pass; so is the gradient, unless it is differentiated again.
+class SquaredError final : public Op {
+ public:
+  explicit SquaredError(double scale) : scale_(scale) {}
+  const char* name() const override { return "squared_error"; }
+  Ref<const Op> clone() const override { return Ref<const Op>(new SquaredError(*this)); }
+  bool reads_input(int) const override { return true; }
+
+  Array evaluate(Inputs in) const override {
+    const Array x = contiguous(in[0].array()), y = contiguous(in[1].array());
+    Array out({}, x.dtype(), x.device());
+    x.device().backend().squared_error(out.view(), x.view(), y.view(), scale_);
+    return out;
+  }
+  Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
+    Tensor t = tangents[0];
+    if (tangents[1].defined()) t = t.defined() ? t - tangents[1] : neg(tangents[1]);
+    return sum((in[0] - in[1]) * t) * (2 * scale_);
+  }
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted, std::span<Tensor> grads) const override {
+    if (wanted & 1) grads[0] = slope(ct, in[0], in[1]);
+    if (wanted & 2) grads[1] = wanted & 1 ? neg(grads[0]) : slope(ct, in[1], in[0]);
+  }
+
+ private:
+  Tensor slope(const Tensor& ct, const Tensor& x, const Tensor& y) const {
+    if (!concrete({&ct, &x, &y})) return broadcast_to(ct * (2 * scale_), x.shape()) * (x - y);
+    const Array a = contiguous(x.array()), b = contiguous(y.array());
+    Array dx(a.shape(), a.dtype(), a.device());
+    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), scale_);
+    return dx;
+  }
+
+  double scale_;
+};
+
 /// The shape with 1 along the given axes. Errors: an axis outside or named twice.
 Shape reduced_shape(const char* name, const Tensor& x, const Shape& axes) {
   check_floating(name, x.array());
@@ -115,8 +173,12 @@ Array argmax(const Tensor& x, int axis) {
 }
 
 Tensor softmax(const Tensor& x, int axis) {
-  const Tensor e = exp(x - max(stop_gradient(x), {axis}, true));
-  return e / sum(e, {axis}, true);
+  reduced_shape("softmax", x, {axis});
+  axis = axis < 0 ? axis + x.rank() : axis;
+  if (axis == x.rank() - 1) return perform(Softmax(), {x});
+  Shape order = all_axes(x);
+  std::swap(order[axis], order[x.rank() - 1]);  // its own inverse
+  return permute(perform(Softmax(), {permute(x, order)}), order);
 }
 
 Tensor logsumexp(const Tensor& x, int axis, bool keep) {
@@ -136,6 +198,32 @@ std::vector<Sample> extremum_samples() {
           {"empty", [](const Tensors& in) { return max(in[0], {0}); }, {{0, 5}}, -2, 2, "no elements"}};
 }
 
+Tensor squared_error(const Tensor& x, const Tensor& y, double scale) {
+  check_same("squared_error", x.array(), y.array());
+  check_floating("squared_error", x.array());
+  require(x.shape() == y.shape(), "squared_error: shapes differ: ", x.array(), " and ", y.array(),
+          "; broadcast_to one of them if that is meant");
+  return perform(SquaredError(scale), {x, y});
+}
+
+std::vector<Sample> softmax_samples() {
+  return {{"last axis", [](const Tensors& in) { return softmax(in[0], -1); }, {{3, 5}}},
+          {"an axis inside", [](const Tensors& in) { return softmax(in[0], 0); }, {{3, 2, 4}}},
+          {"strided", [](const Tensors& in) { return softmax(transpose(in[0]), 1); }, {{3, 5}}},
+          {"no such axis", [](const Tensors& in) { return softmax(in[0], 2); }, {{3, 5}}, -2, 2, "are not axes"}};
+}
+
+std::vector<Sample> squared_error_samples() {
+  const auto call = [](const Tensors& in) { return squared_error(in[0], in[1], 0.3); };
+  return {{"both", call, {{3, 5}, {3, 5}}},
+          {"of one tensor", [](const Tensors& in) { return squared_error(in[0] * in[0], in[0], 0.5); }, {{3, 5}}},
+          {"second alone",
+           [](const Tensors& in) { return squared_error(full(in[0].shape(), 0.3, DType::f64), in[0]); },
+           {{3, 5}}},
+          {"strided", [](const Tensors& in) { return squared_error(transpose(in[0]), in[1]); }, {{3, 5}, {5, 3}}},
+          {"misfit", call, {{3, 5}, {5}}, -2, 2, "squared_error: shapes differ"}};
+}
+
 std::vector<Sample> composed_samples() {
   return {{"sum", [](const Tensors& in) { return sum(in[0]); }, {{3, 2, 5}}},
           {"mean",
@@ -143,7 +231,6 @@ std::vector<Sample> composed_samples() {
              return mean(in[0], {0, -1});
            },
            {{3, 2, 5}}},
-          {"softmax", [](const Tensors& in) { return softmax(in[0], 1); }, {{3, 5}}},
           {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{3, 5}}},
           {"concat", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {3, 4}}},
           {"concat misfit", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {2, 4}}, -2, 2, "concat"}};

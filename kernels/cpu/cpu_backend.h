@@ -55,6 +55,7 @@ class CpuBackend final : public Backend {
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
+  void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
   void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
   bool iterate_dense(std::span<const DenseLayer>, Activation, bool, const View&, const View&, const View&, int64_t,

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <array>
+#include <vector>
 
 #include "kernels/cpu/parallel.h"
 #include "kernels/strided.h"
@@ -37,6 +38,34 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
       f(offsets, strides, count);
     }
   });
+}
+
+/// Joins element(0) ... element(n - 1) in interleaved chains, which are joined in a fixed order.
+template <class R, class F>
+double reduce_run(int64_t n, F&& element) {
+  constexpr int64_t lanes = 16;
+  double acc[lanes];
+  std::fill_n(acc, lanes, R::start);
+  int64_t i = 0;
+  for (; i + lanes <= n; i += lanes)
+    for (int64_t l = 0; l < lanes; ++l) acc[l] = R::join(acc[l], element(i + l));
+  for (; i < n; ++i) acc[i % lanes] = R::join(acc[i % lanes], element(i));
+  for (int64_t width = lanes / 2; width > 0; width /= 2)
+    for (int64_t l = 0; l < width; ++l) acc[l] = R::join(acc[l], acc[l + width]);
+  return acc[0];
+}
+
+/// The same; more than `grain` elements are cut into fixed pieces, joined in order.
+template <class R, class F>
+double reduce_long(int64_t n, F&& element) {
+  if (n <= grain) return reduce_run<R>(n, element);
+  const int64_t pieces = (n + grain - 1) / grain;
+  std::vector<double> partial(static_cast<size_t>(pieces));
+  parallel_for(pieces, [&](int64_t p) {
+    partial[static_cast<size_t>(p)] =
+        reduce_run<R>(std::min(grain, n - p * grain), [&](int64_t i) { return element(p * grain + i); });
+  });
+  return reduce_run<R>(pieces, [&](int64_t p) { return partial[static_cast<size_t>(p)]; });
 }
 
 }  // namespace basin::cpu

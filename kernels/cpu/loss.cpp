@@ -1,16 +1,52 @@
-// Being written.
-#include <stdexcept>
-
+// Softmax and the squared error, each in as few passes over memory as it needs; sums in f64. The formulas are those of
+// the CUDA twins.
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/loops.h"
+#include "kernels/reduce_plan.h"
+#include "kernels/scalar.h"
 
 namespace basin::cpu {
-void CpuBackend::softmax(const View&, const View&) {
-  throw std::runtime_error("not written yet");
+
+void CpuBackend::softmax(const View& out, const View& in) {
+  if (in.size() == 0) return;
+  const int64_t n = in.shape[in.shape.rank - 1], rows = in.size() / n, per_task = std::max<int64_t>(1, grain / n);
+  with_float(out.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    parallel_for((rows + per_task - 1) / per_task, [&](int64_t task) {
+      for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
+        const T* x = in.as<const T>() + row * n;
+        T* y = out.as<T>() + row * n;
+        const T top = static_cast<T>(reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
+        for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] - top);
+        const T total = static_cast<T>(reduce_run<JoinSum>(n, [&](int64_t i) { return static_cast<double>(y[i]); }));
+        for (int64_t i = 0; i < n; ++i) y[i] /= total;
+      }
+    });
+  });
 }
-void CpuBackend::squared_error(const View&, const View&, const View&, double) {
-  throw std::runtime_error("not written yet");
+
+void CpuBackend::squared_error(const View& out, const View& x, const View& y, double scale) {
+  with_float(out.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T *a = x.as<const T>(), *b = y.as<const T>();
+    const double total = reduce_long<JoinSum>(x.size(), [&](int64_t i) {
+      const auto d = static_cast<double>(a[i] - b[i]);
+      return d * d;
+    });
+    *out.as<T>() = static_cast<T>(scale * total);
+  });
 }
-void CpuBackend::squared_error_pullback(const View&, const View&, const View&, const View&, double) {
-  throw std::runtime_error("not written yet");
+
+void CpuBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) {
+  with_float(dx.dtype, [&](auto zero) {
+    using T = decltype(zero);
+    const T factor = *ct.as<const T>() * static_cast<T>(2 * scale);
+    for_pieces<1>({&dx}, [&](const auto& at, const auto&, int64_t n) {
+      T* to = dx.as<T>() + at[0];
+      const T *a = x.as<const T>() + at[0], *b = y.as<const T>() + at[0];
+      for (int64_t i = 0; i < n; ++i) to[i] = factor * (a[i] - b[i]);
+    });
+  });
 }
+
 }  // namespace basin::cpu

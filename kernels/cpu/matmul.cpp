@@ -3,6 +3,7 @@
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/reduce_plan.h"
 
 namespace basin::cpu {
 namespace {
@@ -67,18 +68,32 @@ void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct
                                Activation activation) {
   constexpr int64_t strip = 256;
   const int64_t rows = dz.shape[0], columns = dz.shape[1], strips = (columns + strip - 1) / strip;
+  const int64_t inner = rows * columns > 0 ? dz.size() / (rows * columns) : 1;
+  const View& slopes = y.data ? y : dz;  // an identity reads neither
   with_float(dz.dtype, [&](auto zero) {
     using T = decltype(zero);
     with_unary(activation.op, [&](auto functor) {
       using Op = decltype(functor);
       const T a = static_cast<T>(activation.a), b = static_cast<T>(activation.b);
+      if (dz.shape.rank > 2)
+        return parallel_for(columns, [&](int64_t c) {
+          double acc = 0;
+          for (int64_t i = 0; i < rows; ++i) {
+            const int64_t at = (i * columns + c) * inner;
+            T* to = dz.as<T>() + at;
+            const T *g = ct.as<const T>() + at, *v = slopes.as<const T>() + at;
+            for (int64_t j = 0; j < inner; ++j) to[j] = g[j] * Op::template slope<T>(v[j], v[j], a, b);
+            if (dbias.data) acc += reduce_run<JoinSum>(inner, [&](int64_t j) { return static_cast<double>(to[j]); });
+          }
+          if (dbias.data) dbias.as<T>()[c] = static_cast<T>(acc);
+        });
       parallel_for(strips, [&](int64_t s) {
         const int64_t from = s * strip, n = std::min(strip, columns - from);
         double acc[strip] = {};
         for (int64_t i = 0; i < rows; ++i) {
           T* to = dz.as<T>() + i * columns + from;
           const T* g = ct.as<T>() + i * ct.strides[0] + from * ct.strides[1];
-          const T* v = y.as<T>() + i * columns + from;
+          const T* v = slopes.as<T>() + i * columns + from;
           if (ct.strides[1] == 1)
             for (int64_t j = 0; j < n; ++j) to[j] = g[j] * Op::template slope<T>(v[j], v[j], a, b);
           else

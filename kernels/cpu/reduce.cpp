@@ -1,105 +1,31 @@
 // Reductions. Sums run in f64 with a fixed number of lanes, so the order depends on the shape alone and f32 sums are
 // exact to the last bit or two. Bytes moved: the input once, the output once.
-#include <limits>
-#include <vector>
-
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/reduce_plan.h"
 
 namespace basin::cpu {
 namespace {
 
-struct Sum {
-  static constexpr double start = 0;
-  static double join(double a, double b) { return a + b; }
-};
-// The comparisons keep a NaN once one has been met.
-struct Max {
-  static constexpr double start = -std::numeric_limits<double>::infinity();
-  static double join(double a, double b) { return a > b || a != a ? a : b; }
-};
-struct Min {
-  static constexpr double start = std::numeric_limits<double>::infinity();
-  static double join(double a, double b) { return a < b || a != a ? a : b; }
-};
-
-constexpr int64_t lanes = 16;
-
-/// Reduces n elements at a stride, in `lanes` interleaved chains that are joined in a fixed order.
 template <class R, class T>
-double reduce_run(const T* x, int64_t stride, int64_t n) {
-  double acc[lanes];
-  std::fill_n(acc, lanes, R::start);
-  int64_t i = 0;
-  if (stride == 1)
-    for (; i + lanes <= n; i += lanes)
-      for (int64_t l = 0; l < lanes; ++l) acc[l] = R::join(acc[l], static_cast<double>(x[i + l]));
-  for (; i < n; ++i) acc[i % lanes] = R::join(acc[i % lanes], static_cast<double>(x[i * stride]));
-  for (int64_t width = lanes / 2; width > 0; width /= 2)
-    for (int64_t l = 0; l < width; ++l) acc[l] = R::join(acc[l], acc[l + width]);
-  return acc[0];
-}
-
-/// The axes of a reduction, split into kept and reduced ones; inner reduced axes merged where they run together.
-struct Plan {
-  Shape kept, kept_in, kept_out;  // sizes; strides in the input; strides in the output
-  Shape gone, gone_in;            // sizes and input strides of the reduced axes
-};
-
-Plan plan_of(const View& out, const View& in) {
-  Plan plan;
-  for (int axis = 0; axis < in.shape.rank; ++axis) {
-    if (in.shape[axis] == 1) continue;
-    const bool reduced = out.shape[axis] == 1;
-    Shape& sizes = reduced ? plan.gone : plan.kept;
-    Shape& strides = reduced ? plan.gone_in : plan.kept_in;
-    const int last = sizes.rank - 1;
-    const bool merges = last >= 0 && strides[last] == in.strides[axis] * in.shape[axis] &&
-                        (reduced || plan.kept_out[last] == out.strides[axis] * in.shape[axis]);
-    if (merges) {
-      sizes[last] *= in.shape[axis];
-      strides[last] = in.strides[axis];
-      if (!reduced) plan.kept_out[last] = out.strides[axis];
-    } else {
-      sizes.push_back(in.shape[axis]);
-      strides.push_back(in.strides[axis]);
-      if (!reduced) plan.kept_out.push_back(out.strides[axis]);
-    }
-  }
-  return plan;
-}
-
-int64_t offset_at(const Shape& sizes, const Shape& strides, int64_t index, int axes) {
-  int64_t offset = 0;
-  for (int axis = axes - 1; axis >= 0; --axis) {
-    offset += index % sizes[axis] * strides[axis];
-    index /= sizes[axis];
-  }
-  return offset;
-}
-
-template <class R, class T>
-double reduce_all(const T* x, const Plan& plan) {
+double reduce_all(const T* x, const ReducePlan& plan) {
   if (plan.gone.rank == 0) return static_cast<double>(*x);
   const int last = plan.gone.rank - 1;
   const int64_t run = plan.gone[last], stride = plan.gone_in[last], runs = plan.gone.size() / run;
-  if (runs == 1 && run > grain) {  // one long run: fixed pieces, joined in order
-    const int64_t pieces = (run + grain - 1) / grain;
-    std::vector<double> partial(static_cast<size_t>(pieces));
-    parallel_for(pieces, [&](int64_t p) {
-      partial[static_cast<size_t>(p)] = reduce_run<R>(x + p * grain * stride, stride, std::min(grain, run - p * grain));
-    });
-    return reduce_run<R>(partial.data(), 1, pieces);
-  }
   double acc = R::start;
-  for (int64_t r = 0; r < runs; ++r)
-    acc = R::join(acc, reduce_run<R>(x + offset_at(plan.gone, plan.gone_in, r, last), stride, run));
+  for (int64_t r = 0; r < runs; ++r) {
+    const T* from = x + offset_at(plan.gone, plan.gone_in, r, last);
+    if (stride == 1)
+      acc = R::join(acc, reduce_long<R>(run, [&](int64_t i) { return static_cast<double>(from[i]); }));
+    else
+      acc = R::join(acc, reduce_long<R>(run, [&](int64_t i) { return static_cast<double>(from[i * stride]); }));
+  }
   return acc;
 }
 
 /// Columns side by side: walks the reduced axes row by row and keeps a strip of columns in f64.
 template <class R, class T>
-void reduce_columns(T* out, const T* x, const Plan& plan) {
+void reduce_columns(T* out, const T* x, const ReducePlan& plan) {
   constexpr int64_t strip = 256;
   const int last = plan.kept.rank - 1;
   const int64_t columns = plan.kept[last], outer = plan.kept.size() / columns, strips = (columns + strip - 1) / strip;
@@ -132,7 +58,7 @@ void reduce_view(const View& out, const View& in) {
     });
     return;
   }
-  const Plan plan = plan_of(out, in);
+  const ReducePlan plan = reduce_plan(out, in);
   const T* x = in.as<T>();
   const int last = plan.kept.rank - 1;
   if (last >= 0 && plan.kept_in[last] == 1 && plan.gone.rank > 0) return reduce_columns<R>(to, x, plan);
@@ -154,11 +80,11 @@ void CpuBackend::reduce(Reduction op, const View& out, const View& in) {
     using T = decltype(zero);
     switch (op) {
       case Reduction::sum:
-        return reduce_view<Sum, T>(out, in);
+        return reduce_view<JoinSum, T>(out, in);
       case Reduction::max:
-        return reduce_view<Max, T>(out, in);
+        return reduce_view<JoinMax, T>(out, in);
       case Reduction::min:
-        return reduce_view<Min, T>(out, in);
+        return reduce_view<JoinMin, T>(out, in);
     }
   });
 }

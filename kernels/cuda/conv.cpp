@@ -1,16 +1,93 @@
-// Being written.
+// Convolutions: by cuDNN for f32 where it has an engine, else as products with the matrix of columns, for as many
+// samples at a time as the buffers allow. Weight gradients sum the pieces in order.
+#include <algorithm>
+
+#include "kernels/cuda/conv_cudnn.h"
+#include "kernels/cuda/conv_im2col.h"
 #include "kernels/cuda/cuda_backend.h"
 
 namespace basin::cuda {
+namespace {
 
-void CudaBackend::conv2d(const View&, const View&, const View&, const View&, Activation, const Window&) {
-  throw std::runtime_error("not written yet");
+constexpr int64_t largest_buffer = int64_t{256} << 20;  // bytes of scratch memory, when one sample fits in it
+
+View dense(void* data, DType dtype, const Shape& shape) {
+  return {data, dtype, shape, contiguous_strides(shape)};
 }
-void CudaBackend::conv2d_input_grad(const View&, const View&, const View&, const View&, Activation, const Window&) {
-  throw std::runtime_error("not written yet");
+/// The first two axes exchanged.
+View transposed(View v) {
+  std::swap(v.shape[0], v.shape[1]);
+  std::swap(v.strides[0], v.strides[1]);
+  return v;
 }
-void CudaBackend::conv2d_weight_grad(const View&, const View&, const View&, const Window&) {
-  throw std::runtime_error("not written yet");
+/// Samples first ... first + count of a contiguous batch, each as a matrix [channels, points].
+View samples_of(const View& v, int64_t first, int64_t count) {
+  const Shape shape{count, v.shape[1], v.shape[2] * v.shape[3]};
+  return dense(v.as<char>() + first * shape[1] * shape[2] * static_cast<int64_t>(size_of(v.dtype)), v.dtype, shape);
+}
+
+}  // namespace
+
+bool CudaBackend::convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
+                                    Activation activation, const Window& window) {
+  if (!cudnn_ || out.dtype != DType::f32 || out.size() == 0 || a.size() == 0 || b.size() == 0) return false;
+  const bool plain = !bias.data && activation.op == Unary::identity;
+  if (!plain && cudnn_->run(kind, out, a, b, bias, activation, window, math_)) return true;
+  if (!cudnn_->run(kind, out, a, b, {}, {}, window, math_)) return false;
+  if (!plain) finish(out, bias, activation);
+  return true;
+}
+
+void CudaBackend::finish(const View& out, const View& bias, Activation activation) {
+  if (out.size() > 0 && (bias.data || activation.op != Unary::identity))
+    add_bias(samples_of(out, 0, out.shape[0]), bias, activation);
+}
+
+void CudaBackend::convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y,
+                                      const Window& window) {
+  const ConvShape s(x, w, y, window);
+  const int64_t k = s.taps(), n = s.points(), bytes = static_cast<int64_t>(size_of(x.dtype));
+  const int64_t each = bytes * n * (k + s.out);
+  const int64_t group =
+      std::clamp<int64_t>(largest_buffer / std::max<int64_t>(each, 1), 1, std::max<int64_t>(s.batch, 1));
+  const View weights = dense(w.data, w.dtype, {s.out, k});
+  if (kind == ConvKind::weight_grad && s.batch * n == 0) return fill(w, 0);
+  for (int64_t first = 0; first < s.batch; first += group) {
+    const int64_t count = std::min(group, s.batch - first), gap = (k * count * n * bytes + 255) / 256 * 256;
+    char* const memory = static_cast<char*>(scratch(static_cast<size_t>(gap + s.out * count * n * bytes + 256)));
+    const View columns = dense(memory, x.dtype, {k, count * n});
+    // y of these samples lies as [count, out, points]; the product has [out, count * points]
+    const View theirs = transposed(samples_of(y, first, count));
+    const View values = dense(count == 1 ? theirs.data : memory + gap, x.dtype, {s.out, count * n});
+    const View ours = dense(values.data, x.dtype, theirs.shape);
+    const View images = samples_of(x, first, count);
+    if (kind != ConvKind::input_grad) im2col(stream_, s, count, x.dtype, images.data, columns.data);
+    if (kind != ConvKind::forward && count > 1) copy(ours, theirs);
+    if (kind == ConvKind::forward) matmul(values, weights, columns, false);
+    if (kind == ConvKind::input_grad) matmul(columns, transposed(weights), values, false);
+    if (kind == ConvKind::weight_grad) matmul(weights, values, transposed(columns), first > 0);
+    if (kind == ConvKind::forward && count > 1) copy(theirs, ours);
+    if (kind == ConvKind::input_grad) col2im(stream_, s, count, x.dtype, columns.data, images.data);
+  }
+}
+
+void CudaBackend::conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
+                         const Window& window) {
+  if (convolve_by_cudnn(ConvKind::forward, out, x, w, bias, activation, window)) return;
+  convolve_by_columns(ConvKind::forward, x, w, out, window);
+  finish(out, bias, activation);
+}
+
+void CudaBackend::conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias,
+                                    Activation activation, const Window& window) {
+  if (convolve_by_cudnn(ConvKind::input_grad, out, g, w, bias, activation, window)) return;
+  convolve_by_columns(ConvKind::input_grad, out, w, g, window);
+  finish(out, bias, activation);
+}
+
+void CudaBackend::conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) {
+  if (convolve_by_cudnn(ConvKind::weight_grad, dw, x, g, {}, {}, window)) return;
+  convolve_by_columns(ConvKind::weight_grad, x, dw, g, window);
 }
 
 }  // namespace basin::cuda

@@ -1,18 +1,163 @@
-// Being written.
+// What cuDNN makes of each convolution: the plan is looked for once and then remembered.
 #include "kernels/cuda/conv_cudnn.h"
 
-namespace basin::cuda {
+#include <array>
+#include <bit>
+#include <cstdio>
+#include <cstdlib>
 
-std::unique_ptr<CudnnConvolutions> CudnnConvolutions::open(const Stream&) {
+#include "kernels/cuda/cudnn_graph.h"
+#include "kernels/cuda/plan_cache.h"
+
+namespace basin::cuda {
+namespace {
+
+constexpr int64_t largest_workspace = int64_t{256} << 20;
+constexpr size_t plans_to_time = 8;
+
+/// A problem: kind, shapes, window, activation, bias, math mode, alignment.
+using Key = std::array<int64_t, 20>;
+
+bool asked_for(const char* variable) {
+  const char* value = std::getenv(variable);
+  return value && std::string(value) == "1";
+}
+
+std::string text_of(ConvKind kind, const View& out, const View& a, const View& b) {
+  const char* names[] = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"};
+  std::string text = names[static_cast<int>(kind)];
+  for (const View* v : {&a, &b, &out}) {
+    text += v == &out ? " to [" : " [";
+    for (int i = 0; i < 4; ++i) text += std::to_string(v->shape[i]) + (i < 3 ? ", " : "]");
+  }
+  return text;
+}
+
+class Convolutions final : public CudnnConvolutions {
+ public:
+  Convolutions(const Stream& stream, const Cudnn& cudnn) : stream_(stream), cudnn_(cudnn) {
+    cudnn_.check(cudnn_.cudnnCreate(&handle_), "opening the device");
+    cudnn_.check(cudnn_.cudnnSetStream(handle_, stream.stream), "setting the stream");
+  }
+  ~Convolutions() override {
+    for (void* block : blocks_) cudaFree(block);
+    cudnn_.cudnnDestroy(handle_);
+  }
+
+  std::string description() const override {
+    return "cuDNN " + cudnn_.version() + " (" + cudnn_.path + ")" + (autotune_ ? ", autotuned" : "") +
+           (nondeterministic_ ? ", nondeterministic engines allowed" : "");
+  }
+
+  bool run(ConvKind kind, const View& out, const View& a, const View& b, const View& bias, Activation activation,
+           const Window& window, MathMode math) override {
+    const Unary f = activation.op;
+    // for tanh and sigmoid cuDNN 9.19 has only its generic engine: better the good one, and our kernel for the rest
+    if (f != Unary::identity && f != Unary::relu && f != Unary::leaky_relu) return false;
+    std::vector<void*> pointers = {out.data, a.data, b.data};
+    if (bias.data) pointers.push_back(bias.data);
+    uintptr_t bits = 16;
+    for (void* pointer : pointers) bits |= reinterpret_cast<uintptr_t>(pointer);
+    const int64_t alignment = int64_t{1} << std::countr_zero(bits);
+
+    Key key{static_cast<int64_t>(kind), static_cast<int64_t>(f),    std::bit_cast<int64_t>(activation.a),
+            bias.data != nullptr,       static_cast<int64_t>(math), alignment};
+    size_t n = 6;
+    for (const View* v : {&out, &a, &b})
+      for (const int64_t size : v->shape) key[n++] = size;
+    for (int i = 0; i < 2; ++i) key[n++] = window.stride[i] * (int64_t{1} << 32) + window.padding[i];
+
+    const CudnnPlan* plan = plans_.get(key, [&]() -> std::unique_ptr<CudnnPlan> {
+      refuse_in_capture("looks for a cuDNN plan for " + text_of(kind, out, a, b));
+      std::string why = "no engine that is deterministic and exact enough";
+      try {
+        const auto graph = convolution_graph(cudnn_, kind, out.shape, a.shape, b.shape, bias.data != nullptr,
+                                             activation, window, alignment);
+        std::vector<CudnnPlan> found = find_plans({cudnn_, handle_}, graph, refused_notes(math, nondeterministic_),
+                                                  largest_workspace, autotune_ ? plans_to_time : 1);
+        if (!found.empty()) return std::make_unique<CudnnPlan>(std::move(found[fastest(found, pointers)]));
+      } catch (const CudnnError& error) {
+        why = error.what();
+      }
+      if (!bias.data && f == Unary::identity)  // else the convolution alone is tried next
+        std::fprintf(stderr, "basin: %s takes the im2col path: %s\n", text_of(kind, out, a, b).c_str(), why.c_str());
+      return nullptr;
+    });
+    if (!plan) return false;
+    execute({cudnn_, handle_}, *plan, pointers, workspace(plan->workspace));
+    return true;
+  }
+
+ private:
+  void refuse_in_capture(const std::string& what) const {
+    cudaStreamCaptureStatus status{};
+    BASIN_CHECK(cudaStreamIsCapturing(stream_.stream, &status));
+    if (status != cudaStreamCaptureStatusNone)
+      throw std::runtime_error(what + " while a step is being recorded; run the same step once before recording it");
+  }
+
+  /// Memory for one plan at a time. Outgrown blocks stay: recorded steps may use them.
+  void* workspace(int64_t bytes) {
+    if (bytes <= workspace_bytes_) return blocks_.empty() ? nullptr : blocks_.back();
+    refuse_in_capture("allocates a workspace for cuDNN");
+    void* block = nullptr;
+    BASIN_CHECK(cudaMalloc(&block, static_cast<size_t>(bytes)));
+    blocks_.push_back(block);
+    workspace_bytes_ = bytes;
+    return block;
+  }
+
+  /// Index of the fastest of three runs each, after one to warm up. Every plan computes the same from the same
+  /// operands.
+  size_t fastest(const std::vector<CudnnPlan>& plans, const std::vector<void*>& pointers) {
+    Handle<cudaEvent_t, cudaEventDestroy> begin, end;
+    BASIN_CHECK(cudaEventCreate(begin.out()));
+    BASIN_CHECK(cudaEventCreate(end.out()));
+    size_t best = 0;
+    float best_ms = 0;
+    for (size_t i = 0; i < plans.size() && plans.size() > 1; ++i)
+      for (int repeat = 0; repeat < 4; ++repeat) {
+        void* const memory = workspace(plans[i].workspace);
+        float ms = 0;
+        BASIN_CHECK(cudaEventRecord(begin.get(), stream_.stream));
+        execute({cudnn_, handle_}, plans[i], pointers, memory);
+        BASIN_CHECK(cudaEventRecord(end.get(), stream_.stream));
+        BASIN_CHECK(cudaEventSynchronize(end.get()));
+        BASIN_CHECK(cudaEventElapsedTime(&ms, begin.get(), end.get()));
+        if (repeat > 0 && (best_ms == 0 || ms < best_ms)) best = i, best_ms = ms;
+      }
+    return best;
+  }
+
+  Stream stream_;
+  const Cudnn& cudnn_;
+  cudnnHandle_t handle_ = nullptr;
+  PlanCache<Key, CudnnPlan> plans_;
+  std::vector<void*> blocks_;
+  int64_t workspace_bytes_ = 0;
+  const bool autotune_ = asked_for("BASIN_AUTOTUNE"), nondeterministic_ = asked_for("BASIN_NONDETERMINISTIC");
+};
+
+}  // namespace
+
+std::unique_ptr<CudnnConvolutions> CudnnConvolutions::open(const Stream& stream) {
+  std::string reason;
+  if (const Cudnn* cudnn = Cudnn::load(reason)) try {
+      return std::make_unique<Convolutions>(stream, *cudnn);
+    } catch (const CudnnError& error) {
+      reason = error.what();
+    }
+  std::fprintf(stderr, "basin: convolutions take the im2col path, cuDNN cannot be had: %s\n", reason.c_str());
   return nullptr;
 }
 
-std::string cudnn_description(const CudnnConvolutions*) {
-  return "without cuDNN";
+std::string cudnn_description(const CudnnConvolutions* cudnn) {
+  return cudnn ? cudnn->description() : "without cuDNN";
 }
 
 std::string cudnn_build_description() {
-  return "no cuDNN";
+  return "cuDNN " + std::to_string(CUDNN_MAJOR) + "." + std::to_string(CUDNN_MINOR) + "." +
+         std::to_string(CUDNN_PATCHLEVEL);
 }
 
 }  // namespace basin::cuda

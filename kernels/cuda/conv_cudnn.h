@@ -1,5 +1,7 @@
 // Convolutions through cuDNN's graph API. The library is loaded when a device is opened: without it, or where it has no
-// engine for a shape, the im2col kernels of conv_im2col.cu do the work.
+// engine for a shape, the im2col kernels of conv_im2col.cu do the work. Environment: BASIN_CUDNN_PATH, the folder of
+// the library; BASIN_AUTOTUNE=1, times the first few engines for each problem; BASIN_NONDETERMINISTIC=1, allows all
+// engines.
 #pragma once
 #include <memory>
 #include <string>

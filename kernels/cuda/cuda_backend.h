@@ -4,12 +4,17 @@
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
+#include <vector>
+
 #include "kernels/backend.h"
 #include "kernels/cuda/stream.h"
 
 namespace basin::cuda {
 
-class CudnnConvolutions;  // conv_cudnn.h
+class CudnnConvolutions;        // conv_cudnn.h
+enum class ConvKind : uint8_t;  // also there
+struct PinnedBuffer;            // runtime.cpp
+using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
 
 class CudaBackend final : public Backend {
  public:
@@ -66,6 +71,7 @@ class CudaBackend final : public Backend {
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
+  void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
   void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
   bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
@@ -76,6 +82,13 @@ class CudaBackend final : public Backend {
   void refuse_in_capture(const char* what) const;
   /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias may be empty.
   void add_bias(const View& out, const View& bias, Activation activation);
+  /// False: cuDNN is absent or has no engine, nothing done. Operands as CudnnConvolutions::run.
+  bool convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
+                         Activation activation, const Window& window);
+  /// The one of x, w, y that kind gives, without bias.
+  void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
+  /// Bias and activation of images, in place.
+  void finish(const View& out, const View& bias, Activation activation);
   /// Scratch memory that grows to what has been asked and lives as long as the backend (from raw memory, at least
   /// `bytes`).
   void* scratch(size_t bytes);
@@ -88,8 +101,10 @@ class CudaBackend final : public Backend {
   void* scratch_ = nullptr;
   size_t scratch_bytes_ = 0;
   std::unique_ptr<CudnnConvolutions> cudnn_;
+  PinnedBuffers pinned_;  // not in use now
   MathMode math_ = MathMode::f32;
   bool capturing_ = false;
+  std::vector<void*> free_later_;  // freed while work was being recorded
   std::string description_;
 
   static constexpr size_t workspace_bytes = size_t{32} << 20;  // cuBLAS's own recommendation for this generation

@@ -3,9 +3,6 @@
 
 namespace basin::cuda {
 
-void CudaBackend::settle(const View&, const View&, const View&, const View&, double) {
-  throw std::runtime_error("not written yet");
-}
 bool CudaBackend::iterate_dense(std::span<const DenseLayer>, Activation, bool, const View&, const View&, const View&,
                                 int64_t, double) {
   return false;

@@ -1,4 +1,5 @@
 // Opening a device, its memory, and recording of work. Host code only.
+#include <algorithm>
 #include <cstdlib>
 #include <map>
 #include <mutex>
@@ -9,11 +10,12 @@
 
 namespace basin {
 namespace cuda {
-namespace {
 
-std::string version_text(int version) {
+static std::string version_text(int version) {
   return std::to_string(version / 1000) + "." + std::to_string(version % 1000 / 10);
 }
+
+namespace {
 
 struct CapturedReplay final : Replay {
   CapturedReplay(const Stream& s, cudaGraphExec_t executable) : stream(s), graph(executable) {}
@@ -26,23 +28,43 @@ struct CapturedReplay final : Replay {
   Handle<cudaGraphExec_t, cudaGraphExecDestroy> graph;
 };
 
-struct DeviceRead final : PendingRead {
-  DeviceRead(const Stream& s, const void* source, size_t bytes) {
-    BASIN_CHECK(cudaSetDevice(s.device));
-    BASIN_CHECK(cudaMallocHost(host.out(), std::max<size_t>(bytes, 1)));
-    BASIN_CHECK(cudaMemcpyAsync(host.get(), source, bytes, cudaMemcpyDeviceToHost, s.stream));
+}  // namespace
+
+/// Page-locked memory and events are slow to make, so they are kept.
+struct PinnedBuffer {
+  explicit PinnedBuffer(size_t size) : bytes(size) {
+    BASIN_CHECK(cudaMallocHost(host.out(), bytes));
     BASIN_CHECK(cudaEventCreateWithFlags(event.out(), cudaEventDisableTiming));
-    BASIN_CHECK(cudaEventRecord(event.get(), s.stream));
   }
-  const void* wait() override {
-    BASIN_CHECK(cudaEventSynchronize(event.get()));
-    return host.get();
-  }
+  size_t bytes;
   Handle<void*, cudaFreeHost> host;
   Handle<cudaEvent_t, cudaEventDestroy> event;
 };
 
-}  // namespace
+struct DeviceRead final : PendingRead {
+  DeviceRead(const Stream& s, PinnedBuffers& owner, const void* source, size_t bytes) : buffers(owner) {
+    BASIN_CHECK(cudaSetDevice(s.device));
+    const auto fits = [&](const auto& kept) { return kept->bytes >= bytes; };
+    if (const auto found = std::find_if(buffers.begin(), buffers.end(), fits); found != buffers.end()) {
+      buffer = std::move(*found);
+      buffers.erase(found);
+    } else {
+      buffer = std::make_unique<PinnedBuffer>(std::max<size_t>(bytes, 4096));
+    }
+    BASIN_CHECK(cudaMemcpyAsync(buffer->host.get(), source, bytes, cudaMemcpyDeviceToHost, s.stream));
+    BASIN_CHECK(cudaEventRecord(buffer->event.get(), s.stream));
+  }
+  ~DeviceRead() override {
+    cudaEventSynchronize(buffer->event.get());  // the copy may still be on its way
+    buffers.push_back(std::move(buffer));
+  }
+  const void* wait() override {
+    BASIN_CHECK(cudaEventSynchronize(buffer->event.get()));
+    return buffer->host.get();
+  }
+  PinnedBuffers& buffers;
+  std::unique_ptr<PinnedBuffer> buffer;
+};
 
 CudaBackend::CudaBackend(int device) {
   BASIN_CHECK(cudaSetDevice(device));
@@ -90,6 +112,7 @@ void* CudaBackend::raw_alloc(size_t bytes) {
 }
 
 void CudaBackend::raw_free(void* pointer, size_t) {
+  if (capturing_) return free_later_.push_back(pointer);  // freeing waits for the device
   cudaSetDevice(stream_.device);
   cudaStreamSynchronize(stream_.stream);  // freed blocks may still be in use by the stream
   cudaFree(pointer);
@@ -138,7 +161,7 @@ void CudaBackend::to_host(void* destination, const void* source, size_t bytes) {
 
 std::unique_ptr<PendingRead> CudaBackend::read_later(const void* source, size_t bytes) {
   refuse_in_capture("reads on the host");
-  return std::make_unique<DeviceRead>(stream_, source, bytes);
+  return std::make_unique<DeviceRead>(stream_, pinned_, source, bytes);
 }
 
 void CudaBackend::synchronize() {
@@ -161,8 +184,11 @@ void CudaBackend::begin_capture() {
 
 std::unique_ptr<Replay> CudaBackend::end_capture() {
   capturing_ = false;
+  const std::vector<void*> freed = std::exchange(free_later_, {});
   Handle<cudaGraph_t, cudaGraphDestroy> graph;
-  BASIN_CHECK(cudaStreamEndCapture(stream_.stream, graph.out()));
+  const cudaError_t status = cudaStreamEndCapture(stream_.stream, graph.out());
+  for (void* pointer : freed) raw_free(pointer, 0);
+  BASIN_CHECK(status);
   cudaGraphExec_t executable = nullptr;
   BASIN_CHECK(cudaGraphInstantiate(&executable, graph.get(), 0));
   return std::make_unique<CapturedReplay>(stream_, executable);

@@ -48,7 +48,7 @@ struct Device {
   unsigned char* arena;
   std::map<size_t, size_t> blocks;  // place in the arena and size
   size_t used = 0, limit = default_memory, extent = 0;
-  int open = 0, violations = 0;
+  int open = 0, violations = 0, driver = CUDART_VERSION, devices = 1;
   size_t launches = 0, copies = 0;
   std::map<void*, size_t> pinned;
   std::vector<Arrival> on_the_way;
@@ -158,6 +158,8 @@ constexpr Name names[] = {
     {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
     {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
     {cudaErrorInvalidDevicePointer, "cudaErrorInvalidDevicePointer", "invalid device pointer"},
+    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "the driver is older than the runtime"},
+    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
     {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
     {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
     {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
@@ -204,6 +206,11 @@ bool zone_intact(unsigned char* zone, size_t size) {
 void set_memory(size_t bytes) {
   const auto guard = lock();
   device().limit = bytes ? bytes : default_memory;
+}
+
+void set_driver(int version, int devices) {
+  device().driver = version;
+  device().devices = devices;
 }
 
 int check_memory() {
@@ -295,7 +302,7 @@ cudaError_t cudaPeekAtLastError() {
   return last_error;
 }
 cudaError_t cudaDriverGetVersion(int* version) {
-  *version = CUDART_VERSION;
+  *version = device().driver;
   return cudaSuccess;
 }
 cudaError_t cudaRuntimeGetVersion(int* version) {
@@ -303,8 +310,10 @@ cudaError_t cudaRuntimeGetVersion(int* version) {
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
-  *count = 1;
-  return cudaSuccess;
+  *count = device().driver < CUDART_VERSION ? 0 : device().devices;
+  return note(device().driver < CUDART_VERSION ? cudaErrorInsufficientDriver
+              : *count == 0                    ? cudaErrorNoDevice
+                                               : cudaSuccess);
 }
 cudaError_t cudaGetDevice(int* index) {
   *index = 0;

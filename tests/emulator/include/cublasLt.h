@@ -41,6 +41,8 @@ enum cublasLtMatmulPreferenceAttributes_t {
   CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES
 };
 
+enum cublasLtReductionScheme_t { CUBLASLT_REDUCTION_SCHEME_NONE, CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE = 2 };
+
 /// Attributes by number; what was not set is 0.
 struct cublasLtAttributes {
   uint64_t values[32] = {};

@@ -21,6 +21,9 @@ void set_order(Order order, uint64_t seed = 0);
 /// The device has this much memory, of which what is in use stays. 0: the default, 8 GiB.
 void set_memory(size_t bytes);
 
+/// What the driver says of itself, 0 for none, and how many devices there are (0 or 1).
+void set_driver(int version, int devices);
+
 /// Writes beyond a block of device memory or beyond a block's shared memory since the last call, each reported on
 /// stderr. A process that ends with some it has not asked for ends with status 70.
 int check_memory();

@@ -1,0 +1,37 @@
+#!/usr/bin/env bash
+# Copies the libraries that the build needs (headers, and zlib's archive) into a folder, so that the tree builds on a machine
+# of the same architecture that can install nothing:
+#     scripts/gather_headers.sh deps                         # here, where scripts/setup.sh has installed them
+#     cmake -B build/x -DBASIN_DEPENDENCIES=deps ...         # there
+# usage: scripts/gather_headers.sh [FOLDER, default deps]
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+folder=${1:-$root/deps}
+
+fail() { echo "gather_headers: $*" >&2; exit 1; }
+# folder_of <package> <path inside it>: the folder that the package put the path into
+folder_of() {
+  local file
+  file=$(dpkg -L "$1" 2>/dev/null | grep -m 1 "/$2\$") || fail "no $2 here; apt-get install $1, or run scripts/setup.sh"
+  echo "${file%"/$2"}"
+}
+version_of() { dpkg-query -W -f '${Version}' "$1" | sed 's/^[0-9]*://; s/[+~-].*//'; }
+
+rm -rf "$folder/include" "$folder/lib" "$folder/versions.cmake"
+mkdir -p "$folder/include/stb" "$folder/lib"
+add() {  # <package> <name in our build> <header> <what to copy ...>
+  local package=$1 name=$2 from
+  from=$(folder_of "$package" "$3")
+  shift 3
+  for what in "$@"; do cp -rL "$from/$what" "$folder/include/$what"; done
+  echo "set(${name}_VERSION $(version_of "$package"))" >>"$folder/versions.cmake"
+}
+add libeigen3-dev Eigen3 Eigen/Dense Eigen
+add libspectra-dev Spectra Spectra/SymEigsSolver.h Spectra
+add nlohmann-json3-dev nlohmann_json nlohmann/json.hpp nlohmann
+add libcli11-dev CLI11 CLI/CLI.hpp CLI
+add doctest-dev doctest doctest/doctest.h doctest
+add libstb-dev stb stb/stb_image.h stb/stb_image.h stb/stb_image_write.h
+add zlib1g-dev zlib zlib.h zlib.h zconf.h
+cp "$(folder_of zlib1g-dev libz.a)/libz.a" "$folder/lib/"
+echo "gather_headers: $(du -sh "$folder" | cut -f 1) in $folder ($(uname -m)); configure with -DBASIN_DEPENDENCIES=$folder"
