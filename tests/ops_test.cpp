@@ -1,5 +1,5 @@
-// The list of operations is the list of checks: every sample of op_table() is differentiated to order 2 in f64 along
-// random directions, forward against reverse against central differences.
+// On the device of the run (tests/device.h). The list of operations is the list of checks: every sample of op_table()
+// is differentiated to order 2 in f64 along random directions, forward against reverse against central differences.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -133,7 +133,9 @@ TEST_CASE("elementwise operations in f32 agree with f64, dense and strided") {
 }
 
 TEST_CASE("mixed dtypes and integer operands are refused with both operands named") {
-  const Tensor x = zeros({2, 3}, DType::f32), y = zeros({2, 3}, DType::f64), i = zeros({2, 3}, DType::i32);
+  const Device& device = test_device();
+  const Tensor x = zeros({2, 3}, DType::f32, device), y = zeros({2, 3}, DType::f64, device),
+               i = zeros({2, 3}, DType::i32, device);
   CHECK_THROWS_WITH_AS(x + y, "add: dtypes differ: f32[2, 3] and f64[2, 3]; cast one of them", Error);
   CHECK_THROWS_WITH_AS(tanh(i), "tanh: needs f32 or f64, got i32[2, 3]; cast first", Error);
   CHECK_THROWS_AS(matmul(x, y), Error);

@@ -1,22 +1,29 @@
-// cooperative_groups as far as kernels here use it: the cluster of a block.
+// Groups of threads: those of a block and those of a cluster of blocks.
 #pragma once
-#include <cuda_runtime.h>
+#include "cuda_runtime.h"
 
 namespace cooperative_groups {
 
 struct cluster_group {
-  unsigned block_rank() const { return emulated::cluster_rank(); }
-  unsigned num_blocks() const { return emulated::cluster_size(); }
-  void sync() const { emulated::wait_for_block(true); }
-  /// The place in dynamic shared memory of another block of the cluster.
+  static unsigned block_rank() { return emulator::cluster_rank(); }
+  static unsigned num_blocks() { return emulator::cluster_blocks(); }
+  static void sync(BASIN_EMULATED_HERE) { emulator::meet(emulator::Collective::cluster, 0, 0, 0, file, line); }
+  /// The same place in the dynamic shared memory of another block of the cluster.
   template <class T>
-  T* map_shared_rank(T* pointer, unsigned rank) const {
-    const auto offset = reinterpret_cast<const char*>(pointer) -
-                        static_cast<const char*>(emulated::dynamic_shared(emulated::cluster_rank()));
-    return reinterpret_cast<T*>(static_cast<char*>(emulated::dynamic_shared(rank)) + offset);
+  static T* map_shared_rank(T* pointer, unsigned rank) {
+    return static_cast<T*>(emulator::shared_of(rank, const_cast<std::remove_const_t<T>*>(pointer)));
   }
 };
 inline cluster_group this_cluster() {
+  return {};
+}
+
+struct thread_block {
+  static unsigned size() { return emulator::block_threads(); }
+  static unsigned thread_rank() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
+  static void sync(BASIN_EMULATED_HERE) { __syncthreads(file, line); }
+};
+inline thread_block this_thread_block() {
   return {};
 }
 
