@@ -149,8 +149,9 @@ __device__ void apply(const Net& net, int index, float* shared, const float* in,
 
 /// Every block of a team keeps its own copy of the points and settles them alike, so that none waits for another.
 template <int points, bool many>
-__global__ void __launch_bounds__(threads, 1) iterate_dense_kernel(Net net, float* x, int32_t* iterations, int32_t* state,
-                                                                int64_t n, int64_t steps, double tolerance) {
+__global__ void __launch_bounds__(threads, 1)
+    iterate_dense_kernel(Net net, float* x, int32_t* iterations, int32_t* state, int64_t n, int64_t steps,
+                         double tolerance) {
   using Blocks = Team<many>;
   constexpr int pitch = pitch_of(points);
   float* shared = dynamic_shared<float>();
