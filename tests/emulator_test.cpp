@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include <numeric>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/launch.h"
@@ -44,10 +45,10 @@ void in_all_orders(F&& f) {
   using emulator::Order;
   const std::pair<Order, uint64_t> orders[] = {
       {Order::forward, 0}, {Order::reverse, 0}, {Order::shuffled, 1}, {Order::shuffled, 2}, {Order::shuffled, 3}};
-  for (const auto& [order, seed] : orders) {
-    CAPTURE(static_cast<int>(order));
-    CAPTURE(seed);
-    emulator::set_order(order, seed);
+  for (const auto& order : orders) {
+    CAPTURE(static_cast<int>(order.first));
+    CAPTURE(order.second);
+    emulator::set_order(order.first, order.second);
     f();
   }
   emulator::set_order_of_environment();

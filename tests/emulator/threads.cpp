@@ -143,6 +143,9 @@ Rules& rules() {
   return rules;
 }
 
+/// Thrown by a thread that cannot go on; the kernel ends with it.
+struct Abandoned {};
+
 class Run {
  public:
   Run(dim3 grid, dim3 block, dim3 cluster, size_t shared, const std::function<void()>& body)
@@ -262,8 +265,7 @@ std::string Run::name_of(int id) const {
 
 void Run::fail(const std::string& what) {
   failure_ = name_of(current_) + ": " + what;
-  switch_context(*fiber, scheduler);
-  std::abort();  // never resumed
+  throw Abandoned();
 }
 
 /// Threads wait and nothing can go on: who, where, and what became of another thread of the block.
@@ -366,7 +368,11 @@ void Run::fiber_main() {
     const int id = static_cast<int>(order_[next_++]);
     threads_[static_cast<size_t>(id)].state = Thread::running;
     enter(id);
-    body_();
+    try {
+      body_();
+    } catch (const Abandoned&) {
+      return;
+    }
     finish_thread(id);
   } while (next_ < order_.size() && ready_.empty());
 }
