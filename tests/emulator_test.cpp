@@ -38,20 +38,19 @@ std::vector<int> counting(int n) {
   return values;
 }
 
-/// f in every order of threads and blocks.
+/// f in several orders of threads and blocks.
 template <class F>
 void in_all_orders(F&& f) {
-  for (const uint64_t seed : {0, 0, 1, 2, 3}) {
-    static int call;
-    const int which = call++ % 5;
-    CAPTURE(which);
-    emulator::set_order(which == 0   ? emulator::Order::forward
-                        : which == 1 ? emulator::Order::reverse
-                                     : emulator::Order::shuffled,
-                        seed);
+  using emulator::Order;
+  const std::pair<Order, uint64_t> orders[] = {
+      {Order::forward, 0}, {Order::reverse, 0}, {Order::shuffled, 1}, {Order::shuffled, 2}, {Order::shuffled, 3}};
+  for (const auto& [order, seed] : orders) {
+    CAPTURE(static_cast<int>(order));
+    CAPTURE(seed);
+    emulator::set_order(order, seed);
     f();
   }
-  emulator::set_order(emulator::Order::forward);
+  emulator::set_order_of_environment();
 }
 
 __global__ void barrier_sum_kernel(int* out, const int* in) {

@@ -119,13 +119,12 @@ struct Thread {
 struct Rules {
   Order order = Order::forward;
   std::mt19937_64 random;
-  Rules() {
+  Rules() { set_of_environment(); }
+  void set_of_environment() {
     const char* text = std::getenv("BASIN_EMULATED_ORDER");
-    const std::string name = text ? text : "forward";
-    if (name == "reverse")
-      set(Order::reverse, 0);
-    else if (name != "forward" && !name.empty())
-      set(Order::shuffled, std::strtoull(text, nullptr, 10));
+    const std::string name = text && *text ? text : "forward";
+    const Order o = name == "forward" ? Order::forward : name == "reverse" ? Order::reverse : Order::shuffled;
+    set(o, o == Order::shuffled ? std::strtoull(text, nullptr, 10) : 0);
   }
   void set(Order o, uint64_t seed) {
     order = o;
@@ -429,6 +428,10 @@ void* Run::shared_of(unsigned rank, void* mine) {
 
 void set_order(Order order, uint64_t seed) {
   rules().set(order, seed);
+}
+
+void set_order_of_environment() {
+  rules().set_of_environment();
 }
 
 std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared, const std::function<void()>& thread) {

@@ -17,6 +17,7 @@ namespace emulator {
 /// a number, the seed of a shuffled order.
 enum class Order { forward, reverse, shuffled };
 void set_order(Order order, uint64_t seed = 0);
+void set_order_of_environment();
 
 /// The device has this much memory, of which what is in use stays. 0: the default, 8 GiB.
 void set_memory(size_t bytes);
