@@ -38,7 +38,7 @@ Array rows_of(const Array& x, const std::vector<int32_t>& rows) {
 /// that records, the host looks at the states only now and then, and shrinks the batch when half of it is done.
 class Stepper {
  public:
-  Stepper(const Map& f, Points& all, double tolerance) : f_(f), all_(all), tolerance_(tolerance) {
+  Stepper(const Map& f, Points& all, const IterateOptions& options) : f_(f), all_(all), options_(options) {
     rows_.resize(static_cast<size_t>(all.x.dim(0)));
     std::iota(rows_.begin(), rows_.end(), 0);
     use(all);
@@ -47,6 +47,7 @@ class Stepper {
   void advance(int64_t steps) {
     const bool records = all_.x.device().backend().can_capture();
     for (int64_t chunk; steps > 0 && !rows_.empty(); steps -= chunk) {
+      options_.between();
       chunk = std::min<int64_t>(steps, records ? 16 : 1);
       for (int64_t i = 0; i < chunk; ++i) step_->run();
       const std::vector<int32_t> states = batch_.state.to_vector<int32_t>();
@@ -90,9 +91,10 @@ class Stepper {
     require(next.shape() == batch_.x.shape(), "iterate: f must keep the shape, but ", batch_.x, " became ", next);
     // settle() overwrites x, which f may have returned a view of.
     if (next.storage() == batch_.x.storage()) next = copy_of(next);
-    next = contiguous(cast(next, batch_.x.dtype()));
+    if (next.dtype() != batch_.x.dtype()) next = cast(next, batch_.x.dtype());
+    next = contiguous(next);
     batch_.x.device().backend().settle(batch_.x.view(), next.view(), batch_.iterations.view(), batch_.state.view(),
-                                       tolerance_);
+                                       options_.tolerance);
     batch_.x.touch();
   }
 
@@ -107,7 +109,7 @@ class Stepper {
 
   const Map& f_;
   Points& all_;
-  double tolerance_;
+  const IterateOptions& options_;
   Points batch_;
   std::vector<int32_t> rows_;  // the point that row i of the batch belongs to
   std::unique_ptr<StepGraph> step_;
@@ -122,8 +124,9 @@ Trajectories run(const Map& f, const Array& start, const IterateOptions& options
   int64_t done = 0;
   const auto advance_to = [&](int64_t t) {
     const int64_t steps = t - std::exchange(done, t);
+    options.between();
     if (steps == 0 || (!stepper && fused(all, steps))) return;
-    if (!stepper) stepper = std::make_unique<Stepper>(f, all, options.tolerance);
+    if (!stepper) stepper = std::make_unique<Stepper>(f, all, options);
     stepper->advance(steps);
     stepper->put_back();
   };

@@ -17,6 +17,8 @@ struct IterateOptions {
   /// tolerance below about 1e-161 acts like that value.
   double tolerance = 0;
   std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
+  /// Called on the host now and then (on the CPU before every iteration); what it throws ends the work.
+  std::function<void()> between = [] {};
 };
 
 struct Trajectories {

@@ -133,10 +133,14 @@ TEST_CASE("elementwise operations in f32 agree with f64, dense and strided") {
 }
 
 TEST_CASE("mixed dtypes and integer operands are refused with both operands named") {
-  // On the CPU: elsewhere the messages name the device too.
-  const Tensor x = zeros({2, 3}, DType::f32), y = zeros({2, 3}, DType::f64), i = zeros({2, 3}, DType::i32);
-  CHECK_THROWS_WITH_AS(x + y, "add: dtypes differ: f32[2, 3] and f64[2, 3]; cast one of them", Error);
-  CHECK_THROWS_WITH_AS(tanh(i), "tanh: needs f32 or f64, got i32[2, 3]; cast first", Error);
+  const Device& device = test_device();
+  const Tensor x = zeros({2, 3}, DType::f32, device), y = zeros({2, 3}, DType::f64, device),
+               i = zeros({2, 3}, DType::i32, device);
+  const std::string where = device.is_cpu() ? "" : " " + device.name();
+  CHECK_THROWS_WITH_AS(
+      x + y, ("add: dtypes differ: f32[2, 3]" + where + " and f64[2, 3]" + where + "; cast one of them").c_str(),
+      Error);
+  CHECK_THROWS_WITH_AS(tanh(i), ("tanh: needs f32 or f64, got i32[2, 3]" + where + "; cast first").c_str(), Error);
   CHECK_THROWS_AS(matmul(x, y), Error);
 }
 

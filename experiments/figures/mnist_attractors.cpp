@@ -164,12 +164,9 @@ Measured measure(Run& run, const Config& config, const Setting& s, const Labelle
   m.median_radius = median(radii);
   IterateOptions iteration;
   iteration.max_iterations = s.iterations.back();
+  iteration.between = check_interrupt;
   iteration.record_at = s.iterations;
-  const Map f = [&](const Tensor& points) {
-    check_interrupt();
-    return net(points);
-  };
-  run.timed("iterate", [&] { m.snapshots = iterate(f, digits.starts, iteration).snapshots; });
+  run.timed("iterate", [&] { m.snapshots = iterate(net, digits.starts, iteration).snapshots; });
   for (size_t i = 0; i < m.snapshots.size(); ++i) {
     m.end = nearest(m.snapshots[i], digits.train);
     m.within.push_back(fraction_within(m.end, s.radius));

@@ -91,13 +91,10 @@ Measured measure(Run& run, const Config& config, int64_t depth, int64_t steps, d
   m.attractors = static_cast<double>(attractor_count(m.radii)) / static_cast<double>(config.points);
   IterateOptions iteration;
   iteration.max_iterations = config.iterations.back();
+  iteration.between = check_interrupt;
   iteration.record_at = config.iterations;
-  const Map f = [&](const Tensor& points) {
-    check_interrupt();
-    return net(points);
-  };
   const Array start = copy_to(uniform_grid(copy_to(m.examples, {}), config.grid), run.device());
-  run.timed("iterate", [&] { m.snapshots = iterate(f, start, iteration).snapshots; });
+  run.timed("iterate", [&] { m.snapshots = iterate(net, start, iteration).snapshots; });
   for (const Array& points : m.snapshots) {
     const Nearest found = nearest(points, m.examples);
     m.within.push_back(fraction_within(found, config.radius));

@@ -4,7 +4,7 @@
 namespace basin {
 
 Backend* open_cuda_backend(int, std::string& reason) {
-  reason = "this build has no CUDA backend";
+  reason = "this build has no CUDA backend (configure with -DBASIN_CUDA=ON to see what is missing)";
   return nullptr;
 }
 

@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
-find kernels engine autograd models data experiments -name '*.h' -o -name '*.cpp' -o -name '*.def' | sort | xargs awk '
+find kernels engine autograd models data experiments -name '*.h' -o -name '*.cpp' -o -name '*.cu' -o -name '*.def' | sort | xargs awk '
   BEGIN {
     allowed["kernels"] = "kernels"
     allowed["engine"] = "kernels engine"

@@ -148,44 +148,7 @@ cudaError_t copy(void* destination, const void* source, size_t bytes, cudaMemcpy
   return cudaSuccess;
 }
 
-struct Name {
-  cudaError_t status;
-  const char *name, *text;
-};
-constexpr Name names[] = {
-    {cudaSuccess, "cudaSuccess", "no error"},
-    {cudaErrorInvalidValue, "cudaErrorInvalidValue", "invalid argument"},
-    {cudaErrorMemoryAllocation, "cudaErrorMemoryAllocation", "out of memory"},
-    {cudaErrorInvalidConfiguration, "cudaErrorInvalidConfiguration", "invalid configuration argument"},
-    {cudaErrorInvalidDevicePointer, "cudaErrorInvalidDevicePointer", "invalid device pointer"},
-    {cudaErrorInsufficientDriver, "cudaErrorInsufficientDriver", "the driver is older than the runtime"},
-    {cudaErrorNoDevice, "cudaErrorNoDevice", "no CUDA-capable device is detected"},
-    {cudaErrorInvalidDevice, "cudaErrorInvalidDevice", "invalid device ordinal"},
-    {cudaErrorInvalidResourceHandle, "cudaErrorInvalidResourceHandle", "invalid resource handle"},
-    {cudaErrorIllegalState, "cudaErrorIllegalState", "the operation cannot be performed in the present state"},
-    {cudaErrorIllegalAddress, "cudaErrorIllegalAddress", "an illegal memory access was encountered"},
-    {cudaErrorLaunchFailure, "cudaErrorLaunchFailure", "unspecified launch failure"},
-    {cudaErrorNotSupported, "cudaErrorNotSupported", "operation not supported"},
-    {cudaErrorStreamCaptureUnsupported, "cudaErrorStreamCaptureUnsupported",
-     "operation not permitted when stream is capturing"},
-    {cudaErrorStreamCaptureInvalidated, "cudaErrorStreamCaptureInvalidated",
-     "operation failed due to a previous error during capture"},
-    {cudaErrorInvalidClusterSize, "cudaErrorInvalidClusterSize", "invalid cluster size"},
-};
-const Name& named(cudaError_t status) {
-  static constexpr Name unknown{cudaErrorNotSupported, "cudaErrorUnknown", "unknown error"};
-  for (const Name& n : names)
-    if (n.status == status) return n;
-  return unknown;
-}
-thread_local cudaError_t last_error = cudaSuccess;
-
 }  // namespace
-
-cudaError_t note(cudaError_t status) {
-  if (status != cudaSuccess) last_error = status;
-  return status;
-}
 
 void violation(const std::string& what) {
   ++device().violations;
@@ -289,24 +252,8 @@ cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const c
 
 using namespace emulator;
 
-const char* cudaGetErrorName(cudaError_t status) {
-  return named(status).name;
-}
-const char* cudaGetErrorString(cudaError_t status) {
-  return named(status).text;
-}
-cudaError_t cudaGetLastError() {
-  return std::exchange(last_error, cudaSuccess);
-}
-cudaError_t cudaPeekAtLastError() {
-  return last_error;
-}
 cudaError_t cudaDriverGetVersion(int* version) {
   *version = device().driver;
-  return cudaSuccess;
-}
-cudaError_t cudaRuntimeGetVersion(int* version) {
-  *version = CUDART_VERSION;
   return cudaSuccess;
 }
 cudaError_t cudaGetDeviceCount(int* count) {
@@ -314,10 +261,6 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return note(device().driver < CUDART_VERSION ? cudaErrorInsufficientDriver
               : *count == 0                    ? cudaErrorNoDevice
                                                : cudaSuccess);
-}
-cudaError_t cudaGetDevice(int* index) {
-  *index = 0;
-  return cudaSuccess;
 }
 cudaError_t cudaSetDevice(int index) {
   return note(index == 0 ? cudaSuccess : cudaErrorInvalidDevice);
@@ -452,9 +395,6 @@ cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   device().streams.insert(*stream = new CUstream_st);
   return cudaSuccess;
 }
-cudaError_t cudaStreamCreate(cudaStream_t* stream) {
-  return cudaStreamCreateWithFlags(stream, cudaStreamDefault);
-}
 cudaError_t cudaStreamDestroy(cudaStream_t stream) {
   const auto guard = lock();
   if (device().streams.erase(stream) == 0) return note(cudaErrorInvalidResourceHandle);
@@ -466,12 +406,6 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
   CUstream_st* s = find(stream);
   if (!s) return note(cudaErrorInvalidResourceHandle);
   if (refused(s)) return note(cudaErrorStreamCaptureUnsupported);
-  arrive(device().copies);
-  return cudaSuccess;
-}
-cudaError_t cudaDeviceSynchronize() {
-  const auto guard = lock();
-  if (refused()) return note(cudaErrorStreamCaptureUnsupported);
   arrive(device().copies);
   return cudaSuccess;
 }
@@ -491,15 +425,6 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const std::unique_ptr<CUgraph_st> recorded = std::exchange(s->recording, nullptr);
   if (s->spoiled) return note(cudaErrorStreamCaptureInvalidated);
   *graph = new CUgraph_st(*recorded);
-  return cudaSuccess;
-}
-cudaError_t cudaStreamIsCapturing(cudaStream_t stream, cudaStreamCaptureStatus* status) {
-  const auto guard = lock();
-  CUstream_st* s = find(stream);
-  if (!s) return note(cudaErrorInvalidResourceHandle);
-  *status = !s->recording ? cudaStreamCaptureStatusNone
-            : s->spoiled  ? cudaStreamCaptureStatusInvalidated
-                          : cudaStreamCaptureStatusActive;
   return cudaSuccess;
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
@@ -525,9 +450,6 @@ cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
   *event = new CUevent_st;
   return cudaSuccess;
 }
-cudaError_t cudaEventCreate(cudaEvent_t* event) {
-  return cudaEventCreateWithFlags(event, cudaEventDefault);
-}
 cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
@@ -544,9 +466,6 @@ cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (refused()) return note(cudaErrorStreamCaptureUnsupported);
   arrive(event->after);
   return cudaSuccess;
-}
-cudaError_t cudaEventQuery(cudaEvent_t event) {
-  return cudaEventSynchronize(event);
 }
 cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t end) {
   *milliseconds = std::chrono::duration<float, std::milli>(end->time - start->time).count();
