@@ -103,6 +103,8 @@ struct Fiber : Context {
   }
 };
 
+Fiber* fiber = nullptr;  // that runs now
+
 struct Thread {
   enum State : uint8_t { fresh, running, waiting, done } state = fresh;
   Collective kind;
@@ -110,7 +112,7 @@ struct Thread {
   int source, line;
   uint64_t value;
   const char* file;
-  Fiber* fiber;
+  Fiber* runner;
   bool same_place(const Thread& t) const {
     return kind == t.kind && mask == t.mask && line == t.line && file == t.file;
   }
@@ -142,9 +144,6 @@ Rules& rules() {
   static Rules rules;
   return rules;
 }
-
-/// Thrown by a thread that cannot go on; the kernel ends with it.
-struct Abandoned {};
 
 class Run {
  public:
@@ -194,7 +193,13 @@ class Run {
     const auto r = static_cast<unsigned>(rank);
     return {first_.x + r % cluster_.x, first_.y + r / cluster_.x % cluster_.y, first_.z + r / cluster_.x / cluster_.y};
   }
-  [[noreturn]] void fail(const std::string& what);
+  /// The kernel ends at the next park() of this thread: by then nothing on its stack owns memory.
+  void fail(const std::string& what) {
+    if (failure_.empty()) failure_ = name_of(current_) + ": " + what;
+  }
+  void park() {
+    switch_context(*fiber, scheduler);  // after a failure nothing is resumed
+  }
   std::string place_of(const Thread& t) const;
   std::string name_of(int id) const;
   std::string deadlock() const;
@@ -225,7 +230,6 @@ Run* active = nullptr;
 /// Fibers are kept from one kernel to the next.
 std::vector<std::unique_ptr<Fiber>> all_fibers;
 std::vector<Fiber*> idle;
-Fiber* fiber = nullptr;
 
 void fiber_entry() {
 #ifdef BASIN_EMULATED_ASAN
@@ -263,11 +267,6 @@ std::string Run::name_of(int id) const {
          text(block_at(id / per_block_));
 }
 
-void Run::fail(const std::string& what) {
-  failure_ = name_of(current_) + ": " + what;
-  throw Abandoned();
-}
-
 /// Threads wait and nothing can go on: who, where, and what became of another thread of the block.
 std::string Run::deadlock() const {
   int first = -1, alike = 0;
@@ -292,6 +291,7 @@ void Run::release(int first, int count, uint32_t mask, F&& value_of) {
   for (int i = 0; i < count; ++i)
     if ((mask >> (i & 31) & 1) && !base[i].same_place(me))
       fail("waits for " + place_of(me) + " while " + name_of(first + i) + " waits for " + place_of(base[i]));
+  if (!failure_.empty()) return;
   values_.resize(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i)
     if (mask >> (i & 31) & 1) values_[static_cast<size_t>(i)] = value_of(base[i]);
@@ -303,7 +303,7 @@ void Run::release(int first, int count, uint32_t mask, F&& value_of) {
     if (!(mask >> (i & 31) & 1)) continue;
     base[i].value = values_[static_cast<size_t>(i)];
     base[i].state = Thread::running;
-    if (first + i != current_) ready_.push_back(base[i].fiber);
+    if (first + i != current_) ready_.push_back(base[i].runner);
   }
 }
 
@@ -312,20 +312,24 @@ uint64_t Run::meet(const Thread& arrival) {
   Thread& me = threads_[static_cast<size_t>(id)];
   me = arrival;
   me.state = Thread::waiting;
-  me.fiber = fiber;
+  me.runner = fiber;
+  const auto result = [&] {
+    if (!failure_.empty()) park();
+    return me.value;
+  };
   if (me.kind == Collective::block) {
     if (++at_barrier_[static_cast<size_t>(rank)] == per_block_) {
       at_barrier_[static_cast<size_t>(rank)] = 0;
       uint64_t count = 0;
       for (int i = 0; i < per_block_; ++i) count += threads_[static_cast<size_t>(rank * per_block_ + i)].value;
       release(rank * per_block_, per_block_, ~0u, [&](const Thread&) { return count; });
-      return me.value;
+      return result();
     }
   } else if (me.kind == Collective::cluster) {
     if (++at_cluster_ == static_cast<int>(threads_.size())) {
       at_cluster_ = 0;
       release(0, static_cast<int>(threads_.size()), ~0u, [](const Thread&) { return uint64_t{0}; });
-      return me.value;
+      return result();
     }
   } else {
     uint32_t& here = at_warp_[static_cast<size_t>(rank * per_warps_ + warp)];
@@ -335,21 +339,22 @@ uint64_t Run::meet(const Thread& arrival) {
     if (lanes < 32 && mask >> lanes != 0)
       fail("names lanes beyond the end of the block in the mask of " + place_of(me));
     here |= own;
-    if ((here & mask) == mask) {
+    if (failure_.empty() && (here & mask) == mask) {
       here &= ~mask;
       uint32_t ballot = 0;
       for (int i = 0; i < lanes; ++i)
         if (mask >> i & 1) ballot |= static_cast<uint32_t>(threads_[static_cast<size_t>(first + i)].value != 0) << i;
       release(first, lanes, mask, [&](const Thread& t) -> uint64_t {
         if (t.kind != Collective::shuffle) return ballot;
-        if (t.source < 0 || t.source > 31 || !(mask >> t.source & 1))
-          fail("reads lane " + std::to_string(t.source) + ", which is not in the mask of " + place_of(t));
-        return threads_[static_cast<size_t>(first + t.source)].value;
+        if (t.source >= 0 && t.source < 32 && (mask >> t.source & 1))
+          return threads_[static_cast<size_t>(first + t.source)].value;
+        fail("reads lane " + std::to_string(t.source) + ", which is not in the mask of " + place_of(t));
+        return 0;
       });
-      return me.value;
+      return result();
     }
   }
-  switch_context(*fiber, scheduler);
+  park();
   enter(id);
   return me.value;
 }
@@ -368,11 +373,7 @@ void Run::fiber_main() {
     const int id = static_cast<int>(order_[next_++]);
     threads_[static_cast<size_t>(id)].state = Thread::running;
     enter(id);
-    try {
-      body_();
-    } catch (const Abandoned&) {
-      return;
-    }
+    body_();
     finish_thread(id);
   } while (next_ < order_.size() && ready_.empty());
 }
@@ -427,6 +428,7 @@ void* Run::shared_of(unsigned rank, void* mine) {
   const auto offset = static_cast<unsigned char*>(mine) - shared(this->rank());
   if (rank >= blocks() || offset < 0 || static_cast<size_t>(offset) >= shared_)
     fail("map_shared_rank of what is not in its dynamic shared memory, or of a block that is not there");
+  if (!failure_.empty()) park();
   return shared(rank) + offset;
 }
 
