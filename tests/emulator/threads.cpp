@@ -58,7 +58,8 @@ struct Context {
 #endif
 };
 
-void switch_context(Context& from, const Context& to) {
+/// Leaves `from` and goes on in `to`.
+void switch_context(Context& from, Context& to) {
 #ifdef BASIN_EMULATED_ASAN
   __sanitizer_start_switch_fiber(&from.shadow, to.stack, to.bytes);
 #endif
@@ -67,8 +68,12 @@ void switch_context(Context& from, const Context& to) {
 #else
   swapcontext(&from.place, &to.place);
 #endif
+}
+
+/// The first thing after a switch: `here` goes on, coming from `before`.
+void arrived([[maybe_unused]] const Context& here, [[maybe_unused]] Context& before) {
 #ifdef BASIN_EMULATED_ASAN
-  __sanitizer_finish_switch_fiber(from.shadow, nullptr, nullptr);
+  __sanitizer_finish_switch_fiber(here.shadow, &before.stack, &before.bytes);
 #endif
 }
 
@@ -199,6 +204,7 @@ class Run {
   }
   void park() {
     switch_context(*fiber, scheduler);  // after a failure nothing is resumed
+    arrived(*fiber, scheduler);
   }
   std::string place_of(const Thread& t) const;
   std::string name_of(int id) const;
@@ -232,10 +238,8 @@ std::vector<std::unique_ptr<Fiber>> all_fibers;
 std::vector<Fiber*> idle;
 
 void fiber_entry() {
-#ifdef BASIN_EMULATED_ASAN
-  __sanitizer_finish_switch_fiber(nullptr, &active->scheduler.stack, &active->scheduler.bytes);
-#endif
   for (;;) {
+    arrived(*fiber, active->scheduler);
     active->fiber_main();
     idle.push_back(fiber);
     switch_context(*fiber, active->scheduler);
@@ -400,6 +404,7 @@ void Run::run_cluster(uint3 first) {
       break;
     }
     switch_context(scheduler, *fiber);
+    arrived(scheduler, *fiber);
   }
   if (failure_.empty() && finished_ < static_cast<int>(threads_.size())) failure_ = deadlock();
   for (unsigned b = 0; b <= blocks(); ++b)
