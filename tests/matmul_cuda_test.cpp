@@ -152,10 +152,10 @@ TEST_CASE("cuda: layers with bias and activation") {
   for (const DType dtype : {DType::f32, DType::f64})
     for (const Case& c : cases)
       for (const bool with_bias : {false, true})
-        for (const auto& size : std::vector<std::array<int64_t, 3>>{
+        for (const auto& sizes : std::vector<std::array<int64_t, 3>>{
                  {1, 1, 1}, {17, 33, 130}, {3, 17, 1030}, {330, 322, 3}, {3, 5, 0}, {330, 322, 0}})
           for (int layout = 0; layout < 5; ++layout) {
-            const int64_t m = size[0], n = size[1], k = size[2];
+            const int64_t m = sizes[0], n = sizes[1], k = sizes[2];
             if (layout > 0 && (c.activation.op != Unary::identity || k == 0)) continue;
             INFO(m, " x ", n, " x ", k, " layout ", layout, " activation ", static_cast<int>(c.activation.op));
             const Array x = draw({m, k}, layout, dtype, 1), w = draw({n, k}, layout, dtype, 2);
