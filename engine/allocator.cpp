@@ -113,7 +113,9 @@ class Pool {
                       requested, free);
   }
 
-  /// A kept block: of the same size when small, of less than twice the size (best fit) when large.
+  /// A kept block: of the same size when small, of less than twice the size (best fit) when large. A recorded step,
+  /// whose second run finds other blocks free than the first, takes only equal sizes: then what was enough once is
+  /// enough.
   void* cached_block(size_t& bytes) {
     void* pointer = nullptr;
     if (bytes <= mib) {
@@ -123,7 +125,7 @@ class Pool {
       list.pop_back();
     } else {
       const auto found = large_.lower_bound(bytes);
-      if (found == large_.end() || found->first >= 2 * bytes) return nullptr;
+      if (found == large_.end() || found->first >= 2 * bytes || (private_ && found->first != bytes)) return nullptr;
       bytes = found->first;
       pointer = found->second;
       large_.erase(found);

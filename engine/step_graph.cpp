@@ -18,15 +18,16 @@ void StepGraph::run() {
   if (replay_) return replay_->launch();
   if (!pool_) return fn_();
   const PoolScope scope(pool_);
-  if (runs_++ > 0) return record();
+  if (ran_) return record();
   fn_();
   reserve_again(pool_);
+  ran_ = true;
 }
 
 void StepGraph::record() {
   Backend& backend = device_.backend();
-  set_recording(pool_, true);
   backend.begin_capture();
+  set_recording(pool_, true);
   try {
     fn_();
   } catch (const std::exception& error) {

@@ -35,7 +35,7 @@ class StepGraph {
   std::function<void()> fn_;
   Pool* pool_ = nullptr;
   std::unique_ptr<Replay> replay_;
-  int64_t runs_ = 0;
+  bool ran_ = false;
 };
 
 /// The elements of a contiguous array as they are now, on their way to the host; later work does not wait for them.

@@ -7,6 +7,14 @@
 
 namespace basin {
 
+/// base^n by repeated squaring: the same bits on every device.
+BASIN_HD inline double whole_power(double base, int64_t n) {
+  double result = 1;
+  for (; n > 0; n /= 2, base *= base)
+    if (n % 2 != 0) result *= base;
+  return result;
+}
+
 /// losses and rates are rings of `length`; see Backend::advance.
 BASIN_HD inline void advance_control(double* control, const double* rates, double* losses, double loss, int64_t length,
                                      const AdvanceStep& step) {
@@ -19,8 +27,9 @@ BASIN_HD inline void advance_control(double* control, const double* rates, doubl
   if (control[control_active] == 0) return;
   control[control_step] += 1;
   control[control_rate] = rates[slot];
-  control[control_correction1] = 1.0 - std::pow(step.beta1, control[control_step]);
-  control[control_correction2] = 1.0 - std::pow(step.beta2, control[control_step]);
+  const auto done = static_cast<int64_t>(control[control_step]);
+  control[control_correction1] = 1.0 - whole_power(step.beta1, done);
+  control[control_correction2] = 1.0 - whole_power(step.beta2, done);
 }
 
 /// What becomes of a point whose step had the squared length `squared` (f64 sums; `moved`: some coordinate changed).

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "kernels/control.h"
 #include "models/call_text.h"
 #include "models/checkpoint.h"
 
@@ -101,14 +102,13 @@ void Optimizer::update(const Tensors& parameters, const Tensors& gradients, doub
 }
 
 Array Optimizer::next_control(double learning_rate, const Tensors& parameters, double gradient_scale) {
-  const double step = static_cast<double>(++steps_);
   std::vector<double> scalars(control_size);
-  scalars[control_step] = step;
+  scalars[control_step] = static_cast<double>(++steps_);
   scalars[control_rate] = learning_rate;
   scalars[control_scale] = gradient_scale;
   scalars[control_active] = 1;
-  scalars[control_correction1] = 1.0 - std::pow(config_.beta1, step);
-  scalars[control_correction2] = 1.0 - std::pow(config_.beta2, step);
+  scalars[control_correction1] = 1.0 - whole_power(config_.beta1, steps_);
+  scalars[control_correction2] = 1.0 - whole_power(config_.beta2, steps_);
   return from_vector(scalars, {control_size}, parameters.empty() ? Device() : parameters[0].device());
 }
 

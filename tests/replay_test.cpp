@@ -111,6 +111,17 @@ TEST_CASE("replayed training has the bits of training step by step") {
   check_equal(options);
 }
 
+TEST_CASE("replayed training in f64 has the bits of training step by step, the optimiser's corrections included") {
+  const auto run = [](bool replay) {
+    Mlp mlp = small_mlp(DType::f64);
+    const Tensor x = data(DType::f64);
+    train(
+        mlp, [&](const Mlp& m) { return mse(m(x), x); }, options_of(150, replay));
+    return all_values<double>(flatten(mlp));
+  };
+  CHECK(run(true) == run(false));
+}
+
 TEST_CASE("a replayed run resumes from a checkpoint with the same bits") {
   const test::TemporaryFolder folder;
   TrainOptions options = options_of(200, true);

@@ -112,6 +112,30 @@ TEST_CASE("what cannot be recorded is an error that names the operation, and the
   CAPTURE(message);
   CHECK(message.find("exp: allocates") != std::string::npos);
 
+  // the first run of a graph may fail, and is tried again
+  bool fails = true;
+  StepGraph failing(test_device(), [&] {
+    if (fails) throw Error("not yet");
+    descend(x);
+  });
+  CHECK(message_of([&] { failing.run(); }) == "not yet");
+  fails = false;
+  for (int i = 0; i < 3; ++i) failing.run();
+  CHECK(failing.recorded());
+
+  // blocks of the second run are found although others are free than in the first: 18, 10 and 18 MiB
+  const auto large = [](int64_t mib) { return Array({mib << 20}, DType::u8, test_device()); };
+  StepGraph shuffling(test_device(), [&] {
+    { const Array t = large(18); }
+    Array a = large(10);
+    const Array b = large(10);
+    a = Array();
+    const Array c = large(18);
+    fill(c, 1);
+  });
+  for (int i = 0; i < 3; ++i) shuffling.run();
+  CHECK(shuffling.recorded());
+
   StepGraph nested(test_device(), [&] {
     StepGraph inner(test_device(), [&] { descend(x); });
     for (int i = 0; i < 2; ++i) inner.run();

@@ -36,6 +36,7 @@ std::string text_of(ConvKind kind, const View& out, const View& a, const View& b
 class Convolutions final : public CudnnConvolutions {
  public:
   Convolutions(const Stream& stream, const Cudnn& cudnn) : stream_(stream), cudnn_(cudnn) {
+    BASIN_CHECK(cudaSetDevice(stream.device));
     cudnn_.check(cudnn_.cudnnCreate(&handle_), "opening the device");
     cudnn_.check(cudnn_.cudnnSetStream(handle_, stream.stream), "setting the stream");
   }
@@ -54,6 +55,7 @@ class Convolutions final : public CudnnConvolutions {
     const Unary f = activation.op;
     // for tanh and sigmoid cuDNN 9.19 has only its generic engine: better the good one, and our kernel for the rest
     if (f != Unary::identity && f != Unary::relu && f != Unary::leaky_relu) return false;
+    BASIN_CHECK(cudaSetDevice(stream_.device));
     std::vector<void*> pointers = {out.data, a.data, b.data};
     if (bias.data) pointers.push_back(bias.data);
     uintptr_t bits = 16;

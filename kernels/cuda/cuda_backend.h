@@ -4,6 +4,7 @@
 #include <cublasLt.h>
 #include <cublas_v2.h>
 
+#include <array>
 #include <vector>
 
 #include "kernels/backend.h"
@@ -34,7 +35,8 @@ class CudaBackend final : public Backend {
   std::unique_ptr<PendingRead> read_later(const void* source, size_t bytes) override;
   void synchronize() override;
 
-  bool can_capture() const override { return true; }
+  /// Not with BASIN_SYNC=1: waiting cannot be recorded.
+  bool can_capture() const override { return !stream_.synchronous; }
   void begin_capture() override;
   std::unique_ptr<Replay> end_capture() override;
 
@@ -103,12 +105,15 @@ class CudaBackend final : public Backend {
   std::vector<void*> scratch_;  // the last one is in use
   size_t scratch_bytes_ = 0;
   std::unique_ptr<CudnnConvolutions> cudnn_;
+  std::array<std::unique_ptr<PinnedBuffer>, 8> uploads_;  // small copies from the host on their way
+  size_t next_upload_ = 0;
   PinnedBuffers pinned_;  // not in use now
   MathMode math_ = MathMode::f32;
   bool capturing_ = false;
   std::vector<void*> free_later_;  // freed while work was being recorded
   std::string description_;
 
+  static constexpr size_t most_staged = size_t{1} << 20;
   static constexpr size_t workspace_bytes = size_t{32} << 20;  // cuBLAS's own recommendation for this generation
 };
 

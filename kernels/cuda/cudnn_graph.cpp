@@ -201,27 +201,33 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
   std::vector<CudnnPlan> plans;
   for (const cudnnBackendHeurMode_t mode : {CUDNN_HEUR_MODE_A, CUDNN_HEUR_MODE_FALLBACK}) {
     if (plans.size() >= count) break;
-    Descriptor heuristics(cudnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics");
-    heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
-        .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
+    try {
+      Descriptor heuristics(cudnn, CUDNN_BACKEND_ENGINEHEUR_DESCRIPTOR, "heuristics");
+      heuristics.set(CUDNN_ATTR_ENGINEHEUR_OPERATION_GRAPH, graph)
+          .set(CUDNN_ATTR_ENGINEHEUR_MODE, CUDNN_TYPE_HEUR_MODE, mode);
 #if CUDNN_VERSION >= 90800
-    if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
+      if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
 #endif
-    heuristics.finalize();
-    const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                                                       CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);
-    std::vector<Descriptor> configs;
-    raw.clear();
-    for (int64_t i = 0; i < proposed; ++i) {
-      configs.emplace_back(cudnn, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "an engine configuration");
-      configs.back().keep(graph);
-      raw.push_back(configs.back().get());
+      heuristics.finalize();
+      const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                                                         CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);
+      std::vector<Descriptor> configs;
+      raw.clear();
+      for (int64_t i = 0; i < proposed; ++i) {
+        configs.emplace_back(cudnn, CUDNN_BACKEND_ENGINECFG_DESCRIPTOR, "an engine configuration");
+        configs.back().keep(graph);
+        raw.push_back(configs.back().get());
+      }
+      const int64_t given =
+          heuristics.read(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(), proposed);
+      for (int64_t i = 0; i < std::min(given, proposed) && plans.size() < count; ++i) try {
+          if (auto plan = plan_of(target, configs[static_cast<size_t>(i)], refused, workspace))
+            plans.push_back(std::move(*plan));
+        } catch (const CudnnError&) {  // this engine refuses, the next may not
+        }
+    } catch (const CudnnError&) {
+      if (mode == CUDNN_HEUR_MODE_FALLBACK && plans.empty()) throw;
     }
-    const int64_t given =
-        heuristics.read(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(), proposed);
-    for (int64_t i = 0; i < std::min(given, proposed) && plans.size() < count; ++i)
-      if (auto plan = plan_of(target, configs[static_cast<size_t>(i)], refused, workspace))
-        plans.push_back(std::move(*plan));
   }
   return plans;
 }

@@ -12,6 +12,8 @@
 // buffers) and one of the block for a step.
 #include <cooperative_groups.h>
 
+#include <type_traits>
+
 #include "kernels/control.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch.h"
@@ -123,16 +125,20 @@ __device__ void apply(const Net& net, int index, float* shared, const float* in,
         sums[i] = fmaf(ws[i / point_tile], xs[i % point_tile], sums[i]);
     }
     // Each exchange halves what a lane has to add up; in the end lane j has the 4 points of neuron j.
-#pragma unroll
-    for (int half = neuron_tile * point_tile / 2; half >= point_tile; half /= 2) {
-      const int bit = half / point_tile;
+    // Sizes are compile-time constants: the sums must stay in registers.
+    const auto exchange = [&](auto lane_bit) {
+      constexpr int bit = decltype(lane_bit)::value, half = bit * point_tile;
       const bool upper = lane & bit;
 #pragma unroll
       for (int i = 0; i < half; ++i) {
-        const float other = __shfl_xor_sync(mask, upper ? sums[i] : sums[i + half], bit);
-        sums[i] = (upper ? sums[i + half] : sums[i]) + other;
+        const float low = sums[i], high = sums[i + half];
+        const float other = __shfl_xor_sync(mask, upper ? low : high, bit);
+        sums[i] = (upper ? high : low) + other;
       }
-    }
+    };
+    exchange(std::integral_constant<int, 4>{});
+    exchange(std::integral_constant<int, 2>{});
+    exchange(std::integral_constant<int, 1>{});
     const int neuron = first + n + lane;
     if (neuron >= layer.out) continue;
     const float bias = shared[layer.bias + n + lane];

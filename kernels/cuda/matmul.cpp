@@ -172,7 +172,9 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
         const cublasStatus_t status =
             cublasLtMatmulAlgoGetHeuristic(blas_lt_.get(), p->product.get(), p->a.get(), p->b.get(), p->out.get(),
                                            p->out.get(), wanted.get(), 1, &best, &found);
-        if (status == CUBLAS_STATUS_NOT_SUPPORTED || (status == CUBLAS_STATUS_SUCCESS && found == 0)) return nullptr;
+        if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
+            (status == CUBLAS_STATUS_SUCCESS && found == 0))
+          return nullptr;
         BASIN_CHECK(status);
         p->algorithm = best.algo;
         return p;

@@ -1,8 +1,10 @@
 // Opening a device, its memory, and recording of work. Host code only.
 #include <algorithm>
 #include <cstdlib>
+#include <cstring>
 #include <map>
 #include <mutex>
+#include <utility>
 #include <vector>
 
 #include "kernels/cuda/conv_cudnn.h"
@@ -135,8 +137,9 @@ size_t CudaBackend::free_memory() const {
 
 void* CudaBackend::scratch(size_t bytes) {
   if (bytes <= scratch_bytes_) return scratch_.back();
-  const size_t size = std::max(bytes, 2 * scratch_bytes_);
+  size_t size = std::max(bytes, 2 * scratch_bytes_);
   void* block = raw_alloc(size);
+  if (!block) block = raw_alloc(size = bytes);
   if (!block)
     throw std::runtime_error("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
                              std::to_string(free_memory()) + "; use a smaller batch");
@@ -149,7 +152,17 @@ void CudaBackend::from_host(void* destination, const void* source, size_t bytes)
   refuse_in_capture("copies from the host");
   if (bytes == 0) return;
   BASIN_CHECK(cudaSetDevice(stream_.device));
-  BASIN_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream_.stream));
+  if (bytes > most_staged) {  // the caller may free the source when this returns
+    BASIN_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream_.stream));
+    BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
+    return;
+  }
+  std::unique_ptr<PinnedBuffer>& buffer = uploads_[next_upload_++ % uploads_.size()];
+  if (buffer) BASIN_CHECK(cudaEventSynchronize(buffer->event.get()));  // its last copy, eight uploads ago
+  if (!buffer || buffer->bytes < bytes) buffer = std::make_unique<PinnedBuffer>(std::max<size_t>(bytes, 4096));
+  std::memcpy(buffer->host.get(), source, bytes);
+  BASIN_CHECK(cudaMemcpyAsync(destination, buffer->host.get(), bytes, cudaMemcpyHostToDevice, stream_.stream));
+  BASIN_CHECK(cudaEventRecord(buffer->event.get(), stream_.stream));
 }
 
 void CudaBackend::to_host(void* destination, const void* source, size_t bytes) {

@@ -15,6 +15,12 @@ tool=$(command -v compute-sanitizer || ls /usr/local/cuda/bin/compute-sanitizer 
 ours=()  # racecheck and initcheck only look into kernels of our own; those of the libraries are not ours to mend
 if "$tool" --help 2>&1 | grep -q -- '--kernel-name'; then ours=(--kernel-name kns=basin); fi
 
+probe=$("$tool" --tool memcheck "$build/bin/basin-bench-gpu" --device cuda --help 2>&1 || true)
+if grep -qi 'device not supported' <<<"$probe"; then
+  echo "sanitize_gpu: compute-sanitizer does not support this device or its virtual machine"
+  exit 77
+fi
+
 bad=0
 # check <share of the time left, in percent> <name> <tool options ...> -- <command ...>
 check() {

@@ -19,7 +19,7 @@ enum class Order { forward, reverse, shuffled };
 void set_order(Order order, uint64_t seed = 0);
 void set_order_of_environment();
 
-/// The device has this much memory, of which what is in use stays. 0: the default, 8 GiB.
+/// The device has this much memory, of which what is in use stays. 0: the default, 2 GiB.
 void set_memory(size_t bytes);
 
 /// What the driver says of itself, 0 for none, and how many devices there are (0 or 1).
