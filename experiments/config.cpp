@@ -116,11 +116,22 @@ void read_field(const std::string& name, const Json& value, std::string& field) 
   field = value.get<std::string>();
 }
 
-void read_field(const std::string& name, const Json& value, std::vector<int64_t>& field) {
-  if (!value.is_array()) wrong_type(name, value, "a list of whole numbers such as [1,10,100]");
-  std::vector<int64_t> numbers;
+namespace {
+template <class Number>
+void read_list(const std::string& name, const Json& value, std::vector<Number>& field, const char* wanted) {
+  if (!value.is_array()) wrong_type(name, value, wanted);
+  std::vector<Number> numbers;
   for (const Json& item : value) read_field(name, item, numbers.emplace_back());
   field = numbers;
+}
+}  // namespace
+
+void read_field(const std::string& name, const Json& value, std::vector<int64_t>& field) {
+  read_list(name, value, field, "a list of whole numbers such as [1,10,100]");
+}
+
+void read_field(const std::string& name, const Json& value, std::vector<double>& field) {
+  read_list(name, value, field, "a list of numbers such as [0.5,1,3]");
 }
 
 }  // namespace basin

@@ -33,6 +33,7 @@ void read_field(const std::string& name, const Json& value, int64_t& field);
 void read_field(const std::string& name, const Json& value, double& field);
 void read_field(const std::string& name, const Json& value, std::string& field);
 void read_field(const std::string& name, const Json& value, std::vector<int64_t>& field);
+void read_field(const std::string& name, const Json& value, std::vector<double>& field);
 
 template <class Config>
 Json config_to_json(Config config) {

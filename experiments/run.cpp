@@ -13,7 +13,6 @@
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "experiments/plot.h"
-#include "experiments/table.h"
 
 namespace basin {
 namespace {
@@ -81,13 +80,6 @@ const Experiment& find_experiment(const std::string& name) {
   throw unknown_name("experiment", name, names);
 }
 
-double median(std::vector<double> values) {
-  require(!values.empty(), "median: needs at least one value");
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
-}
-
 Run::Run(const Experiment& experiment, const Options& options)
     : experiment_(experiment), options_(options), config_(experiment.defaults(options.preset)) {
   const Json standard = config_;
@@ -129,7 +121,6 @@ Run::Run(const Experiment& experiment, const Options& options)
                  {"device", device_.backend().description()},
                  {"timings", Json::object()},
                  {"results", Json::object()},
-                 {"claims", Json::array()},
                  {"figures", Json::array()},
                  {"skipped_figures", Json::array()}};
   open_folder();
@@ -219,22 +210,9 @@ void Run::open_folder() {
 
 void Run::write_record(const std::string& status) {
   record_["status"] = status;
+  record_["claims"] = claims_;
   write_atomically(path("result.json"),
                    std::string_view(record_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
-}
-
-void Run::claim(const std::string& statement, const std::string& paper, double measured, const std::string& criterion,
-                bool held) {
-  record_["claims"].push_back(
-      {{"statement", statement}, {"paper", paper}, {"measured", measured}, {"criterion", criterion}, {"held", held}});
-}
-
-void Run::claim_at_least(const std::string& statement, const std::string& paper, double measured, double bound) {
-  claim(statement, paper, measured, ">= " + short_number(bound), measured >= bound);
-}
-
-void Run::claim_below(const std::string& statement, const std::string& paper, double measured, double bound) {
-  claim(statement, paper, measured, "< " + short_number(bound), measured < bound);
 }
 
 void Run::metrics(const Json& line) {
@@ -306,9 +284,7 @@ int Run::execute() {
   record_["finished"] = utc_now();
   write_record("complete");
   print_claims();
-  const auto& claims = record_["claims"];
-  const bool all = std::all_of(claims.begin(), claims.end(), [](const Json& c) { return c["held"].get<bool>(); });
-  return options_.strict && !all ? 1 : 0;
+  return options_.strict && !all_held(claims_) ? 1 : 0;
 }
 
 void Run::print_claims() const {
@@ -321,13 +297,7 @@ void Run::print_claims() const {
   std::string figures;
   for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
   std::cout << "results in " << folder_ << (figures.empty() ? "" : "; figures: " + figures) << "\n\n";
-  Table table({{"claim", 52}, {"paper", 34}, {"measured", 10}, {"needed", 10}, {"held", 4}});
-  size_t held = 0;
-  for (const Json& c : record_["claims"]) {
-    held += c["held"].get<bool>();
-    table.row({c["statement"], c["paper"], short_number(c["measured"]), c["criterion"], c["held"] ? "yes" : "NO"});
-  }
-  std::cout << table.text() << held << " of " << record_["claims"].size() << " claims held" << std::endl;
+  std::cout << claims_table(claims_) << std::flush;
 }
 
 }  // namespace basin

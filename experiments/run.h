@@ -15,7 +15,7 @@
 
 #include "engine/array.h"
 #include "engine/key.h"
-#include "experiments/config.h"
+#include "experiments/claims.h"
 
 namespace basin {
 
@@ -47,8 +47,8 @@ struct Experiment {
   std::function<void(Run&, const Json&)> compute;
 };
 
-/// One run of one experiment: its settings, its folder and what it reports.
-class Run {
+/// One run of one experiment: its settings, its folder, its claims and what else it reports.
+class Run : public Claims {
  public:
   /// Opens the device and the folder. Errors: a folder with other contents, one that cannot be written, --resume
   /// without a run to continue.
@@ -62,12 +62,6 @@ class Run {
   bool resuming() const { return options_.resume; }
   /// A file in the run's folder.
   std::string path(const std::string& file) const;
-
-  /// One row of the table: a statement of the paper beside what was measured; `criterion` says when it holds.
-  void claim(const std::string& statement, const std::string& paper, double measured, const std::string& criterion,
-             bool held);
-  void claim_at_least(const std::string& statement, const std::string& paper, double measured, double bound);
-  void claim_below(const std::string& statement, const std::string& paper, double measured, double bound);
 
   /// One line of metrics.jsonl, on disk when this returns.
   void metrics(const Json& line);
@@ -106,8 +100,6 @@ class Run {
 
 /// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.
 void check_interrupt();
-
-double median(std::vector<double> values);
 
 // ---- the list of experiments ----
 const std::vector<Experiment>& experiments();
