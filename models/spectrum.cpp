@@ -61,10 +61,22 @@ void check_point(const char* what, const Tensor& x) {
 }
 
 /// The network in f64: products of many layers keep their digits, whatever it was trained in.
-Mlp in_f64(const Mlp& mlp) {
-  Tensors flat = flatten(mlp);
+template <class Model>
+Model in_f64(const Model& model) {
+  Tensors flat = flatten(model);
   for (Tensor& t : flat) t = Tensor(cast(t.array(), DType::f64));
-  return unflatten(mlp, flat);
+  return unflatten(model, flat);
+}
+
+/// Rows J(x) v for x [1, d] and every row v of directions [n, d].
+Tensor pushed(const Map& f, const Tensor& x, const Tensor& directions) {
+  constexpr int64_t chunk = 128;  // rows at a time: memory for so many evaluations
+  Tensors rows;
+  for (int64_t from = 0; from < directions.dim(0); from += chunk) {
+    const Tensor some = slice(directions, 0, from, std::min(from + chunk, directions.dim(0)));
+    rows.push_back(jvp(f, broadcast_to(x, some.shape()), some).second);
+  }
+  return rows.size() == 1 ? rows[0] : concat(rows, 0);
 }
 
 bool skips(const Mlp& mlp, size_t layer) {
@@ -199,6 +211,28 @@ std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x) {
   for_each_matrix(mlp, x, [&](int64_t i, const double* m, int64_t k) {
     result[static_cast<size_t>(i)] = std::abs(dense_eigenvalues(m, k).front());
   });
+  return result;
+}
+
+std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x) {
+  const ConvNet wide = in_f64(net);
+  const Tensor points(cast(x.array(), DType::f64));
+  const Map encode = [&](const Tensor& rows) { return wide.encode(rows); };
+  const Map decode = [&](const Tensor& rows) { return wide.decode(rows); };
+  std::vector<Eigenvalues> result;
+  for (int64_t i = 0; i < x.dim(0); ++i) {
+    const Tensor point = slice(points, 0, i, i + 1), code = encode(point);
+    const Tensor outputs = reshape(jacobian(decode, code), {-1, code.dim(1)});  // [d, k]
+    require(outputs.dim(0) == x.dim(1), "spectrum: the network maps ", x.dim(1), " numbers to ", outputs.dim(0),
+            "; eigenvalues need as many outputs as inputs");
+    result.push_back(eigenvalues(pushed(encode, point, transpose(outputs)).array()));
+  }
+  return result;
+}
+
+std::vector<double> spectral_radius(const ConvNet& net, const Tensor& x) {
+  std::vector<double> result;
+  for (const Eigenvalues& values : eigenvalues(net, x)) result.push_back(std::abs(values.front()));
   return result;
 }
 

@@ -3,6 +3,7 @@
 #include <complex>
 #include <vector>
 
+#include "models/conv_net.h"
 #include "models/dynamics.h"
 #include "models/mlp.h"
 
@@ -28,5 +29,10 @@ double spectral_norm(const Map& f, const Tensor& x);
 std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x);
 /// Largest modulus at every row of x [B, d]; a fixed point with a value below 1 is an attractor.
 std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x);
+
+/// The same for a network on images, at every row of x [B, d], from jvps: with the bottleneck z = encode(x) of k
+/// numbers, J_encode(x) J_decode(z) [k, k] has the non-zero eigenvalues of the Jacobian.
+std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x);
+std::vector<double> spectral_radius(const ConvNet& net, const Tensor& x);
 
 }  // namespace basin

@@ -13,6 +13,7 @@
 #include "data/idx.h"
 #include "data/images.h"
 #include "data/synthetic.h"
+#include "data/textures.h"
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
@@ -419,4 +420,40 @@ TEST_CASE("fuzz corpus: what begins with good is read, everything else is an Err
     CHECK(good > 0);
     CHECK(bad > 0);
   }
+}
+
+TEST_CASE("textures fill [0, 1], are smooth, and share most of their shape between channels") {
+  const std::vector<double> p = texture_images(Key(1), 2, 3, 16, DType::f64).to_vector<double>();
+  REQUIRE(p.size() == 2 * 3 * 256);
+  for (size_t image = 0; image < 2; ++image) {
+    const auto begin = p.begin() + static_cast<std::ptrdiff_t>(image) * 768;
+    const auto [low, high] = std::minmax_element(begin, begin + 768);
+    CHECK(*low == 0);
+    CHECK(*high == 1);
+  }
+  double steps = 0, spread = 0;  // neighbours differ much less than pixels of two images
+  for (size_t i = 0; i + 1 < 768; ++i) steps += std::abs(p[i] - p[i + 1]), spread += std::abs(p[i] - p[768 + i]);
+  CHECK(steps < 0.6 * spread);
+  CHECK(texture_images(Key(1), 2, 3, 16, DType::f64).to_vector<double>() == p);
+  CHECK(texture_images(Key(2), 2, 3, 16, DType::f64).to_vector<double>() != p);
+  CHECK(test::has(test::error_of([] { texture_images(Key(1), 0, 3, 16, DType::f64); }), "texture_images"));
+}
+
+TEST_CASE("white squares are squares, and shrinking takes means") {
+  const std::vector<double> p = white_squares(Key(3), 50, 1, 8, DType::f64).to_vector<double>();
+  for (size_t image = 0; image < 50; ++image) {
+    int64_t rows = 0, white = 0;
+    for (size_t y = 0; y < 8; ++y) {
+      int64_t line = 0;
+      for (size_t x = 0; x < 8; ++x) line += p[image * 64 + y * 8 + x] == 1;
+      rows += line > 0, white += line;
+    }
+    CHECK(rows * rows == white);
+    CHECK(rows >= 2);
+    CHECK(rows <= 4);
+  }
+  const Array x = from_vector<double>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {1, 16});
+  CHECK(shrink_images(x, 1, 4, 2).to_vector<double>() == std::vector<double>{3.5, 5.5, 11.5, 13.5});
+  CHECK(shrink_images(x, 4, 2, 2).to_vector<double>() == std::vector<double>{2.5, 6.5, 10.5, 14.5});
+  CHECK(test::has(test::error_of([&] { shrink_images(x, 1, 4, 3); }), "a factor that divides 4"));
 }

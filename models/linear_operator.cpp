@@ -1,0 +1,98 @@
+#include "models/linear_operator.h"
+
+#include "autograd/transforms.h"
+
+namespace basin {
+namespace {
+
+/// Errors: a matrix of that many numbers is above the limit.
+void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, int64_t limit) {
+  const double needed = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(bytes);
+  require(needed <= static_cast<double>(limit), what, ": a dense matrix [", rows, ", ", cols, "] needs ",
+          needed / (1 << 20), " MiB, above the limit of ", limit / (1 << 20),
+          " MiB; raise --memory-limit, or stay without a matrix: leading_eigenvalues(map, x, count) needs only "
+          "products, eigenvalues(net, x) only a matrix of the bottleneck");
+}
+
+/// M [m, n] as a tensor for products.
+Tensor stage_matrix(const Stage& s, int64_t limit) {
+  const StageConfig& c = s.config;
+  check_memory("linear_matrix", s.out.size(), s.in.size(), 8, limit);
+  const Window window{{c.stride, c.stride}, {c.padding, c.padding}};
+  if (c.kind == StageConfig::Kind::upsample) return Tensor(upsample_matrix(s.in, c.stride));
+  if (c.kind == StageConfig::Kind::dense) return Tensor(copy_to(cast(s.weight.array(), DType::f64), {}));
+  if (c.kind == StageConfig::Kind::conv) return Tensor(conv_matrix(s.weight.array(), s.in, window));
+  return transpose(Tensor(conv_matrix(s.weight.array(), s.out, window)));
+}
+
+}  // namespace
+
+Array conv_matrix(const Array& weight, const Shape& image, const Window& window) {
+  require(weight.rank() == 4 && image.rank == 3 && weight.dim(1) == image[0], "conv_matrix: weight ", weight,
+          " [outputs, inputs, height, width] does not fit the image ", image, " [channels, height, width]");
+  const Array w = contiguous(copy_to(cast(weight, DType::f64), {}));
+  const int64_t outputs = w.dim(0), channels = image[0], height = image[1], width = image[2];
+  int64_t side[2];
+  for (int i = 0; i < 2; ++i) {
+    side[i] = (image[1 + i] + 2 * window.padding[i] - w.dim(2 + i)) / window.stride[i] + 1;
+    require(w.dim(2 + i) <= image[1 + i] + 2 * window.padding[i], "conv_matrix: the kernel of ", weight,
+            " is larger than the padded image ", image);
+  }
+  Array matrix = zeros({outputs * side[0] * side[1], image.size()}, DType::f64);
+  double* row = matrix.data<double>();
+  const double* taps = w.data<double>();
+  for (int64_t o = 0; o < outputs; ++o)
+    for (int64_t y = 0; y < side[0]; ++y)
+      for (int64_t x = 0; x < side[1]; ++x, row += image.size())
+        for (int64_t c = 0; c < channels; ++c)
+          for (int64_t i = 0; i < w.dim(2); ++i)
+            for (int64_t j = 0; j < w.dim(3); ++j) {
+              const int64_t r = y * window.stride[0] + i - window.padding[0];
+              const int64_t s = x * window.stride[1] + j - window.padding[1];
+              if (r < 0 || r >= height || s < 0 || s >= width) continue;
+              row[(c * height + r) * width + s] = taps[((o * channels + c) * w.dim(2) + i) * w.dim(3) + j];
+            }
+  return matrix;
+}
+
+Array upsample_matrix(const Shape& image, int64_t factor) {
+  require(image.rank == 3 && factor >= 1, "upsample_matrix: needs an image [channels, height, width] and a factor of ",
+          "at least 1, got ", image, " and ", factor);
+  const int64_t width = image[2] * factor, rows = image.size() * factor * factor;
+  Array matrix = zeros({rows, image.size()}, DType::f64);
+  for (int64_t i = 0; i < rows; ++i) {  // row i is (channel * height + y) * width + x of the larger image
+    const int64_t line = i / width / factor, column = i % width / factor;
+    matrix.data<double>()[i * image.size() + line * image[2] + column] = 1;
+  }
+  return matrix;
+}
+
+Array linear_matrix(const ConvNet& net, int64_t memory_limit) {
+  const int64_t d = net.image.size();
+  check_memory("linear_matrix", d, d, 8, memory_limit);
+  Array identity = zeros({d, d}, DType::f64);
+  fill(identity.with({d}, {d + 1}, 0), 1.0);
+  Tensors values{Tensor(identity)};  // rows of values[v]: value v as a function of the input
+  for (const Stage& s : net.stages) {
+    const bool linear = !s.config.activate || net.activation.op == Unary::identity;
+    require(linear, "linear_matrix: the network has the activation ", to_string(net.activation),
+            "; a matrix describes it only at a point: jacobian(net, x)");
+    check_memory("linear_matrix", s.out.size(), d, 8, memory_limit);
+    Tensor in = values.back();
+    if (s.config.concat >= 0) in = concat(Tensors{in, values[static_cast<size_t>(s.config.concat)]}, 0);
+    Tensor out = matmul(stage_matrix(s, memory_limit), in);
+    if (s.config.add >= 0) out = out + values[static_cast<size_t>(s.config.add)];
+    values.push_back(out);
+  }
+  return values.back().array();
+}
+
+Array linear_matrix(const Map& map, const Tensor& like, int64_t memory_limit) {
+  require(like.rank() == 2, "linear_matrix: needs a point [1, d] for its shape and dtype, got ", like.array());
+  const Tensor origin = zeros_like(Tensor(slice(like.array(), 0, 0, 1)));
+  const int64_t d = origin.dim(1), outputs = map(origin).dim(1);
+  check_memory("linear_matrix", outputs, d, static_cast<int64_t>(size_of(like.dtype())), memory_limit);
+  return reshape(jacobian(map, origin).array(), {outputs, d});
+}
+
+}  // namespace basin

@@ -1,0 +1,247 @@
+// Networks on images: shapes, errors, skips, PyTorch's convolutions, and several ways to the same linear operator.
+#include "models/conv_net.h"
+
+#include <doctest/doctest.h>
+
+#include "autograd/transforms.h"
+#include "engine/safetensors.h"
+#include "models/linear_operator.h"
+#include "models/losses.h"
+#include "models/spectrum.h"
+#include "models/train.h"
+#include "tests/conv_net_reference.h"
+#include "tests/files.h"
+
+using namespace basin;
+using S = StageConfig;
+using test::error_of;
+using test::has;
+
+namespace {
+
+ConvNet make(const Shape& image, std::vector<StageConfig> stages, const Activation& f = {}, bool bias = false) {
+  ConvNetConfig config;
+  config.image = image, config.stages = std::move(stages), config.activation = f, config.bias = bias;
+  config.dtype = DType::f64;
+  return make_conv_net(config, Key(5).at("net"));
+}
+
+Tensor values(const std::vector<double>& list, const Shape& shape) {
+  return Tensor(from_vector(list, shape));
+}
+
+/// The largest difference, and the largest absolute value of b.
+std::pair<double, double> difference(const Array& a, const Array& b) {
+  const auto x = cast(a, DType::f64).to_vector<double>(), y = cast(b, DType::f64).to_vector<double>();
+  REQUIRE(a.shape() == b.shape());
+  double worst = 0, size = 0;
+  for (size_t i = 0; i < x.size(); ++i)
+    worst = std::max(worst, std::abs(x[i] - y[i])), size = std::max(size, std::abs(y[i]));
+  return {worst, size};
+}
+
+double distance(const Tensor& a, const Tensor& b) {
+  return difference(a.array(), b.array()).first;
+}
+
+/// The parameters of a network, in order, replaced.
+void set_parameters(ConvNet& net, const std::vector<std::vector<double>>& lists) {
+  Tensors flat = flatten(net);
+  REQUIRE(flat.size() == lists.size());
+  for (size_t i = 0; i < flat.size(); ++i) flat[i] = values(lists[i], flat[i].shape());
+  net = unflatten(net, flat);
+}
+
+ConvNet down_up_net() {
+  ConvNet net = make({1, 4, 4}, {S::conv(2, 2), S::conv(2, 2), S::upsample(2), S::conv(2), S::upsample(2), S::conv(1)});
+  set_parameters(net, {reference::down_up_weights_0, reference::down_up_weights_1, reference::down_up_weights_2,
+                       reference::down_up_weights_3});
+  return net;
+}
+
+}  // namespace
+
+TEST_CASE("convolutions and all their gradients agree with PyTorch") {
+  const SafeTensors file = load_safetensors(std::string(BASIN_TEST_DATA) + "/reference/conv_torch.safetensors");
+  std::map<std::string, std::map<std::string, Array>> cases;
+  for (const auto& [name, array] : file.tensors) {
+    const size_t dot = name.find('.');
+    cases[name.substr(0, dot)][name.substr(dot + 1)] = array;
+  }
+  CHECK(cases.size() == 14);
+  for (auto& [name, c] : cases)
+    for (const DType dtype : {DType::f32, DType::f64}) {
+      CAPTURE(name);
+      const auto number = [&](const char* mark) { return static_cast<int64_t>(name[name.find(mark) + 2] - '0'); };
+      const int64_t stride = number("-s"), padding = number("-p"), extra = number("-o");
+      const Window window{{stride, stride}, {padding, padding}};
+      const auto of = [&](const char* field) { return Tensor(cast(c[field], dtype)); };
+      const Function f = [&](const Tensors& in) {
+        if (has(name, "transpose")) return conv_transpose2d(in[0], in[1], in[2], {}, window, {extra, extra});
+        return conv2d(in[0], in[1], in[2], {}, window);
+      };
+      const auto [y, pullback] = vjp_flat(f, {of("x"), of("w"), of("b")});
+      const Tensors grads = pullback(of("g"));
+      // Sums of at most 180 products of normal numbers: rounding stays below 180 units of the largest.
+      const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-12;
+      for (const auto& [got, field] : {std::pair{y, "y"}, {grads[0], "dx"}, {grads[1], "dw"}, {grads[2], "db"}}) {
+        CAPTURE(field);
+        const auto [worst, size] = difference(got.array(), c[field]);
+        CHECK(worst <= tolerance * std::max(1.0, size));
+      }
+    }
+}
+
+TEST_CASE("conv net: the strided autoencoder has the shapes and parameters of its layers") {
+  const Shape image{3, 32, 32};
+  const ConvNet net = make(image, strided_autoencoder(image, 4, 7), {Unary::leaky_relu, 0.01}, true);
+  CHECK(net.shape_at(4) == Shape{32, 2, 2});
+  CHECK(net.bottleneck() == 5);
+  CHECK(net.shape_at(net.stages.size()) == image);
+  const int64_t kernels = (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32) * 9, dense = 128 * 7 + 7 + 7 * 128 + 128;
+  const int64_t all = kernels + (4 + 8 + 16 + 32) + dense + kernels + (16 + 8 + 4 + 3);
+  CHECK(parameter_count(net) == all);
+  CHECK(has(net.table(), "conv 3x3 4 stride 2"));
+  CHECK(has(net.table(), std::to_string(all)));
+  const Tensor x(normal(Key(1), {2, 3, 32, 32}, DType::f64)), rows = reshape(x, {2, -1});
+  CHECK(net(x).shape() == Shape{2, 3, 32, 32});
+  CHECK(distance(reshape(net(x), {2, -1}), net(rows)) == 0);
+  CHECK(net.encode(rows).shape() == Shape{2, 7});
+  CHECK(distance(net.decode(net.encode(rows)), net(rows)) == 0);
+}
+
+TEST_CASE("conv net: skips add before the activation, and concatenate channels") {
+  const Activation f{Unary::tanh};
+  const Window window{{1, 1}, {1, 1}};
+  const ConvNet net = make({2, 4, 4}, {S::conv(2), S::conv(2).plus(0), S::conv(1).beside(1).linear()}, f, true);
+  const Stage &a = net.stages[0], &b = net.stages[1], &c = net.stages[2];
+  const Tensor x(normal(Key(1), {3, 2, 4, 4}, DType::f64));
+  const Tensor one = tanh(conv2d(x, a.weight, a.bias, {}, window));
+  const Tensor two = tanh(conv2d(one, b.weight, b.bias, {}, window) + x);
+  CHECK(distance(net(x), conv2d(concat(Tensors{two, one}, 1), c.weight, c.bias, {}, window)) < 1e-14);
+  CHECK(net.bottleneck() == 0);  // every smaller value has a skip around it
+}
+
+TEST_CASE("conv net: what does not fit is told with the stage, the rule and the mend") {
+  const Shape image{3, 20, 20};
+  const auto message = [&](const Shape& shape, const std::vector<StageConfig>& stages) {
+    return error_of([&] { make(shape, stages); });
+  };
+  CHECK(has(message(image, strided_autoencoder(image, 4, 8)), "stride 2 does not divide the side 5"));
+  S large = S::conv(1);
+  large.kernel = 25;
+  CHECK(has(message(image, {large}), "the kernel 25 is larger than the side 20"));
+  S extra = S::conv_up(3);
+  extra.output_padding = 2;
+  CHECK(has(message(image, {extra}), "output padding 2 must be at least 0 and below the stride 2"));
+  CHECK(has(message(image, {S::conv(4).plus(0)}), "cannot add [3, 20, 20] to [4, 20, 20]"));
+  CHECK(has(message(image, {S::conv(4, 2), S::conv(3).beside(0)}), "heights and widths differ"));
+  CHECK(has(message(image, {S::conv(3).plus(1)}), "comes later"));
+  CHECK(has(message(image, {}), "at least one stage"));
+  CHECK(has(error_of([&] { down_to_one({3, 12, 12}, 4); }), "power of 2"));
+  const ConvNet net = make(image, {S::conv(3)});
+  CHECK(has(error_of([&] { net(Tensor(zeros({2, 1, 20, 20}, DType::f64))); }), "needs images [batch, 3, 20, 20]"));
+}
+
+TEST_CASE("conv net: the initial numbers have PyTorch's ranges") {
+  ConvNetConfig config;
+  config.image = {3, 8, 8}, config.stages = {S::conv(64), S::conv_up(16)};
+  const ConvNet net = make_conv_net(config, Key(3));
+  // torch.nn.Conv2d: fan-in 3 * 9; ConvTranspose2d [64, 16, 3, 3] counts dimension 1: 16 * 9
+  const double bounds[] = {1 / std::sqrt(27.0), 1 / std::sqrt(144.0)};
+  for (size_t i = 0; i < 2; ++i)
+    for (const Tensor& t : {net.stages[i].weight, net.stages[i].bias}) {
+      const auto [worst, size] = difference(t.array(), t.array());
+      CHECK(size <= bounds[i]);
+      CHECK(size > bounds[i] / 2);  // 16 uniform numbers all in half of the range: 2e-5
+    }
+}
+
+TEST_CASE("matrices of convolutions and of upsampling have the published entries") {
+  using namespace reference;
+  const Array one = from_vector(single_weights, {1, 1, 3, 3}), two = from_vector(two_weights, {2, 2, 3, 3});
+  const Window full{{1, 1}, {1, 1}}, half{{2, 2}, {1, 1}};
+  CHECK(conv_matrix(one, {1, 3, 3}, full).to_vector<double>() == single_3x3_stride1);
+  CHECK(conv_matrix(one, {1, 4, 4}, half).to_vector<double>() == single_4x4_stride2);
+  CHECK(conv_matrix(two, {2, 2, 2}, full).to_vector<double>() == two_channel_2x2_stride1);
+  CHECK(conv_matrix(two, {2, 4, 4}, half).to_vector<double>() == two_channel_4x4_stride2);
+  CHECK(upsample_matrix({2, 1, 1}, 2).to_vector<double>() ==
+        std::vector<double>{1, 0, 1, 0, 1, 0, 1, 0, 0, 1, 0, 1, 0, 1, 0, 1});
+  CHECK(upsample_matrix({1, 1, 1}, 3).to_vector<double>() == std::vector<double>(9, 1.0));
+  const std::vector<double> doubled = upsample_matrix({1, 2, 2}, 2).to_vector<double>();
+  for (size_t row = 0; row < 16; ++row)
+    for (size_t column = 0; column < 4; ++column)
+      CHECK(doubled[row * 4 + column] == (column == row / 8 * 2 + row % 4 / 2 ? 1 : 0));
+}
+
+TEST_CASE("the operator of a network: product of matrices, jvps, and the published numbers") {
+  const ConvNet net = down_up_net();
+  const Array expected = from_vector(reference::down_up_operator, {16, 16});
+  CHECK(difference(linear_matrix(net), expected).first < 1e-14);
+  const Map map = [&](const Tensor& x) { return net(x); };
+  CHECK(difference(linear_matrix(map, Tensor(zeros({1, 16}, DType::f64))), expected).first < 1e-14);
+  const Tensor x(normal(Key(1), {2, 16}, DType::f64));
+  const Eigenvalues dense = eigenvalues(expected);
+  for (const Eigenvalues& narrow : eigenvalues(net, x)) {
+    REQUIRE(narrow.size() == 2);  // through the bottleneck of two numbers
+    for (size_t i = 0; i < 2; ++i) {
+      CHECK(std::abs(narrow[i] - reference::down_up_eigenvalues[i]) < 1e-13);
+      CHECK(std::abs(narrow[i] - dense[i]) < 1e-13);
+    }
+  }
+}
+
+TEST_CASE("both linearisations agree for every kind of stage") {
+  const std::vector<StageConfig> stages{S::conv(4, 2),        S::conv(4).plus(1), S::dense({2, 2, 2}), S::conv_up(3),
+                                        S::conv(5).beside(1), S::upsample(2),     S::conv(2)};
+  for (const bool bias : {false, true}) {  // the linear part has no biases
+    const ConvNet net = make({2, 8, 8}, stages, {}, bias);
+    const Map map = [&](const Tensor& x) { return net(x); };
+    const Tensor x(normal(Key(2), {1, 128}, DType::f64));
+    CHECK(difference(linear_matrix(net), linear_matrix(map, x)).first < 1e-13);
+    const Eigenvalues dense = eigenvalues(linear_matrix(net)), narrow = eigenvalues(net, x)[0];
+    for (size_t i = 0; i < 4; ++i) CHECK(std::abs(std::abs(dense[i]) - std::abs(narrow[i])) < 1e-10);
+  }
+  CHECK(has(error_of([&] { linear_matrix(make({2, 8, 8}, stages, {Unary::relu})); }), "only at a point"));
+  CHECK(has(error_of([&] {
+              linear_matrix(make({3, 64, 64}, {S::conv(3)}), 1 << 20);
+            }),
+            "needs 1152 MiB, above the limit of 1 MiB; raise --memory-limit"));
+}
+
+TEST_CASE("the Jacobian of a small convolutional network is the published one") {
+  ConvNet net = make({1, 2, 2}, {S::conv(2), S::conv(1).linear()}, {Unary::leaky_relu, 0.01}, true);
+  using namespace reference;
+  set_parameters(net, {jacobian_w1, jacobian_b1, jacobian_w2, jacobian_b2});
+  const Tensor x = values(jacobian_x, {1, 4});
+  CHECK(distance(net(x), values(jacobian_f, {1, 4})) < 1e-15);
+  const Map map = [&](const Tensor& rows) { return net(rows); };
+  CHECK(distance(reshape(jacobian(map, x), {4, 4}), values(jacobian_matrix, {4, 4})) < 1e-15);
+  const Eigenvalues found = eigenvalues(net, x)[0];
+  for (size_t i = 0; i < 4; ++i) CHECK(std::abs(found[i] - jacobian_eigenvalues[i]) < 1e-14);
+  CHECK(spectral_radius(net, x)[0] == doctest::Approx(1.0977458802390667).epsilon(1e-13));
+}
+
+TEST_CASE("a U-Net trains, its checkpoint loads, and another network's is refused") {
+  const Shape image{3, 8, 8};
+  ConvNetConfig config;
+  config.image = image, config.stages = small_unet(image, false);
+  ConvNet net = make_conv_net(config, Key(1));
+  CHECK(net.shape_at(net.stages.size()) == image);
+  const Tensor x(uniform(Key(2), {1, 192}, DType::f32, 0, 1));
+  const test::TemporaryFolder folder;
+  TrainOptions options;
+  options.max_steps = 30, options.progress = false;
+  options.optimizer = OptimizerConfig::named("adam", 1e-3);
+  options.checkpoint = folder / "net.safetensors";
+  const auto loss = [&](const ConvNet& f) { return mse(f(x), x); };
+  const double before = loss(net).item();
+  const TrainResult trained = train(net, loss, options);
+  CHECK(trained.loss < 0.7 * before);
+  ConvNet read = make_conv_net(config, Key(7));
+  load_model(options.checkpoint, read);
+  CHECK(distance(read(x), net(x)) == 0);
+  config.stages = small_unet(image, true);
+  ConvNet other = make_conv_net(config, Key(1));
+  CHECK(has(error_of([&] { load_model(options.checkpoint, other); }), "conv net 3x8x8"));
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env python3
+"""Writes conv_torch.safetensors: convolutions and transposed convolutions with all their gradients by PyTorch, in f64.
+
+usage: conv_torch.py OUTPUT    (needs PyTorch and NumPy; run once, the file is part of the repository)
+
+For each case: x, w, b, g (the cotangent of y), y, dx, dw, db; names are "<case>.<tensor>", and a case is called
+"conv" or "conv_transpose", stride, padding, output padding, as in "conv_transpose-s2-p1-o1-a".
+"""
+import json
+import struct
+import sys
+
+import numpy
+import torch
+
+# kind, name of the case, batch, inputs, outputs, (height, width), (kernel), stride, padding, output padding
+CASES = [
+    ("conv", "a", 2, 1, 1, (3, 3), (3, 3), 1, 1, 0),
+    ("conv", "b", 2, 3, 4, (5, 7), (3, 3), 1, 1, 0),
+    ("conv", "c", 2, 3, 4, (6, 8), (3, 3), 2, 1, 0),
+    ("conv", "d", 3, 2, 5, (7, 5), (3, 3), 2, 1, 0),
+    ("conv", "e", 1, 2, 3, (9, 8), (5, 2), 3, 2, 0),
+    ("conv", "f", 2, 4, 3, (4, 4), (1, 1), 1, 0, 0),
+    ("conv", "g", 2, 2, 2, (5, 5), (3, 3), 1, 0, 0),
+    ("conv", "h", 1, 1, 8, (2, 2), (3, 3), 1, 1, 0),
+    ("conv_transpose", "a", 2, 1, 1, (3, 3), (3, 3), 1, 1, 0),
+    ("conv_transpose", "b", 2, 4, 3, (3, 4), (3, 3), 2, 1, 1),
+    ("conv_transpose", "c", 2, 3, 2, (3, 5), (3, 3), 2, 1, 0),
+    ("conv_transpose", "d", 1, 2, 3, (4, 3), (4, 2), 3, 1, 2),
+    ("conv_transpose", "e", 2, 5, 1, (1, 1), (3, 3), 2, 1, 1),
+    ("conv_transpose", "f", 2, 2, 3, (5, 4), (3, 3), 1, 0, 0),
+]
+
+
+def save_safetensors(path, arrays, metadata):
+    header, data = {"__metadata__": metadata}, b""
+    for name, array in arrays.items():
+        raw = numpy.ascontiguousarray(array, dtype="<f8").tobytes()
+        header[name] = {"dtype": "F64", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
+        data += raw
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    with open(path, "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + data)
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    torch.manual_seed(0)
+    arrays = {}
+    for kind, letter, batch, inputs, outputs, size, kernel, stride, padding, extra in CASES:
+        shape = (outputs, inputs, *kernel) if kind == "conv" else (inputs, outputs, *kernel)
+        x = torch.randn(batch, inputs, *size, dtype=torch.float64, requires_grad=True)
+        w = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
+        b = torch.randn(outputs, dtype=torch.float64, requires_grad=True)
+        if kind == "conv":
+            y = torch.nn.functional.conv2d(x, w, b, stride, padding)
+        else:
+            y = torch.nn.functional.conv_transpose2d(x, w, b, stride, padding, extra)
+        g = torch.randn_like(y)
+        y.backward(g)
+        name = f"{kind}-s{stride}-p{padding}-o{extra}-{letter}"
+        for field, value in dict(x=x, w=w, b=b, g=g, y=y, dx=x.grad, dw=w.grad, db=b.grad).items():
+            arrays[f"{name}.{field}"] = value.detach().numpy()
+    save_safetensors(sys.argv[1], arrays, {"made_by": "conv_torch.py", "torch": torch.__version__})
+
+
+main()
