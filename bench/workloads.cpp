@@ -5,12 +5,15 @@
 
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
+#include "data/textures.h"
 #include "engine/step_graph.h"
+#include "experiments/networks.h"
 #include "models/dynamics.h"
 #include "models/losses.h"
 #include "models/mlp.h"
 #include "models/optimizers.h"
 #include "models/spectrum.h"
+#include "models/train.h"
 
 namespace basin::bench {
 namespace {
@@ -107,55 +110,23 @@ std::unique_ptr<Workload> train_mlp(int64_t d, int depth, int64_t h, int64_t bat
   return std::make_unique<Train<Mlp>>(mlp, points(batch, d, device), each * static_cast<double>(batch));
 }
 
-/// Images of three channels -> 32 -> 64 -> 128 -> 256 channels, each half as high and wide (3x3, stride 2, padding 1)
-/// -> 128 numbers, and the mirror image with transposed convolutions. Leaky ReLU but at the bottleneck and at the end.
-struct ConvNet {
-  std::vector<Linear> down;  // weights [outputs, inputs, 3, 3]
-  Linear code, spread;
-  std::vector<Linear> up;  // weights [inputs, outputs, 3, 3]
-  Shape image;             // of the innermost convolution: channels, height, width
-
-  template <class F>
-  void each_parameter(F&& f) {
-    f("down", down);
-    f("code", code);
-    f("spread", spread);
-    f("up", up);
-  }
-  Tensor operator()(Tensor x) const {
-    constexpr Activation leaky{Unary::leaky_relu, 0.01};
-    constexpr Window window{{2, 2}, {1, 1}};
-    for (const Linear& layer : down) x = conv2d(x, layer.weight, layer.bias, leaky, window);
-    x = spread(code(reshape(x, {x.dim(0), -1})), leaky);
-    x = reshape(x, {x.dim(0), image[0], image[1], image[2]});
-    for (size_t i = 0; i < up.size(); ++i)
-      x = conv_transpose2d(x, up[i].weight, up[i].bias, i + 1 == up.size() ? Activation{} : leaky, window, {1, 1});
-    return x;
-  }
-};
+/// Images of so many channels -> filters -> ... -> 8 filters, each half as high and wide -> 128 numbers, and back.
+ConvNet conv_autoencoder(int64_t channels, int64_t side, int64_t filters, const Device& device) {
+  ConvNetConfig config;
+  config.image = {channels, side, side}, config.device = device;
+  config.stages = strided_autoencoder(config.image, filters, 128);
+  return make_conv_net(config, seed);
+}
 
 std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t batch, const Device& device) {
-  const std::vector<int64_t> widths = {channels, 32, 64, 128, 256};
-  const Initializer init;
-  const auto layer = [&](const std::string& name, const Shape& shape, const Fan& fan, int64_t outputs) {
-    return Linear{init.weight(seed.at(name + ".weight"), shape, fan, DType::f32, device),
-                  init.bias(seed.at(name + ".bias"), outputs, fan, DType::f32, device)};
-  };
-  ConvNet net;
+  const ConvNet net = conv_autoencoder(channels, side, 32, device);
   double flops = 0;
-  int64_t inner = side;
-  for (size_t i = 0; i + 1 < widths.size(); ++i) {
-    const int64_t in = widths[i], out = widths[i + 1];
-    inner /= 2;
-    net.down.push_back(layer(text("down.", i), {out, in, 3, 3}, {in * 9, out * 9}, out));
-    net.up.insert(net.up.begin(), layer(text("up.", i), {out, in, 3, 3}, {out * 9, in * 9}, in));
-    flops += (i == 0 ? 5.0 : 6.0) * static_cast<double>(2 * 9 * in * out * inner * inner);
+  for (const Stage& s : net.stages) {  // a product forward and two back, but no gradient of the data
+    const bool up = s.config.kind == StageConfig::Kind::conv_transpose,
+               dense = s.config.kind == StageConfig::Kind::dense;
+    const int64_t places = dense ? 1 : (up ? s.in : s.out)[1] * (up ? s.in : s.out)[2];
+    flops += (&s == &net.stages[0] ? 4.0 : 6.0) * static_cast<double>(s.weight.size() * places);
   }
-  const int64_t features = widths.back() * inner * inner, bottleneck = 128;
-  net.code = layer("code", {bottleneck, features}, {features, bottleneck}, bottleneck);
-  net.spread = layer("spread", {features, bottleneck}, {bottleneck, features}, features);
-  net.image = {widths.back(), inner, inner};
-  flops += 6.0 * static_cast<double>(2 * features * bottleneck);
   const Array data = reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
   return std::make_unique<Train<ConvNet>>(net, data, flops * static_cast<double>(batch));
 }
@@ -194,6 +165,61 @@ class Radius final : public OnModel<Mlp> {
  private:
   double radius_ = 0;
 };
+
+/// All eigenvalues of a linear network on images, at the bottleneck; the others are zero.
+class Spectrum final : public OnModel<ConvNet> {
+ public:
+  using OnModel::OnModel;
+  void run() override { values_ = eigenvalues(model_, Tensor(data_))[0]; }
+  std::vector<double> check(bool) override {
+    run();
+    return {std::abs(values_[0]), std::abs(values_[1]), std::abs(values_[2])};
+  }
+  double flops() const override { return 0; }
+
+ private:
+  Eigenvalues values_;
+};
+
+std::unique_ptr<Workload> spectrum(int64_t channels, int64_t side, int64_t filters, const Device& device) {
+  ConvNetConfig config;
+  config.image = {channels, side, side}, config.bias = false, config.activation = {}, config.device = device;
+  config.stages = down_to_one(config.image, filters);
+  return std::make_unique<Spectrum>(make_conv_net(config, seed), points(1, config.image.size(), device));
+}
+
+/// Many starting points iterated until they stand still; the network has learned a few images, so that it has
+/// attractors.
+class Converge final : public OnModel<ConvNet> {
+ public:
+  Converge(ConvNet net, Array starts) : OnModel(std::move(net), std::move(starts)) {}
+  void run() override {
+    IterateOptions options;
+    options.max_iterations = 200, options.tolerance = 1e-3;
+    points_ = iterate([&](const Tensor& x) { return model_(x); }, data_, options).points;
+  }
+  std::vector<double> check(bool) override {
+    run();
+    const std::vector<float> all = points_.to_vector<float>();
+    return {all.begin(), all.begin() + 30};
+  }
+  double flops() const override { return 0; }
+
+ private:
+  Array points_;
+};
+
+std::unique_ptr<Workload> converge(int64_t channels, int64_t side, int64_t starts, const Device& device) {
+  ConvNet net = conv_autoencoder(channels, side, 8, device);
+  const Tensor x(copy_to(texture_images(seed.at("textures"), 10, channels, side, DType::f32), device));
+  TrainOptions options;
+  options.max_steps = 1500, options.progress = false;
+  options.optimizer = OptimizerConfig::named("adam", 3e-3);
+  train(
+      net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
+  const Array from = uniform(seed.at("starts"), {starts, x.dim(1)}, DType::f32, 0, 1, device);
+  return std::make_unique<Converge>(net, from);
+}
 
 /// The speed of the matrix product alone, for reading the other numbers.
 class MatMul final : public Workload {
@@ -247,12 +273,12 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   char x = 0, x2 = 0;
   in >> d;
   if (kind == "matmul" && !in.fail() && d > 3) return std::make_unique<MatMul>(d, device);
-  if (kind == "conv") {
-    int64_t side = 0, width = 0;
-    in >> x >> side >> x2 >> width >> batch;
-    require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && batch > 0 && side == width && side > 0 && side % 16 == 0,
+  if (kind == "conv" || kind == "spectrum" || kind == "converge") {
+    int64_t side = 0, width = 0, count = 0;
+    in >> x >> side >> x2 >> width >> count;
+    require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && count > 0 && side == width && side > 0 && side % 16 == 0,
             "workload \"", name, "\": must be like \"conv 3x32x32 128\", with square images of a side that 16 divides");
-    return train_conv(d, side, batch, device);
+    return (kind == "conv" ? train_conv : kind == "spectrum" ? spectrum : converge)(d, side, count, device);
   }
   in >> depth >> x >> h;
   if (kind != "radius") in >> batch;
@@ -266,7 +292,7 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
     return on(
         [&](Mlp m, Array a) { return std::make_unique<Iterate>(std::move(m), std::move(a), longer ? 1111 : 20); });
   require(kind == "radius", "workload \"", name,
-          "\": the kinds are train, conv, iterate, iterate-long, radius, matmul and tiny");
+          "\": the kinds are train, conv, iterate, iterate-long, radius, spectrum, converge, matmul and tiny");
   return on([&](Mlp m, Array a) { return std::make_unique<Radius>(std::move(m), std::move(a)); });
 }
 
@@ -281,6 +307,9 @@ const std::vector<std::string>& workload_names() {
                                                  "iterate 3 11x512 1000",
                                                  "radius 784 7x128",
                                                  "radius 784 8x128",
+                                                 "conv 3x32x32 128",
+                                                 "spectrum 3x32x32 64",
+                                                 "converge 3x16x16 10000",
                                                  "tiny",
                                                  "matmul 1024"};
   return names;

@@ -101,20 +101,4 @@ struct ConvNet {
 /// shapes or from values that are not there yet, no stage, a dtype that is not floating.
 ConvNet make_conv_net(const ConvNetConfig& config, const Key& key);
 
-// ---- the networks of the papers, as stages for an image [C, H, W]; the last one is always linear ----
-
-/// C -> d -> 2d -> 4d -> 8d channels (3x3, stride 2), a linear bottleneck of k numbers, and the mirror image with
-/// transposed convolutions.
-std::vector<StageConfig> strided_autoencoder(const Shape& image, int64_t d, int64_t k);
-/// `depth` convolutions 3x3 of the image's own size, `filters` channels in between.
-std::vector<StageConfig> filter_stack(const Shape& image, int64_t depth, int64_t filters);
-/// Convolutions of stride 2 with `filters` channels down to 1x1, then as many times [upsampling by 2, convolution].
-/// Errors: an image that is not square with a side that is a power of 2.
-std::vector<StageConfig> down_to_one(const Shape& image, int64_t filters);
-/// Convolutions of stride 2 with one channel down to 4x4, `depth` convolutions there, upsampling, a convolution to C.
-std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth);
-/// Four resolutions with 8, 16, 32 and 64 channels; the way up sees the way down, except, unless top_skip, at full
-/// resolution.
-std::vector<StageConfig> small_unet(const Shape& image, bool top_skip);
-
 }  // namespace basin

@@ -5,6 +5,7 @@
 
 #include "autograd/transforms.h"
 #include "engine/safetensors.h"
+#include "experiments/networks.h"
 #include "models/linear_operator.h"
 #include "models/losses.h"
 #include "models/spectrum.h"

@@ -47,6 +47,13 @@ class Work:
         for i in range(depth):
             layers += [torch.nn.Linear(widths[i], widths[i + 1]), torch.nn.LeakyReLU(0.01)]
         self.net = torch.nn.Sequential(*layers[:-1])
+        self.load(dtype)
+        self.data = numbers("data.f32").view(-1, d).to(dtype)
+        if self.kind == "train":
+            self.adam = adam(list(self.net.parameters()))
+
+    def load(self, dtype):
+        """The parameters that basin wrote."""
         flat, at = numbers("params.f32"), 0
         with torch.no_grad():
             for p in self.net.parameters():
@@ -54,9 +61,6 @@ class Work:
                 at += p.numel()
         assert at == flat.numel()
         self.net = self.net.to(dtype)
-        self.data = numbers("data.f32").view(-1, d).to(dtype)
-        if self.kind == "train":
-            self.adam = adam(list(self.net.parameters()))
 
     def run(self):
         return getattr(self, self.kind)()
@@ -85,6 +89,84 @@ class Work:
     def radius(self):
         jacobian = torch.autograd.functional.jacobian(self.net, self.data[0], vectorize=TUNED)
         return torch.linalg.eigvals(jacobian).abs().max().item()
+
+
+def conv_autoencoder(channels, side, filters):
+    """The network of "conv" and "converge", its parameters in basin's order."""
+    widths, layers, inner = [channels] + [filters * f for f in (1, 2, 4, 8)], [], side // 16
+    for i, o in zip(widths, widths[1:]):
+        layers += [torch.nn.Conv2d(i, o, 3, 2, 1), torch.nn.LeakyReLU(0.01)]
+    features = widths[-1] * inner * inner
+    layers += [torch.nn.Flatten(), torch.nn.Linear(features, 128), torch.nn.Linear(128, features),
+               torch.nn.LeakyReLU(0.01), torch.nn.Unflatten(1, (widths[-1], inner, inner))]
+    for i, o in zip(widths[:0:-1], widths[-2::-1]):
+        layers += [torch.nn.ConvTranspose2d(i, o, 3, 2, 1, 1), torch.nn.LeakyReLU(0.01)]
+    return torch.nn.Sequential(*layers[:-1])
+
+
+def linear_down_up(channels, side, filters):
+    """The network of "spectrum": no bias, no activation."""
+    layers, levels, inputs = [], side.bit_length() - 1, channels
+    for _ in range(levels):
+        layers.append(torch.nn.Conv2d(inputs, filters, 3, 2, 1, bias=False))
+        inputs = filters
+    for i in range(levels):
+        outputs = channels if i + 1 == levels else filters
+        layers += [torch.nn.Upsample(scale_factor=2), torch.nn.Conv2d(filters, outputs, 3, 1, 1, bias=False)]
+    return torch.nn.Sequential(*layers)
+
+
+class Images(Work):
+    """Work on networks on images: a training step, a spectrum, points iterated until they stand still."""
+
+    def __init__(self, words, dtype=torch.float32):
+        self.kind, count = words[0], int(words[2])
+        self.image = tuple(int(part) for part in words[1].split("x"))
+        if self.kind == "spectrum":
+            self.net = linear_down_up(self.image[0], self.image[1], count)
+        else:
+            self.net = conv_autoencoder(self.image[0], self.image[1], 32 if self.kind == "conv" else 8)
+        self.load(dtype)
+        self.data = numbers("data.f32").view(-1, *self.image).to(dtype)
+        if self.kind == "conv":
+            self.adam = adam(list(self.net.parameters()))
+
+    def check(self):
+        if self.kind == "conv":
+            return [self.train() for _ in range(20)]
+        if self.kind == "spectrum":
+            return self.spectrum()
+        return self.converge().flatten()[:30].tolist()
+
+    def conv(self):
+        return self.train()
+
+    def spectrum(self):
+        d = self.data.numel()
+        f = lambda x: self.net(x.view(1, *self.image)).view(-1)
+        try:
+            jacobian = torch.func.jacrev(f, chunk_size=256)(self.data.view(-1))
+        except AttributeError:  # PyTorch 1.13
+            jacobian = torch.autograd.functional.jacobian(f, self.data.view(-1), vectorize=True)
+        return sorted(torch.linalg.eigvals(jacobian.view(d, d)).abs().tolist(), reverse=True)[:3]
+
+    def converge(self):
+        """All points go on until the last stands still; `tuned`: those that do leave the batch, as in basin."""
+        x, points, where = self.data, self.data.clone(), torch.arange(len(self.data))
+        arrived = torch.zeros(len(x), dtype=torch.bool)
+        with torch.inference_mode() if TUNED else torch.no_grad():
+            for _ in range(200):
+                y = self.net(x)
+                moving = (y - x).flatten(1).norm(dim=1) > 1e-3
+                if TUNED:
+                    points[where] = y
+                    x, where = y[moving], where[moving]
+                else:
+                    x = torch.where(arrived.view(-1, 1, 1, 1), x, y)
+                    arrived |= ~moving
+                if not (len(x) if TUNED else not arrived.all()):
+                    break
+        return points if TUNED else x
 
 
 class Tiny:
@@ -122,6 +204,8 @@ class MatMul:
 def make(words, dtype=torch.float32):
     if words[0] == "tiny":
         return Tiny(dtype)
+    if words[0] in ("conv", "spectrum", "converge"):
+        return Images(words, dtype)
     return MatMul(int(words[1]), dtype) if words[0] == "matmul" else Work(words, dtype)
 
 
