@@ -32,6 +32,14 @@ Eigenvalues dense_eigenvalues(const double* data, int64_t n) {
   return values;
 }
 
+Eigen::MatrixXd dense_matrix(const char* what, const Array& matrix) {
+  require(matrix.rank() == 2, what, ": needs a matrix, got ", matrix);
+  const std::vector<double> values = cast(matrix, DType::f64).to_vector<double>();
+  Eigen::MatrixXd m = Eigen::Map<const Matrix>(values.data(), matrix.dim(0), matrix.dim(1));
+  require(m.allFinite(), what, ": ", matrix, " is not finite");
+  return m;
+}
+
 /// A linear map R^n -> R^n given by a function, as Spectra wants it.
 struct Operator {
   using Scalar = double;
@@ -153,11 +161,24 @@ Eigenvalues eigenvalues(const Array& matrix) {
   return dense_eigenvalues(cast(matrix, DType::f64).to_vector<double>().data(), matrix.dim(0));
 }
 
+std::vector<double> singular_values(const Array& matrix) {
+  const Eigen::MatrixXd m = dense_matrix("singular_values", matrix);
+  if (m.size() == 0) return {};
+  const Eigen::VectorXd values = Eigen::BDCSVD<Eigen::MatrixXd>(m).singularValues();
+  return {values.begin(), values.end()};
+}
+
 double spectral_norm(const Array& matrix) {
-  require(matrix.rank() == 2, "spectral_norm: needs a matrix, got ", matrix);
-  const std::vector<double> values = cast(matrix, DType::f64).to_vector<double>();
-  const Eigen::MatrixXd m = Eigen::Map<const Matrix>(values.data(), matrix.dim(0), matrix.dim(1));
-  return m.size() == 0 ? 0.0 : Eigen::JacobiSVD<Eigen::MatrixXd>(m).singularValues()(0);
+  const std::vector<double> values = singular_values(matrix);
+  return values.empty() ? 0.0 : values[0];
+}
+
+Array pseudo_inverse(const Array& matrix) {
+  const Eigen::MatrixXd inverse =
+      dense_matrix("pseudo_inverse", matrix).completeOrthogonalDecomposition().pseudoInverse();
+  Array result({matrix.dim(1), matrix.dim(0)}, DType::f64);
+  Eigen::Map<Matrix>(result.data<double>(), inverse.rows(), inverse.cols()) = inverse;
+  return result;
 }
 
 Eigenvalues leading_eigenvalues(const Map& f, const Tensor& x, int64_t count) {

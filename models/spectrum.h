@@ -13,8 +13,12 @@ using Eigenvalues = std::vector<std::complex<double>>;  // by falling modulus
 
 /// All eigenvalues of a matrix [n, n], dense, in f64. Errors: not square, not finite.
 Eigenvalues eigenvalues(const Array& matrix);
-/// The largest singular value of a matrix [m, n], dense, in f64.
+/// The min(m, n) singular values of a matrix [m, n] by falling size, dense, in f64.
+std::vector<double> singular_values(const Array& matrix);
+/// The largest of them.
 double spectral_norm(const Array& matrix);
+/// The Moore-Penrose inverse [n, m] of a matrix [m, n], dense, in f64.
+Array pseudo_inverse(const Array& matrix);
 
 /// The `count` eigenvalues of largest modulus of the Jacobian of a row-wise map f at x [1, d], without forming it:
 /// Arnoldi (Spectra) over the push of linearize. Dense when d is too small for that. Errors: no convergence.

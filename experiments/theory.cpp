@@ -1,0 +1,146 @@
+#include "experiments/theory.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "models/spectrum.h"
+
+namespace basin::theory {
+namespace {
+
+Array identity(int64_t d) {
+  Array eye = zeros({d, d}, DType::f64);
+  fill(eye.with({d}, {d + 1}, 0), 1.0);
+  return eye;
+}
+
+void check_examples(const char* what, const Array& x) {
+  require(x.rank() == 2 && x.dtype() == DType::f64, what, ": needs examples f64 [n, d], got ", x);
+}
+
+}  // namespace
+
+Array covariance(const Array& x) {
+  check_examples("covariance", x);
+  return matmul(transpose(Tensor(x)), Tensor(x)).array();
+}
+
+Array trained_linear_map(const Array& x, double gamma, int64_t t) {
+  require(t >= 0, "trained_linear_map: step ", t, " is negative");
+  const Tensor eye(identity(x.dim(1)));
+  Tensor factor = eye - gamma * Tensor(covariance(x)), power = eye;
+  for (; t > 0; t /= 2, factor = matmul(factor, factor))
+    if (t % 2 == 1) power = matmul(power, factor);
+  return (eye - power).array();
+}
+
+Array projection(const Array& x) {
+  check_examples("projection", x);
+  return matmul(Tensor(pseudo_inverse(x)), Tensor(x)).array();
+}
+
+Array minimum_norm_map(const Array& x, const Array& y) {
+  check_examples("minimum_norm_map", x);
+  require(y.rank() == 2 && y.dim(0) == x.dim(0), "minimum_norm_map: x ", x, " and y ", y, " differ in rows");
+  return contiguous(transpose(matmul(Tensor(pseudo_inverse(x)), Tensor(y))).array());
+}
+
+double span_residual(const Array& z, const Array& y) {
+  const Tensor inside = matmul(matmul(Tensor(z), Tensor(pseudo_inverse(y))), Tensor(y));
+  const auto squares = [](const Tensor& t) { return sum(square(t), {1}).array().to_vector<double>(); };
+  const std::vector<double> outside = squares(Tensor(z) - inside), all = squares(Tensor(z));
+  double worst = 0;
+  for (size_t i = 0; i < all.size(); ++i) worst = std::max(worst, std::sqrt(outside[i] / all[i]));
+  return worst;
+}
+
+Array preimage(const Activation& phi, const Array& y) {
+  const Tensor t(y);
+  if (phi.op == Unary::sigmoid) return (log(t) - log(1.0 - t)).array();
+  require(phi.op == Unary::tanh, "preimage: only for sigmoid and tanh, got ", to_string(phi));
+  return ((log(1.0 + t) - log(1.0 - t)) * 0.5).array();
+}
+
+Array chord_slopes(const Activation& phi, const Array& x) {
+  const double at_zero = phi.op == Unary::sigmoid ? 0.5 : 0.0;
+  return ((Tensor(x) - at_zero) / Tensor(preimage(phi, x))).array();
+}
+
+Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes, double gamma) {
+  const Tensor examples(x);
+  const Tensor residual = (examples - linear(examples, Tensor(a), {}, phi)) * gamma / Tensor(slopes);
+  return (Tensor(a) + matmul(transpose(residual), examples)).array();
+}
+
+double infinite_width_eigenvalue(double norm) {
+  return norm * norm / (norm * norm + 1);
+}
+
+PiecewiseLinear::PiecewiseLinear(const Array& points, double allowed) : epsilon(allowed) {
+  check_examples("piecewise linear autoencoder", points);
+  const std::vector<double> all = points.to_vector<double>();
+  const auto d = static_cast<size_t>(points.dim(1));
+  for (size_t c = 0; c < d; ++c) {
+    std::vector<double> v;
+    for (size_t i = c; i < all.size(); i += d) v.push_back(all[i]);
+    std::sort(v.begin(), v.end());
+    v.erase(std::unique(v.begin(), v.end()), v.end());  // coordinates that examples share count once
+    require(!v.empty(), "piecewise linear autoencoder: no points");
+    double gap = 2 * std::min(v.front(), 1 - v.back());
+    if (v.size() > 1) gap = 1;
+    for (size_t i = 1; i < v.size(); ++i) gap = std::min(gap, v[i] - v[i - 1]);
+    delta.push_back(gap / 4);
+    require(epsilon > 0 && epsilon <= delta[c] && v.front() > delta[c] && v.back() < 1 - delta[c],
+            "piecewise linear autoencoder: in coordinate ", c, " epsilon ", epsilon, " must be in (0, delta] and all ",
+            "values in (delta, 1 - delta) with delta = ", delta[c], "; use a smaller epsilon or rescale the points");
+    values.push_back(v);
+  }
+}
+
+std::vector<PiecewiseLinear::Piece> PiecewiseLinear::pieces(size_t c) const {
+  const std::vector<double>& v = values[c];
+  const double h = delta[c];
+  std::vector<Piece> result{{0, (v[0] - h + epsilon) / (v[0] - h), 0}};
+  for (size_t i = 0; i < v.size(); ++i) {
+    result.push_back({v[i] - h, 1 - epsilon / h, v[i] - h + epsilon});
+    const double begin = v[i] + h, end = i + 1 < v.size() ? v[i + 1] - h : 1;
+    const double rise = end - begin + (i + 1 < v.size() ? 2 : 1) * epsilon;
+    result.push_back({begin, rise / (end - begin), begin - epsilon});
+  }
+  return result;
+}
+
+double PiecewiseLinear::operator()(size_t coordinate, double x) const {
+  const std::vector<Piece> all = pieces(coordinate);
+  size_t i = all.size() - 1;
+  while (i > 0 && x < all[i].begin) --i;
+  return all[i].value + all[i].slope * (x - all[i].begin);
+}
+
+Mlp PiecewiseLinear::network() const {
+  const auto d = static_cast<int64_t>(values.size());
+  std::vector<double> in, bias;
+  std::vector<std::pair<int64_t, double>> out;  // coordinate and weight of each unit
+  for (int64_t c = 0; c < d; ++c) {
+    double slope = 0;
+    for (const Piece& piece : pieces(static_cast<size_t>(c))) {
+      for (int64_t k = 0; k < d; ++k) in.push_back(k == c ? 1 : 0);
+      bias.push_back(-piece.begin);
+      out.emplace_back(c, piece.slope - slope);
+      slope = piece.slope;
+    }
+  }
+  const auto units = static_cast<int64_t>(bias.size());
+  std::vector<double> weights(static_cast<size_t>(d * units), 0.0);
+  for (int64_t u = 0; u < units; ++u) {
+    const auto& [coordinate, weight] = out[static_cast<size_t>(u)];
+    weights[static_cast<size_t>(coordinate * units + u)] = weight;
+  }
+  Mlp mlp;
+  mlp.activation = {Unary::relu};
+  mlp.layers = {{Tensor(from_vector(in, {units, d})), Tensor(from_vector(bias, {units}))},
+                {Tensor(from_vector(weights, {d, units})), {}}};
+  return mlp;
+}
+
+}  // namespace basin::theory
