@@ -47,7 +47,8 @@ ReadingOrder reading_order(const std::string& figure) {
   const std::string place = place_of(figure);
   const int kind = find_title(place, "fig") == 0 ? 0 : find_title(place, "table") == 0 ? 1 : 2;
   const auto digit = std::find_if(place.begin(), place.end(), [](unsigned char c) { return std::isdigit(c); });
-  const bool appendix = digit != place.begin() && digit != place.end() && std::isalpha(static_cast<unsigned char>(digit[-1]));
+  const bool appendix =
+      digit != place.begin() && digit != place.end() && std::isalpha(static_cast<unsigned char>(digit[-1]));
   int64_t number = 0;
   for (auto d = digit; d != place.end() && std::isdigit(static_cast<unsigned char>(*d)) && number < 1000000; ++d)
     number = number * 10 + (*d - '0');

@@ -20,11 +20,16 @@ enum class Kind { words, number, list, object, flag, words_list };
 
 bool is(const Json& value, Kind kind) {
   switch (kind) {
-    case Kind::words: return value.is_string();
-    case Kind::number: return value.is_number();
-    case Kind::list: return value.is_array();
-    case Kind::object: return value.is_object();
-    case Kind::flag: return value.is_boolean();
+    case Kind::words:
+      return value.is_string();
+    case Kind::number:
+      return value.is_number();
+    case Kind::list:
+      return value.is_array();
+    case Kind::object:
+      return value.is_object();
+    case Kind::flag:
+      return value.is_boolean();
     case Kind::words_list:
       return value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); });
   }
@@ -108,6 +113,13 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
   }
 }
 
+/// For a terminal: what a damaged record says must not steer it.
+std::string printable(std::string line) {
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  return line;
+}
+
 auto order_of(const ReportedRun& run) {
   const auto& presets = preset_names();
   const auto preset = std::find(presets.begin(), presets.end(), run.text("/options/preset")) - presets.begin();
@@ -173,7 +185,8 @@ void ClaimCounts::add(const Json& record) {
 std::string write_report(const std::string& folder, std::string out) {
   const GatheredRuns gathered = gather_runs(folder);
   for (const auto& skipped : gathered.skipped)
-    std::cerr << "left out: " << skipped.folder << ": " << skipped.reason << std::endl;
+    std::cerr << "left out: " << printable(skipped.folder + ": " + skipped.reason.substr(0, skipped.reason.find('\n')))
+              << std::endl;
   require(!gathered.runs.empty(), "report: no complete run below ", folder,
           gathered.skipped.empty() ? "" : text(" (", gathered.skipped.size(), " left out)"),
           "; `basin run NAME` makes one, `basin list` shows the names");

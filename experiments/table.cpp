@@ -1,7 +1,6 @@
 #include "experiments/table.h"
 
 #include <algorithm>
-#include <cmath>
 #include <cstdio>
 
 namespace basin {
@@ -53,20 +52,6 @@ void Table::row(const std::vector<std::string>& cells) {
 std::string short_number(double value) {
   char buffer[32];
   std::snprintf(buffer, sizeof buffer, "%.3g", value);
-  return buffer;
-}
-
-std::string duration_text(double seconds) {
-  char buffer[48];
-  const double minutes = std::round(seconds / 60);
-  if (seconds < 9.95)
-    std::snprintf(buffer, sizeof buffer, "%.1f s", seconds);
-  else if (seconds < 99.5)
-    std::snprintf(buffer, sizeof buffer, "%.0f s", seconds);
-  else if (minutes < 120)
-    std::snprintf(buffer, sizeof buffer, "%.0f min", minutes);
-  else
-    std::snprintf(buffer, sizeof buffer, "%.0f h %.0f min", std::floor(minutes / 60), std::fmod(minutes, 60));
   return buffer;
 }
 

@@ -25,7 +25,4 @@ class Table {
 /// Three significant digits, as short as they get: "0.83", "3.2e-12".
 std::string short_number(double value);
 
-/// "0.4 s", "58 s", "6 min", "2 h 5 min".
-std::string duration_text(double seconds);
-
 }  // namespace basin
