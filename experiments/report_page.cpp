@@ -94,9 +94,10 @@ std::string preset_and_seed(const ReportedRun& run) {
 // ---- the head and the table of all claims ----
 
 std::string count_row(const std::string& name, int64_t runs, const ClaimCounts& c) {
-  return text("<tr><th scope=\"row\">", name, "</th><td>", runs, "</td><td>", c.held, "</td><td>", c.missed,
-              "</td><td>", c.literal_held, " of ", c.literal_held + c.literal_missed, "</td><td>", c.reported,
-              "</td></tr>\n");
+  return text("<tr><th scope=\"row\">", name, "</th><td data-label=\"runs\">", runs, "</td><td data-label=\"hold\">",
+              c.held, "</td><td data-label=\"do not hold\">", c.missed, "</td><td data-label=\"literal words hold\">",
+              c.literal_held, " of ", c.literal_held + c.literal_missed, "</td><td data-label=\"reported\">",
+              c.reported, "</td></tr>\n");
 }
 
 /// One row for each paper, and the total below when there are several.
@@ -123,17 +124,18 @@ std::string claim_row(const Json& claim) {
   const bool held = !reported && claim["held"].get<bool>();
   const std::string remark = claim.value("remark", "");
   const size_t seeds = claim.value("values", Json::array()).size();
+  const char* result = reported ? "reported\">reported"
+                       : held   ? "held\">held"
+                       : literal  // expected, and said so
+                           ? "reported\">does not hold"
+                           : "missed\">does not hold";
   return text("<tr><td data-label=\"claim\">", html(claim["statement"]),
               literal ? "<span class=\"literal\">the paper&#39;s words taken literally</span>" : "",
               remark.empty() ? "" : "<span class=\"remark\">" + html(remark) + "</span>",
               "</td><td data-label=\"paper\">", html(claim["paper"]), "</td><td data-label=\"measured\">",
               html(measured_text(claim)), seeds > 1 ? text("<span class=\"remark\">", seeds, " seeds</span>") : "",
               "</td><td data-label=\"criterion\">", reported ? "&#8211;" : html(claim["criterion"]),
-              "</td><td data-label=\"result\"><span class=\"",
-              reported ? "reported\">reported"
-              : held   ? "held\">held"
-                       : "missed\">does not hold",
-              "</span></td></tr>\n");
+              "</td><td data-label=\"result\"><span class=\"", result, "</span></td></tr>\n");
 }
 
 std::string claims_of(const ReportedRun& run, size_t index) {

@@ -26,22 +26,22 @@ thead th { color: var(--soft); font-weight: 600; }
 .counts td, .counts thead th + th { text-align: right; font-variant-numeric: tabular-nums; }
 .counts tbody th { font-weight: normal; min-width: 9rem; }
 .claims { width: 100%; table-layout: fixed; }
-.claims th:nth-child(1) { width: 36%; } .claims th:nth-child(2) { width: 25%; }
-.claims th:nth-child(3) { width: 16%; } .claims th:nth-child(4) { width: 12%; } .claims th:nth-child(5) { width: 11%; }
+.claims th:nth-child(1) { width: 35%; } .claims th:nth-child(2) { width: 24%; }
+.claims th:nth-child(3) { width: 16%; } .claims th:nth-child(4) { width: 11%; } .claims th:nth-child(5) { width: 14%; }
 .claims .paper th { padding-top: 1.25rem; font-size: 1.1rem; }
 .claims .group th { background: var(--band); } .claims .group span { color: var(--soft); font-weight: normal; }
-.remark, .literal { display: block; font-size: .875rem; color: var(--soft); }
+.remark, .literal { display: block; font-size: .875em; color: var(--soft); }
 .literal { color: var(--literal); font-style: italic; }
 .held, .missed, .reported { display: inline-block; padding: 0 .5rem; border-radius: .3rem; background: var(--band);
-  color: var(--soft); }
+  color: var(--soft); white-space: nowrap; }
 .held { background: var(--held-back); color: var(--held); }
 .missed { background: var(--missed-back); color: var(--missed); font-weight: 600; }
-.note { color: var(--soft); font-size: .9rem; }
-figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .875rem; }
+.note { color: var(--soft); font-size: .9em; }
+figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .875em; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: .25rem; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .75rem 0; }
 dt { color: var(--soft); } dd { margin: 0; min-width: 0; }
-dd code + code { margin-left: .35rem; }
+dd code { margin-right: .35rem; }
 .command { display: inline-block; padding: .1rem .5rem; border-radius: .3rem; background: var(--band); }
 .left-out { grid-template-columns: minmax(8rem, 1fr) 2fr; }
 .left-out dd { white-space: pre-line; }
@@ -54,13 +54,16 @@ dd code + code { margin-left: .35rem; }
   .claims .group { padding: 0; } .claims .group th { padding: .4rem; } .claims .group span { display: block; }
   .claims td[data-label] { display: grid; grid-template-columns: 5.5rem 1fr; }
   .claims td[data-label]::before { content: attr(data-label); grid-row: 1 / span 3; color: var(--soft);
-    font-size: .875rem; }
+    font-size: .875em; }
   .claims td[data-label] > * { grid-column: 2; justify-self: start; }
   .claims td[data-label="claim"] { display: block; font-weight: 600; }
   .claims td[data-label="claim"]::before { content: none; } .claims td[data-label="claim"] span { font-weight: normal; }
-  .counts { font-size: .875rem; } .counts th, .counts td { padding: .3rem .35rem; }
+  .counts, .counts tbody, .counts th { display: block; } .counts thead { display: none; }
+  .counts tr { display: flex; flex-wrap: wrap; gap: 0 1rem; padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  .counts th, .counts td { padding: 0; border: 0; } .counts tbody th { flex-basis: 100%; font-weight: 600; }
+  .counts td::before { content: attr(data-label) " "; color: var(--soft); font-size: .875em; }
   .wide img { max-width: none; width: 46rem; }
-  dl, .left-out { display: block; } dt { margin-top: .5rem; font-size: .875rem; }
+  dl, .left-out { display: block; } dt { margin-top: .5rem; font-size: .875em; }
 }
 @media print {
   :root { color-scheme: light; --ink: #000000; --soft: #444444; --page: #ffffff; --band: #f2f2f2; --line: #bbbbbb;
@@ -68,8 +71,9 @@ dd code + code { margin-left: .35rem; }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   a { text-decoration: none; } .scroll { overflow: visible; }
   thead { display: table-header-group; } tr, figure, dt, dd { break-inside: avoid; }
-  h2, h3, .paper, .group { break-after: avoid; }
-  .missed { border: 1px solid #000000; } img { max-height: 20cm; width: auto; object-fit: contain; }
+  h2, h3, h3 + p, .paper, .group { break-after: avoid; }
+  .held, .missed, .reported { padding: 0; white-space: normal; background: none; }
+  img { max-height: 13cm; width: auto; object-fit: contain; }
 }
 )css";
 
