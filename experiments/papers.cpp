@@ -52,7 +52,7 @@ ReadingOrder reading_order(const std::string& figure) {
   int64_t number = 0;
   for (auto d = digit; d != place.end() && std::isdigit(static_cast<unsigned char>(*d)) && number < 1000000; ++d)
     number = number * 10 + (*d - '0');
-  return {rank, appendix, kind, number, place};
+  return {rank, appendix, kind, number, digit == place.end() ? place : std::string(digit, place.end())};
 }
 
 }  // namespace basin
