@@ -94,9 +94,10 @@ std::string preset_and_seed(const ReportedRun& run) {
 // ---- the head and the table of all claims ----
 
 std::string count_row(const std::string& name, int64_t runs, const ClaimCounts& c) {
+  const int64_t literal = c.literal_held + c.literal_missed;
   return text("<tr><th scope=\"row\">", name, "</th><td data-label=\"runs\">", runs, "</td><td data-label=\"hold\">",
               c.held, "</td><td data-label=\"do not hold\">", c.missed, "</td><td data-label=\"literal words hold\">",
-              c.literal_held, " of ", c.literal_held + c.literal_missed, "</td><td data-label=\"reported\">",
+              literal > 0 ? text(c.literal_held, " of ", literal) : "&#8211;", "</td><td data-label=\"reported\">",
               c.reported, "</td></tr>\n");
 }
 

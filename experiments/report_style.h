@@ -71,6 +71,7 @@ dd code { margin-right: .35rem; }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   a { text-decoration: none; } .scroll { overflow: visible; }
   thead { display: table-header-group; } tr, figure, dt, dd { break-inside: avoid; }
+  p { orphans: 3; widows: 3; } h3 + p a { display: none; }
   h2, h3, h3 + p, .paper, .group { break-after: avoid; }
   .held, .missed, .reported { padding: 0; white-space: normal; background: none; }
   img { max-height: 13cm; width: auto; object-fit: contain; }

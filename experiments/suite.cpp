@@ -219,22 +219,26 @@ void Suite::finish(Member& m, int code) {
   tell(m, "FAILED: " + m.note.substr(0, m.note.find('\n')) + remaining());
 }
 
-/// "; 13 left, about 6 min": from the mean duration of the runs that have ended.
+/// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a run at work has
+/// already taken longer than that, so that nobody knows.
 std::string Suite::remaining() const {
   double known = 0, count = 0, work = 0;
-  size_t left = 0;
   for (const Member& m : all_)
     if (m.state == State::done || m.state == State::kept) known += m.seconds, ++count;
   const double mean = count > 0 ? known / count : 0;
+  const size_t left = in_state(State::waiting) + in_state(State::running);
+  bool late = false;
   for (const Member& m : all_) {
-    if (m.state != State::waiting && m.state != State::running) continue;
-    ++left;
-    const bool begun = m.state == State::running;
-    work += std::max(0.0, mean - (begun ? std::chrono::duration<double>(Clock::now() - m.begin).count() : 0));
+    if (m.state == State::waiting) work += mean;
+    if (m.state != State::running) continue;
+    const double rest = mean - std::chrono::duration<double>(Clock::now() - m.begin).count();
+    late = late || rest < 0;
+    work += std::max(0.0, rest);
   }
   if (left == 0) return "";
-  const size_t together = std::min(jobs_, left);
-  return text("; ", left, " left", mean > 0 ? ", about " + duration_text(work / static_cast<double>(together)) : "");
+  const double seconds = work / static_cast<double>(std::min(jobs_, left));
+  return text("; ", left, " left",
+              seconds > 0 ? (late ? ", at least " : ", about ") + duration_text(seconds) : std::string());
 }
 
 void Suite::tell(const Member& m, const std::string& outcome) {
@@ -295,7 +299,7 @@ std::string Suite::summary() const {
         return "not started";
     }
   };
-  Table table({{"experiment", 28}, {"outcome", 12}, {"claims held", 11}, {"time", 8}});
+  Table table({{"experiment", 28}, {"outcome", 12}, {"claims held", 11}, {"time", 12}});
   std::string notes;
   for (const Member& m : all_) {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
