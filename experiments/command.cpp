@@ -4,27 +4,16 @@
 #include <iostream>
 
 #include "engine/build_info.h"
+#include "experiments/papers.h"
+#include "experiments/process.h"
+#include "experiments/report.h"
 #include "experiments/run.h"
+#include "experiments/suite.h"
 #include "experiments/table.h"
 #include "models/interrupt.h"
 
 namespace basin {
 namespace {
-
-/// The arguments as they can be typed again.
-std::string shell_text(int argc, char** argv) {
-  const std::string plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
-  std::string line;
-  for (int i = 0; i < argc; ++i) {
-    std::string word = argv[i];
-    if (word.empty() || word.find_first_not_of(plain) != std::string::npos) {
-      for (size_t at = 0; (at = word.find('\'', at)) != std::string::npos; at += 4) word.replace(at, 1, "'\\''");
-      word = "'" + word + "'";
-    }
-    line += (i ? " " : "") + word;
-  }
-  return line;
-}
 
 std::string version_text() {
   const BuildInfo& b = build_info();
@@ -51,6 +40,7 @@ int64_t parse_whole(const std::string& option, const std::string& value, int64_t
 struct Parsed {
   Options options;
   std::string name, preset = "quick", seed = "0", threads = "0";
+  std::string paper, jobs;  // of `basin run --paper`
   bool help = false;
 };
 
@@ -82,33 +72,58 @@ void refuse_extras(const CLI::App& app, const std::vector<std::string>& extras) 
   throw Error(text("unexpected argument '", wanted, "'; settings are changed by --set name=value"));
 }
 
-int run_experiment(const CLI::App& app, Parsed& p, const std::string& command) {
-  const Preset preset = parse_preset(p.preset);
-  if (p.help) {
-    std::cout << app.help();
-    if (p.name.empty()) return 0;
-    const Experiment& experiment = find_experiment(p.name);
-    std::cout << "\n"
-              << experiment.name << ": " << experiment.summary << "\n  " << experiment.figure
-              << "\n\nSettings (--set NAME=VALUE) with the values of preset " << p.preset << ":\n"
-              << experiment.help(preset);
-    return 0;
-  }
-  refuse_extras(app, app.remaining());
-  require(!p.name.empty(), "run: needs the name of an experiment; `basin list` shows them");
+int show_help(const CLI::App& app, const Parsed& p, Preset preset) {
+  std::cout << app.help();
+  if (p.name.empty()) return 0;
   const Experiment& experiment = find_experiment(p.name);
+  std::cout << "\n"
+            << experiment.name << ": " << experiment.summary << "\n  " << experiment.figure
+            << "\n\nSettings (--set NAME=VALUE) with the values of preset " << p.preset << ":\n"
+            << experiment.help(preset);
+  return 0;
+}
+
+int run_paper(Parsed& p, const std::string& program) {
+  require(p.name.empty(), "run: needs either the name of an experiment or --paper, got both '", p.name,
+          "' and --paper ", p.paper);
+  require(p.options.settings.empty() && p.options.config_file.empty(),
+          "run --paper: --set and --config belong to one experiment; run that one by its name");
+  SuiteOptions suite;
+  suite.paper = p.paper;
+  suite.options = p.options;
+  suite.program = program;
+  if (!p.jobs.empty()) suite.jobs = static_cast<int>(parse_whole("--jobs", p.jobs, 1, 256));
+  return run_suite(suite);
+}
+
+int run_experiment(const CLI::App& app, Parsed& p, const std::vector<std::string>& words) {
+  const Preset preset = parse_preset(p.preset);
+  if (p.help) return show_help(app, p, preset);
+  refuse_extras(app, app.remaining());
   p.options.preset = preset;
   p.options.seed = static_cast<uint64_t>(parse_whole("--seed", p.seed, 0, INT64_MAX));
   p.options.threads = static_cast<int>(parse_whole("--threads", p.threads, 0, 4096));
-  p.options.command = command;
+  p.options.command = shell_line(words);
+  if (!p.paper.empty()) return run_paper(p, words[0]);
+  require(p.jobs.empty(), "run: --jobs belongs to --paper, which runs several experiments");
+  require(!p.name.empty(), "run: needs the name of an experiment or --paper ID; `basin list` shows them");
+  const Experiment& experiment = find_experiment(p.name);
   const InterruptGuard guard;
   return Run(experiment, p.options).execute();
 }
 
+/// All experiments under their papers.
 void list_experiments() {
-  Table table({{"name", 18}, {"what it shows", 58}, {"source", 40}});
-  for (const Experiment& e : experiments()) table.row({e.name, e.summary, e.figure});
-  std::cout << table.text();
+  const auto list = experiments_by_paper();
+  for (auto first = list.begin(); first != list.end();) {
+    const auto same = [&](const Experiment* e) { return e->paper == (*first)->paper; };
+    const auto last = std::find_if_not(first, list.end(), same);
+    const Paper* paper = paper_of((*first)->figure);
+    std::cout << (paper ? paper->title + "  (--paper " + paper->id + ")" : "Of no paper") << "\n";
+    Table table({{"name", 26}, {"what it shows", 58}, {"source", 30}});
+    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, place_of((*first)->figure)});
+    std::cout << table.text() << "\n";
+  }
 }
 
 /// Runs f and turns everything it throws into a message and an exit code.
@@ -146,16 +161,32 @@ int basin_main(int argc, char** argv) {
     app.add_flag("--version", version, "what this program was built of");
     const CLI::App* list = app.add_subcommand("list", "all experiments");
     Parsed parsed;
-    CLI::App* run = app.add_subcommand("run", "run one experiment");
+    CLI::App* run = app.add_subcommand("run", "run one experiment, or with --paper all of a paper");
     run->add_option("NAME", parsed.name, "the experiment");
     add_run_options(*run, parsed);
+    run->add_option("--paper", parsed.paper, "instead of NAME: all experiments of a paper (`basin list`), or all");
+    run->add_option("--jobs", parsed.jobs,
+                    "with --paper: so many at a time, sharing the threads [one a thread, up to 4]");
+    CLI::App* report = app.add_subcommand("report", "all runs below a folder as one HTML page");
+    std::string folder = "results", page;
+    bool report_help = false;
+    report->set_help_flag();
+    report->add_flag("-h,--help", report_help, "this text");
+    report->add_option("FOLDER", folder, "folder of the runs [results]");
+    report->add_option("--out", page, "the page [FOLDER/report.html]");
+    report->allow_extras();
     app.allow_extras();
     app.parse(argc, argv);
     if (version) return std::cout << version_text() << std::endl, 0;
     if (help) return std::cout << app.help(), 0;
-    if (run->parsed()) return run_experiment(*run, parsed, shell_text(argc, argv));
+    if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
+    if (report->parsed()) {
+      if (report_help) return std::cout << report->help(), 0;
+      refuse_extras(*report, report->remaining());
+      return std::cout << "report: " << write_report(folder, page) << std::endl, 0;
+    }
     const std::vector<std::string> extras = app.remaining();
-    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run"});
+    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run", "report"});
     refuse_extras(app, extras);
     if (list->parsed()) return list_experiments(), 0;
     std::cout << app.help();
@@ -174,7 +205,7 @@ int single_main(int argc, char** argv) {
     add_run_options(app, parsed);
     app.parse(argc, argv);
     if (version) return std::cout << version_text() << std::endl, 0;
-    return run_experiment(app, parsed, shell_text(argc, argv));
+    return run_experiment(app, parsed, {argv, argv + argc});
   });
 }
 

@@ -12,6 +12,7 @@
 #include "engine/file.h"
 #include "engine/image.h"
 #include "engine/npy.h"
+#include "experiments/papers.h"
 #include "experiments/plot.h"
 
 namespace basin {
@@ -65,10 +66,20 @@ const std::vector<Experiment>& experiments() {
 }
 
 bool register_experiment(Experiment experiment) {
+  if (const Paper* paper = paper_of(experiment.figure)) experiment.paper = paper->id;
   auto& list = registry();
   const auto after = [&](const Experiment& e) { return e.name > experiment.name; };
   list.insert(std::find_if(list.begin(), list.end(), after), std::move(experiment));
   return true;
+}
+
+std::vector<const Experiment*> experiments_by_paper() {
+  std::vector<const Experiment*> list;
+  for (const Experiment& e : experiments()) list.push_back(&e);
+  std::stable_sort(list.begin(), list.end(), [](const Experiment* a, const Experiment* b) {
+    return reading_order(a->figure) < reading_order(b->figure);
+  });
+  return list;
 }
 
 const Experiment& find_experiment(const std::string& name) {

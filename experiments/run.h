@@ -45,6 +45,7 @@ struct Experiment {
   std::function<std::string(Preset)> help;           // the fields of the Config
   std::function<void(Json&, const Json&)> override;  // checks names and types
   std::function<void(Run&, const Json&)> compute;
+  std::string paper = "";  // its id in papers.h, found by the title in `figure`; "" for none of them
 };
 
 /// One run of one experiment: its settings, its folder, its claims and what else it reports.
@@ -103,6 +104,8 @@ void check_interrupt();
 
 // ---- the list of experiments ----
 const std::vector<Experiment>& experiments();
+/// All of them in the order of the papers and their figures.
+std::vector<const Experiment*> experiments_by_paper();
 /// Errors: unknown, with the list.
 const Experiment& find_experiment(const std::string& name);
 bool register_experiment(Experiment experiment);
@@ -110,7 +113,7 @@ bool register_experiment(Experiment experiment);
 template <class Config>
 Experiment make_experiment(void (*compute)(Run&, const Config&), const char* name, const char* figure,
                            const char* summary) {
-  Experiment e{name, figure, summary, {}, {}, {}, {}};
+  Experiment e{name, figure, summary, {}, {}, {}, {}};  // register_experiment finds the paper
   e.defaults = [](Preset preset) { return config_to_json(Config(preset)); };
   e.help = [](Preset preset) { return describe_config(Config(preset)); };
   e.override = [](Json& config, const Json& values) {
@@ -131,8 +134,8 @@ Experiment make_experiment(void (*compute)(Run&, const Config&), const char* nam
   [[maybe_unused]] static const bool basin_registered =          \
       ::basin::register_experiment(::basin::make_experiment<Config>(compute, name, figure, summary));
 
-/// The command lines: `basin list | run NAME ... | --version`, and `basin-NAME ...` for one experiment. Return exit
-/// codes.
+/// The command lines: `basin list | run NAME ... | run --paper ID ... | report | --version`, and `basin-NAME ...` for
+/// one experiment. Return exit codes.
 int basin_main(int argc, char** argv);
 int single_main(int argc, char** argv);
 

@@ -5,7 +5,6 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
-#include <iostream>
 
 #include "engine/file.h"
 #include "engine/npy.h"
@@ -13,9 +12,11 @@
 #include "experiments/training.h"
 #include "models/losses.h"
 #include "models/mlp.h"
+#include "tests/command.h"
 #include "tests/files.h"
 
 using namespace basin;
+using namespace basin::test;
 namespace fs = std::filesystem;
 
 namespace {
@@ -64,38 +65,10 @@ void compute(Run& run, const Config& config) {
 
 BASIN_EXPERIMENT(Config, compute, "harness-test", "no figure", "exercises the harness")
 
-struct Outcome {
-  int code;
-  std::string out, err;
-};
-
-/// `basin ARGUMENTS...` with what it prints.
-Outcome basin_command(std::vector<std::string> arguments) {
-  arguments.insert(arguments.begin(), "basin");
-  std::vector<char*> argv;
-  for (std::string& a : arguments) argv.push_back(a.data());
-  argv.push_back(nullptr);
-  std::ostringstream out, err;
-  std::streambuf *cout = std::cout.rdbuf(out.rdbuf()), *cerr = std::cerr.rdbuf(err.rdbuf());
-  const int code = basin_main(static_cast<int>(arguments.size()), argv.data());
-  std::cout.rdbuf(cout);
-  std::cerr.rdbuf(cerr);
-  return {code, out.str(), err.str()};
-}
-
 Outcome run_test(const std::string& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> arguments{"run", "harness-test", "--out", folder};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return basin_command(arguments);
-}
-
-std::string contents(const std::string& path) {
-  const Bytes bytes = read_file(path);
-  return {bytes.begin(), bytes.end()};
-}
-
-Json record_of(const std::string& folder) {
-  return Json::parse(contents(folder + "/result.json"));
 }
 
 /// The messages that the command must give, with exit code 2.
@@ -317,7 +290,9 @@ TEST_CASE("plot: a script that gnuplot refuses gives its reason and no picture")
 }
 
 TEST_CASE("command: list, version and help") {
-  CHECK(test::has(basin_command({"list"}).out, "harness-test"));
+  const std::string list = basin_command({"list"}).out;
+  CHECK(test::has(list, "harness-test"));
+  CHECK(test::has(list, "Memorization in Overparameterized Autoencoders  (--paper memorization)"));
   CHECK(test::has(basin_command({"--version"}).out, "basin "));
   const Outcome help = basin_command({"run", "harness-test", "--help", "--preset", "smoke"});
   CHECK(help.code == 0);

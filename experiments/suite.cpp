@@ -1,0 +1,351 @@
+#include "experiments/suite.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <iostream>
+#include <memory>
+#include <thread>
+
+#include "engine/file.h"
+#include "experiments/papers.h"
+#include "experiments/process.h"
+#include "experiments/report.h"
+#include "experiments/table.h"
+#include "models/interrupt.h"
+#include "models/progress.h"
+
+namespace basin {
+namespace {
+
+namespace fs = std::filesystem;
+using Clock = std::chrono::steady_clock;
+
+enum class State { waiting, running, kept, done, no_data, failed, interrupted };
+
+struct Member {
+  const Experiment* experiment = nullptr;
+  std::string folder, log;
+  State state = State::waiting;
+  std::unique_ptr<ChildProcess> child;
+  Clock::time_point begin;
+  uintmax_t log_begin = 0;  // where the output of this session starts
+  double seconds = 0;
+  std::string claims, note;
+  bool missed = false;
+};
+
+/// Held while a suite works in a folder: two of them would write into the same runs.
+class FolderLock {
+ public:
+  explicit FolderLock(const std::string& folder)
+      : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
+    require(descriptor_ >= 0, "--out ", folder, ": ", std::strerror(errno));
+    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // not every file system can lock
+    close(descriptor_);
+    throw Error(
+        text("--out ", folder, ": another `basin run --paper` is at work in it; wait for it, or choose another"));
+  }
+  FolderLock(const FolderLock&) = delete;
+  FolderLock& operator=(const FolderLock&) = delete;
+  ~FolderLock() { close(descriptor_); }
+
+ private:
+  int descriptor_;
+};
+
+std::vector<const Experiment*> experiments_of(const std::string& paper) {
+  std::vector<std::string> ids;
+  for (const Paper& p : papers()) ids.push_back(p.id);
+  ids.emplace_back("all");
+  if (std::find(ids.begin(), ids.end(), paper) == ids.end()) throw unknown_name("paper", paper, ids);
+  std::vector<const Experiment*> list;
+  for (const Experiment* e : experiments_by_paper())
+    if (!e->paper.empty() && (paper == "all" || e->paper == paper)) list.push_back(e);
+  require(!list.empty(), "--paper ", paper, ": no experiment of that paper is here; `basin list` shows them");
+  return list;
+}
+
+/// What a child printed from byte `begin` of its log on.
+std::string printed(const std::string& log, uintmax_t begin) {
+  const Bytes bytes = read_file(log);
+  return {bytes.begin() + static_cast<ptrdiff_t>(std::min<uintmax_t>(begin, bytes.size())), bytes.end()};
+}
+
+/// The message after the last "error: " at the beginning of a line, its lines joined.
+std::string last_error(const std::string& output) {
+  const size_t at = ("\n" + output).rfind("\nerror: ");
+  if (at == std::string::npos) return "";
+  std::string message = output.substr(at + 7);
+  message.erase(message.find_last_not_of(" \n") + 1);
+  return message;
+}
+
+class Suite {
+ public:
+  explicit Suite(const SuiteOptions& options);
+  int execute();
+
+ private:
+  void start(Member& m);
+  void keep_if_complete(Member& m);
+  void finish(Member& m, int code);
+  void count_claims(Member& m, const Json& record);
+  void tell(const Member& m, const std::string& outcome);
+  void show_running();
+  void wait_for_all();
+  std::string remaining() const;
+  std::string summary() const;
+  int conclude() const;
+  size_t in_state(State state) const {
+    return static_cast<size_t>(std::count_if(all_.begin(), all_.end(), [&](auto& m) { return m.state == state; }));
+  }
+
+  SuiteOptions options_;
+  std::string folder_;
+  std::vector<Member> all_;
+  size_t jobs_ = 1, threads_ = 1, ended_ = 0;
+  bool terminal_ = isatty(STDOUT_FILENO) == 1;
+};
+
+Suite::Suite(const SuiteOptions& options)
+    : options_(options), folder_(options.options.out.empty() ? "results" : options.options.out) {
+  const Options& o = options_.options;
+  const std::string run = text(preset_names()[static_cast<size_t>(o.preset)], "-seed", o.seed);
+  for (const Experiment* e : experiments_of(options_.paper)) {
+    Member m;
+    m.experiment = e;
+    m.folder = text(folder_, "/", e->name, "/", run);
+    m.log = text(folder_, "/logs/", e->name, "-", run, ".txt");
+    all_.push_back(std::move(m));
+  }
+  const size_t total =
+      o.threads > 0 ? static_cast<size_t>(o.threads) : std::max(1u, std::thread::hardware_concurrency());
+  jobs_ = options_.jobs > 0 ? static_cast<size_t>(options_.jobs) : o.device == "cpu" ? std::min<size_t>(total, 4) : 1;
+  jobs_ = std::min(jobs_, all_.size());
+  threads_ = std::max<size_t>(1, total / jobs_);
+  std::error_code error;
+  fs::create_directories(folder_ + "/logs", error);
+  require(!error, "--out ", folder_, ": ", folder_, "/logs cannot be made: ", error.message());
+}
+
+/// With --resume: a complete run of the same settings stays as it is.
+void Suite::keep_if_complete(Member& m) {
+  std::error_code error;
+  if (!options_.options.resume || !fs::exists(m.folder + "/result.json", error)) return;
+  try {
+    const Json record = read_record(m.folder);
+    const Json& o = record.at("options");
+    const std::string& device = options_.options.device;
+    const bool same_device =
+        device == "auto" || o.at("device") == device || (device == "cuda" && o.at("device") == "cuda:0");
+    if (record["status"] != "complete" || record["experiment"] != m.experiment->name || !same_device ||
+        o.value("math", "f32") != options_.options.math || o.at("seed") != options_.options.seed ||
+        record.at("config") != m.experiment->defaults(options_.options.preset))
+      return;
+    m.seconds = record.at("timings").at("total");
+    count_claims(m, record);
+    m.state = State::kept;
+  } catch (const std::exception&) {  // the run itself will say what is wrong with its folder
+  }
+}
+
+void Suite::start(Member& m) {
+  const Options& o = options_.options;
+  std::error_code error;
+  std::vector<std::string> words{
+      options_.program, "run",        m.experiment->name, "--preset",     preset_names()[static_cast<size_t>(o.preset)],
+      "--seed",         text(o.seed), "--threads",        text(threads_), "--out",
+      m.folder};
+  const auto option = [&](const char* name, const std::string& value, const std::string& standard) {
+    if (value != standard) words.insert(words.end(), {name, value});
+  };
+  option("--device", o.device, "cpu");
+  option("--math", o.math, "f32");
+  option("--data", o.data, "");
+  if (o.resume && fs::exists(m.folder + "/result.json", error)) words.emplace_back("--resume");
+  m.begin = Clock::now();
+  m.log_begin = fs::exists(m.log, error) ? fs::file_size(m.log, error) : 0;
+  try {
+    m.child = std::make_unique<ChildProcess>(words, m.log);
+    m.state = State::running;
+  } catch (const Error& e) {
+    m.state = State::failed;
+    m.note = e.what();
+    tell(m, "FAILED: " + m.note);
+  }
+}
+
+void Suite::count_claims(Member& m, const Json& record) {
+  size_t held = 0, judged = 0;
+  for (const Json& c : record.at("claims")) judged += !c.at("held").is_null(), held += c.at("held") == true;
+  m.claims = text(held, " of ", judged);
+  m.missed = !all_held(record.at("claims"));
+}
+
+/// A child has ended: what became of its run.
+void Suite::finish(Member& m, int code) {
+  m.child.reset();
+  m.seconds = std::chrono::duration<double>(Clock::now() - m.begin).count();
+  try {
+    if (code == 0) {
+      count_claims(m, read_record(m.folder));
+      m.state = State::done;
+      return tell(m, text("done in ", duration_text(m.seconds), ", ", m.claims, " claims held", remaining()));
+    }
+    m.note = last_error(printed(m.log, m.log_begin));
+  } catch (const std::exception& e) {
+    m.note = e.what();
+  }
+  if (code == 130) {
+    m.state = State::interrupted;
+    m.note = "--resume continues it";
+    return tell(m, "interrupted after " + duration_text(m.seconds));
+  }
+  if (const size_t hint = m.note.find("`scripts/fetch_data.sh"); hint != std::string::npos) {
+    m.state = State::no_data;  // the message of the data folder: what is missing, where it was looked for, what to do
+    m.note = m.note.substr(0, m.note.find("; looked for")) + "; " + m.note.substr(hint);
+    return tell(m, "skipped, its data set is missing" + remaining());
+  }
+  m.state = State::failed;
+  if (m.note.empty()) m.note = code > 128 ? text("ended by signal ", code - 128) : text("exit code ", code);
+  tell(m, "FAILED: " + m.note.substr(0, m.note.find('\n')) + remaining());
+}
+
+/// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a run at work has
+/// already taken longer than that, so that nobody knows.
+std::string Suite::remaining() const {
+  double known = 0, count = 0, work = 0;
+  for (const Member& m : all_)
+    if (m.state == State::done || m.state == State::kept) known += m.seconds, ++count;
+  const double mean = count > 0 ? known / count : 0;
+  const size_t left = in_state(State::waiting) + in_state(State::running);
+  bool late = false;
+  for (const Member& m : all_) {
+    if (m.state == State::waiting) work += mean;
+    if (m.state != State::running) continue;
+    const double rest = mean - std::chrono::duration<double>(Clock::now() - m.begin).count();
+    late = late || rest < 0;
+    work += std::max(0.0, rest);
+  }
+  if (left == 0) return "";
+  const double seconds = work / static_cast<double>(std::min(jobs_, left));
+  return text("; ", left, " left",
+              seconds > 0 ? (late ? ", at least " : ", about ") + duration_text(seconds) : std::string());
+}
+
+void Suite::tell(const Member& m, const std::string& outcome) {
+  ++ended_;
+  std::string name = m.experiment->name;
+  name.resize(std::max<size_t>(name.size(), 26), ' ');
+  std::cout << (terminal_ ? "\r\033[K" : "") << "[" << ended_ << "/" << all_.size() << "] " << name << " " << outcome
+            << std::endl;
+}
+
+/// The line at the bottom of a terminal.
+void Suite::show_running() {
+  if (!terminal_) return;
+  std::string line;
+  for (const Member& m : all_)
+    if (m.state == State::running)
+      line += text(line.empty() ? "running: " : ", ", m.experiment->name, " ",
+                   duration_text(std::floor(std::chrono::duration<double>(Clock::now() - m.begin).count())));
+  std::cout << "\r\033[K" << line.substr(0, 110) << remaining() << std::flush;
+}
+
+void Suite::wait_for_all() {
+  bool passed_on = false;
+  auto shown = Clock::now();
+  for (;;) {
+    if (interrupted() && !std::exchange(passed_on, true))
+      for (Member& m : all_)
+        if (m.child) m.child->interrupt();
+    for (Member& m : all_)
+      if (m.child)
+        if (const auto code = m.child->ended()) finish(m, *code);
+    for (Member& m : all_)
+      if (m.state == State::waiting && !interrupted() && in_state(State::running) < jobs_) start(m);
+    if (in_state(State::running) == 0 && (interrupted() || in_state(State::waiting) == 0)) break;
+    if (Clock::now() - shown > std::chrono::seconds(1)) {
+      show_running();
+      shown = Clock::now();
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+  }
+  if (terminal_) std::cout << "\r\033[K" << std::flush;
+}
+
+std::string Suite::summary() const {
+  const auto name = [](State state) {
+    switch (state) {
+      case State::kept:
+        return "was complete";
+      case State::done:
+        return "done";
+      case State::no_data:
+        return "no data";
+      case State::failed:
+        return "FAILED";
+      case State::interrupted:
+        return "interrupted";
+      default:
+        return "not started";
+    }
+  };
+  Table table({{"experiment", 28}, {"outcome", 12}, {"claims held", 11}, {"time", 12}});
+  std::string notes;
+  for (const Member& m : all_) {
+    table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
+    if (m.state == State::no_data || m.state == State::failed)
+      notes += text(m.experiment->name, ": ", m.note, "\n  all it printed: ", m.log, "\n");
+  }
+  return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
+}
+
+/// The end of a suite that was not interrupted: report and exit code.
+int Suite::conclude() const {
+  const size_t missing = in_state(State::failed) + in_state(State::no_data) + in_state(State::interrupted);
+  try {
+    std::cout << "\nreport: " << write_report(folder_) << std::endl;
+  } catch (const Error& e) {
+    std::cerr << "no report: " << e.what() << std::endl;
+    return 1;
+  }
+  const bool missed = std::any_of(all_.begin(), all_.end(), [](const Member& m) { return m.missed; });
+  return missing > 0 || (options_.options.strict && missed) ? 1 : 0;
+}
+
+int Suite::execute() {
+  const FolderLock lock(folder_);
+  const Options& o = options_.options;
+  std::cout << "paper " << options_.paper << ": " << all_.size() << (all_.size() == 1 ? " experiment" : " experiments")
+            << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
+            << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into " << folder_
+            << "; what each prints is in " << folder_ << "/logs" << std::endl;
+  for (Member& m : all_) {
+    keep_if_complete(m);
+    if (m.state == State::kept) tell(m, "was complete, " + m.claims + " claims held");
+  }
+  wait_for_all();
+  std::cout << summary() << std::flush;
+  if (interrupted() && (in_state(State::waiting) > 0 || in_state(State::interrupted) > 0))
+    throw Error(text("interrupted; nothing is lost. To continue: ", o.command, o.resume ? "" : " --resume"),
+                Fault::interrupted);
+  return conclude();
+}
+
+}  // namespace
+
+int run_suite(const SuiteOptions& options) {
+  const InterruptGuard guard;
+  return Suite(options).execute();
+}
+
+}  // namespace basin

@@ -1,0 +1,252 @@
+// `basin report` on small made-up records: what it shows, escapes, leaves out and refuses.
+#include "experiments/report.h"
+
+#include <doctest/doctest.h>
+#include <filesystem>
+
+#include "engine/file.h"
+#include "engine/image.h"
+#include "experiments/papers.h"
+#include "tests/command.h"
+#include "tests/files.h"
+
+using namespace basin;
+using namespace basin::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string memorization = " of Radhakrishnan et al., Memorization in Overparameterized Autoencoders";
+
+Json claim(const std::string& statement, const Json& held, bool literal = false) {
+  return {{"statement", statement}, {"paper", "the paper's words"},
+          {"measured", 0.83},       {"values", {0.79, 0.83, 0.9}},
+          {"criterion", ">= 0.6"},  {"held", held},
+          {"literal", literal},     {"remark", literal ? "what is true instead" : ""}};
+}
+
+Json complete_record(const std::string& experiment = "some-experiment", const std::string& place = "figure 2") {
+  return {{"experiment", experiment},
+          {"figure", place + memorization},
+          {"status", "complete"},
+          {"options",
+           {{"preset", "quick"},
+            {"seed", 7},
+            {"threads", 2},
+            {"device", "cpu"},
+            {"math", "tf32"},
+            {"data", "my data"},
+            {"resume", false},
+            {"set", {"width=64"}},
+            {"config_file", ""}}},
+          {"config", {{"seeds", 3}, {"width", 64}}},
+          {"command", "basin run some-experiment --resume"},
+          {"started", "2026-11-20T10:00:00Z"},
+          {"build", {{"commit", "abc123"}, {"dirty", true}}},
+          {"device", "CPU, 512-bit vectors"},
+          {"timings", {{"total", 125.0}}},
+          {"results", Json::object()},
+          {"figures", Json::array()},
+          {"skipped_figures", Json::array()},
+          {"claims", {claim("points are attractors", true)}}};
+}
+
+void write_run(const std::string& folder, const Json& record) {
+  fs::create_directories(folder);
+  write_atomically(folder + "/result.json", std::string_view(record.dump()));
+}
+
+std::string page_of(const std::string& folder) {
+  const Outcome o = basin_command({"report", folder});
+  CAPTURE(o.err);
+  REQUIRE(o.code == 0);
+  return contents(folder + "/report.html");
+}
+
+size_t count(const std::string& page, const std::string& part) {
+  size_t found = 0;
+  for (size_t at = 0; (at = page.find(part, at)) != std::string::npos; ++at) ++found;
+  return found;
+}
+
+}  // namespace
+
+TEST_CASE("papers: titles in figure texts, and the order of their figures") {
+  REQUIRE(paper_of("figure 2" + memorization));
+  CHECK(paper_of("figure 2" + memorization)->id == "memorization");
+  CHECK(paper_of("FIGURE 1 of X, LEARNING BY RECONSTRUCTION PRODUCES UNINFORMATIVE FEATURES FOR PERCEPTION")->id ==
+        "reconstruction-vs-perception");
+  CHECK(paper_of("no figure") == nullptr);
+  CHECK(place_of("figures 3a, 3b" + memorization) == "figures 3a, 3b");
+  CHECK(place_of("fraction of points, table 1" + memorization) == "fraction of points, table 1");
+  CHECK(place_of("figure 3 of X, The dynamics of representation learning in shallow, non-linear autoencoders") ==
+        "figure 3");
+  CHECK(place_of("no figure") == "no figure");
+  CHECK(place_of(papers()[0].title) == papers()[0].title);
+  const std::vector<std::string> order{"figure 2" + memorization,
+                                       "figures 3a, 3b" + memorization,
+                                       "figure 3c" + memorization,
+                                       "figure 10" + memorization,
+                                       "table 1" + memorization,
+                                       "section 3.3" + memorization,
+                                       "figure S2" + memorization,
+                                       "figure 1 of X, " + papers()[1].title,
+                                       "no figure"};
+  for (size_t i = 0; i + 1 < order.size(); ++i) {
+    CAPTURE(order[i]);
+    CHECK(reading_order(order[i]) < reading_order(order[i + 1]));
+  }
+}
+
+TEST_CASE("report: claims, settings and figures of a run in one file without references to others") {
+  const test::TemporaryFolder folder;
+  Json record = complete_record();
+  record["claims"] = {claim("holds", true), claim("misses", false), claim("literally", false, true),
+                      claim("a number", nullptr)};
+  record["figures"] = {"picture.png"};
+  record["skipped_figures"] = {{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}};
+  write_run(folder / "a/b/run", record);
+  write_png(folder / "a/b/run/picture.png", zeros({2, 3}, DType::u8));
+  const std::string page = page_of(folder.path());
+  CHECK(page.starts_with("<!DOCTYPE html>"));
+  CHECK(page.ends_with("</html>\n"));
+  CHECK(has(page, "<h1>1 of 2 claims hold</h1>"));
+  CHECK(has(page, "0.83 (0.79 .. 0.9)<span class=\"remark\">3 seeds"));
+  CHECK(has(page, "the paper&#39;s words taken literally</span><span class=\"remark\">what is true instead"));
+  CHECK(count(page, ">held</span>") == 1);
+  CHECK(count(page, ">does not hold</span>") == 2);  // one of them the literal claim, in the colour of reported ones
+  CHECK(count(page, "class=\"missed\"") == 1);
+  CHECK(count(page, ">reported</span>") == 1);
+  CHECK(has(page, "0 of 1</td>"));
+  CHECK(has(page,
+            "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my data&#39; --set width=64"));
+  CHECK(has(page, "<code>width=64</code>"));
+  CHECK(has(page, "2 min 05 s"));
+  CHECK(has(page, "<code>abc123</code> with local changes"));
+  CHECK(has(page, "width=\"3\" height=\"2\""));
+  CHECK(has(page, "src=\"data:image/png;base64,iVBORw0KGgo"));
+  CHECK(has(page, "curve.png was not drawn: gnuplot is not installed"));
+  CHECK(has(page, "@media print"));
+  CHECK(has(page, "prefers-color-scheme: dark"));
+  for (const char* reference : {"<script", "http:", "https:", "<link", "@import", "url("})
+    CHECK_FALSE(has(page, reference));
+}
+
+TEST_CASE("report: what records say is text and never HTML, a path or a command of the page") {
+  const test::TemporaryFolder folder;
+  const std::string evil = "<script>alert(\"x\")</script>'&\x01";
+  Json record = complete_record(evil, evil);
+  record["claims"] = {claim(evil, true, true)};
+  for (const char* name : {"paper", "criterion", "remark"}) record["claims"][0][name] = evil;
+  record["config"] = {{evil, evil}};
+  for (const char* name : {"preset", "device", "math", "data", "config_file"}) record["options"][name] = evil;
+  record["options"]["set"] = {evil};
+  record["started"] = record["device"] = record["build"]["commit"] = evil;
+  record["figures"] = {evil, "../secret.png", "/etc/hostname", "..", "", "text.png"};
+  record["skipped_figures"] = {{{"figure", evil}, {"why", evil}}};
+  write_run(folder / ("<b>run"), record);
+  write_atomically(folder / "<b>run/text.png", std::string_view("no picture"));
+  write_png(folder / "secret.png", zeros({2, 3}, DType::u8));
+  write_run(folder / "<i>\xff", {{"experiment", "x"}, {"status", "failed"}, {"error", evil}});
+  const std::string page = page_of(folder.path());
+  CHECK_FALSE(has(page, "<script"));
+  CHECK_FALSE(has(page, "<b>"));
+  CHECK_FALSE(has(page, "<i>"));
+  CHECK_FALSE(has(page, "\x01"));
+  CHECK_FALSE(has(page, "\xff"));
+  CHECK_FALSE(has(page, "data:image"));
+  CHECK(has(page, "&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#39;&#38;?"));
+  CHECK(count(page, "it is no file of the run&#39;s own folder") == 5);  // the first holds a slash too
+  CHECK(has(page, "text.png is not shown: it is no PNG picture"));
+}
+
+TEST_CASE("report: papers and figures in order, the runs of one experiment side by side, smoke runs not counted") {
+  const test::TemporaryFolder folder;
+  write_run(folder / "1", complete_record("late", "figure 10"));
+  write_run(folder / "2", complete_record("early", "figure 2"));
+  Json other = complete_record("other");
+  other["figure"] = "figure 1 of X, " + papers()[1].title;
+  write_run(folder / "0", other);
+  Json smoke = complete_record("early", "figure 2");
+  smoke["options"]["preset"] = "smoke";
+  smoke["claims"] = {claim("smoke", false)};
+  write_run(folder / "3", smoke);
+  write_run(folder / "2.previous-1", complete_record("old"));
+  write_run(folder / "2.previous-12/inside", complete_record("old"));
+  write_run(folder / "previous-1", complete_record("late", "figure 11"));  // a name of its own
+  const std::string page = page_of(folder.path());
+  CHECK(has(page, "<h1>4 of 4 claims hold</h1>"));
+  CHECK(has(page, "2 earlier runs (*.previous-N) not shown. 1 smoke run not counted."));
+  CHECK_FALSE(has(page, ">old<"));
+  std::vector<std::string> sections;
+  for (size_t at = 0; (at = page.find("<h3>", at)) != std::string::npos; ++at)
+    sections.push_back(page.substr(at + 4, page.find('<', at + 4) - at - 4));
+  CHECK(sections == std::vector<std::string>{"early", "early", "late", "late", "other"});
+  CHECK(count(page, "<h2>" + papers()[0].title) == 1);
+}
+
+TEST_CASE("report: unfinished, foreign and damaged folders are left out with the reason") {
+  const test::TemporaryFolder folder;
+  write_run(folder / "good", complete_record());
+  const auto add = [&](const std::string& name, auto&& change) {
+    Json record = complete_record();
+    change(record);
+    write_run(folder / name, record);
+  };
+  add("running", [](Json& r) { r["status"] = "running"; });
+  add("interrupted", [](Json& r) { r["status"] = "interrupted"; });
+  add("failed", [](Json& r) { r["status"] = "failed", r["error"] = "out of luck"; });
+  add("no-options", [](Json& r) { r.erase("options"); });
+  add("claims", [](Json& r) { r["claims"] = 5; });
+  add("claim", [](Json& r) { r["claims"][0] = "held"; });
+  add("held", [](Json& r) { r["claims"][0]["held"] = "yes"; });
+  add("figures", [](Json& r) { r["figures"] = {1, 2}; });
+  write_run(folder / "foreign", {{"name", "something else"}});
+  write_run(folder / "list", Json::array({1, 2}));
+  fs::create_directories(folder / "cut");
+  write_atomically(folder / "cut/result.json", std::string_view(complete_record().dump().substr(0, 300)));
+  fs::create_directories(folder / "deep");
+  write_atomically(folder / "deep/result.json", std::string_view(std::string(100000, '[')));
+  fs::create_directories(folder / "folder/result.json");
+  fs::create_directory_symlink(folder.path(), folder / "loop");
+  const Outcome o = basin_command({"report", folder.path()});
+  REQUIRE(o.code == 0);
+  const std::string page = contents(folder / "report.html");
+  CHECK(has(page, "13 folders left out"));
+  for (const char* reason :
+       {"running: the run is still at work", "interrupted: the run is interrupted",
+        "failed: the run is failed: out of luck", "no-options: its record is damaged: /options/preset is missing",
+        "claims: its record is damaged: /claims has the", "claim: its record is damaged: /claims/0/statement",
+        "held: its record is damaged: /claims/0/held", "figures: its record is damaged: /figures",
+        "foreign: its result.json is no record", "list: its result.json is no",
+        "cut: its result.json is damaged or cut off", "deep: its result.json is nested", "folder: cannot read"}) {
+    CAPTURE(reason);
+    CHECK(has(o.err, "left out: " + (folder / reason)));
+  }
+  CHECK(count(page, "<h3>") == 1);
+}
+
+TEST_CASE("report: --out, and what cannot be reported") {
+  const test::TemporaryFolder folder;
+  const auto refused = [](const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
+    const Outcome o = basin_command(arguments);
+    CAPTURE(o.err);
+    CHECK(o.code == 2);
+    for (const std::string& part : parts) CHECK(has(o.err, part));
+  };
+  refused({"report", folder / "none"}, {"no folder", "none", "basin run NAME"});
+  refused({"report", folder.path()}, {"no complete run below", "basin list"});
+  write_run(folder / "half", {{"experiment", "x"}, {"status", "running"}});
+  refused({"report", folder.path()}, {"left out: ", "no complete run below", "(1 left out)"});
+  CHECK_FALSE(fs::exists(folder / "report.html"));
+  write_run(folder / "run", complete_record());
+  refused({"report", folder.path(), "--out", folder / "no/such/page.html"}, {"page.html"});
+  refused({"report", folder.path(), "--otu", "x"}, {"unknown option '--otu'", "'--out'"});
+  refused({"report", folder.path(), "more"}, {"unexpected argument 'more'"});
+  CHECK(basin_command({"report", "--help"}).code == 0);
+  const Outcome o = basin_command({"report", folder / "run", "--out", folder / "page.html"});  // a run is a folder too
+  CHECK(o.code == 0);
+  CHECK(has(o.out, "report: " + (folder / "page.html")));
+  CHECK(has(contents(folder / "page.html"), "some-experiment"));
+  CHECK_FALSE(fs::exists(folder / "run/report.html"));
+}

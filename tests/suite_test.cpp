@@ -1,0 +1,232 @@
+// `basin run --paper`: several experiments as child processes of the test program (see main.cpp).
+#include <doctest/doctest.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <thread>
+
+#include "data/find.h"
+#include "experiments/process.h"
+#include "tests/command.h"
+#include "tests/files.h"
+
+using namespace basin;
+using namespace basin::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Config {
+  int64_t steps = 5;
+  explicit Config(Preset) {}
+  template <class F>
+  void each_field(F&& f) {
+    f("steps", steps, "how many");
+  }
+};
+
+bool is_set(const char* variable) {
+  return std::getenv(variable) != nullptr;
+}
+
+void claims(Run& run, const Config& config) {
+  run.claim_at_least("steps", "some", static_cast<double>(config.steps), 1);
+  run.claim_at_least("more steps", "many", static_cast<double>(config.steps), 100);
+}
+
+void needs_data(Run& run, const Config& config) {
+  find_data_file(run.data(), "mnist", "t10k-images-idx3-ubyte");
+  claims(run, config);
+}
+
+void fails(Run& run, const Config& config) {
+  require(!is_set("BASIN_TEST_FAIL"), "steps: five are too many\nfour would do");
+  if (is_set("BASIN_TEST_CRASH")) std::raise(SIGKILL);
+  claims(run, config);
+}
+
+/// Waits for Ctrl-C, unless told not to; its process number goes into its folder.
+void waits(Run& run, const Config& config) {
+  write_atomically(run.path("process"), std::string_view(text(::getpid())));
+  for (int i = 0; is_set("BASIN_TEST_WAIT") && i < 6000; ++i) {
+    check_interrupt();
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  claims(run, config);
+}
+
+const bool registered = [] {
+  const std::string memory = " of X, Memorization in Overparameterized Autoencoders",
+                    latent = " of X, Navigating the Latent Space Dynamics of Neural Models";
+  const auto add = [](auto* compute, const char* name, const std::string& figure) {
+    register_experiment(make_experiment<Config>(compute, name, figure.c_str(), "part of a suite"));
+  };
+  add(claims, "suite-first", "figure 2" + memory);
+  add(needs_data, "suite-data", "figure 3" + memory);
+  add(fails, "suite-fails", "figure S1" + memory);
+  add(claims, "suite-quick", "figure 1" + latent);
+  add(waits, "suite-waits", "figure 2" + latent);
+  return true;
+}();
+
+/// An environment variable while it lives; children see it too.
+struct Variable {
+  explicit Variable(const char* name) : name(name) { setenv(name, "1", 1); }
+  Variable(const Variable&) = delete;
+  Variable& operator=(const Variable&) = delete;
+  ~Variable() { unsetenv(name); }
+  const char* name;
+};
+
+Outcome suite(const std::string& paper, const std::string& out, std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments{"run",   "--paper", paper,    "--preset",   "smoke",
+                                     "--out", out,       "--data", out + "/data"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return basin_command(arguments);
+}
+
+/// Waits until a file is there; false after half a minute.
+bool appears(const std::string& file) {
+  for (int i = 0; i < 3000 && !fs::exists(file); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  return fs::exists(file);
+}
+
+/// False once a process has ended, reaped or not.
+bool lives(const std::string& process) {
+  const std::string status = "/proc/" + process + "/stat";
+  try {
+    const std::string line = contents(status);
+    return !has(line, ") Z ") && !has(line, ") X ");
+  } catch (const Error&) {
+    return false;
+  }
+}
+
+}  // namespace
+
+TEST_CASE("suite: all experiments of a paper, failures do not stop the others, --resume does the rest") {
+  const test::TemporaryFolder folder;
+  const std::string out = folder / "all";
+  Outcome o;
+  {
+    const Variable fail("BASIN_TEST_FAIL");
+    o = suite("memorization", out, {"--jobs", "2", "--threads", "2", "--seed", "3"});
+  }
+  CAPTURE(o.out);
+  CAPTURE(o.err);
+  CHECK(o.code == 1);
+  CHECK(has(o.out, "3 experiments, preset smoke, seed 3, 2 at a time with 1 thread each"));
+  CHECK(has(o.out, "[3/3]"));
+  CHECK(has(o.out, "suite-first                   done          1 of 2"));
+  CHECK(has(o.out, "suite-data                    no data"));
+  CHECK(has(o.out, "suite-fails                   FAILED"));
+  CHECK(has(o.out, "suite-fails: steps: five are too many\nfour would do"));
+  CHECK(has(o.out, "suite-data: data: t10k-images-idx3-ubyte of mnist was not found"));
+  CHECK(has(o.out, "`scripts/fetch_data.sh mnist --data " + out + "/data` gets it"));
+  CHECK(has(o.out, "report: " + out + "/report.html"));
+  CHECK(fs::exists(out + "/report.html"));
+  CHECK(has(contents(out + "/logs/suite-first-smoke-seed3.txt"), "1 of 2 claims held"));
+  const std::string first = out + "/suite-first/smoke-seed3";
+  CHECK(record_of(first)["options"]["threads"] == 1);
+  const std::string before = contents(first + "/result.json");
+
+  fs::create_directories(out + "/data/mnist");
+  write_atomically(out + "/data/mnist/t10k-images-idx3-ubyte", std::string_view("images"));
+  o = suite("memorization", out, {"--resume", "--seed", "3"});
+  CAPTURE(o.out);
+  CHECK(o.code == 0);
+  CHECK(has(o.out, "suite-first                   was complete  1 of 2"));
+  CHECK(has(o.out, "suite-data                    done          1 of 2"));
+  CHECK(contents(first + "/result.json") == before);
+  CHECK(record_of(out + "/suite-fails/smoke-seed3")["options"]["resume"] == true);
+  CHECK(suite("memorization", out, {"--resume", "--seed", "3", "--strict"}).code == 1);
+
+  // without --resume all run again, and what was there is moved aside
+  CHECK(suite("memorization", out, {"--seed", "3"}).code == 0);
+  CHECK(contents(first + ".previous-1/result.json") == before);
+}
+
+TEST_CASE("suite: a run that crashes, and a folder that holds something else") {
+  const test::TemporaryFolder folder;
+  fs::create_directories(folder / "suite-first/smoke-seed0");
+  write_atomically(folder / "suite-first/smoke-seed0/thesis.txt", std::string_view("years of work"));
+  const Variable crash("BASIN_TEST_CRASH");
+  const Outcome o = suite("memorization", folder.path(), {"--jobs", "1"});
+  CAPTURE(o.out);
+  CHECK(o.code == 1);
+  CHECK(has(o.out, "suite-first: --out "));
+  CHECK(has(o.out, "holds other things"));
+  CHECK(has(o.out, "suite-fails: ended by signal 9"));
+  CHECK(has(o.err, "no report: report: no complete run"));
+  CHECK(contents(folder / "suite-first/smoke-seed0/thesis.txt") == "years of work");
+}
+
+TEST_CASE("suite: Ctrl-C reaches the runs, and --resume continues them") {
+  const test::TemporaryFolder folder;
+  const std::string waits = folder / "suite-waits/smoke-seed0";
+  Outcome o;
+  {
+    const Variable wait("BASIN_TEST_WAIT");
+    std::thread presses([&] {
+      if (appears(waits + "/process")) kill(getpid(), SIGINT);
+    });
+    o = suite("latent-dynamics", folder.path(), {"--jobs", "1"});
+    presses.join();
+  }
+  CAPTURE(o.out);
+  CAPTURE(o.err);
+  CHECK(o.code == 130);
+  CHECK(has(o.err, "nothing is lost. To continue: basin run --paper latent-dynamics"));
+  CHECK(has(o.err, "--resume"));
+  CHECK(has(o.out, "suite-quick                   done"));
+  CHECK(has(o.out, "suite-waits                   interrupted"));
+  CHECK(record_of(waits)["status"] == "interrupted");
+  CHECK_FALSE(lives(contents(waits + "/process")));
+  o = suite("latent-dynamics", folder.path(), {"--resume"});
+  CHECK(o.code == 0);
+  CHECK(has(o.out, "suite-quick                   was complete"));
+  CHECK(record_of(waits)["status"] == "complete");
+  CHECK(record_of(waits)["options"]["resume"] == true);
+}
+
+TEST_CASE("suite: two at work in one folder are refused, and a killed one takes its runs with it") {
+  const test::TemporaryFolder folder;
+  const Variable wait("BASIN_TEST_WAIT");
+  const std::string process = folder / "suite-waits/smoke-seed0/process";
+  {
+    const ChildProcess other(
+        {"basin", "run", "--paper", "latent-dynamics", "--preset", "smoke", "--out", folder.path()},
+        folder / "log.txt");
+    REQUIRE(appears(process));
+    const Outcome o = suite("latent-dynamics", folder.path(), {"--resume"});
+    CHECK(o.code == 2);
+    CHECK(has(o.err, "another `basin run --paper` is at work"));
+    CHECK(lives(contents(process)));
+  }  // killed
+  const std::string orphan = contents(process);
+  for (int i = 0; i < 1000 && lives(orphan); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  CHECK_FALSE(lives(orphan));
+}
+
+TEST_CASE("suite: what the command line refuses") {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](std::vector<std::string> more, const std::vector<std::string>& parts) {
+    std::vector<std::string> arguments{"run", "--out", folder / "out"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome o = basin_command(arguments);
+    CAPTURE(o.err);
+    CHECK(o.code == 2);
+    for (const std::string& part : parts) CHECK(has(o.err, part));
+  };
+  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'", "did you mean 'memorization'?", "all"});
+  refused({"--paper", "reconstruction-vs-perception"}, {"no experiment of that paper", "basin list"});
+  refused({"suite-first", "--paper", "memorization"}, {"either", "suite-first"});
+  refused({"--paper", "memorization", "--set", "steps=3"}, {"--set", "one experiment"});
+  refused({"--paper", "memorization", "--jobs", "0"}, {"--jobs 0", "whole number from 1"});
+  refused({"suite-first", "--jobs", "2"}, {"--jobs belongs to --paper"});
+  CHECK(folder.count() == 0);
+  write_atomically(folder / "out", std::string_view("a file"));
+  refused({"--paper", "memorization"}, {"--out", "cannot be made"});
+}
