@@ -73,12 +73,13 @@ std::string measured_text(const Json& claim) {
 
 std::string claims_table(const Json& claims) {
   Table table({{"claim", 50}, {"paper", 34}, {"measured (range)", 22}, {"needed", 12}, {"held", 4}});
-  size_t held = 0, judged = 0;
+  size_t held = 0, judged = 0, literal_held = 0, literal = 0;
   std::string remarks;
   for (const Json& c : claims) {
     const bool reported = c["held"].is_null(), holds = !reported && c["held"].get<bool>();
     const std::string remark = c.value("remark", "");
-    judged += !reported, held += holds;
+    (c.value("literal", false) ? literal : judged) += !reported;
+    (c.value("literal", false) ? literal_held : held) += holds;
     std::string statement = c["statement"];
     if (!remark.empty()) {
       remarks += text("[", std::count(remarks.begin(), remarks.end(), '\n') + 1, "] ", remark, "\n");
@@ -86,7 +87,9 @@ std::string claims_table(const Json& claims) {
     }
     table.row({statement, c["paper"], measured_text(c), c["criterion"], reported ? "-" : holds ? "yes" : "NO"});
   }
-  return table.text() + remarks + text(held, " of ", judged, " claims held\n");
+  std::string end = text(held, " of ", judged, " claims held");
+  if (literal > 0) end += text(", and ", literal_held, " of ", literal, " of the paper's words taken literally");
+  return table.text() + remarks + end + "\n";
 }
 
 bool all_held(const Json& claims) {
