@@ -84,10 +84,13 @@ Array sorted_basins(const AttractorStudy& s) {
   std::vector<int64_t> sizes = s.basins;
   std::sort(sizes.begin(), sizes.end(), std::greater<>());
   std::vector<double> rows;
+  const auto share = [&](int64_t size) {
+    return std::max(0.5, static_cast<double>(size)) / static_cast<double>(s.starts);
+  };
+  rows.insert(rows.end(), {0, share(sizes[0])});
   for (size_t i = 0; i < sizes.size(); ++i)
-    rows.insert(rows.end(), {static_cast<double>(i + 1) / static_cast<double>(sizes.size()),
-                             std::max(0.5, static_cast<double>(sizes[i])) / static_cast<double>(s.starts)});
-  return from_vector(rows, {static_cast<int64_t>(sizes.size()), 2});
+    rows.insert(rows.end(), {static_cast<double>(i + 1) / static_cast<double>(sizes.size()), share(sizes[i])});
+  return from_vector(rows, {static_cast<int64_t>(sizes.size()) + 1, 2});
 }
 
 }  // namespace
@@ -108,7 +111,7 @@ void draw_attractors(Run& run, const std::string& name,
              0.5 / static_cast<double>(seeds[0].starts), ":1]\nset xrange [0:1]\nplot");
     for (size_t seed = 0; seed < seeds.size(); ++seed) {
       script += data_block(text("basins", i, "_", seed), sorted_basins(seeds[seed]));
-      panels += text(seed ? ", " : " ", "$basins", i, "_", seed, " with steps lw 1.5 title 'seed ", seed, "'");
+      panels += text(seed ? ", " : " ", "$basins", i, "_", seed, " with fsteps lw 1.5 title 'seed ", seed, "'");
     }
     panels += "\n";
   }
