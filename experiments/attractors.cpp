@@ -83,11 +83,10 @@ Array histogram(const std::vector<AttractorStudy>& seeds) {
 Array sorted_basins(const AttractorStudy& s) {
   std::vector<int64_t> sizes = s.basins;
   std::sort(sizes.begin(), sizes.end(), std::greater<>());
-  std::vector<double> rows;
   const auto share = [&](int64_t size) {
     return std::max(0.5, static_cast<double>(size)) / static_cast<double>(s.starts);
   };
-  rows.insert(rows.end(), {0, share(sizes[0])});
+  std::vector<double> rows{0, share(sizes[0])};
   for (size_t i = 0; i < sizes.size(); ++i)
     rows.insert(rows.end(), {static_cast<double>(i + 1) / static_cast<double>(sizes.size()), share(sizes[i])});
   return from_vector(rows, {static_cast<int64_t>(sizes.size()) + 1, 2});
