@@ -2,35 +2,40 @@
 // Claim (a): 7 layers, 128 units, 100 training images: trajectories of unseen digits end almost exclusively at training
 // images. Claim (b): 14 layers, 20 training images: superattractors, one iteration maps any image to a training image.
 // Expected: (a) .8 attractors, .9 of the trajectories at a training image after 200 iterations; (b) .8 after 10
-// iterations, but after one only .5 within 22 % of an image's norm. Settings that the paper leaves open are those that
-// were found to work; with the Adam rate 1e-4 (the contrast run of the paper preset) training images are hardly ever
-// attractors. Run time on one core: smoke 2 s, quick 1 min, paper 3 min.
+// iterations, but after one only .55 within 22 % of an image's norm. What was found to come closest to one iteration is
+// a third network: 28 layers from 1.8 times PyTorch's initialiser, 10 images: a sixth of the digits at a training image
+// at once. Settings that the paper leaves open are those that were found to work: a large constant Adam rate, and the
+// lowest-loss snapshot of the second half (over 8 seeds of (b) at the rate 3e-3 all criteria held; stopped at the loss
+// 1e-6 with the rate 5e-3 half of the seeds missed one). With the rate 1e-4 (the contrast run of the paper preset)
+// training images are hardly ever attractors. Run time on one core: smoke 1 s, quick 30 s, paper 1 min.
 #include <algorithm>
 
-#include "data/idx.h"
 #include "engine/image.h"
+#include "experiments/attractors.h"
+#include "experiments/digits.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
 #include "models/losses.h"
 #include "models/mlp.h"
-#include "models/spectrum.h"
 
 namespace basin {
 namespace {
 
 struct Config {
   int64_t seeds = 3, width = 128, starts = 500, rows = 10;
-  int64_t a_images = 100, a_depth = 7, a_steps = 4000, b_images = 20, b_depth = 14, b_steps = 4000,
-          contrast_steps = 10000;
-  double a_rate = 3e-3, a_radius = 0.3, b_rate = 5e-3, b_stop_loss = 1e-6, b_radius = 0.1, b_near = 2;
-  std::string activation = "leaky_relu", a_init = "torch_default zero_bias", b_init = "torch_default";
+  int64_t a_images = 100, a_depth = 7, a_steps = 4000, b_images = 20, b_depth = 14, b_steps = 3000,
+          contrast_steps = 10000, c_images = 10, c_depth = 28, c_steps = 2000;
+  double a_rate = 3e-3, a_radius = 0.3, b_rate = 3e-3, b_radius = 0.1, near = 2, c_rate = 2e-3;
+  std::string activation = "leaky_relu", a_init = "torch_default zero_bias", b_init = "torch_default",
+              c_init = "torch_default scale=1.8";
   std::vector<int64_t> a_iterations{0, 1, 5, 10, 20, 50, 100, 200}, b_iterations{0, 1, 2, 5, 10, 20, 50};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
     contrast_steps = 0;
     if (preset == Preset::quick) return;
-    seeds = 1, width = 32, starts = 50, a_images = b_images = 10, a_depth = 3, b_depth = 4, a_steps = b_steps = 200;
+    seeds = 1, width = 32, starts = 50, a_images = b_images = 10, a_depth = 3, b_depth = 4, a_steps = b_steps = 200,
+    c_depth = 4, c_steps = 100;
   }
   template <class F>
   void each_field(F&& f) {
@@ -48,28 +53,33 @@ struct Config {
     f("a_iterations", a_iterations, "figure 3a: iteration counts shown, from 0 on");
     f("b_images", b_images, "figure 3b: training images");
     f("b_depth", b_depth, "figure 3b: weight matrices");
-    f("b_steps", b_steps, "figure 3b: largest number of Adam steps");
+    f("b_steps", b_steps, "figure 3b: Adam steps; the lowest loss of the second half is measured");
     f("b_rate", b_rate, "figure 3b: Adam's constant rate");
-    f("b_stop_loss", b_stop_loss, "figure 3b: training stops below this loss");
     f("b_init", b_init, "figure 3b: initialiser");
     f("b_radius", b_radius, "figure 3b: L2 distance below which an image counts as recovered");
-    f("b_near", b_near, "figure 3b: L2 distance that counts as near after one iteration (22 % of the norm)");
     f("b_iterations", b_iterations, "figure 3b: iteration counts shown, from 0 on");
+    f("c_images", c_images, "figure 3b with fewer images in a deeper network: training images");
+    f("c_depth", c_depth, "the same: weight matrices");
+    f("c_steps", c_steps, "the same: Adam steps; the lowest loss of the second half is measured");
+    f("c_rate", c_rate, "the same: Adam's constant rate");
+    f("c_init", c_init, "the same: initialiser");
+    f("near", near, "L2 distance that counts as near after one iteration (22 % of the norm)");
     f("contrast_steps", contrast_steps, "figure 3a again at the rate 1e-4 for so many steps; 0: not at all");
   }
 };
 
-/// What the two networks differ in.
+/// What the networks differ in.
 struct Setting {
   std::string name;
   int64_t images, depth, steps;
-  double rate, stop_loss, radius;
+  double rate, radius;
   std::string init;
   std::vector<int64_t> iterations;
 };
 
 struct Measured {
-  double loss = 0, attractors = 0, median_radius = 0, near_at_once = 0;
+  double loss = 0, near_at_once = 0, after_one = 0;  // after one iteration: fraction near, median distance
+  AttractorStudy study;
   std::vector<double> within, recovered;  // for each iteration count
   std::vector<Array> snapshots;
   Nearest end;
@@ -83,30 +93,6 @@ struct Measured {
     return values[static_cast<size_t>(found - s.iterations.begin())];
   }
 };
-
-/// Training images and starts of one seed, [N, 784] in [0, 1].
-struct Digits {
-  Array train, starts;
-  std::vector<uint8_t> start_labels;
-};
-
-Digits choose(const LabelledImages& all, const Key& key, int64_t images, int64_t starts, const Device& device) {
-  require(images > 0 && starts > 0 && images + starts <= all.images.dim(0),
-          "mnist-attractors: needs at least one image and ", "one start, and ", images, " + ", starts, " of the ",
-          all.images.dim(0), " test images");
-  const Array order = permutation(key, all.images.dim(0));
-  const Tensor pixels(cast(reshape(all.images, {all.images.dim(0), -1}), DType::f32));
-  const auto take = [&](int64_t from, int64_t to) {
-    const Tensor rows = gather(pixels, contiguous(slice(order, 0, from, to)));
-    return copy_to((rows * (1.0 / 255)).array(), device);
-  };
-  Digits d{take(0, images), take(images, images + starts), {}};
-  const std::vector<int32_t> index = order.to_vector<int32_t>();
-  const std::vector<uint8_t> labels = all.labels.to_vector<uint8_t>();
-  for (int64_t i = images; i < images + starts; ++i)
-    d.start_labels.push_back(labels[static_cast<size_t>(index[static_cast<size_t>(i)])]);
-  return d;
-}
 
 /// One row per start: its iterates, a gap, and the training image closest to the last of them.
 void draw(Run& run, const Config& config, const Setting& s, const Digits& digits, const Measured& m) {
@@ -137,7 +123,7 @@ void draw(Run& run, const Config& config, const Setting& s, const Digits& digits
 
 Measured measure(Run& run, const Config& config, const Setting& s, const LabelledImages& all, int64_t seed) {
   const Key key = run.key().at(s.name).at(static_cast<uint64_t>(seed));
-  const Digits digits = choose(all, key.at("images"), s.images, config.starts, run.device());
+  const Digits digits = choose_digits(all, key.at("images"), s.images, config.starts, run.device());
   const Tensor x(digits.train);
   MlpConfig shape;
   shape.widths = autoencoder_widths(784, static_cast<int>(s.depth), config.width);
@@ -148,20 +134,15 @@ Measured measure(Run& run, const Config& config, const Setting& s, const Labelle
 
   TrainOptions options;
   options.max_steps = s.steps;
-  options.stop_loss_below = s.stop_loss;
   options.optimizer = OptimizerConfig::named("adam", s.rate);
-  if (s.stop_loss == 0) options.keep_best_after_fraction = 0.5;
+  options.keep_best_after_fraction = 0.5;
   const std::string stage = s.name + "-seed" + std::to_string(seed);
   const TrainResult trained = train_stage(
       run, stage, net, [&](const Mlp& f) { return mse(f(x), x); }, options);
-  if (s.stop_loss == 0) net = best_model(net, trained);
+  net = best_model(net, trained);
 
   Measured m;
-  m.loss = s.stop_loss == 0 ? trained.best_loss : trained.loss;
-  std::vector<double> radii;
-  run.timed("spectra", [&] { radii = spectral_radius(net, x); });
-  m.attractors = static_cast<double>(attractor_count(radii)) / static_cast<double>(s.images);
-  m.median_radius = median(radii);
+  m.loss = trained.best_loss;
   IterateOptions iteration;
   iteration.max_iterations = s.iterations.back();
   iteration.between = check_interrupt;
@@ -171,21 +152,26 @@ Measured measure(Run& run, const Config& config, const Setting& s, const Labelle
     m.end = nearest(m.snapshots[i], digits.train);
     m.within.push_back(fraction_within(m.end, s.radius));
     m.recovered.push_back(recovery_probability(m.snapshots[i], digits.train, s.radius));
-    if (s.iterations[i] == 1) m.near_at_once = fraction_within(m.end, config.b_near);
+    if (s.iterations[i] != 1) continue;
+    m.near_at_once = fraction_within(m.end, config.near);
+    m.after_one = median(m.end.distance);
   }
+  m.study = study_attractors(run, stage, net, x, m.snapshots.back(), s.radius);
 
-  std::string line =
-      text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, attractors ",
-           short_number(m.attractors), ", median rho ", short_number(m.median_radius), ", within ", s.radius);
+  std::string line = text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, attractors ",
+                          short_number(m.study.attractors()), ", median rho ", short_number(median(m.study.radii)),
+                          ", within ", s.radius);
   for (size_t i = 0; i < m.within.size(); ++i) line += text(i ? " / " : " ", short_number(m.within[i]));
   run.say(line + text(", near at once ", short_number(m.near_at_once), ", R ", short_number(m.recovered.back())));
   run.result(stage, {{"loss", m.loss},
                      {"steps", trained.steps},
-                     {"attractors", m.attractors},
-                     {"spectral_radii", radii},
+                     {"attractors", m.study.attractors()},
+                     {"spectral_radii", m.study.radii},
+                     {"basins", m.study.basins},
                      {"iterations", s.iterations},
                      {"within", m.within},
                      {"near_after_one", m.near_at_once},
+                     {"median_distance_after_one", m.after_one},
                      {"recovery_probability", m.recovered}});
   if (seed == 0) {
     draw(run, config, s, digits, m);
@@ -195,63 +181,113 @@ Measured measure(Run& run, const Config& config, const Setting& s, const Labelle
   return m;
 }
 
-using Number = std::function<double(const Measured&)>;
-
-double median_of(const std::vector<Measured>& all, const Number& number) {
+/// One number of every seed.
+template <class F>
+std::vector<double> each(const std::vector<Measured>& all, F&& number) {
   std::vector<double> values;
   for (const Measured& m : all) values.push_back(number(m));
-  return median(values);
+  return values;
+}
+
+std::vector<AttractorStudy> studies(const std::vector<Measured>& all) {
+  std::vector<AttractorStudy> result;
+  for (const Measured& m : all) result.push_back(m.study);
+  return result;
+}
+
+std::string net_name(const Config& config, const Setting& s) {
+  return text(s.depth, "x", config.width, ", ", s.images, " images: ");
+}
+
+void claim_attractors(Run& run, const Config& config, const Setting& a, const std::vector<Measured>& all) {
+  const std::string net = net_name(config, a);
+  const std::string ends = "the trajectories converge almost exclusively to the training examples";
+  const std::vector<double> attractors = each(all, [](auto& m) { return m.study.attractors(); });
+  run.claim_below(net + "lowest loss", "trained to convergence", each(all, [](auto& m) { return m.loss; }), 1e-8);
+  run.claim_at_least(net + "fraction of training images that are attractors", "training examples are attractors",
+                     attractors, 0.65);
+  run.claim_at_least(net + text("unseen digits within ", a.radius, " of a training image after 50 iterations"), ends,
+                     each(all, [&](auto& m) { return m.within_after(a, 50); }), 0.6);
+  run.claim_at_least(net + "the same after 200", ends, each(all, [&](auto& m) { return m.within_after(a, 200); }),
+                     0.85);
+  run.claim_at_least(net + "fraction of training images recovered after 200 (R_200)",
+                     "(figure 4 shows R for 1000 images)",
+                     each(all, [&](auto& m) { return m.recovered_after(a, 200); }), 0.4);
+  run.literal_claim(net + "every training image is an attractor (fraction)", "training examples are attractors",
+                    attractors, ">= 1", median(attractors) >= 1,
+                    "most training images are attractors, never all: the others repel along a direction or two");
+  report_attractors(run, net, studies(all));
+}
+
+void claim_superattractors(Run& run, const Config& config, const Setting& b, const std::vector<Measured>& all) {
+  const std::string net = net_name(config, b);
+  const std::string direct = "arbitrary images are mapped directly to a training example";
+  run.claim_at_least(net + "fraction of training images that are attractors", "training examples are superattractors",
+                     each(all, [](auto& m) { return m.study.attractors(); }), 0.7);
+  run.claim_below(net + "median spectral radius at training images", "contract faster than at a geometric rate",
+                  each(all, [](auto& m) { return median(m.study.radii); }), 0.6);
+  run.claim_at_least(net + text("unseen digits within ", b.radius, " of a training image after 10 iterations"), direct,
+                     each(all, [&](auto& m) { return m.within_after(b, 10); }), 0.65);
+  run.claim_at_least(net + text("within ", config.near, " (22 % of the norm) after ONE iteration"), direct,
+                     each(all, [](auto& m) { return m.near_at_once; }), 0.4);
+  report_attractors(run, net, studies(all));
+}
+
+/// The paper's words about one iteration, for the network that comes closest to them.
+void claim_at_once(Run& run, const Config& config, const Setting& c, const std::vector<Measured>& all) {
+  const std::string net = net_name(config, c);
+  const std::vector<double> once = each(all, [&](auto& m) { return m.within_after(c, 1); });
+  run.literal_claim(
+      net + text("unseen digits within ", c.radius, " of a training image after ONE iteration"),
+      "maps arbitrary input images directly to a training example", once, ">= 0.9", median(once) >= 0.9,
+      "one iteration brings half of the digits to within 1.5 (a sixth of an image's norm) and a sixth of them "
+      "to the image; ten iterations do what is said of one. Wider or deeper networks (256 units, 60 "
+      "layers), other activations and initialisations and a loss of 1e-15 came no closer, larger rates a "
+      "little (.25) where they did not diverge");
+  run.report(net + text("within ", config.near, " (22 % of the norm) after ONE iteration"), "",
+             each(all, [](auto& m) { return m.near_at_once; }));
+  run.report(net + "median L2 distance to a training image after ONE iteration", "",
+             each(all, [](auto& m) { return m.after_one; }), "the norm of an image is about 9");
+  run.report(net + text("unseen digits within ", c.radius, " after 10 iterations"), "",
+             each(all, [&](auto& m) { return m.within_after(c, 10); }));
+  run.report(net + "fraction of training images that are attractors", "training examples are superattractors",
+             each(all, [](auto& m) { return m.study.attractors(); }));
+  report_attractors(run, net, studies(all));
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.a_depth > 1 && config.a_depth <= 10000 && config.b_depth > 1 &&
-              config.b_depth <= 10000,
+  const auto depth_fits = [](int64_t depth) { return depth > 1 && depth <= 10000; };
+  require(config.seeds > 0 && depth_fits(config.a_depth) && depth_fits(config.b_depth) && depth_fits(config.c_depth),
           "mnist-attractors: seeds must be positive, depths from 2 to 10000");
   const LabelledImages all = load_mnist(run.data(), Split::test);
-  const Setting a{"attractors",    config.a_images, config.a_depth,     config.a_steps, config.a_rate, 0,
-                  config.a_radius, config.a_init,   config.a_iterations};
-  const Setting b{"superattractors",  config.b_images, config.b_depth, config.b_steps,     config.b_rate,
-                  config.b_stop_loss, config.b_radius, config.b_init,  config.b_iterations};
-  std::vector<Measured> many_a, many_b, contrast;
+  const Setting a{"attractors",  config.a_images, config.a_depth, config.a_steps,
+                  config.a_rate, config.a_radius, config.a_init,  config.a_iterations};
+  const Setting b{"superattractors", config.b_images, config.b_depth, config.b_steps,
+                  config.b_rate,     config.b_radius, config.b_init,  config.b_iterations};
+  const Setting c{"at-once",     config.c_images, config.c_depth, config.c_steps,
+                  config.c_rate, config.a_radius, config.c_init,  config.b_iterations};
+  std::vector<Measured> many_a, many_b, many_c, contrast;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     many_a.push_back(measure(run, config, a, all, seed));
     many_b.push_back(measure(run, config, b, all, seed));
+    many_c.push_back(measure(run, config, c, all, seed));
   }
   if (config.contrast_steps > 0) {
     Setting slow = a;
     slow.name = "contrast", slow.rate = 1e-4, slow.steps = config.contrast_steps;
     contrast.push_back(measure(run, config, slow, all, 0));
   }
-
-  const std::string net_a = text(a.depth, "x", config.width, ", ", a.images, " images: ");
-  const std::string ends = "the trajectories converge almost exclusively to the training examples";
-  run.claim_below(net_a + "lowest loss", "trained to convergence", median_of(many_a, [](auto& m) { return m.loss; }),
-                  1e-8);
-  run.claim_at_least(net_a + "fraction of training images that are attractors", "training examples are attractors",
-                     median_of(many_a, [](auto& m) { return m.attractors; }), 0.65);
-  run.claim_at_least(net_a + text("unseen digits within ", a.radius, " of a training image after 50 iterations"), ends,
-                     median_of(many_a, [&](auto& m) { return m.within_after(a, 50); }), 0.6);
-  run.claim_at_least(net_a + "the same after 200", ends,
-                     median_of(many_a, [&](auto& m) { return m.within_after(a, 200); }), 0.85);
-  run.claim_at_least(net_a + "fraction of training images recovered after 200 (R_200)",
-                     "(figure 4 shows R for 1000 images)",
-                     median_of(many_a, [&](auto& m) { return m.recovered_after(a, 200); }), 0.4);
-
-  const std::string net_b = text(b.depth, "x", config.width, ", ", b.images, " images: ");
-  run.claim_at_least(net_b + "fraction of training images that are attractors", "training examples are superattractors",
-                     median_of(many_b, [](auto& m) { return m.attractors; }), 0.7);
-  run.claim_below(net_b + "median spectral radius at training images", "contract faster than at a geometric rate",
-                  median_of(many_b, [](auto& m) { return m.median_radius; }), 0.6);
-  run.claim_at_least(net_b + text("unseen digits within ", b.radius, " of a training image after 10 iterations"),
-                     "arbitrary images are mapped directly to a training example",
-                     median_of(many_b, [&](auto& m) { return m.within_after(b, 10); }), 0.65);
-  run.claim_at_least(net_b + text("within ", config.b_near, " (22 % of the norm) after ONE iteration"),
-                     "arbitrary images are mapped directly to a training example",
-                     median_of(many_b, [](auto& m) { return m.near_at_once; }), 0.4);
+  draw_attractors(run, "spectra-and-basins",
+                  {{net_name(config, a) + "attractors", studies(many_a)},
+                   {net_name(config, b) + "superattractors", studies(many_b)},
+                   {net_name(config, c) + "deeper, fewer images", studies(many_c)}});
+  claim_attractors(run, config, a, many_a);
+  claim_superattractors(run, config, b, many_b);
+  claim_at_once(run, config, c, many_c);
   if (contrast.empty()) return;
-  run.claim_below(net_a + "attractors with the Adam rate 1e-4", "(not in the paper: the rate decides)",
-                  contrast[0].attractors, 0.3);
-  run.claim_below(net_a + "digits at a training image after 200 with the rate 1e-4",
+  run.claim_below(net_name(config, a) + "attractors with the Adam rate 1e-4", "(not in the paper: the rate decides)",
+                  contrast[0].study.attractors(), 0.3);
+  run.claim_below(net_name(config, a) + "digits at a training image after 200 with the rate 1e-4",
                   "(not in the paper: the rate decides)", contrast[0].within_after(a, 200), 0.2);
 }
 

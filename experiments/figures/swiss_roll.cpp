@@ -11,12 +11,12 @@
 #include <numeric>
 
 #include "data/synthetic.h"
+#include "experiments/attractors.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
 #include "models/losses.h"
 #include "models/mlp.h"
-#include "models/spectrum.h"
 
 namespace basin {
 namespace {
@@ -54,9 +54,9 @@ struct Config {
 };
 
 struct Measured {
-  double loss = 0, attractors = 0, hit = 0;
+  double loss = 0, hit = 0;
   std::vector<double> within;  // fraction of the grid at a training point, for each iteration count
-  std::vector<double> radii;
+  AttractorStudy study;
   Array examples;
   std::vector<Array> snapshots;
 };
@@ -87,8 +87,6 @@ Measured measure(Run& run, const Config& config, int64_t depth, int64_t steps, d
   net = best_model(net, trained);
   m.loss = trained.best_loss;
 
-  run.timed("spectra", [&] { m.radii = spectral_radius(net, x); });
-  m.attractors = static_cast<double>(attractor_count(m.radii)) / static_cast<double>(config.points);
   IterateOptions iteration;
   iteration.max_iterations = config.iterations.back();
   iteration.between = check_interrupt;
@@ -100,17 +98,19 @@ Measured measure(Run& run, const Config& config, int64_t depth, int64_t steps, d
     m.within.push_back(fraction_within(found, config.radius));
     m.hit = static_cast<double>(examples_hit(found, config.points, config.radius));
   }
+  m.study = study_attractors(run, stage, net, x, m.snapshots.back(), config.radius);
 
   std::string line =
-      text(stage, ": loss ", short_number(m.loss), ", attractors ", short_number(m.attractors), ", rho median ",
-           short_number(median(m.radii)), " max ", short_number(*std::max_element(m.radii.begin(), m.radii.end())),
-           ", grid at a training point");
+      text(stage, ": loss ", short_number(m.loss), ", attractors ", short_number(m.study.attractors()), ", rho median ",
+           short_number(median(m.study.radii)), " max ",
+           short_number(*std::max_element(m.study.radii.begin(), m.study.radii.end())), ", grid at a training point");
   for (size_t i = 0; i < m.within.size(); ++i) line += text(i ? " / " : " ", short_number(m.within[i]));
   run.say(line + text(", hit ", m.hit));
   run.result(stage, {{"best_loss", m.loss},
                      {"best_step", trained.best_step},
-                     {"attractors", m.attractors},
-                     {"spectral_radii", m.radii},
+                     {"attractors", m.study.attractors()},
+                     {"spectral_radii", m.study.radii},
+                     {"basins", m.study.basins},
                      {"iterations", config.iterations},
                      {"within", m.within},
                      {"hit", m.hit}});
@@ -140,25 +140,31 @@ void draw(Run& run, const Config& config, const Measured& m) {
   run.plot("swiss-roll", script + "unset multiplot\n", 460 * static_cast<int>(m.snapshots.size()), 540);
 }
 
-/// The medians over seeds of one number.
+/// One number of every seed.
 template <class F>
-double median_of(const std::vector<Measured>& all, F&& number) {
+std::vector<double> each(const std::vector<Measured>& all, F&& number) {
   std::vector<double> values;
   for (const Measured& m : all) values.push_back(number(m));
-  return median(values);
+  return values;
+}
+
+std::vector<AttractorStudy> studies(const std::vector<Measured>& all) {
+  std::vector<AttractorStudy> result;
+  for (const Measured& m : all) result.push_back(m.study);
+  return result;
 }
 
 void claim_network(Run& run, const Config& config, int64_t depth, const std::vector<Measured>& all) {
   const std::string net = net_name(depth, config) + ": ";
-  const auto at = [&](size_t i) { return median_of(all, [&](const Measured& m) { return m.within[i]; }); };
+  const auto at = [&](size_t i) { return each(all, [&](const Measured& m) { return m.within[i]; }); };
   const auto& t = config.iterations;
   const size_t last = t.size() - 1;
   const bool paper = run.preset() == Preset::paper;
   run.claim_below(net + "loss (mean square) at the lowest-loss snapshot", "trained to convergence",
-                  median_of(all, [](const Measured& m) { return m.loss; }), 1e-7);
+                  each(all, [](const Measured& m) { return m.loss; }), 1e-7);
   run.claim_at_least(net + "fraction of training points that are attractors (spectral radius < 1)",
-                     "training examples are attractors", median_of(all, [](const Measured& m) { return m.attractors; }),
-                     0.6);
+                     "training examples are attractors",
+                     each(all, [](const Measured& m) { return m.study.attractors(); }), 0.6);
   run.claim_below(net + text("grid at a training point after ", t[0], " iterations"), "uniformly spaced points", at(0),
                   0.01);
   if (last >= 2)
@@ -167,11 +173,19 @@ void claim_network(Run& run, const Config& config, int64_t depth, const std::vec
   run.claim_at_least(net + text("the same after ", t[last]), "most trajectories converge to training examples",
                      at(last), paper ? 0.8 : 0.7);
   run.claim_at_least(net + text("distinct training points reached, of ", config.points), "converge to training points",
-                     median_of(all, [](const Measured& m) { return m.hit; }), 0.4 * static_cast<double>(config.points));
-  double growth = 1;
-  for (size_t i = 1; i <= last; ++i) growth = std::min(growth, at(i) - at(i - 1));
+                     each(all, [](const Measured& m) { return m.hit; }), 0.4 * static_cast<double>(config.points));
+  std::vector<double> growth(all.size(), 1);
+  for (size_t seed = 0; seed < all.size(); ++seed)
+    for (size_t i = 1; i <= last; ++i)
+      growth[seed] = std::min(growth[seed], all[seed].within[i] - all[seed].within[i - 1]);
   run.claim_at_least(net + "smallest growth of that fraction from one iteration count to the next",
                      "contractive towards training examples", growth, 0);
+  run.literal_claim(
+      net + "every training point is an attractor (fraction)", "training examples are attractors",
+      each(all, [](const Measured& m) { return m.study.attractors(); }), ">= 1",
+      median(each(all, [](const Measured& m) { return m.study.attractors(); })) >= 1,
+      "most training points are attractors; the others, often one of a close pair, repel in one direction");
+  report_attractors(run, net, studies(all));
 }
 
 void compute(Run& run, const Config& config) {
@@ -189,14 +203,18 @@ void compute(Run& run, const Config& config) {
     if (config.deep_depth > 0)
       deep.push_back(measure(run, config, config.deep_depth, config.deep_steps, config.deep_rate, seed));
   }
+  std::vector<std::pair<std::string, std::vector<AttractorStudy>>> networks{
+      {net_name(config.depth, config), studies(shallow)}};
+  if (!deep.empty()) networks.emplace_back(net_name(config.deep_depth, config), studies(deep));
+  draw_attractors(run, "spectra-and-basins", networks);
   claim_network(run, config, config.depth, shallow);
   if (deep.empty()) return;
   claim_network(run, config, config.deep_depth, deep);
-  const auto early = [](const Measured& m) { return m.within[1]; };
-  const double gain = median_of(deep, early) - median_of(shallow, early);
+  std::vector<double> gain;
+  for (size_t seed = 0; seed < deep.size(); ++seed) gain.push_back(deep[seed].within[1] - shallow[seed].within[1]);
   run.claim(text("grid at a training point after ", config.iterations[1],
                  " iterations: ", net_name(config.deep_depth, config), " minus ", net_name(config.depth, config)),
-            "deeper networks contract more (section 3.3)", gain, "> 0", gain > 0);
+            "deeper networks contract more (section 3.3)", gain, "> 0", median(gain) > 0);
 }
 
 BASIN_EXPERIMENT(Config, compute, "swiss-roll",

@@ -1,0 +1,37 @@
+// Training images and unseen starts, disjoint random choices from one set of MNIST-like images.
+#pragma once
+#include <vector>
+
+#include "autograd/ops.h"
+#include "data/idx.h"
+#include "engine/key.h"
+
+namespace basin {
+
+/// Rows are images [N, pixels], f32 in [0, 1]; the labels are those of the starts.
+struct Digits {
+  Array train, starts;
+  std::vector<uint8_t> start_labels;
+};
+
+/// `images` training images and `starts` others, drawn from `all`. Errors: not enough images, none of a kind.
+inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t images, int64_t starts,
+                            const Device& device) {
+  require(images > 0 && starts > 0 && images + starts <= all.images.dim(0),
+          "choose_digits: needs at least one image and one start, and ", images, " + ", starts, " of the ",
+          all.images.dim(0), " images; ask for fewer");
+  const Array order = permutation(key, all.images.dim(0));
+  const Tensor pixels(cast(reshape(all.images, {all.images.dim(0), -1}), DType::f32));
+  const auto take = [&](int64_t from, int64_t to) {
+    const Tensor rows = gather(pixels, contiguous(slice(order, 0, from, to)));
+    return copy_to((rows * (1.0 / 255)).array(), device);
+  };
+  Digits d{take(0, images), take(images, images + starts), {}};
+  const std::vector<int32_t> index = order.to_vector<int32_t>();
+  const std::vector<uint8_t> labels = all.labels.to_vector<uint8_t>();
+  for (int64_t i = images; i < images + starts; ++i)
+    d.start_labels.push_back(labels[static_cast<size_t>(index[static_cast<size_t>(i)])]);
+  return d;
+}
+
+}  // namespace basin
