@@ -44,21 +44,19 @@ std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth) {
   return stages;
 }
 
-std::vector<StageConfig> small_unet(const Shape& image, bool top_skip) {
-  using S = StageConfig;
-  const S top = S::conv(8);
-  return {S::conv(8),
-          S::conv(16, 2),
-          S::conv(32, 2),
-          S::conv(64, 2),
-          S::conv(64),  // values 1 .. 5
-          S::upsample(2),
-          S::conv(32).beside(3),
-          S::upsample(2),
-          S::conv(16).beside(2),  // 6 .. 9
-          S::upsample(2),
-          top_skip ? top.beside(1) : top,
-          S::conv(image[0]).linear()};
+std::vector<StageConfig> unet(const Shape& image, int64_t filters, int64_t levels, int64_t first_skip) {
+  require(filters >= 1 && levels >= 1 && levels < 20, "unet: needs filters of at least 1 and levels from 1 to 19, got ",
+          filters, " and ", levels);
+  std::vector<StageConfig> stages{StageConfig::conv(filters)};  // value level + 1 is the way down at that level
+  for (int64_t level = 1; level <= levels; ++level) stages.push_back(StageConfig::conv(filters << level, 2));
+  stages.push_back(StageConfig::conv(filters << levels));
+  for (int64_t level = levels - 1; level >= 0; --level) {
+    const StageConfig up = StageConfig::conv(filters << level);
+    stages.push_back(StageConfig::upsample(2));
+    stages.push_back(level >= first_skip ? up.beside(level + 1) : up);
+  }
+  stages.push_back(StageConfig::conv(image[0]).linear());
+  return stages;
 }
 
 }  // namespace basin

@@ -14,8 +14,8 @@ std::vector<StageConfig> filter_stack(const Shape& image, int64_t depth, int64_t
 std::vector<StageConfig> down_to_one(const Shape& image, int64_t filters);
 /// Convolutions of stride 2 with one channel down to 4x4, `depth` convolutions there, upsampling, a convolution to C.
 std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth);
-/// Four resolutions with 8, 16, 32 and 64 channels; the way up sees the way down, except, unless top_skip, at full
-/// resolution.
-std::vector<StageConfig> small_unet(const Shape& image, bool top_skip);
+/// A U-Net: filters, 2 filters, 4 filters ... channels at the image's resolution and `levels` halvings of it; on the
+/// way up, resolutions from the first_skip-th halving on (0: all) see the way down. Errors: levels or filters below 1.
+std::vector<StageConfig> unet(const Shape& image, int64_t filters, int64_t levels, int64_t first_skip);
 
 }  // namespace basin

@@ -226,7 +226,7 @@ TEST_CASE("the Jacobian of a small convolutional network is the published one") 
 TEST_CASE("a U-Net trains, its checkpoint loads, and another network's is refused") {
   const Shape image{3, 8, 8};
   ConvNetConfig config;
-  config.image = image, config.stages = small_unet(image, false);
+  config.image = image, config.stages = unet(image, 8, 3, 1);
   ConvNet net = make_conv_net(config, Key(1));
   CHECK(net.shape_at(net.stages.size()) == image);
   const Tensor x(uniform(Key(2), {1, 192}, DType::f32, 0, 1));
@@ -242,7 +242,7 @@ TEST_CASE("a U-Net trains, its checkpoint loads, and another network's is refuse
   ConvNet read = make_conv_net(config, Key(7));
   load_model(options.checkpoint, read);
   CHECK(distance(read(x), net(x)) == 0);
-  config.stages = small_unet(image, true);
+  config.stages = unet(image, 8, 3, 0);
   ConvNet other = make_conv_net(config, Key(1));
   CHECK(has(error_of([&] { load_model(options.checkpoint, other); }), "conv net 3x8x8"));
 }
