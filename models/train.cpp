@@ -300,15 +300,13 @@ void Run::check_parameters(int64_t from) const {
   const std::string others = count == 1 ? "" : text(" (the first in order of ", count, " such parameters)");
   const std::string where = from >= step_ - 1 ? text("the update of step ", step_ - 1)
                                               : text("one of the updates of steps ", from, " to ", step_ - 1);
-  throw Error(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept(), advice),
-              Fault::internal);
+  throw Diverged(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept(), advice));
 }
 
 void Run::fail(const std::string& what, const Tensors& gradients) const {
   check_parameters(step_ - 1);  // the loss before was finite
-  throw Error(text(options_.label, ": ", what, " at step ", step_, "; the first value that is not finite is ",
-                   origin(gradients), kept(), advice),
-              Fault::internal);
+  throw Diverged(text(options_.label, ": ", what, " at step ", step_, "; the first value that is not finite is ",
+                      origin(gradients), kept(), advice));
 }
 
 }  // namespace

@@ -54,6 +54,12 @@ struct TrainResult {
   Tensors best;        // parameters of the snapshot, empty when off
 };
 
+/// Training came to a loss or parameter that is not finite. Callers may catch it and try a lower rate.
+class Diverged : public Error {
+ public:
+  explicit Diverged(const std::string& message) : Error(message, Fault::internal) {}
+};
+
 using StepLoss = std::function<Tensor(const Tensors& parameters, int64_t step)>;
 
 /// train() on a flat list of parameters, which are written in place. A loss that reads the step is never replayed.

@@ -1,0 +1,404 @@
+// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", appendix F, tables 1 and 2.
+// Claim (table 1): a linear convolutional autoencoder memorises more the deeper it is, whatever its number of filters:
+// of two 3x3 images the third modulus of the spectrum falls from 1 (2 layers) to .1 (8 layers). Claim (table 2): with
+// ceil(s^4 / 9) layers of one filter, started close to zero, the spectrum is 1 for each training image and about 0
+// otherwise.
+// Expected: table 1 in the median over images (single runs differ: .03 to .64 for 8 layers); table 2 for one image
+// (.02 rather than below .01 for 2x2), but not for three images, nor with the skips that the paper uses beyond 100
+// layers. What the paper leaves open: images in [0, 1] in table 2, every parameter 0.1 at the start; the rows printed
+// as "2 layers" in table 1 have the parameters of 3. Run time on one core: smoke 1 s, quick 2 min, paper 20 min.
+#include <algorithm>
+#include <cmath>
+
+#include "experiments/plot.h"
+#include "experiments/table.h"
+#include "experiments/training.h"
+#include "models/linear_operator.h"
+#include "models/losses.h"
+#include "models/spectrum.h"
+
+namespace basin {
+namespace {
+
+struct Config {
+  std::vector<int64_t> depths{2, 3, 5, 8}, filters{1, 16, 128}, table1_seeds{20, 20, 5},
+      table1_steps{40000, 20000, 20000};
+  double rate = 0.1, slow_rate = 0.01, stop_loss = 1e-6, adam_rate = 1e-4, constant = 0.1;
+  int64_t table2_seeds = 5, three_seeds = 15, table2_steps = 60000, deep_steps = 60000, deepest = 267,
+          deepest_seeds = 3, deepest_steps = 40000;
+  bool skip_rows = true;
+
+  explicit Config(Preset preset) {
+    if (preset == Preset::paper) return;
+    table1_seeds = {15, 9, 3}, table1_steps = {20000, 8000, 4000};
+    table2_seeds = 3, three_seeds = 9, table2_steps = 40000, deep_steps = 8000, deepest_seeds = 1,
+    deepest_steps = 20000, skip_rows = false;
+    adam_rate = 1e-3;
+    if (preset == Preset::quick) return;
+    depths = {3, 5}, filters = {1, 16}, table1_seeds = {1, 1}, table1_steps = {500, 100};
+    table2_seeds = three_seeds = 1, table2_steps = 1000, deep_steps = 300, deepest = 29;
+  }
+  template <class F>
+  void each_field(F&& f) {
+    f("depths", depths, "table 1: numbers of layers");
+    f("filters", filters, "table 1: numbers of filters of every hidden layer");
+    f("table1_seeds", table1_seeds, "table 1: pairs of images for each number of filters");
+    f("table1_steps", table1_steps, "table 1: largest number of steps for each number of filters");
+    f("rate", rate, "rate of gradient descent");
+    f("slow_rate", slow_rate, "the same where training has run to infinity, with ten times the steps");
+    f("adam_rate", adam_rate, "table 2: Adam's rate for more than 10 layers");
+    f("stop_loss", stop_loss, "training stops below this loss");
+    f("constant", constant, "every parameter of a network of one filter at the start");
+    f("table2_seeds", table2_seeds, "table 2: choices of images");
+    f("three_seeds", three_seeds, "table 2: the same for the row with three images");
+    f("table2_steps", table2_steps, "table 2: largest number of steps up to 10 layers");
+    f("deep_steps", deep_steps, "table 2: largest number of Adam steps up to 100 layers");
+    f("deepest", deepest, "table 2: rows with more layers are left out");
+    f("deepest_seeds", deepest_seeds, "table 2: choices of images for more than 100 layers");
+    f("deepest_steps", deepest_steps, "table 2: largest number of Adam steps at the rate 1e-4 for these");
+    f("skip_rows", skip_rows, "table 2: also 6x6, and five 5x5 images with 200 layers, with a skip over every 10");
+  }
+};
+
+struct Row {
+  std::string name;
+  int64_t side, images, depth, filters;
+  bool uniform;  // pixels in [0, 1], else standard normal
+  std::string init, optimizer;
+  double rate;
+  int64_t steps;
+  int64_t skip = 0;  // layers that a skip goes over; 0: none
+};
+
+struct Measured {
+  double loss = 0;
+  bool converged = false, slow = false;  // slow: repeated with the smaller rate
+  Eigenvalues spectrum;
+  double modulus(size_t i) const { return std::abs(spectrum[i]); }
+  /// Distance of the worst of the k eigenvalues nearest to 1.
+  double from_one(int64_t k) const {
+    std::vector<double> distances;
+    for (const auto& v : spectrum) distances.push_back(std::abs(v - 1.0));
+    std::sort(distances.begin(), distances.end());
+    return distances[static_cast<size_t>(k - 1)];
+  }
+};
+
+ConvNet make_net(const Row& row, const Key& key) {
+  ConvNetConfig shape;
+  shape.image = {1, row.side, row.side};
+  shape.stages = filter_stack(shape.image, row.depth, row.filters);
+  if (row.skip > 0)
+    for (int64_t end = row.skip; end <= row.depth; end += row.skip)
+      shape.stages[static_cast<size_t>(end - 1)].add = end - row.skip;
+  shape.activation = {};
+  shape.bias = false;
+  shape.init = Initializer::parse(row.init);
+  shape.dtype = DType::f64;
+  return make_conv_net(shape, key);
+}
+
+/// Trains to the stopping loss; with the smaller rate where gradient descent ran to infinity.
+Measured measure(Run& run, const Config& config, const Row& row, int64_t seed) {
+  const Key key = run.key().at(row.name).at(static_cast<uint64_t>(seed));
+  const Shape rows{row.images, row.side * row.side};
+  const Tensor x(row.uniform ? uniform(key.at("images"), rows, DType::f64)
+                             : normal(key.at("images"), rows, DType::f64));
+  const std::string stage = row.name + "-seed" + std::to_string(seed);
+  Measured m;
+  ConvNet net;
+  const auto fit = [&](const std::string& label, double rate, int64_t steps) {
+    net = make_net(row, key.at("net"));
+    TrainOptions options;
+    options.max_steps = steps;
+    options.stop_loss_below = config.stop_loss;
+    options.optimizer = OptimizerConfig::named(row.optimizer, rate);
+    return train_stage(
+        run, label, net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
+  };
+  TrainResult trained;
+  try {
+    trained = fit(stage, row.rate, row.steps);
+  } catch (const Diverged&) {
+    run.say(text(stage, ": not finite at the rate ", row.rate, ", again with ", config.slow_rate));
+    m.slow = true;
+    trained = fit(stage + "-slow", config.slow_rate, 10 * row.steps);
+  }
+  m.loss = trained.loss;
+  m.converged = trained.stopped_by == StoppedBy::loss_below;
+  m.spectrum = eigenvalues(linear_matrix(net));
+
+  std::string line = text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, moduli");
+  std::vector<double> real, imaginary;
+  for (size_t i = 0; i < m.spectrum.size(); ++i) {
+    if (i < static_cast<size_t>(row.images) + 2) line += " " + short_number(m.modulus(i));
+    real.push_back(m.spectrum[i].real()), imaginary.push_back(m.spectrum[i].imag());
+  }
+  run.say(line);
+  run.result(stage, {{"loss", m.loss},
+                     {"steps", trained.steps},
+                     {"converged", m.converged},
+                     {"slow_rate", m.slow},
+                     {"real", real},
+                     {"imaginary", imaginary}});
+  return m;
+}
+
+template <class F>
+std::vector<double> each(const std::vector<Measured>& all, F&& number) {
+  std::vector<double> values;
+  for (const Measured& m : all) values.push_back(number(m));
+  return values;
+}
+
+// ---- table 1 ----
+
+/// Seeds that reached the stopping loss; all, when none has.
+std::vector<Measured> converged(const std::vector<Measured>& all) {
+  std::vector<Measured> chosen;
+  std::copy_if(all.begin(), all.end(), std::back_inserter(chosen), [](const Measured& m) { return m.converged; });
+  return chosen.empty() ? all : chosen;
+}
+
+struct Table1 {
+  int64_t filters;
+  std::vector<int64_t> depths;
+  std::vector<std::vector<double>> third;  // for each depth, of the converged seeds
+  std::vector<double> from_one;            // of all depths: the worse of the two eigenvalues nearest to 1
+
+  double median_at(int64_t depth) const {
+    const auto found = std::find(depths.begin(), depths.end(), depth);
+    return found == depths.end() ? std::nan("") : median(third[static_cast<size_t>(found - depths.begin())]);
+  }
+};
+
+/// The paper's third modulus; its rows "2 layers" have the parameters of 3.
+std::string paper_third(int64_t depth, int64_t filters) {
+  const size_t column = filters == 1 ? 0 : filters == 16 ? 1 : 2;
+  constexpr const char* values[3][3] = {{".98", ".99", ".99"}, {".78", ".72", ".7"}, {".14", ".1", ".08"}};
+  const size_t row = depth == 3 ? 0 : depth == 5 ? 1 : depth == 8 ? 2 : 3;
+  if (row == 3 || (filters != 1 && filters != 16 && filters != 128)) return "(not in the table)";
+  return text(values[row][column], row == 0 ? " (\"2 layers\" with 3 layers' parameters)" : "");
+}
+
+Table1 table_1(Run& run, const Config& config, size_t column) {
+  Table1 result{config.filters[column], config.depths, {}, {}};
+  for (int64_t depth : config.depths) {
+    const int64_t filters = result.filters;
+    const std::string init = filters == 1 ? text("constant(", config.constant, ")") : "torch_default scale=0.7";
+    const Row row{text("table1-layers", depth, "-filters", filters),
+                  3,
+                  2,
+                  depth,
+                  filters,
+                  false,
+                  init,
+                  "gradient_descent",
+                  config.rate,
+                  config.table1_steps[column]};
+    std::vector<Measured> all;
+    for (int64_t seed = 0; seed < config.table1_seeds[column]; ++seed) all.push_back(measure(run, config, row, seed));
+    const std::vector<Measured> good = converged(all);
+    result.third.push_back(each(good, [](const Measured& m) { return m.modulus(2); }));
+    for (const Measured& m : all)
+      if (m.converged) result.from_one.push_back(m.from_one(2));
+    const auto slow = std::count_if(all.begin(), all.end(), [](const Measured& m) { return m.slow; });
+    const auto reached = std::count_if(all.begin(), all.end(), [](const Measured& m) { return m.converged; });
+    run.report(
+        text("table 1: ", depth, " layers, ", filters, filters == 1 ? " filter" : " filters",
+             ": third modulus of the spectrum"),
+        paper_third(depth, filters), result.third.back(),
+        text(reached, " of ", all.size(), " seeds below ", config.stop_loss,
+             reached == 0 ? ", all are shown" : ", only these are shown",
+             slow == 0 ? "" : text("; ", slow, " ran to infinity and were repeated with the rate ", config.slow_rate)));
+  }
+  return result;
+}
+
+void claim_table_1(Run& run, const Table1& t) {
+  const std::string name = text("table 1, ", t.filters, t.filters == 1 ? " filter" : " filters", ": ");
+  const std::string deeper = "1,1,.98 -> 1,1,.78 -> 1,1,.14 with depth";
+  for (int64_t depth : {2, 3})
+    if (const double third = t.median_at(depth); third == third)
+      run.claim_at_least(name + text("third modulus with ", depth, " layers"), deeper, third, 0.6);
+  const double three = t.median_at(3), five = t.median_at(5), eight = t.median_at(8);
+  if (eight == eight) run.claim_below(name + "third modulus with 8 layers", deeper, eight, 0.6);
+  if (eight == eight && five == five)
+    run.claim(name + "third modulus with 5 layers minus that with 8", deeper, five - eight, "> 0", five > eight);
+  if (five == five && three == three)
+    run.claim(name + "third modulus with 3 layers minus that with 5", deeper, three - five, "> -0.02",
+              three - five > -0.02);
+  if (t.from_one.empty()) return;
+  const double worst = *std::max_element(t.from_one.begin(), t.from_one.end());
+  run.claim(name + "distance from 1 of the second eigenvalue nearest to it, every converged run", "1,1,...", t.from_one,
+            "all < 0.05", worst < 0.05);
+}
+
+void compare_filters(Run& run, const std::vector<Table1>& tables) {
+  const auto with = [&](int64_t filters) {
+    const auto found =
+        std::find_if(tables.begin(), tables.end(), [=](const Table1& t) { return t.filters == filters; });
+    return found == tables.end() ? std::nan("") : found->median_at(8);
+  };
+  const double one = with(1), sixteen = with(16);
+  if (one == one && sixteen == sixteen)
+    run.claim_below("table 1, 8 layers: third modulus with 16 filters and with 1, difference of the medians",
+                    "the number of filters has minimal effect", std::abs(sixteen - one), 0.35);
+  if (one == one)
+    run.literal_claim("table 1, 8 layers, 1 filter: third modulus", ".14", one, "0.14 +- 0.05",
+                      std::abs(one - 0.14) <= 0.05, "it depends on the two images far more than on anything else");
+}
+
+// ---- table 2 ----
+
+struct Row2 {
+  Row row;
+  int64_t seeds;
+  std::string paper;
+  double bound, paper_bound;  // of the largest modulus after those of the images; bound 0: no claim of ours
+  std::string remark;
+};
+
+/// Largest eigenvalue of the all-ones 3x3 convolution on s x s images: what one layer multiplies a signal by.
+double ones_norm(int64_t side) {
+  const double line = 1 + 2 * std::cos(3.14159265358979 / static_cast<double>(side + 1));
+  return line * line;
+}
+
+std::vector<Row2> rows_of(const Config& c) {
+  const std::string small = text("constant(", c.constant, ")"), gd = "gradient_descent";
+  const auto kept = [](int64_t side) { return text("constant(", std::round(1e5 / ones_norm(side)) / 1e5, ")"); };
+  const std::string through = "started at the constant that keeps a signal's size, without skips";
+  std::vector<Row2> rows{
+      {{"2x2", 2, 1, 3, 1, true, small, gd, c.rate, c.table2_steps},
+       c.table2_seeds,
+       "1,[<1e-2]",
+       0.05,
+       1e-2,
+       "about .02 to .04, whatever the start"},
+      {{"3x3", 3, 1, 9, 1, true, small, gd, c.rate, c.table2_steps}, c.table2_seeds, "1,[<1e-2]", 0.02, 1e-2, ""},
+      {{"4x4", 4, 1, 29, 1, true, small, "adam", c.adam_rate, c.deep_steps},
+       c.table2_seeds,
+       "1,[<1e-3]",
+       1e-3,
+       1e-3,
+       ""},
+      {{"5x5", 5, 1, 70, 1, true, small, "adam", c.adam_rate, c.deep_steps},
+       c.table2_seeds,
+       "1,[<1e-5]",
+       1e-3,
+       1e-5,
+       ""},
+      {{"3x3-3images", 3, 3, 10, 1, true, small, "adam", 1e-3, c.table2_steps},
+       c.three_seeds,
+       "1,.98,.98,[<1e-2]",
+       0.3,
+       1e-2,
+       "three eigenvalues at 1, but the next one depends on the images"},
+      {{"3x3-3images-gd", 3, 3, 10, 1, true, small, gd, c.rate, c.table2_steps},
+       c.three_seeds,
+       "1,.98,.98,[<1e-2]",
+       0,
+       1e-2,
+       "as above; many runs stay on plateaus"},
+      {{"6x6", 6, 1, 144, 1, true, kept(6), "adam", 1e-4, c.deepest_steps},
+       c.deepest_seeds,
+       "1,[<2e-2]",
+       0,
+       2e-2,
+       through},
+      {{"7x7", 7, 1, 267, 1, true, kept(7), "adam", 1e-4, c.deepest_steps},
+       c.deepest_seeds,
+       "1,[<4e-3]",
+       0,
+       4e-3,
+       through}};
+  if (c.skip_rows) {
+    const std::string remark = "with skips the operator stays near the identity";
+    rows.push_back({{"6x6-skips", 6, 1, 144, 1, true, small, "adam", 1e-4, c.deepest_steps, 10},
+                    c.deepest_seeds,
+                    "1,[<2e-2] (skips)",
+                    0,
+                    2e-2,
+                    remark});
+    rows.push_back({{"5x5-5images-skips", 5, 5, 200, 1, true, small, "adam", 1e-4, c.deepest_steps, 10},
+                    c.deepest_seeds,
+                    "1,1,1,1,1,[<1e-3] (skips)",
+                    0,
+                    1e-3,
+                    remark});
+  }
+  return rows;
+}
+
+void table_2(Run& run, const Config& config, const Row2& r) {
+  std::vector<Measured> all;
+  for (int64_t seed = 0; seed < r.seeds; ++seed) all.push_back(measure(run, config, r.row, seed));
+  const auto n = r.row.images;
+  const auto reached = std::count_if(all.begin(), all.end(), [](const Measured& m) { return m.converged; });
+  const std::vector<double> next = each(all, [=](const Measured& m) { return m.modulus(static_cast<size_t>(n)); });
+  const std::vector<double> near = each(all, [=](const Measured& m) { return m.from_one(n); });
+  const std::string name = text("table 2, ", r.row.name, ", ", r.row.depth, " layers (", reached, " of ", r.seeds,
+                                " seeds below the stopping loss): ");
+  const std::string nearest = n == 1 ? "distance of the eigenvalue nearest to 1"
+                                     : text("distance from 1 of the ", n, " eigenvalues nearest to it");
+  const double tolerance = n == 1 ? 0.01 : 0.05;
+  if (r.bound > 0) {
+    run.claim_below(name + nearest, r.paper, near, tolerance);
+    run.claim_below(name + "the next modulus", r.paper, next, r.bound);
+    if (r.bound == r.paper_bound) return;
+  } else {
+    run.report(name + nearest, r.paper, near);
+  }
+  const double value = median(next);
+  run.literal_claim(name + "the next modulus", r.paper, next, "< " + short_number(r.paper_bound), value < r.paper_bound,
+                    r.remark);
+}
+
+/// Third modulus against depth, every converged seed a point.
+void draw(Run& run, const std::vector<Table1>& tables) {
+  constexpr const char* colours[] = {"#1f77b4", "#d62728", "#2e9e4f", "#9467bd"};
+  std::string data, plot = "plot [1:9][0:1.3] ";
+  for (size_t t = 0; t < tables.size(); ++t) {
+    std::vector<double> points, medians;
+    for (size_t i = 0; i < tables[t].depths.size(); ++i) {
+      const double depth = static_cast<double>(tables[t].depths[i]) + 0.12 * (static_cast<double>(t) - 1);
+      medians.insert(medians.end(), {depth, median(tables[t].third[i])});
+      for (double third : tables[t].third[i]) points.insert(points.end(), {depth, third});
+    }
+    const auto block = [](const std::vector<double>& v) {
+      return from_vector(v, {static_cast<int64_t>(v.size() / 2), 2});
+    };
+    data += data_block(text("points", t), block(points)) + data_block(text("medians", t), block(medians));
+    plot += text(t ? ", " : "", "$points", t, " with points pt 6 ps 0.8 lc rgb '", colours[t % 4],
+                 "' notitle, $medians", t, " with linespoints pt 7 ps 1.2 lw 2 lc rgb '", colours[t % 4], "' title \"",
+                 tables[t].filters, tables[t].filters == 1 ? " filter\"" : " filters\"");
+  }
+  run.plot("conv-depth",
+           data + "set xlabel \"layers\"\nset ylabel \"third modulus\"\nset key top right\n" +
+               "set title \"two 3x3 images; circles: seeds, lines: medians\"\n" + plot + "\n",
+           640, 420);
+}
+
+void compute(Run& run, const Config& config) {
+  require(config.filters.size() == config.table1_seeds.size() && config.filters.size() == config.table1_steps.size(),
+          "conv-depth: filters, table1_seeds and table1_steps need the same number of entries");
+  require(config.table2_seeds > 0 && config.three_seeds > 0 && config.deepest_seeds > 0 &&
+              std::all_of(config.table1_seeds.begin(), config.table1_seeds.end(), [](int64_t n) { return n > 0; }),
+          "conv-depth: numbers of seeds must be positive");
+  std::vector<Table1> tables;
+  for (size_t i = 0; i < config.filters.size(); ++i) tables.push_back(table_1(run, config, i));
+  for (const Table1& t : tables)
+    if (t.third[0].size() >= 5) claim_table_1(run, t);
+  compare_filters(run, tables);
+  for (const Row2& row : rows_of(config))
+    if (row.row.depth <= config.deepest) table_2(run, config, row);
+  if (!tables.empty()) draw(run, tables);
+}
+
+BASIN_EXPERIMENT(Config, compute, "conv-depth",
+                 "tables 1 and 2 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
+                 "linear convolutional autoencoders memorise when they are deep, whatever their number of filters")
+
+}  // namespace
+}  // namespace basin
