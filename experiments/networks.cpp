@@ -33,14 +33,16 @@ std::vector<StageConfig> down_to_one(const Shape& image, int64_t filters) {
   return stages;
 }
 
-std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth) {
-  std::vector<StageConfig> stages;
+std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth, int64_t filters) {
   require(image[1] == image[2] && (image[1] & (image[1] - 1)) == 0 && image[1] > 4, "down_to_four: the image ", image,
           " must be square with a side that is a power of 2 above 4");
-  for (int64_t side = image[1]; side > 4; side /= 2) stages.push_back(StageConfig::conv(1, 2));
-  for (int64_t i = 0; i < depth; ++i) stages.push_back(StageConfig::conv(1));
-  stages.push_back(StageConfig::upsample(image[1] / 4));
-  stages.push_back(StageConfig::conv(image[0]).linear());
+  std::vector<StageConfig> stages{StageConfig::conv(filters, image[1] / 4)};
+  for (int64_t i = 0; i < depth; ++i) stages.push_back(StageConfig::conv(filters));
+  for (int64_t side = 4; side < image[1]; side *= 2) {
+    stages.push_back(StageConfig::upsample(2));
+    stages.push_back(StageConfig::conv(filters));
+  }
+  stages.back() = StageConfig::conv(image[0]).linear();
   return stages;
 }
 

@@ -45,13 +45,11 @@ Array minimum_norm_map(const Array& x, const Array& y) {
   return contiguous(transpose(matmul(Tensor(pseudo_inverse(x)), Tensor(y))).array());
 }
 
-double span_residual(const Array& z, const Array& y) {
-  const Tensor inside = matmul(matmul(Tensor(z), Tensor(pseudo_inverse(y))), Tensor(y));
-  const auto squares = [](const Tensor& t) { return sum(square(t), {1}).array().to_vector<double>(); };
-  const std::vector<double> outside = squares(Tensor(z) - inside), all = squares(Tensor(z));
-  double worst = 0;
-  for (size_t i = 0; i < all.size(); ++i) worst = std::max(worst, std::sqrt(outside[i] / all[i]));
-  return worst;
+std::vector<double> span_residuals(const Array& z, const Array& y) {
+  const Tensor rows(cast(z, DType::f64)), spanning(cast(y, DType::f64));
+  const Tensor inside = matmul(matmul(rows, Tensor(pseudo_inverse(spanning.array()))), spanning);
+  const Tensor outside = sum(square(rows - inside), {1}), all = sum(square(rows), {1});
+  return sqrt(outside / all).array().to_vector<double>();
 }
 
 Array preimage(const Activation& phi, const Array& y) {

@@ -14,8 +14,8 @@ Array trained_linear_map(const Array& x, double gamma, int64_t t);
 Array projection(const Array& x);
 /// The matrix B of least norm with B x_i = y_i: x [n, d], y [n, m] -> [m, d].
 Array minimum_norm_map(const Array& x, const Array& y);
-/// The largest relative distance of the rows of z from the span of the rows of y.
-double span_residual(const Array& z, const Array& y);
+/// The relative distance of each row of z from the span of the rows of y.
+std::vector<double> span_residuals(const Array& z, const Array& y);
 
 /// phi^-1(y) for sigmoid and tanh. Errors: another activation.
 Array preimage(const Activation& phi, const Array& y);
