@@ -213,9 +213,10 @@ void claim_attractors(Run& run, const Config& config, const Setting& a, const st
   run.claim_at_least(net + "fraction of training images recovered after 200 (R_200)",
                      "(figure 4 shows R for 1000 images)",
                      each(all, [&](auto& m) { return m.recovered_after(a, 200); }), 0.4);
-  run.literal_claim(net + "every training image is an attractor (fraction)", "training examples are attractors",
-                    attractors, ">= 1", median(attractors) >= 1,
-                    "most training images are attractors, never all: the others repel along a direction or two");
+  run.literal_claim(
+      net + "every training image is an attractor (fraction)", "training examples are attractors", attractors, ">= 1",
+      median(attractors) >= 1,
+      "most training images are attractors, never all: the others repel, most of them in one direction only");
   report_attractors(run, net, studies(all));
 }
 

@@ -184,7 +184,7 @@ void claim_network(Run& run, const Config& config, int64_t depth, const std::vec
       net + "every training point is an attractor (fraction)", "training examples are attractors",
       each(all, [](const Measured& m) { return m.study.attractors(); }), ">= 1",
       median(each(all, [](const Measured& m) { return m.study.attractors(); })) >= 1,
-      "most training points are attractors; the others, often one of a close pair, repel in one direction");
+      "most training points are attractors; the others repel weakly, nearly all of them in one direction only");
   report_attractors(run, net, studies(all));
 }
 
