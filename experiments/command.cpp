@@ -39,7 +39,7 @@ int64_t parse_whole(const std::string& option, const std::string& value, int64_t
 
 struct Parsed {
   Options options;
-  std::string name, preset = "quick", seed = "0", threads = "0";
+  std::string name, preset = "quick", seed = "0", threads = "0", memory_limit = "4096";
   std::string paper, jobs;  // of `basin run --paper`
   bool help = false;
 };
@@ -57,6 +57,7 @@ void add_run_options(CLI::App& app, Parsed& p) {
   app.add_option("--data", p.options.data, "folder of the data sets [$BASIN_DATA, then ./datasets]");
   app.add_option("--set", p.options.settings, "NAME=VALUE, one setting; may be repeated")->take_all()->expected(1);
   app.add_option("--config", p.options.config_file, "JSON file of settings, {\"name\": value, ...}");
+  app.add_option("--memory-limit", p.memory_limit, "MiB that the dense matrix of a linear network may take [4096]");
   app.add_flag("--strict", p.options.strict, "exit code 1 when a claim does not hold");
   app.allow_extras();
 }
@@ -103,6 +104,7 @@ int run_experiment(const CLI::App& app, Parsed& p, const std::vector<std::string
   p.options.preset = preset;
   p.options.seed = static_cast<uint64_t>(parse_whole("--seed", p.seed, 0, INT64_MAX));
   p.options.threads = static_cast<int>(parse_whole("--threads", p.threads, 0, 4096));
+  p.options.memory_limit_mib = parse_whole("--memory-limit", p.memory_limit, 1, int64_t{1} << 40);
   p.options.command = shell_line(words);
   if (!p.paper.empty()) return run_paper(p, words[0]);
   require(p.jobs.empty(), "run: --jobs belongs to --paper, which runs several experiments");

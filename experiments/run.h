@@ -27,8 +27,9 @@ struct Options {
   uint64_t seed = 0;
   int threads = 0;  // 0: one per hardware thread
   std::string device = "cpu", math = "f32";
-  std::string out;   // empty: results/<experiment>/<preset>-seed<seed>[-<hash of changed settings>]
-  std::string data;  // empty: BASIN_DATA, then ./datasets
+  std::string out;                  // empty: results/<experiment>/<preset>-seed<seed>[-<hash of changed settings>]
+  std::string data;                 // empty: BASIN_DATA, then ./datasets
+  int64_t memory_limit_mib = 4096;  // of a dense matrix of a linear network
   bool resume = false, strict = false;
   std::vector<std::string> settings;  // name=value
   std::string config_file;
@@ -61,6 +62,8 @@ class Run : public Claims {
   const Device& device() const { return device_; }
   const std::string& data() const { return options_.data; }
   bool resuming() const { return options_.resume; }
+  /// Bytes that a dense matrix may take, see models/linear_operator.h.
+  int64_t memory_limit() const { return options_.memory_limit_mib << 20; }
   /// A file in the run's folder.
   std::string path(const std::string& file) const;
 

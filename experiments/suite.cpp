@@ -170,6 +170,7 @@ void Suite::start(Member& m) {
   option("--device", o.device, "cpu");
   option("--math", o.math, "f32");
   option("--data", o.data, "");
+  option("--memory-limit", text(o.memory_limit_mib), text(Options().memory_limit_mib));
   if (o.resume && fs::exists(m.folder + "/result.json", error)) words.emplace_back("--resume");
   m.begin = Clock::now();
   m.log_begin = fs::exists(m.log, error) ? fs::file_size(m.log, error) : 0;

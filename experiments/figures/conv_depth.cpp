@@ -126,7 +126,7 @@ Measured measure(Run& run, const Config& config, const Row& row, int64_t seed) {
   }
   m.loss = trained.loss;
   m.converged = trained.stopped_by == StoppedBy::loss_below;
-  m.spectrum = eigenvalues(linear_matrix(net));
+  m.spectrum = eigenvalues(linear_matrix(net, run.memory_limit()));
 
   std::string line = text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, moduli");
   std::vector<double> real, imaginary;

@@ -123,7 +123,7 @@ Learned learn_kernel(Run& run, const Config& config, int64_t side, const std::st
       fit(run, stage, net, image, "gradient_descent", config.rate, config.rank_steps, config.stop_loss);
   Learned m;
   m.loss = trained.loss;
-  m.singular = singular_values(linear_matrix(net));
+  m.singular = singular_values(linear_matrix(net, run.memory_limit()));
   m.smallest = m.singular.back();
   for (double v : m.singular) m.rank += v > 1e-6 * std::max(1.0, m.singular[0]);
   const std::vector<double> kernel = net.stages[0].weight.array().to_vector<double>();
@@ -186,7 +186,8 @@ void theorem_5(Run& run, const Config& config, Picture& picture) {
     for (int64_t depth : {side - 2, side - 1}) {
       std::vector<double> counts;
       for (int64_t filters : {1, 8}) {
-        const Array matrix = linear_matrix(make_stack(side, depth, filters, "constant(1)", run.key()));
+        const Array matrix =
+            linear_matrix(make_stack(side, depth, filters, "constant(1)", run.key()), run.memory_limit());
         counts.push_back(zeros_of(matrix));
         if (filters == 1 && depth == side - 2)
           picture.add_zeros(side, depth, static_cast<int64_t>(counts[0]), support(matrix));
@@ -211,7 +212,7 @@ void corollary(Run& run, const Config& config) {
       const std::string stage = text("two-layers-", filters, "-filters-seed", seed);
       const TrainResult trained =
           fit(run, stage, net, x, "adam", config.filter_rate, config.filter_steps, config.filter_stop_loss);
-      const Array matrix = linear_matrix(net);
+      const Array matrix = linear_matrix(net, run.memory_limit());
       const Tensor projection = matmul(transpose(x), x) / sum(x * x).item();
       const auto norm = [](const Tensor& m) { return std::sqrt(sum(m * m).item()); };
       zeros.push_back(zeros_of(matrix));
