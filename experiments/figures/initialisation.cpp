@@ -5,7 +5,9 @@
 // points away from the image's direction in the output is 2 to 6 times as large. The paper's network is lost, so its
 // norms (Xavier .0087 and .0079, Kaiming 9.67 and 17.64) compare by order only. Noise is measured by direction, because
 // without biases the length of the output follows that of the input. The norm before training alone does not decide:
-// PyTorch's default with its random biases starts at 1 and remembers as well as Xavier.
+// PyTorch's default with its random biases starts at 1 and remembers as well as Xavier. The paper preset (CIFAR-10, 128
+// channels) was run in part only: one seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and
+// residuals 4 times as large for other images but not always larger for noise.
 // Run time on one core: smoke 1 s, quick 30 s, paper 20 min.
 #include <algorithm>
 #include <cmath>
