@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "experiments/networks.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"

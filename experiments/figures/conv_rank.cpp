@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "experiments/networks.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
@@ -56,15 +57,6 @@ ConvNet make_stack(int64_t side, int64_t depth, int64_t filters, const std::stri
   shape.init = Initializer::parse(init);
   shape.dtype = DType::f64;
   return make_conv_net(shape, key);
-}
-
-/// Singular values of a square matrix, falling.
-std::vector<double> singular_values(const Array& matrix) {
-  const Tensor m(matrix);
-  std::vector<double> values;
-  for (const std::complex<double>& v : eigenvalues(matmul(transpose(m), m).array()))
-    values.push_back(std::sqrt(std::max(0.0, v.real())));
-  return values;
 }
 
 TrainResult fit(Run& run, const std::string& stage, ConvNet& net, const Tensor& x, const std::string& optimizer,
