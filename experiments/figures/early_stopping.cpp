@@ -78,35 +78,49 @@ Nearest part(const Nearest& all, size_t kind, int64_t inputs) {
   return n;
 }
 
-/// The network after so many steps. Vectors have one number for each kind of input.
+/// The network after so many steps. Vectors have one number for each kind of input; "at" means within `near`.
 struct Measured {
   double loss = 0, radius = 0, attractors = 0;
-  double spread = 0;  // how different the representations are, relative to the images
+  double spread = 0;  // how different the representations are, relative to how different the images are
   double drift = 0;   // median |f(r_i) - r_i| / |r_i|
-  std::vector<double> at_image_end, at_learned_once, at_learned_end, image_distance_once, learned_distance_once, hit;
-  double images_hit = 0;  // by other images
+  double images_hit = 0;
+  std::vector<double> learned_once, learned_end, image_end;  // fractions at a representation, at an image
+  std::vector<double> learned_distance_once, distance_once;  // medians, to the nearest representation and image
   Array learned, once, end;
 };
 
 struct Data {
   Array train, inputs;  // inputs: the three kinds one after the other
-  std::vector<double> start_distance;
 };
 
+Data make_data(const Run& run, const Config& config, const Key& key) {
+  const ImageSets sets = choose_images(run, config.source, key.at("images"), config.images, config.inputs, config.side);
+  const Shape shape = sets.others.shape();
+  const auto here = [&](const Array& noise) { return Tensor(copy_to(noise, run.device())); };
+  const Tensors inputs{Tensor(sets.others), here(normal(key.at("gauss"), shape, DType::f32)),
+                       here(uniform(key.at("uniform"), shape, DType::f32))};
+  return {sets.images, concat(inputs, 0).array()};
+}
+
+/// Root of the mean squared distance of the rows from their mean, up to a factor.
 double spread_of(const Array& rows) {
   const Tensor t(rows);
-  return sum(square(t - mean(t, {0}, true))).item();
+  return std::sqrt(sum(square(t - mean(t, {0}, true))).item());
+}
+
+/// Median over the rows of |a - b| / |b|.
+double median_change(const Tensor& a, const Tensor& b) {
+  return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64).to_vector<double>());
 }
 
 Measured measure(Run& run, const Config& config, const ConvNet& net, const Data& data) {
-  const Tensor x(data.train);
+  const Tensor x(data.train), learned = net(x);
   Measured m;
-  m.loss = mse(net(x), x).item();
-  m.learned = net(x).array();
+  m.loss = mse(learned, x).item();
+  m.learned = learned.array();
   m.once = net(Tensor(data.inputs)).array();
-  m.spread = std::sqrt(spread_of(m.learned) / spread_of(data.train));
-  const std::vector<double> moved = sum(square(net(Tensor(m.learned)) - Tensor(m.learned)), {1}).array().to_vector<double>();
-  (void)moved;
+  m.spread = spread_of(m.learned) / spread_of(data.train);
+  m.drift = median_change(net(learned), learned);
   run.timed("spectra", [&] {
     const std::vector<double> radii = spectral_radius(net, x);
     m.radius = median(radii);
@@ -116,8 +130,146 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
   iteration.max_iterations = config.iterations;
   iteration.between = check_interrupt;
   run.timed("iterate", [&] { m.end = iterate(net, data.inputs, iteration).points; });
+
+  const Nearest learned_once = relative_nearest(m.once, m.learned), learned_end = relative_nearest(m.end, m.learned);
+  const Nearest image_once = relative_nearest(m.once, data.train), image_end = relative_nearest(m.end, data.train);
+  for (size_t kind = 0; kind < kinds.size(); ++kind) {
+    const auto of = [&](const Nearest& all) { return part(all, kind, config.inputs); };
+    m.learned_once.push_back(fraction_within(of(learned_once), config.near));
+    m.learned_end.push_back(fraction_within(of(learned_end), config.near));
+    m.image_end.push_back(fraction_within(of(image_end), config.near));
+    m.learned_distance_once.push_back(median(of(learned_once).distance));
+    m.distance_once.push_back(median(of(image_once).distance));
+  }
+  m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.images, config.near));
   return m;
 }
+
+std::string listed(const std::vector<double>& values) {
+  std::string line;
+  for (double v : values) line += (line.empty() ? "" : " / ") + short_number(v);
+  return line;
+}
+
+void record(Run& run, const std::string& name, const Measured& m) {
+  run.say(text(name, ": loss ", short_number(m.loss), ", spread ", short_number(m.spread), ", drift ",
+               short_number(m.drift), ", rho ", short_number(m.radius), ", at a representation once ",
+               listed(m.learned_once), ", at the end ", listed(m.learned_end), "; at an image ", listed(m.image_end),
+               " (", m.images_hit, " hit); distance once ", listed(m.distance_once)));
+  run.result(name, {{"loss", m.loss},
+                    {"spread", m.spread},
+                    {"drift", m.drift},
+                    {"median_spectral_radius", m.radius},
+                    {"attractors", m.attractors},
+                    {"at_representation_after_one", m.learned_once},
+                    {"at_representation_at_end", m.learned_end},
+                    {"at_image_at_end", m.image_end},
+                    {"images_hit", m.images_hit},
+                    {"distance_to_representation_after_one", m.learned_distance_once},
+                    {"distance_to_image_after_one", m.distance_once}});
+}
+
+/// One training in pieces that end at the stops; as many steps as one piece, with the same bits.
+std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t seed, Data& data) {
+  const Key key = run.key().at(static_cast<uint64_t>(seed));
+  data = make_data(run, config, key);
+  ConvNetConfig shape;
+  shape.image = {3, config.side, config.side};
+  shape.stages = down_to_one(shape.image, config.filters);
+  shape.activation = parse_activation(config.activation);
+  shape.device = run.device();
+  ConvNet net = make_conv_net(shape, key.at("net"));
+  const Tensor x(data.train);
+
+  TrainOptions options;
+  options.optimizer = OptimizerConfig::named("adam", config.rate);
+  std::vector<Measured> all;
+  for (const int64_t stop : config.stops) {
+    const std::string stage = text("seed", seed, "-to-", stop);
+    options.max_steps = stop;
+    if (stop > 0) {
+      train_stage(
+          run, stage, net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
+      options.resume_from = run.path("checkpoints/" + stage + ".safetensors");
+    }
+    all.push_back(measure(run, config, net, data));
+    record(run, text("seed", seed, "-after-", stop), all.back());
+  }
+  return all;
+}
+
+/// Rows: training images; inputs; then for each pictured stop the representations, the inputs after one iteration, and
+/// after all of them.
+void draw_images(Run& run, const Config& config, const Data& data, const std::vector<Measured>& all) {
+  const int64_t columns = std::min<int64_t>(config.images, 3 * config.inputs);
+  Tensors rows;
+  const auto first = [&](const Array& a) { rows.emplace_back(slice(a, 0, 0, columns)); };
+  const auto chosen = [&](const Array& a) {  // some of each kind
+    for (int64_t i = 0; i < columns; ++i) {
+      const int64_t row = (3 * i / columns) * config.inputs + i % config.inputs;
+      rows.emplace_back(slice(a, 0, row, row + 1));
+    }
+  };
+  first(data.train), chosen(data.inputs);
+  for (const int64_t stop : config.pictured) {
+    const auto found = std::find(config.stops.begin(), config.stops.end(), stop);
+    require(found != config.stops.end(), "early-stopping: pictured ", stop, " is none of the stops; add it to both");
+    const Measured& m = all[static_cast<size_t>(found - config.stops.begin())];
+    rows.emplace_back(full({columns, data.train.dim(1)}, 1, DType::f32, run.device()));  // white, as the sheet
+    first(m.learned), chosen(m.once), chosen(m.end);
+  }
+  const Array grid = reshape(copy_to(concat(rows, 0).array(), {}), {-1, 3, config.side, config.side});
+  run.picture("early-stopping", image_grid(grid, columns, 2, config.side < 32 ? 3 : 2));
+}
+
+void draw_curves(Run& run, const Config& config, const std::vector<Measured>& all) {
+  std::vector<double> table;
+  for (size_t i = 0; i < all.size(); ++i) {
+    const Measured& m = all[i];
+    table.insert(table.end(), {static_cast<double>(std::max<int64_t>(config.stops[i], 10)), m.loss, m.spread});
+    for (size_t k = 0; k < kinds.size(); ++k)
+      table.insert(table.end(), {m.learned_once[k], m.learned_end[k], m.image_end[k]});
+  }
+  const Array rows = from_vector(table, {static_cast<int64_t>(all.size()), 12});
+  run.save("curves", rows);
+  std::string script = data_block("curves", rows) +
+                       "set multiplot layout 1,3\nset logscale x\nset xlabel 'steps of training'\nset yrange [0:1.05]\n"
+                       "set key bottom right\n";
+  const std::vector<std::string> colours{"#1f5fa8", "#d62728", "#2e9e4f"};
+  const std::vector<std::string> titles{"at a learned representation after 1 iteration",
+                                        text("the same after ", config.iterations),
+                                        text("at a training image after ", config.iterations)};
+  for (size_t panel = 0; panel < titles.size(); ++panel) {
+    script += "set title '" + titles[panel] + "'\nplot ";
+    for (size_t k = 0; k < kinds.size(); ++k)
+      script += text("$curves using 1:", 4 + 3 * k + panel, " with linespoints pt 7 lw 2 lc rgb '", colours[k],
+                     "' title '", kinds[k], "', ");
+    script += "$curves using 1:3 with lines dt 2 lc rgb '#888888' title 'spread of the representations'\n";
+  }
+  run.plot("curves", script + "unset multiplot\n", 1500, 460);
+}
+
+using Number = std::function<double(const Measured&)>;
+
+void compute(Run& run, const Config& config) {
+  require(config.seeds > 0 && config.images > 1 && config.inputs > 0 && config.iterations > 0,
+          "early-stopping: seeds, inputs and iterations must be positive, and images at least 2");
+  require(!config.stops.empty() && config.stops[0] >= 0 &&
+              std::is_sorted(config.stops.begin(), config.stops.end(), std::less_equal<>()),
+          "early-stopping: stops needs at least one step count, rising");
+  std::vector<std::vector<Measured>> seeds;
+  for (int64_t seed = 0; seed < config.seeds; ++seed) {
+    Data data;
+    seeds.push_back(train_and_measure(run, config, seed, data));
+    if (seed > 0) continue;
+    draw_images(run, config, data, seeds[0]);
+    draw_curves(run, config, seeds[0]);
+  }
+}
+
+BASIN_EXPERIMENT(Config, compute, "early-stopping",
+                 "figure 6 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
+                 "what a convolutional autoencoder has learned so far attracts all inputs, all along training")
 
 }  // namespace
 }  // namespace basin
