@@ -5,6 +5,8 @@
 // far, r_i = f(x_i), is its learned representation.
 #include <algorithm>
 #include <cmath>
+#include <functional>
+#include <numeric>
 
 #include "engine/image.h"
 #include "experiments/images.h"
@@ -19,16 +21,18 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 2, images = 10, side = 16, filters = 64, inputs = 60, iterations = 100;
+  int64_t seeds = 2, images = 10, side = 16, filters = 64, inputs = 80, iterations = 100;
+  int64_t early = 100, middle = 1000;
   double rate = 3e-3, near = 0.1;
   std::string source = "textures", activation = "leaky_relu";
-  std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 3000, 4500}, pictured{100, 1000, 4500};
+  std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 4500}, pictured{100, 1000, 4500};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) source = "cifar", side = 32, filters = 128, inputs = 200, stops.back() = 10000;
     if (preset == Preset::paper) pictured.back() = 10000;
     if (preset != Preset::smoke) return;
     seeds = 1, images = 3, filters = 16, inputs = 5, iterations = 10, stops = {0, 10, 30}, pictured = {10, 30};
+    early = 10, middle = 30;
   }
   template <class F>
   void each_field(F&& f) {
@@ -40,6 +44,8 @@ struct Config {
     f("activation", activation, "any of kernels/ops.def, such as leaky_relu(0.01)");
     f("rate", rate, "Adam's constant rate");
     f("stops", stops, "full-batch steps after which the network is measured, rising; the first may be 0");
+    f("early", early, "the claims are about the stops from here on: the paper's first picture,");
+    f("middle", middle, "and from here on: the paper's second");
     f("pictured", pictured, "those of them that the picture shows");
     f("inputs", inputs, "starts of each kind: other images, standard Gaussian noise, uniform noise");
     f("iterations", iterations, "length of the trajectories");
@@ -49,24 +55,41 @@ struct Config {
 
 const std::vector<std::string> kinds{"other images", "Gaussian noise", "uniform noise"};
 
-/// For each point the smallest |point - example| / |example|, and which example that was.
-Nearest relative_nearest(const Array& points, const Array& examples) {
+/// For each point the smallest |point - example| / scale, and which example that was.
+Nearest scaled_nearest(const Array& points, const Array& examples, const std::vector<double>& scales) {
   const Tensor p(cast(copy_to(points, {}), DType::f64)), e(cast(copy_to(examples, {}), DType::f64));
   const int64_t n = p.array().dim(0), m = e.array().dim(0), d = e.array().dim(1);
   const Tensor differences = reshape(p, {n, 1, d}) - reshape(e, {1, m, d});
   const std::vector<double> squares = sum(square(differences), {2}).array().to_vector<double>();
-  const std::vector<double> norms = sum(square(e), {1}).array().to_vector<double>();
   Nearest found;
   for (int64_t i = 0; i < n; ++i) {
     size_t best = 0;
     double least = INFINITY;
     for (size_t k = 0; k < static_cast<size_t>(m); ++k) {
-      const double relative = std::sqrt(squares[static_cast<size_t>(i * m) + k] / norms[k]);
+      const double relative = std::sqrt(squares[static_cast<size_t>(i * m) + k]) / scales[k];
       if (relative < least) best = k, least = relative;
     }
     found.index.push_back(static_cast<int64_t>(best)), found.distance.push_back(least);
   }
   return found;
+}
+
+std::vector<double> norms(const Array& rows) {
+  return cast(sqrt(sum(square(Tensor(rows)), {1})).array(), DType::f64).to_vector<double>();
+}
+
+/// How far from representation r_i is still at it: `near` of its length, but at most a third of the way to the next
+/// representation. Before training all of them are nearly the same, and being close to one of them means nothing.
+std::vector<double> own_regions(const Array& learned, double near) {
+  const Tensor r(learned);
+  std::vector<double> regions = norms(learned);
+  for (size_t i = 0; i < regions.size(); ++i) {
+    std::vector<double> others =
+        norms((r - Tensor(slice(learned, 0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1))).array());
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    regions[i] = std::max(std::min(near * regions[i], *std::min_element(others.begin(), others.end()) / 3), 1e-30);
+  }
+  return regions;
 }
 
 /// The part of a Nearest that belongs to one kind of input.
@@ -78,14 +101,19 @@ Nearest part(const Nearest& all, size_t kind, int64_t inputs) {
   return n;
 }
 
-/// The network after so many steps. Vectors have one number for each kind of input; "at" means within `near`.
+double average(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
+
+/// The network after so many steps. Vectors have one number for each kind of input.
 struct Measured {
   double loss = 0, radius = 0, attractors = 0;
-  double spread = 0;  // how different the representations are, relative to how different the images are
-  double drift = 0;   // median |f(r_i) - r_i| / |r_i|
-  double images_hit = 0;
+  double spread = 0;   // how different the representations are, relative to how different the images are
+  double drift = 0;    // median |f(r_i) - r_i| / |r_i|
+  double settled = 0;  // fraction of the trajectories that end in a fixed point
+  double images_hit = 0, learned_hit = 0;                    // images by other images, representations by all inputs
   std::vector<double> learned_once, learned_end, image_end;  // fractions at a representation, at an image
-  std::vector<double> learned_distance_once, distance_once;  // medians, to the nearest representation and image
+  std::vector<double> distance_once;                         // median relative distance to the nearest image
   Array learned, once, end;
 };
 
@@ -113,6 +141,14 @@ double median_change(const Tensor& a, const Tensor& b) {
   return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64).to_vector<double>());
 }
 
+/// Fraction of the ends of trajectories that are fixed points.
+double settled(const ConvNet& net, const Array& ends) {
+  const std::vector<double> steps = norms((net(Tensor(ends)) - Tensor(ends)).array()), lengths = norms(ends);
+  double count = 0;
+  for (size_t i = 0; i < steps.size(); ++i) count += steps[i] < 1e-3 * lengths[i];
+  return count / static_cast<double>(steps.size());
+}
+
 Measured measure(Run& run, const Config& config, const ConvNet& net, const Data& data) {
   const Tensor x(data.train), learned = net(x);
   Measured m;
@@ -131,17 +167,21 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
   iteration.between = check_interrupt;
   run.timed("iterate", [&] { m.end = iterate(net, data.inputs, iteration).points; });
 
-  const Nearest learned_once = relative_nearest(m.once, m.learned), learned_end = relative_nearest(m.end, m.learned);
-  const Nearest image_once = relative_nearest(m.once, data.train), image_end = relative_nearest(m.end, data.train);
+  const std::vector<double> lengths = norms(data.train), regions = own_regions(m.learned, config.near);
+  const Nearest learned_once = scaled_nearest(m.once, m.learned, regions);
+  const Nearest learned_end = scaled_nearest(m.end, m.learned, regions);
+  const Nearest image_once = scaled_nearest(m.once, data.train, lengths);
+  const Nearest image_end = scaled_nearest(m.end, data.train, lengths);
   for (size_t kind = 0; kind < kinds.size(); ++kind) {
     const auto of = [&](const Nearest& all) { return part(all, kind, config.inputs); };
-    m.learned_once.push_back(fraction_within(of(learned_once), config.near));
-    m.learned_end.push_back(fraction_within(of(learned_end), config.near));
+    m.learned_once.push_back(fraction_within(of(learned_once), 1));
+    m.learned_end.push_back(fraction_within(of(learned_end), 1));
     m.image_end.push_back(fraction_within(of(image_end), config.near));
-    m.learned_distance_once.push_back(median(of(learned_once).distance));
     m.distance_once.push_back(median(of(image_once).distance));
   }
+  m.learned_hit = static_cast<double>(examples_hit(learned_end, config.images, 1));
   m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.images, config.near));
+  m.settled = settled(net, m.end);
   return m;
 }
 
@@ -152,24 +192,26 @@ std::string listed(const std::vector<double>& values) {
 }
 
 void record(Run& run, const std::string& name, const Measured& m) {
-  run.say(text(name, ": loss ", short_number(m.loss), ", spread ", short_number(m.spread), ", drift ",
-               short_number(m.drift), ", rho ", short_number(m.radius), ", at a representation once ",
-               listed(m.learned_once), ", at the end ", listed(m.learned_end), "; at an image ", listed(m.image_end),
-               " (", m.images_hit, " hit); distance once ", listed(m.distance_once)));
+  run.say(text(name, ": loss ", short_number(m.loss), ", spread ", short_number(m.spread), ", rho ",
+               short_number(m.radius), ", at a representation after one ", listed(m.learned_once), ", at the end ",
+               listed(m.learned_end), " (", m.learned_hit, " of them), at an image ", listed(m.image_end), " (",
+               m.images_hit, "), settled ", short_number(m.settled)));
   run.result(name, {{"loss", m.loss},
                     {"spread", m.spread},
                     {"drift", m.drift},
+                    {"settled", m.settled},
                     {"median_spectral_radius", m.radius},
                     {"attractors", m.attractors},
                     {"at_representation_after_one", m.learned_once},
                     {"at_representation_at_end", m.learned_end},
+                    {"representations_hit", m.learned_hit},
                     {"at_image_at_end", m.image_end},
                     {"images_hit", m.images_hit},
-                    {"distance_to_representation_after_one", m.learned_distance_once},
                     {"distance_to_image_after_one", m.distance_once}});
 }
 
-/// One training in pieces that end at the stops; as many steps as one piece, with the same bits.
+/// One training in pieces that end at the stops, with the bits of a training in one piece. Measured is the network of
+/// lowest loss in the last tenth of the steps so far: at this rate the loss spikes now and then.
 std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t seed, Data& data) {
   const Key key = run.key().at(static_cast<uint64_t>(seed));
   data = make_data(run, config, key);
@@ -179,20 +221,23 @@ std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t 
   shape.activation = parse_activation(config.activation);
   shape.device = run.device();
   ConvNet net = make_conv_net(shape, key.at("net"));
+  ConvNet kept = net;
   const Tensor x(data.train);
 
   TrainOptions options;
+  options.keep_best_after_fraction = 0.9;
   options.optimizer = OptimizerConfig::named("adam", config.rate);
   std::vector<Measured> all;
   for (const int64_t stop : config.stops) {
     const std::string stage = text("seed", seed, "-to-", stop);
     options.max_steps = stop;
     if (stop > 0) {
-      train_stage(
+      const TrainResult trained = train_stage(
           run, stage, net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
+      kept = best_model(net, trained);
       options.resume_from = run.path("checkpoints/" + stage + ".safetensors");
     }
-    all.push_back(measure(run, config, net, data));
+    all.push_back(measure(run, config, kept, data));
     record(run, text("seed", seed, "-after-", stop), all.back());
   }
   return all;
@@ -251,6 +296,57 @@ void draw_curves(Run& run, const Config& config, const std::vector<Measured>& al
 
 using Number = std::function<double(const Measured&)>;
 
+/// For each seed the smallest value of a number over the stops in [first, last].
+Samples smallest(const Config& config, const std::vector<std::vector<Measured>>& seeds, int64_t first, int64_t last,
+                 const Number& number) {
+  Samples samples(std::vector<double>{});
+  for (const std::vector<Measured>& all : seeds) {
+    double least = INFINITY;
+    for (size_t i = 0; i < all.size(); ++i)
+      if (config.stops[i] >= first && config.stops[i] <= last) least = std::min(least, number(all[i]));
+    samples.values.push_back(least);
+  }
+  return samples;
+}
+
+void judge(Run& run, const Config& config, const std::vector<std::vector<Measured>>& seeds) {
+  const int64_t end = config.stops.back();
+  const auto at = [&](int64_t first, int64_t last, const Number& n) { return smallest(config, seeds, first, last, n); };
+  const Number once = [](const Measured& m) { return average(m.learned_once); };
+  const Number iterated = [](const Measured& m) { return average(m.learned_end); };
+  const std::string words = "memorizes learned representations of training data as superattractors";
+  const std::string all_along = "throughout the training process regardless of early stopping";
+  const std::string later = text("after ", config.iterations, " iterations");
+
+  const std::string last = text(end, " steps: ");
+  run.report(last + "loss", "", at(end, end, [](auto& m) { return m.loss; }));
+  run.claim_at_least(last + "other images at a training image " + later, "memorizes training data",
+                     at(end, end, [](auto& m) { return m.image_end[0]; }), 0.8);
+  run.claim_at_least(last + text("training images recovered that way, of ", config.images), "memorizes training data",
+                     at(end, end, [](auto& m) { return m.images_hit; }), 0.6 * static_cast<double>(config.images));
+  run.claim_below(last + "relative distance to a training image after ONE iteration, other images",
+                  "memorizes ... as superattractors", at(end, end, [](auto& m) { return m.distance_once[0]; }), 0.45);
+
+  const Samples middle = at(config.middle, end, iterated), early = at(config.early, end, iterated),
+                direct = at(config.early, end, once);
+  run.claim_at_least(text("inputs at a learned representation ", later, ", the least from step ", config.middle, " on"),
+                     "memorization is present even with early stopping (1000 epochs)", middle, 0.8);
+  run.literal_claim(text("the same, the least from step ", config.early, " on"), words + " " + all_along, early,
+                    ">= 0.8", early.median() >= 0.8,
+                    "in the first hundreds of steps the trajectories end in one or a few blends of the images, not in "
+                    "what the network makes of one of them");
+  run.literal_claim(
+      text("inputs at a learned representation after ONE iteration, the least from step ", config.early, " on"),
+      words + " " + all_along, direct, ">= 0.8", direct.median() >= 0.8,
+      "inputs come to a representation under iteration, hardly ever at once");
+  for (const int64_t stop : config.stops)
+    run.report(text("after ", stop, " steps: inputs at a learned representation ", later), "(panels: 100, 1000 epochs)",
+               at(stop, stop, iterated));
+  for (const int64_t stop : config.stops)
+    run.report(text("after ", stop, " steps: how different the representations are (images: 1)"), "",
+               at(stop, stop, [](auto& m) { return m.spread; }));
+}
+
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.images > 1 && config.inputs > 0 && config.iterations > 0,
           "early-stopping: seeds, inputs and iterations must be positive, and images at least 2");
@@ -265,6 +361,7 @@ void compute(Run& run, const Config& config) {
     draw_images(run, config, data, seeds[0]);
     draw_curves(run, config, seeds[0]);
   }
+  judge(run, config, seeds);
 }
 
 BASIN_EXPERIMENT(Config, compute, "early-stopping",
