@@ -116,12 +116,12 @@ double largest(const Tensor& t) {
 
 /// What was found for one choice of points.
 struct Built {
-  double formula = 0;    // largest |network - printed formula|
-  double fixed = 0;      // largest |f(x) - x| at the combinations
-  double slope = 0;      // largest deviation of the spectral radius there from 1 - epsilon / delta
-  double attractors = 0;  // how many combinations are attractors
-  double excess = 0;     // largest |f(x) - x| minus epsilon
-  double error = 0;      // mean square of f(x) - x in units of epsilon^2 / 3
+  double formula = 0;           // largest |network - printed formula|
+  double fixed = 0;             // largest |f(x) - x| at the combinations
+  double slope = 0;             // largest deviation of the spectral radius there from 1 - epsilon / delta
+  double attractors = 0;        // how many combinations are attractors
+  double excess = 0;            // largest |f(x) - x| minus epsilon
+  double error = 0;             // mean square of f(x) - x in units of epsilon^2 / 3
   double kinks = 0, units = 0;  // of one coordinate
   double at_examples = 0, at_combinations = 0, reached = 0;
   Array examples, ends, starts;
@@ -185,6 +185,202 @@ Built build(const Config& config, const Key& key, int64_t n, int64_t d) {
   b.reached = static_cast<double>(examples_hit(found, all.dim(0), 1e-6));
   return b;
 }
+
+std::vector<Built> build_all(Run& run, const Config& config, int64_t n, int64_t d) {
+  std::vector<Built> all;
+  for (int64_t seed = 0; seed < config.seeds; ++seed) {
+    const std::string name = text("d", d, "-n", n);
+    all.push_back(build(config, run.key().at(name).at(static_cast<uint64_t>(seed)), n, d));
+    const Built& b = all.back();
+    run.result(text(name, "-seed", seed), {{"formula", b.formula},
+                                           {"fixed", b.fixed},
+                                           {"slope", b.slope},
+                                           {"attractors", b.attractors},
+                                           {"excess", b.excess},
+                                           {"error", b.error},
+                                           {"at_examples", b.at_examples},
+                                           {"at_combinations", b.at_combinations},
+                                           {"combinations_reached", b.reached}});
+  }
+  return all;
+}
+
+template <class F>
+Samples over(const std::vector<Built>& all, F&& number) {
+  std::vector<double> values;
+  for (const Built& b : all) values.push_back(number(b));
+  return values;
+}
+
+void judge_construction(Run& run, const Config& config, int64_t n, int64_t d, const std::vector<Built>& all) {
+  const std::string name = text("construction, n ", n, ", d ", d, ": ");
+  const double corners = std::pow(n, d);
+  const auto worst = [&](auto member) { return over(all, [&](const Built& b) { return b.*member; }); };
+  run.claim_below(name + "largest difference of the ReLU network from the formula on [0, 1]", "a 2-layer network",
+                  worst(&Built::formula), 1e-12);
+  run.claim_below(name + "largest |f(x) - x| at the examples", "f(x_i) = x_i", worst(&Built::fixed), 1e-12);
+  run.claim_below(name + "difference of the spectral radius there from 1 - epsilon / delta", "slope a",
+                  worst(&Built::slope), 1e-9);
+  run.claim_near(name + "largest |f(x) - x|, minus epsilon", "reconstruction error less than epsilon",
+                 worst(&Built::excess), 0, 1e-6);
+  run.claim_below(name + "mean square of f(x) - x, in units of epsilon^2 / 3", "error less than epsilon",
+                  worst(&Built::error), 1 + 1e-3);
+  if (d == 1) {
+    run.claim_at_least(name + text("starts within 1e-6 of an example after ", config.iterations), "x_i are attractors",
+                       worst(&Built::at_examples), 1);
+    return;
+  }
+  run.claim_near(name + "attractors whose coordinates are those of examples", "(not in the paper: n^d)",
+                 worst(&Built::attractors), corners, 0);
+  run.claim_at_least(name + text("starts within 1e-6 of one of them after ", config.iterations), "(not in the paper)",
+                     worst(&Built::at_combinations), 1);
+  run.claim_near(name + "how many of them were reached", "(not in the paper)", worst(&Built::reached), corners, 0);
+  const Samples examples = worst(&Built::at_examples);
+  run.literal_claim(name + "starts that end at an example", "training examples are the attractors", examples, ">= 0.99",
+                    examples.median() >= 0.99,
+                    text("every combination of the examples' coordinates attracts as well, ", corners, " in all"));
+}
+
+/// Left: f(x) - x with the examples. Middle: trajectories on the line. Right: ends of trajectories in the plane.
+void draw_construction(Run& run, const Config& config, const Built& line, const Built& plane) {
+  const std::vector<double> delta = theory::PiecewiseLinear(line.examples, 1e-9).delta;
+  const theory::PiecewiseLinear f(line.examples, config.share * delta[0]);
+  std::vector<double> curve, zero, moving, examples = f.values[0];
+  for (int i = 0; i <= 1000; ++i) curve.insert(curve.end(), {i / 1000.0, (f(0, i / 1000.0) - i / 1000.0) / f.epsilon});
+  for (const double v : examples) zero.insert(zero.end(), {v, 0});
+  std::vector<double> now;
+  for (int i = 0; i <= 40; ++i) now.push_back(i / 40.0);
+  for (int t = 0; t <= 120; ++t) {
+    moving.push_back(t);
+    for (double& x : now) moving.push_back(x), x = f(0, x);
+  }
+  std::string script = data_block("curve", from_vector(curve, {1001, 2})) +
+                       data_block("zero", from_vector(zero, {static_cast<int64_t>(examples.size()), 2})) +
+                       data_block("moving", from_vector(moving, {121, 42})) + data_block("starts", plane.starts) +
+                       data_block("ends", plane.ends) + data_block("examples", plane.examples) +
+                       "set multiplot layout 1,3\nunset key\nset title '(f(x) - x) / epsilon'\nset xrange [0:1]\nplot "
+                       "$curve with lines lw 2 lc rgb '#1f5fa8', 0 with lines lc rgb '#999999', $zero with points pt 7 "
+                       "ps 1.4 lc rgb '#d62728'\nset title 'trajectories on the line'\nset xrange [0:120]\nset yrange "
+                       "[0:1]\nset xlabel 'iterations'\nplot for [k=2:42] $moving using 1:k with lines lc rgb "
+                       "'#2e9e4f', ";
+  for (const double v : examples) script += text(v, " with lines lc rgb '#d62728' dt 2, ");
+  script +=
+      "1/0\nset title 'in the plane: starts, ends, examples'\nset xrange [0:1]\nunset xlabel\nset size square\n"
+      "plot $starts with dots lc rgb '#777777', $ends with points pt 7 ps 1.2 lc rgb '#2e9e4f', $examples with "
+      "points pt 6 ps 2.2 lw 2 lc rgb '#d62728'\nunset multiplot\n";
+  run.plot("construction", script, 1500, 480);
+}
+
+void construct(Run& run, const Config& config) {
+  std::vector<Built> line;
+  for (const int64_t n : config.line_points) {
+    line = build_all(run, config, n, 1);
+    judge_construction(run, config, n, 1, line);
+    const double kinks = line[0].kinks, bound = static_cast<double>(n + 1);
+    run.literal_claim(
+        text("construction, n ", n, ", d 1: kinks of the formula"), "n + 1 changepoints", kinks, text("<= ", n + 1),
+        kinks <= bound,
+        text("2 n kinks, thus 2 n + 1 hidden units for a coordinate; with a fixed point of slope below 1 at "
+             "each example at least 2 n - 2 are needed"));
+  }
+  const std::vector<Built> plane = build_all(run, config, config.plane_points, 2);
+  judge_construction(run, config, config.plane_points, 2, plane);
+  if (!line.empty()) draw_construction(run, config, line[0], plane[0]);
+}
+
+// ---- figure 11 ----
+
+struct Digits {
+  Array train, test, starts;  // rows of 784 in [0, 1]
+};
+
+Digits choose_digits(const Run& run, const Config& config) {
+  const auto rows = [&](const Array& images, const std::string& stream, int64_t count) {
+    const Array some = take_rows(images, random_subset(run.key().at(stream), images.dim(0), count));
+    return copy_to(pixel_rows(some, DType::f32), run.device());
+  };
+  Digits d;
+  d.train = rows(load_mnist(run.data(), Split::train).images, "digits", config.digits);
+  d.test = rows(load_mnist(run.data(), Split::test).images, "tests", config.tests);
+  d.starts = contiguous(slice(d.test, 0, 0, config.mnist_starts));
+  return d;
+}
+
+/// Mean square error over many rows, some thousand at a time.
+double mean_error(const Mlp& net, const Array& x) {
+  double total = 0;
+  for (int64_t from = 0; from < x.dim(0); from += 5000) {
+    const Tensor part(slice(x, 0, from, std::min(from + 5000, x.dim(0))));
+    total += mse(net(part), part).item() * static_cast<double>(part.array().dim(0));
+    check_interrupt();
+  }
+  return total / static_cast<double>(x.dim(0));
+}
+
+Mlp train_digits(Run& run, const Config& config, const Array& digits) {
+  MlpConfig shape;
+  shape.widths = autoencoder_widths(784, static_cast<int>(config.depth), config.width);
+  shape.activation = parse_activation(config.activation);
+  shape.init = Initializer::parse(config.init);
+  shape.device = run.device();
+  Mlp net = make_mlp(shape, run.key().at("net"));
+  TrainOptions options;
+  options.max_steps = config.steps;
+  options.optimizer = OptimizerConfig::named("adam", config.rate);
+  options.schedule = Schedule::parse(config.schedule);
+  Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
+  train_stage(
+      run, "digits", net,
+      [&](const Mlp& f, int64_t step) {
+        const Tensor x(take_rows(digits, batches.at(step)));
+        return mse(f(x), x);
+      },
+      options);
+  return net;
+}
+
+void recover_digits(Run& run, const Config& config) {
+  const Digits digits = choose_digits(run, config);
+  const Mlp net = train_digits(run, config, digits.train);
+  const double train_error = mean_error(net, digits.train), test_error = mean_error(net, digits.test);
+  run.say(text("train MSE ", short_number(train_error), ", test MSE ", short_number(test_error)));
+
+  IterateOptions iteration;
+  iteration.max_iterations = config.mnist_iterations;
+  iteration.between = check_interrupt;
+  Array own;
+  run.timed("iterate", [&] { own = iterate(net, digits.train, iteration).points; });
+  iteration.record_at = config.shown;
+  std::vector<Array> snapshots;
+  run.timed("iterate", [&] { snapshots = iterate(net, digits.starts, iteration).snapshots; });
+  const std::vector<double> moved =
+      cast(sqrt(sum(square(Tensor(own) - Tensor(digits.train)), {1})).array(), DType::f64).to_vector<double>();
+  double stay = 0;
+  for (const double m : moved) stay += m < config.near;
+  const Nearest ends = nearest(snapshots.back(), digits.train);
+  const double fraction = fraction_within(ends, config.near);
+  const auto hit = static_cast<double>(examples_hit(ends, config.digits, config.near));
+  run.say(text("training digits that stay ", stay, ", test digits that end at one ", short_number(fraction), ", hit ",
+               hit));
+}
+
+void compute(Run& run, const Config& config) {
+  require(config.seeds > 0 && config.starts > 0 && config.plane_points > 0 && config.share > 0 && config.share <= 1,
+          "attractors-with-low-error: seeds, starts and plane_points must be positive, share in (0, 1]");
+  construct(run, config);
+  if (config.digits == 0) return;
+  if (!try_data_file(run.data(), "mnist", "train-images-idx3-ubyte") ||
+      !try_data_file(run.data(), "mnist", "t10k-images-idx3-ubyte")) {
+    run.say(text("figure 11 is left out: no MNIST in ", data_folder(run.data()),
+                 "; `scripts/fetch_data.sh mnist` gets it, --data or BASIN_DATA names the folder"));
+    return;
+  }
+  recover_digits(run, config);
+}
+
+BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
+                 "theorem 7 and figure 11 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
+                 "training examples attract although the map reconstructs everything with a small error")
 
 }  // namespace
 }  // namespace basin
