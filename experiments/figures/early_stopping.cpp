@@ -1,8 +1,12 @@
 // Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 6.
 // Claim: the downsampling network D1 with leaky ReLU "memorizes learned representations of training data as
 // superattractors throughout the training process regardless of early stopping" (pictures after 100 and 1000 epochs).
-// One training of the 16x16 variant on 10 images is measured on its way. What the network makes of training image i so
-// far, r_i = f(x_i), is its learned representation.
+// One training of the 16x16 variant on 10 images is measured on its way (full batch, so an epoch is a step; the paper's
+// batch size is not known). What the network makes of training image i so far, r_i = f(x_i), is its learned
+// representation. Expected: from step 1000 on, at ten times the final loss, iteration leads .87 and more of all inputs
+// to a representation; after 4500 steps all of them, and to 8 or 9 of 10 images. Earlier they end in a few blends
+// (after 100 steps none at a representation), and one iteration alone hardly ever reaches one. Run time on one core:
+// smoke 1 s, quick 110 s.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -111,6 +115,7 @@ struct Measured {
   double spread = 0;   // how different the representations are, relative to how different the images are
   double drift = 0;    // median |f(r_i) - r_i| / |r_i|
   double settled = 0;  // fraction of the trajectories that end in a fixed point
+  double ends = 0;     // how many different points the trajectories end at
   double images_hit = 0, learned_hit = 0;                    // images by other images, representations by all inputs
   std::vector<double> learned_once, learned_end, image_end;  // fractions at a representation, at an image
   std::vector<double> distance_once;                         // median relative distance to the nearest image
@@ -149,6 +154,21 @@ double settled(const ConvNet& net, const Array& ends) {
   return count / static_cast<double>(steps.size());
 }
 
+/// How many different points there are, those counted as one that are within 1 % of the first of them.
+double distinct(const Array& points) {
+  const std::vector<double> lengths = norms(points);
+  std::vector<bool> seen(lengths.size(), false);
+  double count = 0;
+  for (size_t i = 0; i < seen.size(); ++i) {
+    if (seen[i]) continue;
+    const auto row = static_cast<int64_t>(i);
+    const std::vector<double> away = norms((Tensor(points) - Tensor(slice(points, 0, row, row + 1))).array());
+    for (size_t k = 0; k < seen.size(); ++k) seen[k] = seen[k] || !(away[k] > 0.01 * lengths[i]);
+    ++count;
+  }
+  return count;
+}
+
 Measured measure(Run& run, const Config& config, const ConvNet& net, const Data& data) {
   const Tensor x(data.train), learned = net(x);
   Measured m;
@@ -182,6 +202,7 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
   m.learned_hit = static_cast<double>(examples_hit(learned_end, config.images, 1));
   m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.images, config.near));
   m.settled = settled(net, m.end);
+  m.ends = distinct(m.end);
   return m;
 }
 
@@ -195,11 +216,12 @@ void record(Run& run, const std::string& name, const Measured& m) {
   run.say(text(name, ": loss ", short_number(m.loss), ", spread ", short_number(m.spread), ", rho ",
                short_number(m.radius), ", at a representation after one ", listed(m.learned_once), ", at the end ",
                listed(m.learned_end), " (", m.learned_hit, " of them), at an image ", listed(m.image_end), " (",
-               m.images_hit, "), settled ", short_number(m.settled)));
+               m.images_hit, "), settled ", short_number(m.settled), ", different ends ", m.ends));
   run.result(name, {{"loss", m.loss},
                     {"spread", m.spread},
                     {"drift", m.drift},
                     {"settled", m.settled},
+                    {"different_ends", m.ends},
                     {"median_spectral_radius", m.radius},
                     {"attractors", m.attractors},
                     {"at_representation_after_one", m.learned_once},
@@ -278,8 +300,8 @@ void draw_curves(Run& run, const Config& config, const std::vector<Measured>& al
   const Array rows = from_vector(table, {static_cast<int64_t>(all.size()), 12});
   run.save("curves", rows);
   std::string script = data_block("curves", rows) +
-                       "set multiplot layout 1,3\nset logscale x\nset xlabel 'steps of training'\nset yrange [0:1.05]\n"
-                       "set key bottom right\n";
+                       "set multiplot layout 1,3\nset logscale x\nset xlabel 'steps of training'\nset yrange [0:1.5]\n"
+                       "set ytics 0,0.2,1\nset key top left\n";
   const std::vector<std::string> colours{"#1f5fa8", "#d62728", "#2e9e4f"};
   const std::vector<std::string> titles{"at a learned representation after 1 iteration",
                                         text("the same after ", config.iterations),
@@ -331,20 +353,24 @@ void judge(Run& run, const Config& config, const std::vector<std::vector<Measure
                 direct = at(config.early, end, once);
   run.claim_at_least(text("inputs at a learned representation ", later, ", the least from step ", config.middle, " on"),
                      "memorization is present even with early stopping (1000 epochs)", middle, 0.8);
-  run.literal_claim(text("the same, the least from step ", config.early, " on"), words + " " + all_along, early,
-                    ">= 0.8", early.median() >= 0.8,
-                    "in the first hundreds of steps the trajectories end in one or a few blends of the images, not in "
-                    "what the network makes of one of them");
+  run.literal_claim(
+      text("the same, the least from step ", config.early, " on"), words + " " + all_along, early, ">= 0.8",
+      early.median() >= 0.8,
+      "in the first hundreds of steps the trajectories end in few points that are blends of images, not in "
+      "what the network makes of one of them");
   run.literal_claim(
       text("inputs at a learned representation after ONE iteration, the least from step ", config.early, " on"),
       words + " " + all_along, direct, ">= 0.8", direct.median() >= 0.8,
       "inputs come to a representation under iteration, hardly ever at once");
-  for (const int64_t stop : config.stops)
-    run.report(text("after ", stop, " steps: inputs at a learned representation ", later), "(panels: 100, 1000 epochs)",
-               at(stop, stop, iterated));
-  for (const int64_t stop : config.stops)
-    run.report(text("after ", stop, " steps: how different the representations are (images: 1)"), "",
-               at(stop, stop, [](auto& m) { return m.spread; }));
+  const std::string then = text("after ", config.early, " steps: ");
+  const auto early_on = [&](const Number& n) { return at(config.early, config.early, n); };
+  run.report(then + "how different the representations are (training images: 1)", "(panel of 100 epochs)",
+             early_on([](auto& m) { return m.spread; }));
+  run.report(then + text("different ends of all ", 3 * config.inputs, " trajectories"), "(panel of 100 epochs)",
+             early_on([](auto& m) { return m.ends; }));
+  run.report(then + "median spectral radius at the training images", "", early_on([](auto& m) { return m.radius; }));
+  run.report(last + "median spectral radius at the training images", "superattractors",
+             at(end, end, [](auto& m) { return m.radius; }));
 }
 
 void compute(Run& run, const Config& config) {
