@@ -356,7 +356,7 @@ void judge(Run& run, const Config& config, const std::vector<std::vector<Measure
   run.literal_claim(
       text("the same, the least from step ", config.early, " on"), words + " " + all_along, early, ">= 0.8",
       early.median() >= 0.8,
-      "in the first hundreds of steps the trajectories end in few points that are blends of images, not in "
+      "in the first hundreds of steps the trajectories end in few points, mostly blends of images and not "
       "what the network makes of one of them");
   run.literal_claim(
       text("inputs at a learned representation after ONE iteration, the least from step ", config.early, " on"),
