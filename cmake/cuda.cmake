@@ -9,6 +9,18 @@ set(BASIN_CUDNN AUTO CACHE STRING "cuDNN convolutions: AUTO, ON or OFF")
 set_property(CACHE BASIN_CUDNN PROPERTY STRINGS AUTO ON OFF)
 set(BASIN_CUDA_ARCHITECTURES "80-real;90" CACHE STRING "Machine code for these, PTX of the last for what comes later")
 
+foreach(option BASIN_CUDA BASIN_CUDNN)
+  if(NOT ${option} MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "${option}=${${option}}: must be AUTO, ON or OFF")
+  endif()
+endforeach()
+if(NOT BASIN_CUDA_ARCHITECTURES MATCHES "^[0-9]+[a-z]?(-real|-virtual)?(;[0-9]+[a-z]?(-real|-virtual)?)*$")
+  message(FATAL_ERROR "BASIN_CUDA_ARCHITECTURES=${BASIN_CUDA_ARCHITECTURES}: must be numbers such as \"80-real;90\"")
+endif()
+if(BASIN_CUDA STREQUAL "OFF" AND BASIN_CUDNN STREQUAL "ON")
+  message(FATAL_ERROR "BASIN_CUDNN=ON needs CUDA, but BASIN_CUDA=OFF")
+endif()
+
 set(BASIN_CUDA_FOUND OFF)
 set(basin_cuda_why "")
 set(basin_pip_roots "")
@@ -22,6 +34,13 @@ endif()
 # Sets CMAKE_CUDA_COMPILER to an nvcc that can build a program, or basin_cuda_why. What check_language prints is left out:
 # the summary says it.
 function(basin_find_nvcc)
+  if(CMAKE_CUDA_COMPILER)  # given by hand: CMake's own words for one that does not work tell little
+    execute_process(COMMAND ${CMAKE_CUDA_COMPILER} --version RESULT_VARIABLE failed OUTPUT_VARIABLE version ERROR_QUIET)
+    if(failed OR NOT version MATCHES "Cuda|clang")
+      set(basin_cuda_why "CMAKE_CUDA_COMPILER=${CMAKE_CUDA_COMPILER} is no CUDA compiler" PARENT_SCOPE)
+      return()
+    endif()
+  endif()
   if(NOT DEFINED CMAKE_CUDA_COMPILER)
     find_program(BASIN_NVCC NAMES $ENV{CUDACXX} nvcc HINTS ${CUDAToolkit_ROOT} ENV CUDA_PATH PATHS /usr/local/cuda ${basin_pip_roots}
                  PATH_SUFFIXES bin)

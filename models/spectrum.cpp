@@ -164,7 +164,7 @@ Eigenvalues eigenvalues(const Array& matrix) {
 std::vector<double> singular_values(const Array& matrix) {
   const Eigen::MatrixXd m = dense_matrix("singular_values", matrix);
   if (m.size() == 0) return {};
-  const Eigen::VectorXd values = Eigen::BDCSVD<Eigen::MatrixXd>(m).singularValues();
+  const Eigen::VectorXd values = Eigen::JacobiSVD<Eigen::MatrixXd>(m).singularValues();
   return {values.begin(), values.end()};
 }
 

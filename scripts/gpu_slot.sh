@@ -25,11 +25,11 @@ while [ $# -gt 0 ]; do
   case $1 in
     --no-build) make=0 ;;
     --quick) quick=--quick ;;
-    --build | --deps | --data | --python | --seconds | --device | --only)
+    --build | --deps | --data | --python | --seconds | --device | --only | --note)
       [ $# -gt 1 ] || { echo "gpu_slot: $1 needs a value" >&2; exit 2; }
-      printf -v "${1#--}" %s "$2"
+      if [ "$1" = --note ]; then notes+=(--note "$2"); else printf -v "${1#--}" %s "$2"; fi
       shift ;;
-    --note) notes+=(--note "$2"); shift ;;
+    -h | --help) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0"; exit 0 ;;
     *) echo "gpu_slot: unknown option $1; the head of this file lists them" >&2; exit 2 ;;
   esac
   shift
@@ -113,7 +113,7 @@ experiment() {  # <name> <options ...>
 }
 
 mnist() {
-  if [ -z "$(ls "$data"/mnist/train-images* "$data"/train-images* 2>/dev/null)" ]; then
+  if [ -z "$(ls "$data"/mnist/t10k-images* "$data"/t10k-images* 2>/dev/null)" ]; then
     echo "no MNIST in $data; carry it along and give --data"
     return 77
   fi

@@ -5,6 +5,7 @@
 # Exit code 1 when a tool found something; what did not finish in time is reported as such, and is no failure.
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
+case ${1:-} in -*) sed -n '2,/^set /{/^#/s/^# \{0,1\}//p}' "$0" >&2; exit 2 ;; esac
 build=$(cd "${1:-$root/build/default}" && pwd) || exit 2
 limit=${2:-900} logs=${3:-$build/sanitize}
 end=$((SECONDS + limit))
