@@ -26,16 +26,17 @@ struct Config {
   int64_t seeds = 5, starts = 200, iterations = 1000, plane_points = 3;
   std::vector<int64_t> line_points{2, 5};
   double gap = 0.1, share = 0.5;
-  int64_t digits = 1000, depth = 7, width = 256, batch = 100, steps = 9000, tests = 10000, mnist_starts = 300,
-          mnist_iterations = 500, checked = 1000, spectra = 20, rows = 10;
-  double rate = 1e-3, near = 1;
-  std::string activation = "leaky_relu", init = "torch_default", schedule = "constant";
+  std::vector<int64_t> digits{100, 1000}, steps{4000, 2000};
+  int64_t depth = 7, width = 256, batch = 1000, tests = 10000, mnist_starts = 300, mnist_iterations = 500,
+          checked = 1000, spectra = 20, rows = 10;
+  double rate = 2e-3, near = 1;
+  std::string activation = "leaky_relu", init = "torch_default zero_bias", schedule = "constant";
   std::vector<int64_t> shown{0, 1, 5, 20, 100, 500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) digits = 50000, width = 512, steps = 100000, mnist_starts = 1000;
+    if (preset == Preset::paper) digits = {100, 1000, 50000}, steps = {4000, 10000, 50000}, width = 512;
     if (preset != Preset::smoke) return;
-    seeds = 1, starts = 20, digits = 20, depth = 3, width = 32, batch = 10, steps = 100, tests = 100, mnist_starts = 20;
+    seeds = 1, starts = 20, digits = {20}, steps = {100}, depth = 3, width = 32, tests = 100, mnist_starts = 20;
     spectra = 2, rows = 3, mnist_iterations = 20, shown = {0, 1, 20};
   }
   template <class F>
@@ -47,15 +48,15 @@ struct Config {
     f("share", share, "epsilon of the construction in units of delta");
     f("starts", starts, "uniform starts of trajectories");
     f("iterations", iterations, "length of these trajectories");
-    f("digits", digits, "figure 11: training digits; 0 leaves MNIST out");
+    f("digits", digits, "figure 11: training digits of each network; 0 leaves it out");
     f("depth", depth, "figure 11: weight matrices");
     f("width", width, "figure 11: units in every hidden layer");
     f("activation", activation, "figure 11: any of kernels/ops.def, such as leaky_relu(0.01)");
     f("init", init, "figure 11: initialiser");
-    f("batch", batch, "figure 11: digits in a minibatch");
-    f("steps", steps, "figure 11: Adam steps");
+    f("batch", batch, "figure 11: digits in a minibatch, at most");
+    f("steps", steps, "figure 11: Adam steps of each network");
     f("rate", rate, "figure 11: Adam's rate");
-    f("schedule", schedule, "figure 11: how the rate falls, such as constant or cosine(9000, 0)");
+    f("schedule", schedule, "figure 11: how the rate falls, such as constant or cosine(2000, 0)");
     f("tests", tests, "figure 11: test digits for the test error");
     f("near", near, "figure 11: L2 distance below which a trajectory is at a digit (mean square 0.0013 a pixel)");
     f("mnist_starts", mnist_starts, "figure 11: test digits from which trajectories start");
@@ -296,13 +297,13 @@ struct Digits {
   Array train, test, starts;  // rows of 784 in [0, 1]
 };
 
-Digits choose_digits(const Run& run, const Config& config) {
+Digits choose_digits(const Run& run, const Config& config, int64_t digits) {
   const auto rows = [&](const Array& images, const std::string& stream, int64_t count) {
     const Array some = take_rows(images, random_subset(run.key().at(stream), images.dim(0), count));
     return copy_to(pixel_rows(some, DType::f32), run.device());
   };
   Digits d;
-  d.train = rows(load_mnist(run.data(), Split::train).images, "digits", config.digits);
+  d.train = rows(load_mnist(run.data(), Split::train).images, "digits", digits);
   d.test = rows(load_mnist(run.data(), Split::test).images, "tests", config.tests);
   d.starts = contiguous(slice(d.test, 0, 0, config.mnist_starts));
   return d;
@@ -319,7 +320,7 @@ double mean_error(const Mlp& net, const Array& x) {
   return total / static_cast<double>(x.dim(0));
 }
 
-Mlp train_digits(Run& run, const Config& config, const Array& digits) {
+Mlp train_digits(Run& run, const Config& config, const Array& digits, int64_t steps) {
   MlpConfig shape;
   shape.widths = autoencoder_widths(784, static_cast<int>(config.depth), config.width);
   shape.activation = parse_activation(config.activation);
@@ -327,18 +328,19 @@ Mlp train_digits(Run& run, const Config& config, const Array& digits) {
   shape.device = run.device();
   Mlp net = make_mlp(shape, run.key().at("net"));
   TrainOptions options;
-  options.max_steps = config.steps;
+  options.max_steps = steps;
+  options.keep_best_after_fraction = digits.dim(0) <= config.batch ? 0.5 : -1;  // else losses are of minibatches
   options.optimizer = OptimizerConfig::named("adam", config.rate);
   options.schedule = Schedule::parse(config.schedule);
   Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
-  train_stage(
-      run, "digits", net,
+  const TrainResult trained = train_stage(
+      run, text("digits", digits.dim(0)), net,
       [&](const Mlp& f, int64_t step) {
         const Tensor x(take_rows(digits, batches.at(step)));
         return mse(f(x), x);
       },
       options);
-  return net;
+  return trained.best.empty() ? net : best_model(net, trained);
 }
 
 /// What iterating the network does to training digits and to test digits.
@@ -361,8 +363,8 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   iteration.max_iterations = config.mnist_iterations;
   iteration.between = check_interrupt;
   // In 784 dimensions noise of this size has the length near / 2.
-  const Array noise = copy_to(normal(run.key().at("noise"), {std::min(config.digits, config.checked), 784}, DType::f32,
-                                     0, config.near / 2 / std::sqrt(784.0)),
+  const Array noise = copy_to(normal(run.key().at("noise"), {std::min(digits.train.dim(0), config.checked), 784},
+                                     DType::f32, 0, config.near / 2 / std::sqrt(784.0)),
                               run.device());
   const Tensor checked(slice(digits.train, 0, 0, noise.dim(0)));
   Array own;
@@ -382,7 +384,7 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   r.nearest_before = median(nearest(digits.starts, digits.train).distance);
   r.ends = nearest(r.snapshots.back(), digits.train);
   r.fraction = fraction_within(r.ends, config.near);
-  r.hit = static_cast<double>(examples_hit(r.ends, config.digits, config.near));
+  r.hit = static_cast<double>(examples_hit(r.ends, digits.train.dim(0), config.near));
   const Tensor last(r.snapshots.back());
   for (const double step : lengths(net(last) - last)) r.settled += step < 1e-2;
   r.settled /= static_cast<double>(config.mnist_starts);
@@ -408,11 +410,13 @@ void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& d
     images.push_back(net(Tensor(slice(digits.starts, 0, row, row + 1))));
   }
   const Array grid = reshape(copy_to(concat(images, 0).array(), {}), {-1, 1, 28, 28});
-  run.picture("digits", image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
+  run.picture(text("digits", digits.train.dim(0)),
+              image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
 }
 
-void judge_digits(Run& run, const Config& config, double train_error, double test_error, const Recovered& r) {
-  const std::string net = text(config.depth, "x", config.width, ", ", config.digits, " digits: ");
+void judge_digits(Run& run, const Config& config, int64_t digits, double train_error, double test_error,
+                  const Recovered& r) {
+  const std::string net = text(config.depth, "x", config.width, ", ", digits, " digits: ");
   const std::string words = "recover training examples from an autoencoder with near-zero reconstruction error";
   run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", train_error);
   if (run.preset() == Preset::paper)
@@ -431,44 +435,47 @@ void judge_digits(Run& run, const Config& config, double train_error, double tes
              text("from the test digits themselves it is ", short_number(r.nearest_before)));
 }
 
-void recover_digits(Run& run, const Config& config) {
-  const Digits digits = choose_digits(run, config);
-  const Mlp net = train_digits(run, config, digits.train);
+void recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
+  const std::string name = text("digits", count);
+  const Digits digits = choose_digits(run, config, count);
+  const Mlp net = train_digits(run, config, digits.train, steps);
   const double train_error = mean_error(net, digits.train), test_error = mean_error(net, digits.test);
   const Recovered r = iterate_digits(run, config, net, digits);
-  run.say(text("train MSE ", short_number(train_error), ", test MSE ", short_number(test_error), ", attractors ",
-               short_number(r.stay), ", test digits that end at a training digit ", short_number(r.fraction), " (",
-               r.hit, "), settled ", short_number(r.settled)));
-  run.result("digits", {{"train_mse", train_error},
-                        {"test_mse", test_error},
-                        {"attractors", r.stay},
-                        {"spectral_radii", r.radii},
-                        {"test_digits_at_training_digit", r.fraction},
-                        {"training_digits_hit", r.hit},
-                        {"settled", r.settled},
-                        {"distance_at_end", median(r.ends.distance)},
-                        {"distance_at_start", r.nearest_before}});
-  run.save("end-points", r.snapshots.back());
-  judge_digits(run, config, train_error, test_error, r);
+  run.say(text(count, " digits: train MSE ", short_number(train_error), ", test MSE ", short_number(test_error),
+               ", attractors ", short_number(r.stay), ", test digits that end at a training digit ",
+               short_number(r.fraction), " (", r.hit, "), settled ", short_number(r.settled)));
+  run.result(name, {{"train_mse", train_error},
+                    {"test_mse", test_error},
+                    {"attractors", r.stay},
+                    {"spectral_radii", r.radii},
+                    {"test_digits_at_training_digit", r.fraction},
+                    {"training_digits_hit", r.hit},
+                    {"settled", r.settled},
+                    {"distance_at_end", median(r.ends.distance)},
+                    {"distance_at_start", r.nearest_before}});
+  run.save(name + "-end-points", r.snapshots.back());
+  judge_digits(run, config, count, train_error, test_error, r);
   draw_digits(run, config, net, digits, r);
 }
 
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.starts > 0 && config.plane_points > 0 && config.share > 0 && config.share <= 1,
           "attractors-with-low-error: seeds, starts and plane_points must be positive, share in (0, 1]");
-  require(config.digits >= 0 && config.mnist_starts > 0 && config.mnist_starts <= config.tests && config.depth > 1 &&
-              config.depth <= 10000 && config.checked > 0,
-          "attractors-with-low-error: digits must not be negative, checked and mnist_starts must be positive, tests at "
+  require(config.digits.size() == config.steps.size() && config.mnist_starts > 0 &&
+              config.mnist_starts <= config.tests && config.depth > 1 && config.depth <= 10000 && config.checked > 0,
+          "attractors-with-low-error: digits and steps must be equally long, checked and mnist_starts must be "
+          "positive, tests at "
           "least mnist_starts, depth from 2 to 10000");
   construct(run, config);
-  if (config.digits == 0) return;
+  if (std::all_of(config.digits.begin(), config.digits.end(), [](int64_t n) { return n == 0; })) return;
   if (!try_data_file(run.data(), "mnist", "train-images-idx3-ubyte") ||
       !try_data_file(run.data(), "mnist", "t10k-images-idx3-ubyte")) {
     run.say(text("figure 11 is left out: no MNIST in ", data_folder(run.data()),
                  "; `scripts/fetch_data.sh mnist` gets it, --data or BASIN_DATA names the folder"));
     return;
   }
-  recover_digits(run, config);
+  for (size_t i = 0; i < config.digits.size(); ++i)
+    if (config.digits[i] > 0) recover_digits(run, config, config.digits[i], config.steps[i]);
 }
 
 BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
