@@ -414,28 +414,42 @@ void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& d
               image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
 }
 
-void judge_digits(Run& run, const Config& config, int64_t digits, double train_error, double test_error,
-                  const Recovered& r) {
-  const std::string net = text(config.depth, "x", config.width, ", ", digits, " digits: ");
-  const std::string words = "recover training examples from an autoencoder with near-zero reconstruction error";
-  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", train_error);
-  if (run.preset() == Preset::paper)
-    run.claim_below(net + "test MSE", "0.00159", test_error, 2 * 0.00159);
-  else
-    run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", test_error);
+struct Errors {
+  int64_t digits;
+  double train, test;
+};
+
+void report_digits(Run& run, const Config& config, const Errors& e, const Recovered& r) {
+  const std::string net = text(config.depth, "x", config.width, ", ", e.digits, " digits: ");
+  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", e.train);
+  run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", e.test);
   run.report(net + "fraction of training digits that are attractors", "(some, figure 11)", r.stay);
-  if (!r.radii.empty())
-    run.claim_below(net + "largest spectral radius there", "attractors",
-                    *std::max_element(r.radii.begin(), r.radii.end()), 1);
-  run.literal_claim(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"), words,
-                    r.fraction, "> 0", r.fraction > 0,
-                    "at this training error the trajectories end between the digits; shown are the closest");
-  run.report(net + "training digits recovered that way", words, r.hit);
-  run.report(net + "median distance from the end to the nearest training digit", "", median(r.ends.distance),
-             text("from the test digits themselves it is ", short_number(r.nearest_before)));
+  run.report(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
+             "(some, figure 11)", r.fraction, text("of ", r.hit, " different training digits"));
+  if (r.radii.empty()) return;
+  run.claim_below(net + "largest spectral radius where they attract", "attractors",
+                  *std::max_element(r.radii.begin(), r.radii.end()), 1);
 }
 
-void recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
+/// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a training digit.
+void judge_digits(Run& run, const std::vector<Errors>& errors, const std::vector<Recovered>& recovered) {
+  double lowest = INFINITY, most = 0;
+  for (size_t i = 0; i < errors.size(); ++i) {
+    if (recovered[i].hit > 0) lowest = std::min(lowest, errors[i].test);
+    most = std::max(most, recovered[i].fraction);
+  }
+  run.claim_at_least("the network that recovers most: test digits whose trajectory ends at a training digit",
+                     "trajectories of test images converge to training examples", most, 0.6);
+  run.literal_claim(
+      "lowest test MSE of a network that recovers training digits",
+      "recover training examples with near-zero reconstruction error (test MSE 0.00159)", lowest,
+      "< 0.0032 (twice the paper's)", lowest < 0.0032,
+      "with few digits they attract and unseen digits are reconstructed badly; with more digits the error "
+      "falls, and at these training times none attracts any more");
+}
+
+/// One network of figure 11.
+std::pair<Errors, Recovered> recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
   const std::string name = text("digits", count);
   const Digits digits = choose_digits(run, config, count);
   const Mlp net = train_digits(run, config, digits.train, steps);
@@ -454,8 +468,9 @@ void recover_digits(Run& run, const Config& config, int64_t count, int64_t steps
                     {"distance_at_end", median(r.ends.distance)},
                     {"distance_at_start", r.nearest_before}});
   run.save(name + "-end-points", r.snapshots.back());
-  judge_digits(run, config, count, train_error, test_error, r);
+  report_digits(run, config, {count, train_error, test_error}, r);
   draw_digits(run, config, net, digits, r);
+  return {Errors{count, train_error, test_error}, r};
 }
 
 void compute(Run& run, const Config& config) {
@@ -474,8 +489,14 @@ void compute(Run& run, const Config& config) {
                  "; `scripts/fetch_data.sh mnist` gets it, --data or BASIN_DATA names the folder"));
     return;
   }
+  std::vector<Errors> errors;
+  std::vector<Recovered> recovered;
   for (size_t i = 0; i < config.digits.size(); ++i)
-    if (config.digits[i] > 0) recover_digits(run, config, config.digits[i], config.steps[i]);
+    if (config.digits[i] > 0) {
+      const auto [error, found] = recover_digits(run, config, config.digits[i], config.steps[i]);
+      errors.push_back(error), recovered.push_back(found);
+    }
+  judge_digits(run, errors, recovered);
 }
 
 BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
