@@ -26,15 +26,16 @@ struct Config {
   int64_t seeds = 5, starts = 200, iterations = 1000, plane_points = 3;
   std::vector<int64_t> line_points{2, 5};
   double gap = 0.1, share = 0.5;
-  std::vector<int64_t> digits{100, 1000}, steps{4000, 2000};
-  int64_t depth = 7, width = 256, batch = 1000, tests = 10000, mnist_starts = 300, mnist_iterations = 500,
+  std::vector<int64_t> digits{100, 1000, 10000}, steps{4000, 6000, 12000};
+  int64_t depth = 7, width = 256, batch = 100, tests = 10000, mnist_starts = 300, mnist_iterations = 500,
           checked = 1000, spectra = 20, rows = 10;
   double rate = 2e-3, near = 1;
-  std::string activation = "leaky_relu", init = "torch_default zero_bias", schedule = "constant";
+  std::string activation = "leaky_relu", init = "torch_default zero_bias";
+  bool anneal = true;
   std::vector<int64_t> shown{0, 1, 5, 20, 100, 500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) digits = {100, 1000, 50000}, steps = {4000, 10000, 50000}, width = 512;
+    if (preset == Preset::paper) digits = {100, 1000, 50000}, steps = {4000, 20000, 100000}, width = 512;
     if (preset != Preset::smoke) return;
     seeds = 1, starts = 20, digits = {20}, steps = {100}, depth = 3, width = 32, tests = 100, mnist_starts = 20;
     spectra = 2, rows = 3, mnist_iterations = 20, shown = {0, 1, 20};
@@ -56,7 +57,7 @@ struct Config {
     f("batch", batch, "figure 11: digits in a minibatch, at most");
     f("steps", steps, "figure 11: Adam steps of each network");
     f("rate", rate, "figure 11: Adam's rate");
-    f("schedule", schedule, "figure 11: how the rate falls, such as constant or cosine(2000, 0)");
+    f("anneal", anneal, "figure 11: with minibatches the rate falls to 0 along a cosine");
     f("tests", tests, "figure 11: test digits for the test error");
     f("near", near, "figure 11: L2 distance below which a trajectory is at a digit (mean square 0.0013 a pixel)");
     f("mnist_starts", mnist_starts, "figure 11: test digits from which trajectories start");
@@ -70,17 +71,16 @@ struct Config {
 
 // ---- the construction ----
 
-/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart.
+/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise uniform: numbers on
+/// what n + 1 gaps leave free, moved apart.
 std::vector<double> spaced_numbers(const Key& key, int64_t n, double gap) {
-  for (uint64_t attempt = 0; attempt < 100000; ++attempt) {
-    std::vector<double> v = uniform(key.at(attempt), {n}, DType::f64).to_vector<double>();
-    std::sort(v.begin(), v.end());
-    double least = std::min(v.front(), 1 - v.back());
-    for (size_t i = 1; i < v.size(); ++i) least = std::min(least, v[i] - v[i - 1]);
-    if (least >= gap) return v;
-  }
-  throw Error(text("attractors-with-low-error: no ", n, " points in (0, 1) that are ", gap, " apart were found; use a ",
-                   "smaller gap or fewer points"));
+  const double free = 1 - gap * static_cast<double>(n + 1);
+  require(gap > 0 && free > 0, "attractors-with-low-error: ", n, " points in (0, 1) cannot be ", gap,
+          " apart; use a smaller gap or fewer points");
+  std::vector<double> v = uniform(key, {n}, DType::f64).to_vector<double>();
+  std::sort(v.begin(), v.end());
+  for (size_t i = 0; i < v.size(); ++i) v[i] = v[i] * free + gap * static_cast<double>(i + 1);
+  return v;
 }
 
 /// n points [n, d] whose coordinates are spaced; from the second coordinate on they are in random order.
@@ -331,7 +331,9 @@ Mlp train_digits(Run& run, const Config& config, const Array& digits, int64_t st
   options.max_steps = steps;
   options.keep_best_after_fraction = digits.dim(0) <= config.batch ? 0.5 : -1;  // else losses are of minibatches
   options.optimizer = OptimizerConfig::named("adam", config.rate);
-  options.schedule = Schedule::parse(config.schedule);
+  const bool full_batch = digits.dim(0) <= config.batch;
+  if (full_batch) options.keep_best_after_fraction = 0.5;  // a constant rate makes attractors, and spikes
+  if (!full_batch && config.anneal) options.schedule = Schedule::parse(text("cosine(", steps, ", 0)"));
   Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
   const TrainResult trained = train_stage(
       run, text("digits", digits.dim(0)), net,
