@@ -347,6 +347,8 @@ Mlp train_digits(Run& run, const Config& config, const Array& digits, int64_t st
 
 /// What iterating the network does to training digits and to test digits.
 struct Recovered {
+  int64_t digits = 0;
+  double train_error = 0, test_error = 0;  // of the network before that
   double stay = 0;  // training digits whose own trajectory, begun with some noise, ends near them
   double fraction = 0, hit = 0, settled = 0;
   double nearest_before = 0;  // median distance of test digits to the nearest training digit
@@ -416,15 +418,10 @@ void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& d
               image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
 }
 
-struct Errors {
-  int64_t digits;
-  double train, test;
-};
-
-void report_digits(Run& run, const Config& config, const Errors& e, const Recovered& r) {
-  const std::string net = text(config.depth, "x", config.width, ", ", e.digits, " digits: ");
-  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", e.train);
-  run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", e.test);
+void report_digits(Run& run, const Config& config, const Recovered& r) {
+  const std::string net = text(config.depth, "x", config.width, ", ", r.digits, " digits: ");
+  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", r.train_error);
+  run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", r.test_error);
   run.report(net + "fraction of training digits that are attractors", "(some, figure 11)", r.stay);
   run.report(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
              "(some, figure 11)", r.fraction, text("of ", r.hit, " different training digits"));
@@ -434,11 +431,11 @@ void report_digits(Run& run, const Config& config, const Errors& e, const Recove
 }
 
 /// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a training digit.
-void judge_digits(Run& run, const std::vector<Errors>& errors, const std::vector<Recovered>& recovered) {
+void judge_digits(Run& run, const std::vector<Recovered>& networks) {
   double lowest = INFINITY, most = 0;
-  for (size_t i = 0; i < errors.size(); ++i) {
-    if (recovered[i].hit > 0) lowest = std::min(lowest, errors[i].test);
-    most = std::max(most, recovered[i].fraction);
+  for (const Recovered& r : networks) {
+    if (r.hit > 0) lowest = std::min(lowest, r.test_error);
+    most = std::max(most, r.fraction);
   }
   run.claim_at_least("the network that recovers most: test digits whose trajectory ends at a training digit",
                      "trajectories of test images converge to training examples", most, 0.6);
@@ -451,17 +448,17 @@ void judge_digits(Run& run, const std::vector<Errors>& errors, const std::vector
 }
 
 /// One network of figure 11.
-std::pair<Errors, Recovered> recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
+Recovered recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
   const std::string name = text("digits", count);
   const Digits digits = choose_digits(run, config, count);
   const Mlp net = train_digits(run, config, digits.train, steps);
-  const double train_error = mean_error(net, digits.train), test_error = mean_error(net, digits.test);
-  const Recovered r = iterate_digits(run, config, net, digits);
-  run.say(text(count, " digits: train MSE ", short_number(train_error), ", test MSE ", short_number(test_error),
+  Recovered r = iterate_digits(run, config, net, digits);
+  r.digits = count, r.train_error = mean_error(net, digits.train), r.test_error = mean_error(net, digits.test);
+  run.say(text(count, " digits: train MSE ", short_number(r.train_error), ", test MSE ", short_number(r.test_error),
                ", attractors ", short_number(r.stay), ", test digits that end at a training digit ",
                short_number(r.fraction), " (", r.hit, "), settled ", short_number(r.settled)));
-  run.result(name, {{"train_mse", train_error},
-                    {"test_mse", test_error},
+  run.result(name, {{"train_mse", r.train_error},
+                    {"test_mse", r.test_error},
                     {"attractors", r.stay},
                     {"spectral_radii", r.radii},
                     {"test_digits_at_training_digit", r.fraction},
@@ -470,9 +467,9 @@ std::pair<Errors, Recovered> recover_digits(Run& run, const Config& config, int6
                     {"distance_at_end", median(r.ends.distance)},
                     {"distance_at_start", r.nearest_before}});
   run.save(name + "-end-points", r.snapshots.back());
-  report_digits(run, config, {count, train_error, test_error}, r);
+  report_digits(run, config, r);
   draw_digits(run, config, net, digits, r);
-  return {Errors{count, train_error, test_error}, r};
+  return r;
 }
 
 void compute(Run& run, const Config& config) {
@@ -491,14 +488,10 @@ void compute(Run& run, const Config& config) {
                  "; `scripts/fetch_data.sh mnist` gets it, --data or BASIN_DATA names the folder"));
     return;
   }
-  std::vector<Errors> errors;
-  std::vector<Recovered> recovered;
+  std::vector<Recovered> networks;
   for (size_t i = 0; i < config.digits.size(); ++i)
-    if (config.digits[i] > 0) {
-      const auto [error, found] = recover_digits(run, config, config.digits[i], config.steps[i]);
-      errors.push_back(error), recovered.push_back(found);
-    }
-  judge_digits(run, errors, recovered);
+    if (config.digits[i] > 0) networks.push_back(recover_digits(run, config, config.digits[i], config.steps[i]));
+  judge_digits(run, networks);
 }
 
 BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
