@@ -3,7 +3,9 @@
 // Claim: training examples can be attractors of a map that is the identity everywhere up to any epsilon. Theorem: the
 // piecewise linear construction, here as the weights of a ReLU network. Figure 11: a network (7 layers, 512 units)
 // trained on 50,000 MNIST digits with low train and test error whose trajectories from some test digits end at
-// training digits.
+// training digits. Expected: the construction to 1e-15, with 2 n kinks where the paper counts n + 1, and n^d attractors
+// in d dimensions; on MNIST one or the other: 100 digits .82 attractors at a test MSE of .049, 1,000 and 10,000 digits
+// none at .032 and .009. Run time on one core: smoke 1 s, quick 70 s; the paper preset was not run.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -395,9 +397,8 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   return r;
 }
 
-/// Trajectories whose ends are closest to a training digit; after a gap the training digit, then the start again as
-/// the network reconstructs it.
-void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& digits, const Recovered& r) {
+/// Trajectories whose ends are closest to a training digit; after a gap that training digit.
+void draw_digits(Run& run, const Config& config, const Digits& digits, const Recovered& r) {
   std::vector<size_t> order(r.ends.distance.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return r.ends.distance[a] < r.ends.distance[b]; });
@@ -410,12 +411,10 @@ void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& d
     for (const Array& points : r.snapshots) images.emplace_back(slice(points, 0, row, row + 1));
     images.emplace_back(white);
     images.emplace_back(slice(digits.train, 0, r.ends.index[i], r.ends.index[i] + 1));
-    images.emplace_back(white);
-    images.push_back(net(Tensor(slice(digits.starts, 0, row, row + 1))));
   }
   const Array grid = reshape(copy_to(concat(images, 0).array(), {}), {-1, 1, 28, 28});
   run.picture(text("digits", digits.train.dim(0)),
-              image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
+              image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 2, 2, 2));
 }
 
 void report_digits(Run& run, const Config& config, const Recovered& r) {
@@ -468,7 +467,7 @@ Recovered recover_digits(Run& run, const Config& config, int64_t count, int64_t 
                     {"distance_at_start", r.nearest_before}});
   run.save(name + "-end-points", r.snapshots.back());
   report_digits(run, config, r);
-  draw_digits(run, config, net, digits, r);
+  draw_digits(run, config, digits, r);
   return r;
 }
 
