@@ -121,13 +121,13 @@ double largest(const Tensor& t) {
 
 /// What was found for one choice of points.
 struct Built {
-  double formula = 0;           // largest |network - printed formula|
-  double fixed = 0;             // largest |f(x) - x| at the combinations
-  double slope = 0;             // largest deviation of the spectral radius there from 1 - epsilon / delta
-  double attractors = 0;        // how many combinations are attractors
-  double excess = 0;            // largest |f(x) - x| minus epsilon
-  double error = 0;             // mean square of f(x) - x in units of epsilon^2 / 3
-  double kinks = 0, units = 0;  // of one coordinate
+  double formula = 0;     // largest |network - printed formula|
+  double fixed = 0;       // largest |f(x) - x| at the combinations
+  double slope = 0;       // largest deviation of the spectral radius there from 1 - epsilon / delta
+  double attractors = 0;  // how many combinations are attractors
+  double excess = 0;      // largest |f(x) - x| minus epsilon
+  double error = 0;       // mean square of f(x) - x in units of epsilon^2 / 3
+  double kinks = 0;       // of one coordinate
   double at_examples = 0, at_combinations = 0, reached = 0;
   Array examples, ends, starts;
 };
@@ -169,8 +169,7 @@ Built build(const Config& config, const Key& key, int64_t n, int64_t d) {
   const theory::PiecewiseLinear f(b.examples, config.share * *std::min_element(delta.begin(), delta.end()));
   const Mlp net = f.network();
   compare(f, net, b);
-  b.units = static_cast<double>(net.layers[0].weight.array().dim(0)) / static_cast<double>(d);
-  b.kinks = b.units - 1;  // one unit is the line through 0
+  b.kinks = static_cast<double>(net.layers[0].weight.array().dim(0) / d - 1);  // one unit is the line through 0
 
   const Array all = combinations(f);
   b.fixed = largest(net(Tensor(all)) - Tensor(all));
