@@ -3,7 +3,9 @@
 // Claim: training examples can be attractors of a map that is the identity everywhere up to any epsilon. Theorem: the
 // piecewise linear construction, here as the weights of a ReLU network. Figure 11: a network (7 layers, 512 units)
 // trained on 50,000 MNIST digits with low train and test error whose trajectories from some test digits end at
-// training digits.
+// training digits. Expected: the construction to 1e-15, with 2 n kinks where the paper counts n + 1, and n^d attractors
+// in d dimensions; on MNIST one or the other: 100 digits .82 attractors at a test MSE of .049, 1,000 and 10,000 digits
+// none at .032 and .009. Run time on one core: smoke 1 s, quick 70 s; the paper preset was not run.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -26,16 +28,18 @@ struct Config {
   int64_t seeds = 5, starts = 200, iterations = 1000, plane_points = 3;
   std::vector<int64_t> line_points{2, 5};
   double gap = 0.1, share = 0.5;
-  int64_t digits = 1000, depth = 7, width = 256, batch = 100, steps = 9000, tests = 10000, mnist_starts = 300,
-          mnist_iterations = 500, checked = 1000, spectra = 20, rows = 10;
-  double rate = 1e-3, near = 1;
-  std::string activation = "leaky_relu", init = "torch_default", schedule = "constant";
+  std::vector<int64_t> digits{100, 1000, 10000}, steps{4000, 6000, 12000};
+  int64_t depth = 7, width = 256, batch = 100, tests = 10000, mnist_starts = 300, mnist_iterations = 500,
+          checked = 1000, spectra = 20, rows = 10;
+  double rate = 2e-3, near = 1;
+  std::string activation = "leaky_relu", init = "torch_default zero_bias";
+  bool anneal = true;
   std::vector<int64_t> shown{0, 1, 5, 20, 100, 500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) digits = 50000, width = 512, steps = 100000, mnist_starts = 1000;
+    if (preset == Preset::paper) digits = {100, 1000, 50000}, steps = {4000, 20000, 100000}, width = 512;
     if (preset != Preset::smoke) return;
-    seeds = 1, starts = 20, digits = 20, depth = 3, width = 32, batch = 10, steps = 100, tests = 100, mnist_starts = 20;
+    seeds = 1, starts = 20, digits = {20}, steps = {100}, depth = 3, width = 32, tests = 100, mnist_starts = 20;
     spectra = 2, rows = 3, mnist_iterations = 20, shown = {0, 1, 20};
   }
   template <class F>
@@ -47,15 +51,15 @@ struct Config {
     f("share", share, "epsilon of the construction in units of delta");
     f("starts", starts, "uniform starts of trajectories");
     f("iterations", iterations, "length of these trajectories");
-    f("digits", digits, "figure 11: training digits; 0 leaves MNIST out");
+    f("digits", digits, "figure 11: training digits of each network; 0 leaves it out");
     f("depth", depth, "figure 11: weight matrices");
     f("width", width, "figure 11: units in every hidden layer");
     f("activation", activation, "figure 11: any of kernels/ops.def, such as leaky_relu(0.01)");
     f("init", init, "figure 11: initialiser");
-    f("batch", batch, "figure 11: digits in a minibatch");
-    f("steps", steps, "figure 11: Adam steps");
+    f("batch", batch, "figure 11: digits in a minibatch, at most");
+    f("steps", steps, "figure 11: Adam steps of each network");
     f("rate", rate, "figure 11: Adam's rate");
-    f("schedule", schedule, "figure 11: how the rate falls, such as constant or cosine(9000, 0)");
+    f("anneal", anneal, "figure 11: with minibatches the rate falls to 0 along a cosine");
     f("tests", tests, "figure 11: test digits for the test error");
     f("near", near, "figure 11: L2 distance below which a trajectory is at a digit (mean square 0.0013 a pixel)");
     f("mnist_starts", mnist_starts, "figure 11: test digits from which trajectories start");
@@ -69,17 +73,16 @@ struct Config {
 
 // ---- the construction ----
 
-/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart.
+/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise uniform: numbers on
+/// what n + 1 gaps leave free, moved apart.
 std::vector<double> spaced_numbers(const Key& key, int64_t n, double gap) {
-  for (uint64_t attempt = 0; attempt < 100000; ++attempt) {
-    std::vector<double> v = uniform(key.at(attempt), {n}, DType::f64).to_vector<double>();
-    std::sort(v.begin(), v.end());
-    double least = std::min(v.front(), 1 - v.back());
-    for (size_t i = 1; i < v.size(); ++i) least = std::min(least, v[i] - v[i - 1]);
-    if (least >= gap) return v;
-  }
-  throw Error(text("attractors-with-low-error: no ", n, " points in (0, 1) that are ", gap, " apart were found; use a ",
-                   "smaller gap or fewer points"));
+  const double free = 1 - gap * static_cast<double>(n + 1);
+  require(gap > 0 && free > 0, "attractors-with-low-error: ", n, " points in (0, 1) cannot be ", gap,
+          " apart; use a smaller gap or fewer points");
+  std::vector<double> v = uniform(key, {n}, DType::f64).to_vector<double>();
+  std::sort(v.begin(), v.end());
+  for (size_t i = 0; i < v.size(); ++i) v[i] = v[i] * free + gap * static_cast<double>(i + 1);
+  return v;
 }
 
 /// n points [n, d] whose coordinates are spaced; from the second coordinate on they are in random order.
@@ -118,13 +121,13 @@ double largest(const Tensor& t) {
 
 /// What was found for one choice of points.
 struct Built {
-  double formula = 0;           // largest |network - printed formula|
-  double fixed = 0;             // largest |f(x) - x| at the combinations
-  double slope = 0;             // largest deviation of the spectral radius there from 1 - epsilon / delta
-  double attractors = 0;        // how many combinations are attractors
-  double excess = 0;            // largest |f(x) - x| minus epsilon
-  double error = 0;             // mean square of f(x) - x in units of epsilon^2 / 3
-  double kinks = 0, units = 0;  // of one coordinate
+  double formula = 0;     // largest |network - printed formula|
+  double fixed = 0;       // largest |f(x) - x| at the combinations
+  double slope = 0;       // largest deviation of the spectral radius there from 1 - epsilon / delta
+  double attractors = 0;  // how many combinations are attractors
+  double excess = 0;      // largest |f(x) - x| minus epsilon
+  double error = 0;       // mean square of f(x) - x in units of epsilon^2 / 3
+  double kinks = 0;       // of one coordinate
   double at_examples = 0, at_combinations = 0, reached = 0;
   Array examples, ends, starts;
 };
@@ -166,8 +169,7 @@ Built build(const Config& config, const Key& key, int64_t n, int64_t d) {
   const theory::PiecewiseLinear f(b.examples, config.share * *std::min_element(delta.begin(), delta.end()));
   const Mlp net = f.network();
   compare(f, net, b);
-  b.units = static_cast<double>(net.layers[0].weight.array().dim(0)) / static_cast<double>(d);
-  b.kinks = b.units - 1;  // one unit is the line through 0
+  b.kinks = static_cast<double>(net.layers[0].weight.array().dim(0) / d - 1);  // one unit is the line through 0
 
   const Array all = combinations(f);
   b.fixed = largest(net(Tensor(all)) - Tensor(all));
@@ -296,13 +298,13 @@ struct Digits {
   Array train, test, starts;  // rows of 784 in [0, 1]
 };
 
-Digits choose_digits(const Run& run, const Config& config) {
+Digits choose_digits(const Run& run, const Config& config, int64_t digits) {
   const auto rows = [&](const Array& images, const std::string& stream, int64_t count) {
     const Array some = take_rows(images, random_subset(run.key().at(stream), images.dim(0), count));
     return copy_to(pixel_rows(some, DType::f32), run.device());
   };
   Digits d;
-  d.train = rows(load_mnist(run.data(), Split::train).images, "digits", config.digits);
+  d.train = rows(load_mnist(run.data(), Split::train).images, "digits", digits);
   d.test = rows(load_mnist(run.data(), Split::test).images, "tests", config.tests);
   d.starts = contiguous(slice(d.test, 0, 0, config.mnist_starts));
   return d;
@@ -319,7 +321,7 @@ double mean_error(const Mlp& net, const Array& x) {
   return total / static_cast<double>(x.dim(0));
 }
 
-Mlp train_digits(Run& run, const Config& config, const Array& digits) {
+Mlp train_digits(Run& run, const Config& config, const Array& digits, int64_t steps) {
   MlpConfig shape;
   shape.widths = autoencoder_widths(784, static_cast<int>(config.depth), config.width);
   shape.activation = parse_activation(config.activation);
@@ -327,22 +329,27 @@ Mlp train_digits(Run& run, const Config& config, const Array& digits) {
   shape.device = run.device();
   Mlp net = make_mlp(shape, run.key().at("net"));
   TrainOptions options;
-  options.max_steps = config.steps;
+  options.max_steps = steps;
+  options.keep_best_after_fraction = digits.dim(0) <= config.batch ? 0.5 : -1;  // else losses are of minibatches
   options.optimizer = OptimizerConfig::named("adam", config.rate);
-  options.schedule = Schedule::parse(config.schedule);
+  const bool full_batch = digits.dim(0) <= config.batch;
+  if (full_batch) options.keep_best_after_fraction = 0.5;  // a constant rate makes attractors, and spikes
+  if (!full_batch && config.anneal) options.schedule = Schedule::parse(text("cosine(", steps, ", 0)"));
   Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
-  train_stage(
-      run, "digits", net,
+  const TrainResult trained = train_stage(
+      run, text("digits", digits.dim(0)), net,
       [&](const Mlp& f, int64_t step) {
         const Tensor x(take_rows(digits, batches.at(step)));
         return mse(f(x), x);
       },
       options);
-  return net;
+  return trained.best.empty() ? net : best_model(net, trained);
 }
 
 /// What iterating the network does to training digits and to test digits.
 struct Recovered {
+  int64_t digits = 0;
+  double train_error = 0, test_error = 0;  // of the network before that
   double stay = 0;  // training digits whose own trajectory, begun with some noise, ends near them
   double fraction = 0, hit = 0, settled = 0;
   double nearest_before = 0;  // median distance of test digits to the nearest training digit
@@ -361,8 +368,8 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   iteration.max_iterations = config.mnist_iterations;
   iteration.between = check_interrupt;
   // In 784 dimensions noise of this size has the length near / 2.
-  const Array noise = copy_to(normal(run.key().at("noise"), {std::min(config.digits, config.checked), 784}, DType::f32,
-                                     0, config.near / 2 / std::sqrt(784.0)),
+  const Array noise = copy_to(normal(run.key().at("noise"), {std::min(digits.train.dim(0), config.checked), 784},
+                                     DType::f32, 0, config.near / 2 / std::sqrt(784.0)),
                               run.device());
   const Tensor checked(slice(digits.train, 0, 0, noise.dim(0)));
   Array own;
@@ -382,16 +389,15 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   r.nearest_before = median(nearest(digits.starts, digits.train).distance);
   r.ends = nearest(r.snapshots.back(), digits.train);
   r.fraction = fraction_within(r.ends, config.near);
-  r.hit = static_cast<double>(examples_hit(r.ends, config.digits, config.near));
+  r.hit = static_cast<double>(examples_hit(r.ends, digits.train.dim(0), config.near));
   const Tensor last(r.snapshots.back());
   for (const double step : lengths(net(last) - last)) r.settled += step < 1e-2;
   r.settled /= static_cast<double>(config.mnist_starts);
   return r;
 }
 
-/// Trajectories whose ends are closest to a training digit; after a gap the training digit, then the start again as
-/// the network reconstructs it.
-void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& digits, const Recovered& r) {
+/// Trajectories whose ends are closest to a training digit; after a gap that training digit.
+void draw_digits(Run& run, const Config& config, const Digits& digits, const Recovered& r) {
   std::vector<size_t> order(r.ends.distance.size());
   std::iota(order.begin(), order.end(), size_t{0});
   std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return r.ends.distance[a] < r.ends.distance[b]; });
@@ -404,71 +410,86 @@ void draw_digits(Run& run, const Config& config, const Mlp& net, const Digits& d
     for (const Array& points : r.snapshots) images.emplace_back(slice(points, 0, row, row + 1));
     images.emplace_back(white);
     images.emplace_back(slice(digits.train, 0, r.ends.index[i], r.ends.index[i] + 1));
-    images.emplace_back(white);
-    images.push_back(net(Tensor(slice(digits.starts, 0, row, row + 1))));
   }
   const Array grid = reshape(copy_to(concat(images, 0).array(), {}), {-1, 1, 28, 28});
-  run.picture("digits", image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 4, 2, 2));
+  run.picture(text("digits", digits.train.dim(0)),
+              image_grid(grid, static_cast<int64_t>(r.snapshots.size()) + 2, 2, 2));
 }
 
-void judge_digits(Run& run, const Config& config, double train_error, double test_error, const Recovered& r) {
-  const std::string net = text(config.depth, "x", config.width, ", ", config.digits, " digits: ");
-  const std::string words = "recover training examples from an autoencoder with near-zero reconstruction error";
-  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", train_error);
-  if (run.preset() == Preset::paper)
-    run.claim_below(net + "test MSE", "0.00159", test_error, 2 * 0.00159);
-  else
-    run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", test_error);
+void report_digits(Run& run, const Config& config, const Recovered& r) {
+  const std::string net = text(config.depth, "x", config.width, ", ", r.digits, " digits: ");
+  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", r.train_error);
+  run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", r.test_error);
   run.report(net + "fraction of training digits that are attractors", "(some, figure 11)", r.stay);
-  if (!r.radii.empty())
-    run.claim_below(net + "largest spectral radius there", "attractors",
-                    *std::max_element(r.radii.begin(), r.radii.end()), 1);
-  run.literal_claim(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"), words,
-                    r.fraction, "> 0", r.fraction > 0,
-                    "at this training error the trajectories end between the digits; shown are the closest");
-  run.report(net + "training digits recovered that way", words, r.hit);
-  run.report(net + "median distance from the end to the nearest training digit", "", median(r.ends.distance),
-             text("from the test digits themselves it is ", short_number(r.nearest_before)));
+  run.report(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
+             "(some, figure 11)", r.fraction, text("of ", r.hit, " different training digits"));
+  if (r.radii.empty()) return;
+  run.claim_below(net + "largest spectral radius where they attract", "attractors",
+                  *std::max_element(r.radii.begin(), r.radii.end()), 1);
 }
 
-void recover_digits(Run& run, const Config& config) {
-  const Digits digits = choose_digits(run, config);
-  const Mlp net = train_digits(run, config, digits.train);
-  const double train_error = mean_error(net, digits.train), test_error = mean_error(net, digits.test);
-  const Recovered r = iterate_digits(run, config, net, digits);
-  run.say(text("train MSE ", short_number(train_error), ", test MSE ", short_number(test_error), ", attractors ",
-               short_number(r.stay), ", test digits that end at a training digit ", short_number(r.fraction), " (",
-               r.hit, "), settled ", short_number(r.settled)));
-  run.result("digits", {{"train_mse", train_error},
-                        {"test_mse", test_error},
-                        {"attractors", r.stay},
-                        {"spectral_radii", r.radii},
-                        {"test_digits_at_training_digit", r.fraction},
-                        {"training_digits_hit", r.hit},
-                        {"settled", r.settled},
-                        {"distance_at_end", median(r.ends.distance)},
-                        {"distance_at_start", r.nearest_before}});
-  run.save("end-points", r.snapshots.back());
-  judge_digits(run, config, train_error, test_error, r);
-  draw_digits(run, config, net, digits, r);
+/// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a training digit.
+void judge_digits(Run& run, const std::vector<Recovered>& networks) {
+  double lowest = INFINITY, most = 0;
+  for (const Recovered& r : networks) {
+    if (r.hit > 0) lowest = std::min(lowest, r.test_error);
+    most = std::max(most, r.fraction);
+  }
+  run.claim_at_least("the network that recovers most: test digits whose trajectory ends at a training digit",
+                     "trajectories of test images converge to training examples", most, 0.6);
+  run.literal_claim(
+      "lowest test MSE of a network that recovers training digits",
+      "recover training examples with near-zero reconstruction error (test MSE 0.00159)", lowest,
+      "< 0.0032 (twice the paper's)", lowest < 0.0032,
+      "with few digits they attract and unseen digits are reconstructed badly; with more digits the error "
+      "falls, and at these training times none attracts any more");
+}
+
+/// One network of figure 11.
+Recovered recover_digits(Run& run, const Config& config, int64_t count, int64_t steps) {
+  const std::string name = text("digits", count);
+  const Digits digits = choose_digits(run, config, count);
+  const Mlp net = train_digits(run, config, digits.train, steps);
+  Recovered r = iterate_digits(run, config, net, digits);
+  r.digits = count, r.train_error = mean_error(net, digits.train), r.test_error = mean_error(net, digits.test);
+  run.say(text(count, " digits: train MSE ", short_number(r.train_error), ", test MSE ", short_number(r.test_error),
+               ", attractors ", short_number(r.stay), ", test digits that end at a training digit ",
+               short_number(r.fraction), " (", r.hit, "), settled ", short_number(r.settled)));
+  run.result(name, {{"train_mse", r.train_error},
+                    {"test_mse", r.test_error},
+                    {"attractors", r.stay},
+                    {"spectral_radii", r.radii},
+                    {"test_digits_at_training_digit", r.fraction},
+                    {"training_digits_hit", r.hit},
+                    {"settled", r.settled},
+                    {"distance_at_end", median(r.ends.distance)},
+                    {"distance_at_start", r.nearest_before}});
+  run.save(name + "-end-points", r.snapshots.back());
+  report_digits(run, config, r);
+  draw_digits(run, config, digits, r);
+  return r;
 }
 
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.starts > 0 && config.plane_points > 0 && config.share > 0 && config.share <= 1,
           "attractors-with-low-error: seeds, starts and plane_points must be positive, share in (0, 1]");
-  require(config.digits >= 0 && config.mnist_starts > 0 && config.mnist_starts <= config.tests && config.depth > 1 &&
-              config.depth <= 10000 && config.checked > 0,
-          "attractors-with-low-error: digits must not be negative, checked and mnist_starts must be positive, tests at "
+  require(config.digits.size() == config.steps.size() && config.mnist_starts > 0 &&
+              config.mnist_starts <= config.tests && config.depth > 1 && config.depth <= 10000 && config.checked > 0,
+          "attractors-with-low-error: digits and steps must be equally long, checked and mnist_starts must be "
+          "positive, tests at "
           "least mnist_starts, depth from 2 to 10000");
   construct(run, config);
-  if (config.digits == 0) return;
+  if (std::all_of(config.digits.begin(), config.digits.end(), [](int64_t n) { return n == 0; })) return;
   if (!try_data_file(run.data(), "mnist", "train-images-idx3-ubyte") ||
       !try_data_file(run.data(), "mnist", "t10k-images-idx3-ubyte")) {
     run.say(text("figure 11 is left out: no MNIST in ", data_folder(run.data()),
                  "; `scripts/fetch_data.sh mnist` gets it, --data or BASIN_DATA names the folder"));
     return;
   }
-  recover_digits(run, config);
+  std::vector<Recovered> networks;
+  for (size_t i = 0; i < config.digits.size(); ++i)
+    if (config.digits[i] > 0) networks.push_back(recover_digits(run, config, config.digits[i], config.steps[i]));
+  judge_digits(run, networks);
 }
 
 BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
