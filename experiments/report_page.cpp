@@ -124,7 +124,7 @@ std::string claim_row(const Json& claim) {
   const bool literal = claim.value("literal", false), reported = claim["held"].is_null();
   const bool held = !reported && claim["held"].get<bool>();
   const std::string remark = claim.value("remark", "");
-  const size_t seeds = claim.value("values", Json::array()).size();
+  const size_t values = claim.value("values", Json::array()).size();
   const char* result = reported ? "reported\">reported"
                        : held   ? "held\">held"
                        : literal  // expected, and said so
@@ -134,7 +134,7 @@ std::string claim_row(const Json& claim) {
               literal ? "<span class=\"literal\">the paper&#39;s words taken literally</span>" : "",
               remark.empty() ? "" : "<span class=\"remark\">" + html(remark) + "</span>",
               "</td><td data-label=\"paper\">", html(claim["paper"]), "</td><td data-label=\"measured\">",
-              html(measured_text(claim)), seeds > 1 ? text("<span class=\"remark\">", seeds, " seeds</span>") : "",
+              html(measured_text(claim)), values > 1 ? text("<span class=\"remark\">", values, " values</span>") : "",
               "</td><td data-label=\"criterion\">", reported ? "&#8211;" : html(claim["criterion"]),
               "</td><td data-label=\"result\"><span class=\"", result, "</span></td></tr>\n");
 }
@@ -256,7 +256,8 @@ std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
   if (smoke > 0) out += text(" ", plural(smoke, "smoke run"), " not counted.");
   out += "</p>\n" + counts_table(gathered, total);
   out +=
-      "<p class=\"note\">A claim is judged by the median over its seeds; the range is in brackets. Where the "
+      "<p class=\"note\">A claim is judged by the median of its values, mostly one for each seed; the range is in "
+      "brackets. Where the "
       "paper&#39;s "
       "words are known not to hold literally, a row of its own says so and does not count. Reported numbers have no "
       "criterion.</p></header>\n<main>\n<h2>Claims</h2>\n<table class=\"claims\"><thead><tr><th "

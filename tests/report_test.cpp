@@ -111,7 +111,7 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(page.ends_with("</html>\n"));
   CHECK(has(page, "<h1>1 of 2 claims hold</h1>"));
-  CHECK(has(page, "0.83 (0.79 .. 0.9)<span class=\"remark\">3 seeds"));
+  CHECK(has(page, "0.83 (0.79 .. 0.9)<span class=\"remark\">3 values"));
   CHECK(has(page, "the paper&#39;s words taken literally</span><span class=\"remark\">what is true instead"));
   CHECK(count(page, ">held</span>") == 1);
   CHECK(count(page, ">does not hold</span>") == 2);  // one of them the literal claim, in the colour of reported ones
