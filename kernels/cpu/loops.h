@@ -21,10 +21,21 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
   const int64_t inner = loop.shape[last], rows = size / inner;
   std::array<int64_t, N> strides;
   for (size_t v = 0; v < N; ++v) strides[v] = loop.strides[v][last];
-  if (size <= grain) {
-    for (int64_t row = 0; row < rows; ++row) f(loop.row_offsets(row), strides, inner);
-    return;
-  }
+  // f for some rows: most offsets follow from those before by an addition, not by a division for each axis
+  const int64_t group = last > 0 ? loop.shape[last - 1] : 1;
+  const auto walk = [&](int64_t row, int64_t end, int64_t from, int64_t count) {
+    std::array<int64_t, N> offsets{};
+    for (bool known = false; row < end; ++row, known = true) {
+      if (known && row % group != 0) {
+        for (size_t v = 0; v < N; ++v) offsets[v] += loop.strides[v][last - 1];
+      } else {
+        offsets = loop.row_offsets(row);
+        for (size_t v = 0; v < N; ++v) offsets[v] += from * strides[v];
+      }
+      f(offsets, strides, count);
+    }
+  };
+  if (size <= grain) return walk(0, rows, 0, inner);
   const int64_t pieces_per_row = (inner + grain - 1) / grain;
   const int64_t rows_per_task = std::max<int64_t>(1, grain / inner);
   const int64_t row_tasks = (rows + rows_per_task - 1) / rows_per_task;
@@ -32,11 +43,7 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
     const int64_t first = task / pieces_per_row * rows_per_task;
     const int64_t from = task % pieces_per_row * grain;
     const int64_t count = std::min(grain, inner - from);
-    for (int64_t row = first; row < std::min(rows, first + rows_per_task); ++row) {
-      std::array<int64_t, N> offsets = loop.row_offsets(row);
-      for (size_t v = 0; v < N; ++v) offsets[v] += from * strides[v];
-      f(offsets, strides, count);
-    }
+    walk(first, std::min(rows, first + rows_per_task), from, count);
   });
 }
 

@@ -23,25 +23,28 @@ double reduce_all(const T* x, const ReducePlan& plan) {
   return acc;
 }
 
-/// Columns side by side: walks the reduced axes row by row and keeps a strip of columns in f64.
+/// Columns side by side (or a few elements apart): walks the reduced axes row by row and keeps a strip of columns in
+/// f64.
 template <class R, class T>
 void reduce_columns(T* out, const T* x, const ReducePlan& plan) {
   constexpr int64_t strip = 256;
   const int last = plan.kept.rank - 1;
-  const int64_t columns = plan.kept[last], outer = plan.kept.size() / columns, strips = (columns + strip - 1) / strip;
-  const int64_t rows = plan.gone.size();
-  parallel_for(rows * plan.kept.size() <= grain ? 1 : outer * strips, [&](int64_t task) {
-    const int64_t first = rows * plan.kept.size() <= grain ? 0 : task;
-    const int64_t end = rows * plan.kept.size() <= grain ? outer * strips : task + 1;
-    for (int64_t t = first; t < end; ++t) {
+  const int64_t columns = plan.kept[last], stride = plan.kept_in[last], strips = (columns + strip - 1) / strip;
+  const int64_t all = plan.kept.size() / columns * strips, rows = plan.gone.size();
+  const int64_t per_task = std::max<int64_t>(1, grain / (rows * std::min(strip, columns)));
+  parallel_for((all + per_task - 1) / per_task, [&](int64_t task) {
+    for (int64_t t = task * per_task; t < std::min(all, (task + 1) * per_task); ++t) {
       const int64_t from = t % strips * strip, n = std::min(strip, columns - from);
-      const T* base = x + offset_at(plan.kept, plan.kept_in, t / strips, last) + from;
+      const T* base = x + offset_at(plan.kept, plan.kept_in, t / strips, last) + from * stride;
       T* to = out + offset_at(plan.kept, plan.kept_out, t / strips, last) + from * plan.kept_out[last];
       double acc[strip];
       std::fill_n(acc, n, R::start);
       for (int64_t r = 0; r < rows; ++r) {
         const T* row = base + offset_at(plan.gone, plan.gone_in, r, plan.gone.rank);
-        for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j]));
+        if (stride == 1)
+          for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j]));
+        else
+          for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j * stride]));
       }
       for (int64_t j = 0; j < n; ++j) to[j * plan.kept_out[last]] = static_cast<T>(acc[j]);
     }
@@ -61,8 +64,10 @@ void reduce_view(const View& out, const View& in) {
   const ReducePlan plan = reduce_plan(out, in);
   const T* x = in.as<T>();
   const int last = plan.kept.rank - 1;
-  if (last >= 0 && plan.kept_in[last] == 1 && plan.gone.rank > 0) return reduce_columns<R>(to, x, plan);
   const int64_t kept = plan.kept.size(), gone = plan.gone.size();
+  // few elements each, as in the gradient of upsampling: what counts is the way there, not the loop
+  const bool small = last >= 0 && gone <= 16 && plan.kept[last] > 1;
+  if (last >= 0 && plan.gone.rank > 0 && (plan.kept_in[last] == 1 || small)) return reduce_columns<R>(to, x, plan);
   const auto one = [&](int64_t i) {
     to[offset_at(plan.kept, plan.kept_out, i, plan.kept.rank)] =
         static_cast<T>(reduce_all<R>(x + offset_at(plan.kept, plan.kept_in, i, plan.kept.rank), plan));
