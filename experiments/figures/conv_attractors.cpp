@@ -2,8 +2,9 @@
 // Claim: (a) a convolutional autoencoder trained on 100 CIFAR-10 images maps other images, by iteration, to individual
 // training images; (b) trained on 10 images it does so in one iteration (superattractors). The network downsamples to
 // 1x1 (D1 of appendix G) with leaky ReLU and biases. Expected at 16x16 with 10 images: nearly every start reaches a
-// training image under iteration; after one iteration the nearest one is still .2 to .4 of its norm away. Run time on
-// one core: smoke 1 s, quick 1 min, paper (100 images at 32x32, 128 filters) hours.
+// training image under iteration (after 4500 steps .70 to .95 of other images, after 9000, with the loss at 2e-5, .85
+// to 1); after one iteration the nearest one is still .2 of its norm away. Run time on one core: smoke 1 s, quick 2
+// min, paper (100 images at 32x32, 128 filters) hours.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -28,7 +29,7 @@ struct Config {
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    seeds = 3, side = 16, filters = 64, many = 0, few_steps = 4500, rate = 3e-3, images = "textures";
+    seeds = 3, side = 16, filters = 64, many = 0, few_steps = 9000, rate = 3e-3, images = "textures";
     if (preset == Preset::smoke) seeds = 1, side = 8, filters = 8, few = 3, few_steps = 30, starts = 5;
   }
   template <class F>
@@ -184,11 +185,10 @@ void claims(Run& run, const Config& config, const std::string& words, int64_t co
                   samples(all, [](auto& m) { return m.courses[0].distance[1]; }), 0.45);
   run.report(name + "the same before", "", samples(all, [](auto& m) { return m.courses[0].distance[0]; }));
   if (few)
-    run.literal_claim(
-        name + text("other images within ", config.near, " after ONE iteration"),
-        "after just 1 iteration, individual training examples are output", arrived(0, true), ">= 0.8",
-        arrived(0, true).median() >= 0.8,
-        "One iteration brings an image closer, to about a third of the norm; five to ten make it a training image.");
+    run.literal_claim(name + text("other images within ", config.near, " after ONE iteration"),
+                      "after just 1 iteration, individual training examples are output", arrived(0, true), ">= 0.8",
+                      arrived(0, true).median() >= 0.8,
+                      "One iteration halves the distance, to about .2 of the norm; it takes about ten to arrive.");
   run.report(name + "fraction of training images that are attractors (spectral radius < 1)",
              "training examples are attractors", samples(all, [](auto& m) { return m.attractors; }));
   run.report(name + "median spectral radius at training images", "superattractors: near 0",
