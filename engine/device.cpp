@@ -21,7 +21,7 @@ Device Device::open(const std::string& name, MathMode math) {
   Device device;
   const auto ready = [&]() -> const Device& {
     require(device.backend_->set_math(math), "Device::open: ", device.name(),
-            " computes products of f32 in f32 only; leave the math mode at f32");
+            " computes products of f32 in f32 only; leave --math at f32, or choose a GPU with --device cuda");
     return device;
   };
   if (name == "cpu") return ready();
@@ -43,7 +43,8 @@ Device Device::open(const std::string& name, MathMode math) {
     if (name == "auto") std::fprintf(stderr, "device: auto took cuda:%d (%s)\n", index, backend->description().c_str());
     return ready();
   }
-  require(name == "auto", "Device::open: cannot open ", name, ": ", reason, "; use --device cpu");
+  require(name == "auto", "Device::open: cannot open ", name, ": ", reason,
+          reason.find("out of range") == std::string::npos ? "; use --device cpu" : "");
   std::fprintf(stderr, "device: auto took cpu (%s)\n", reason.c_str());
   return ready();
 }

@@ -181,14 +181,17 @@ int basin_main(int argc, char** argv) {
     app.parse(argc, argv);
     if (version) return std::cout << version_text() << std::endl, 0;
     if (help) return std::cout << app.help(), 0;
+    const std::vector<std::string> extras = app.remaining();  // words before a command as well: they must not get lost
+    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run", "report"});
+    if (!extras.empty() && run->parsed())
+      throw Error(
+          text("option '", extras[0], "' before the command; options follow it: basin run ", extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
     if (report->parsed()) {
       if (report_help) return std::cout << report->help(), 0;
       refuse_extras(*report, report->remaining());
       return std::cout << "report: " << write_report(folder, page) << std::endl, 0;
     }
-    const std::vector<std::string> extras = app.remaining();
-    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run", "report"});
     refuse_extras(app, extras);
     if (list->parsed()) return list_experiments(), 0;
     std::cout << app.help();

@@ -99,7 +99,10 @@ Run::Run(const Experiment& experiment, const Options& options)
   if (options.threads > 0) set_cpu_threads(options.threads);
   device_ = Device::open(options.device, math_mode_named(options.math));
 
-  const std::string changed = config_ == standard ? "" : "-" + hash_of(config_.dump());
+  std::string changed = config_ == standard ? "" : "-" + hash_of(config_.dump());
+  if (!device_.is_cpu()) changed += "-" + device_.name();
+  if (options.math != "f32") changed += "-" + options.math;
+  std::replace(changed.begin(), changed.end(), ':', '-');
   folder_ = options.out.empty()
                 ? text("results/", experiment.name, "/", name_of(options.preset), "-seed", options.seed, changed)
                 : options.out;
@@ -177,8 +180,12 @@ bool Run::check_record() const {
     same(member(member(before, "options"), option), record_["options"][option], option);
   same(member(before, "config"), config_, "configuration");
   for (const char* option : {"device", "math"})  // records before version 0.2 have no math mode
-    if (options_.resume && member(before, "options").contains(option))
-      same(before["options"][option], record_["options"][option], option);
+    if (options_.resume && member(before, "options").contains(option)) {
+      const Json there = before["options"][option], now = record_["options"][option];
+      require(there == now, "--resume: ", folder_, " was begun with --", option, " ", there.dump(), ", now it is ",
+              now.dump(), "; its bits would change on the way: continue with --", option, " ", there.dump(),
+              ", or start again without --resume");
+    }
   return member(before, "status") == "complete";
 }
 

@@ -7,9 +7,9 @@ build=$root/build/default
 jobs=$(nproc)
 
 bash "$root/scripts/setup.sh"
-(cd "$root" && cmake --preset default >/dev/null)
+(cd "$root" && cmake --preset default | grep "^-- basin ")
 echo "building with $jobs jobs"
-NINJA_STATUS='[%f/%t] ' nice -n 10 cmake --build "$build" --parallel "$jobs" --target basin basin-swiss-roll
+NINJA_STATUS='[%f/%t] ' nice -n 10 cmake --build "$build" --parallel "$jobs" --target basin
 
 started=$(mktemp)
 trap 'rm -f "$started"' EXIT

@@ -121,6 +121,11 @@ TEST_CASE("harness: unknown names are refused with the list and the closest one"
   check_refused({"run", "zzz"}, {"unknown experiment 'zzz'", "valid: ", "harness-test"});
   check_refused({"run"}, {"basin list"});
   check_refused({"rnu"}, {"unknown command 'rnu'", "did you mean 'run'?"});
+  check_refused({"--device", "cuda", "run", "harness-test"},
+                {"option '--device' before the command", "basin run --device"});
+  check_refused({"--bogus", "list"}, {"--bogus"});
+  check_refused({"run", "harness-test", "--math", "tf32"}, {"--math", "--device cuda"});
+  check_refused({"run", "harness-test", "--memory-limit", "0"}, {"--memory-limit 0"});
   check_refused({"run", "harness-test", "--preset", "quik"},
                 {"unknown preset 'quik'", "'quick'", "smoke, quick, paper"});
   check_refused({"run", "harness-test", "--sede", "1"}, {"unknown option '--sede'", "'--seed'"});

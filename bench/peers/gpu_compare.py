@@ -281,6 +281,8 @@ def main():
     args = parser.parse_args()
     if not os.access(args.basin, os.X_OK):
         sys.exit(f"gpu_compare: no program {args.basin}; build the target basin-bench-peer, or give --basin")
+    if subprocess.run([args.python, "-c", "import torch"], capture_output=True).returncode != 0:
+        sys.exit(f"gpu_compare: {args.python} cannot import torch; give --python an interpreter that can")
     with tempfile.TemporaryDirectory() as folder:
         report(args, folder)
 
