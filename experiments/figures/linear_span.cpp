@@ -48,28 +48,28 @@ struct Measured {
   std::vector<double> times, distances, predicted;  // |A(t) - P| along training, and by the closed form
 };
 
-/// Gradient descent by the engine's own gradient, in the dtype of x; record(t, A) after each step.
+/// Gradient descent by the engine's own gradient, in the dtype of x and on its device; record(t, A) after each step.
 template <class F>
 Array descend(const Array& x, double gamma, int64_t steps, F&& record) {
   const Tensor examples(x);
-  Tensor a(zeros({x.dim(1), x.dim(1)}, x.dtype()));
+  Tensor a(zeros({x.dim(1), x.dim(1)}, x.dtype(), x.device()));
   const auto loss = [&](const Tensor& map) { return squared_error(linear(examples, map, {}), examples, 0.5); };
   for (int64_t t = 1; t <= steps; ++t) {
     a = a - grad(loss, a) * gamma;
-    record(t, a);
+    record(t, Tensor(copy_to(a.array(), {})));
     check_interrupt();
   }
-  return a.array();
+  return copy_to(a.array(), {});
 }
 
-Measured measure(const Key& key, int64_t d, int64_t n, const Config& config) {
+Measured measure(const Run& run, const Key& key, int64_t d, int64_t n, const Config& config) {
   const Array x = normal(key, {n, d}, DType::f64);
   const Eigenvalues spectrum = eigenvalues(theory::covariance(x));
   const double high = spectrum[0].real(), low = spectrum[static_cast<size_t>(n - 1)].real(), gamma = config.rate / high;
   const Tensor projection(theory::projection(x));
   Measured m;
   m.steps = static_cast<int64_t>(std::ceil(std::log(config.remaining) / std::log(1 - gamma * low)));
-  const Array a = descend(x, gamma, m.steps, [&](int64_t t, const Tensor& now) {
+  const Array a = descend(copy_to(x, run.device()), gamma, m.steps, [&](int64_t t, const Tensor& now) {
     const bool round = t <= 2 || t == 5 || t % 10 == 0;
     if (!round && t != m.steps) return;
     const Tensor expected(theory::trained_linear_map(x, gamma, t));
@@ -79,7 +79,8 @@ Measured measure(const Key& key, int64_t d, int64_t n, const Config& config) {
     m.predicted.push_back(frobenius(expected - projection));
   });
   m.projection = m.distances.back();
-  const Array single = descend(cast(x, DType::f32), gamma, m.steps, [](int64_t, const Tensor&) {});
+  const Array single =
+      descend(copy_to(cast(x, DType::f32), run.device()), gamma, m.steps, [](int64_t, const Tensor&) {});
   m.single = frobenius(Tensor(cast(single, DType::f64)) - projection);
   for (const double s : singular_values(a)) m.rank += s > 1e-8;
   const Eigenvalues values = eigenvalues(a);
@@ -111,7 +112,7 @@ void compute(Run& run, const Config& config) {
     require(n > 0 && n < d, "linear-span: needs 0 < examples < dimension, got ", n, " and ", d);
     std::vector<double> closed, limit, single, rank, spectrum;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
-      const Measured m = measure(run.key().at("x").at(c).at(static_cast<uint64_t>(seed)), d, n, config);
+      const Measured m = measure(run, run.key().at("x").at(c).at(static_cast<uint64_t>(seed)), d, n, config);
       closed.push_back(m.closed_form), limit.push_back(m.projection), single.push_back(m.single);
       rank.push_back(m.rank), spectrum.push_back(m.spectrum);
       run.say(text("d ", d, ", n ", n, ", seed ", seed, ": ", m.steps, " steps, closed form to ",

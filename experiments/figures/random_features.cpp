@@ -43,15 +43,16 @@ struct Measured {
   double second = 0, cosine = 0;  // of the features of two examples
 };
 
-Measured measure(const Key& key, int64_t n, double norm, int64_t k, int64_t d) {
-  const Tensor directions(normal(key.at("x"), {n, d}, DType::f64));
+Measured measure(const Run& run, const Key& key, int64_t n, double norm, int64_t k, int64_t d) {
+  const Tensor directions(normal(key.at("x"), {n, d}, DType::f64, 0, 1, run.device()));
   const Tensor x = directions * norm / sqrt(sum(square(directions), {1}, true));
   Mlp net;
   net.activation = {Unary::relu};
-  net.layers.push_back(
-      {Tensor(normal(key.at("weight"), {k, d}, DType::f64)), Tensor(normal(key.at("bias"), {k}, DType::f64))});
+  net.layers.push_back({Tensor(normal(key.at("weight"), {k, d}, DType::f64, 0, 1, run.device())),
+                        Tensor(normal(key.at("bias"), {k}, DType::f64, 0, 1, run.device()))});
   const Tensor features = net.layers[0](x, net.activation);  // [n, k]
-  net.layers.push_back({Tensor(theory::minimum_norm_map(features.array(), x.array())), {}});
+  const Array second = theory::minimum_norm_map(copy_to(features.array(), {}), copy_to(x.array(), {}));
+  net.layers.push_back({Tensor(copy_to(second, run.device())), {}});
   Measured m;
   for (const Eigenvalues& values : eigenvalues(net, x)) {
     m.leading.push_back(std::abs(values[0]));
@@ -87,7 +88,8 @@ std::vector<double> one_example(Run& run, const Config& config, double norm) {
     std::vector<double> top;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
       check_interrupt();
-      const Measured m = measure(run.key().at("one").at(static_cast<uint64_t>(seed)), 1, norm, k, config.dimension);
+      const Measured m =
+          measure(run, run.key().at("one").at(static_cast<uint64_t>(seed)), 1, norm, k, config.dimension);
       top.push_back(m.leading[0]);
       if (k == config.last_width) second.push_back(m.second);
     }
@@ -113,8 +115,9 @@ void several_examples(Run& run, const Config& config, int64_t n, double norm) {
   std::vector<double> means, highest, lowest, cosines;
   for (int64_t seed = 0; seed < config.several_seeds; ++seed) {
     check_interrupt();
-    const Measured m = measure(run.key().at("several").at(static_cast<uint64_t>(n)).at(static_cast<uint64_t>(seed)), n,
-                               norm, config.last_width, config.dimension);
+    const Measured m =
+        measure(run, run.key().at("several").at(static_cast<uint64_t>(n)).at(static_cast<uint64_t>(seed)), n, norm,
+                config.last_width, config.dimension);
     means.push_back(mean_of(m.leading)), cosines.push_back(m.cosine);
     const auto [low, high] = std::minmax_element(m.leading.begin(), m.leading.end());
     lowest.push_back(*low), highest.push_back(*high);

@@ -69,21 +69,22 @@ double rate_of(const Case& c, const Array& x) {
   return 1 / (static_cast<double>(x.dim(0) * x.dim(1)) * ratio);
 }
 
-Measured measure(const Key& key, const Case& c, const Config& config) {
+Measured measure(const Run& run, const Key& key, const Case& c, const Config& config) {
   const int64_t d = config.dimension, n = config.examples;
   const Array x = uniform(key.at("x"), {n, d}, DType::f64, c.range[0], c.range[1]);
-  const Tensor examples(x);
-  const Array targets = theory::preimage(c.phi, x), slopes = theory::chord_slopes(c.phi, x);
+  const Array there = copy_to(x, run.device());  // what is trained; the theory stays here
+  const Tensor examples(there);
+  const Array targets = theory::preimage(c.phi, x), slopes = theory::chord_slopes(c.phi, there);
   const Tensor b(theory::minimum_norm_map(x, targets));
   const double rate = rate_of(c, x);
   const auto loss = [&](const Tensor& a) { return squared_error(linear(examples, a, {}, c.phi), examples, 0.5); };
-  Tensor a(zeros({d, d}, DType::f64));
+  Tensor a(zeros({d, d}, DType::f64, run.device()));
   Measured m;
   double mark = 1;
   for (int64_t t = 1; t <= config.steps; ++t) {
     const Tensor before = a;
     a = c.rate == Rate::constant ? a - grad(loss, a) * rate
-                                 : Tensor(theory::adaptive_step(a.array(), x, c.phi, slopes, rate));
+                                 : Tensor(theory::adaptive_step(a.array(), there, c.phi, slopes, rate));
     if (t % 20 != 0 && t != config.steps) continue;
     check_interrupt();
     m.falls = std::max(m.falls, max(before - a, {0, 1}).item());
@@ -95,6 +96,7 @@ Measured measure(const Key& key, const Case& c, const Config& config) {
     }
     if (m.error < config.stop_error) break;
   }
+  a = Tensor(copy_to(a.array(), {}));
   m.difference = largest(a - b) / largest(b);
   const std::vector<double> sizes = singular_values(a.array());
   for (const double s : sizes) m.rank += s > 1e-6 * sizes[0];
@@ -142,7 +144,7 @@ void compute(Run& run, const Config& config) {
   for (const Case& c : cases) {
     std::map<std::string, std::vector<double>> all;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
-      const Measured m = measure(run.key().at(static_cast<uint64_t>(seed)), c, config);
+      const Measured m = measure(run, run.key().at(static_cast<uint64_t>(seed)), c, config);
       for (const auto& [name, value] : {std::pair{"steps_to_1e-9", m.steps_to_nine},
                                         {"error", m.error},
                                         {"difference_from_B", m.difference},
