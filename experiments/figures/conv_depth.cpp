@@ -276,7 +276,7 @@ std::vector<Row2> rows_of(const Config& c) {
   const std::string small = text("constant(", c.constant, ")");
   const auto kept = [](int64_t side) { return text("constant(", std::round(1e5 / ones_norm(side)) / 1e5, ")"); };
   const std::string three = "1,.98,.98,[<1e-2]";
-  const std::string through = "started at the constant that keeps a signal's size, without skips";
+  const std::string through = "without skips; the start, a constant that keeps a signal's size, is of rank one already";
   const std::string skips = "with a skip over every 10 layers; moduli near 1 or above remain";
   std::vector<Row2> rows;
   const auto add = [&](const Row& row, int64_t seeds, const std::string& paper, double bound, double paper_bound,
