@@ -289,7 +289,7 @@ std::vector<Row2> rows_of(const Config& c) {
   };
   const int64_t n = c.table2_seeds, steps = c.table2_steps, far = c.deepest_steps;
   add(row("2x2", 2, 1, 3, small, gd, c.rate, steps), n, "1,[<1e-2]", 0.05, 1e-2, "depends on the image");
-  add(row("3x3", 3, 1, 9, small, gd, c.rate, steps), n, "1,[<1e-2]", 0.02, 1e-2);
+  add(row("3x3", 3, 1, 9, small, gd, c.rate, steps), n, "1,[<1e-2]", 0.02, 1e-2, "depends on the image");
   add(row("4x4", 4, 1, 29, small, adam, c.adam_rate, c.deep_steps), n, "1,[<1e-3]", 1e-3, 1e-3);
   add(row("5x5", 5, 1, 70, small, adam, c.adam_rate, c.deep_steps), n, "1,[<1e-5]", 1e-3, 1e-5);
   add(row("3x3-3images", 3, 3, 10, small, adam, 1e-3, steps), c.three_seeds, three, 0.3, 1e-2,
