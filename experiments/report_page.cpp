@@ -197,6 +197,7 @@ std::string repeat_command(const ReportedRun& run) {
   option("--device", o["device"], "cpu");
   option("--math", o.value("math", "f32"), "f32");
   option("--data", o.value("data", ""), "");
+  option("--memory-limit", o.value("memory_limit_mib", Json(4096)).dump(), "4096");
   option("--config", o["config_file"], "");
   for (const Json& setting : o["set"]) option("--set", setting, "");
   return shell_line(words);
@@ -216,7 +217,7 @@ std::string facts(const ReportedRun& run) {
   fact("settings", settings);
   fact("seeds", text("root ", html(r["options"]["seed"]),
                      r["config"].contains("seeds") ? ", " + html(r["config"]["seeds"]) + " derived from it" : ""));
-  const double seconds = r["timings"]["total"];
+  const double seconds = std::clamp(r["timings"]["total"].get<double>(), 0.0, 1e9);
   fact("duration", (seconds < 10 ? short_number(seconds) + " s" : duration_text(seconds)) + resumed);
   fact("device", text(html(r["options"]["device"]), ": ", html(r["device"]), "; ", html(r["options"]["threads"]),
                       r["options"]["threads"] == 1 ? " thread" : " threads"));

@@ -117,6 +117,7 @@ Run::Run(const Experiment& experiment, const Options& options)
                    {"device", device_.name()},
                    {"math", options.math},
                    {"data", options.data},
+                   {"memory_limit_mib", options.memory_limit_mib},
                    {"out", folder_},
                    {"resume", options.resume},
                    {"strict", options.strict},

@@ -14,6 +14,7 @@
 #include <memory>
 #include <thread>
 
+#include "engine/build_info.h"
 #include "engine/file.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
@@ -153,6 +154,8 @@ void Suite::keep_if_complete(Member& m) {
     m.seconds = record.at("timings").at("total");
     count_claims(m, record);
     m.state = State::kept;
+    const std::string commit = record.at("build").at("commit");
+    if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
   } catch (const std::exception&) {  // the run itself will say what is wrong with its folder
   }
 }
@@ -333,7 +336,8 @@ int Suite::execute() {
             << "; what each prints is in " << folder_ << "/logs" << std::endl;
   for (Member& m : all_) {
     keep_if_complete(m);
-    if (m.state == State::kept) tell(m, "was complete, " + m.claims + " claims held");
+    if (m.state == State::kept)
+      tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
   }
   wait_for_all();
   std::cout << summary() << std::flush;

@@ -1,23 +1,24 @@
 #include "models/linear_operator.h"
 
+#include <algorithm>
+
 #include "autograd/transforms.h"
 
 namespace basin {
 namespace {
 
-/// Errors: a matrix of that many numbers is above the limit.
-void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, int64_t limit) {
-  const double needed = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(bytes);
-  require(needed <= static_cast<double>(limit), what, ": a dense matrix [", rows, ", ", cols, "] needs ",
-          needed / (1 << 20), " MiB, above the limit of ", limit / (1 << 20),
+/// Errors: a matrix of that many numbers beside those that are there (`held` bytes) is above the limit.
+void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, int64_t limit, double held = 0) {
+  const double needed = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(bytes) + held;
+  require(needed <= static_cast<double>(limit), what, ": a dense matrix [", rows, ", ", cols,
+          "] and what it is made of need ", needed / (1 << 20), " MiB, above the limit of ", limit / (1 << 20),
           " MiB; raise --memory-limit, or stay without a matrix: leading_eigenvalues(map, x, count) needs only "
           "products, eigenvalues(net, x) only a matrix of the bottleneck");
 }
 
 /// M [m, n] as a tensor for products.
-Tensor stage_matrix(const Stage& s, int64_t limit) {
+Tensor stage_matrix(const Stage& s) {
   const StageConfig& c = s.config;
-  check_memory("linear_matrix", s.out.size(), s.in.size(), 8, limit);
   const Window window{{c.stride, c.stride}, {c.padding, c.padding}};
   if (c.kind == StageConfig::Kind::upsample) return Tensor(upsample_matrix(s.in, c.stride));
   if (c.kind == StageConfig::Kind::dense) return Tensor(copy_to(cast(s.weight.array(), DType::f64), {}));
@@ -77,11 +78,21 @@ Array linear_matrix(const ConvNet& net, int64_t memory_limit) {
     const bool linear = !s.config.activate || net.activation.op == Unary::identity;
     require(linear, "linear_matrix: the network has the activation ", to_string(net.activation),
             "; a matrix describes it only at a point: jacobian(net, x)");
-    check_memory("linear_matrix", s.out.size(), d, 8, memory_limit);
+    double held = 0;  // values that later stages may read, and the matrix of this one
+    for (const Tensor& value : values)
+      if (value.defined()) held += 8.0 * static_cast<double>(value.size());
+    held += 8.0 * static_cast<double>(s.out.size()) * static_cast<double>(s.in.size());
+    check_memory("linear_matrix", s.out.size(), d, 8, memory_limit, held);
     Tensor in = values.back();
     if (s.config.concat >= 0) in = concat(Tensors{in, values[static_cast<size_t>(s.config.concat)]}, 0);
-    Tensor out = matmul(stage_matrix(s, memory_limit), in);
+    Tensor out = matmul(stage_matrix(s), in);
     if (s.config.add >= 0) out = out + values[static_cast<size_t>(s.config.add)];
+    for (size_t v = 0; v < values.size(); ++v) {
+      const auto reads = [v](const Stage& later) {
+        return later.config.add == static_cast<int64_t>(v) || later.config.concat == static_cast<int64_t>(v);
+      };
+      if (std::none_of(&s + 1, net.stages.data() + net.stages.size(), reads)) values[v] = Tensor();
+    }
     values.push_back(out);
   }
   return values.back().array();

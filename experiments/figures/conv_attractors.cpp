@@ -196,6 +196,8 @@ void claims(Run& run, const Config& config, const std::string& words, int64_t co
 }
 
 void compute(Run& run, const Config& config) {
+  require(config.few_steps > 0 && config.many >= 0 && (config.many == 0 || config.many_steps > 0) && config.near > 0,
+          "conv-attractors: steps and near must be positive, many not negative");
   require(config.seeds > 0 && config.few > 0 && config.starts > 0 && config.iterations.size() > 2 &&
               config.iterations[0] == 0 && config.iterations[1] == 1,
           "conv-attractors: needs at least one seed, image and start, and iteration counts that begin with 0 and 1");
@@ -204,7 +206,7 @@ void compute(Run& run, const Config& config) {
     for (int64_t seed = 0; seed < config.seeds; ++seed) all.push_back(measure(run, config, name, count, steps, seed));
     return all;
   };
-  claims(run, config, "maps arbitrary input images to training examples", config.few,
+  claims(run, config, "(iterated; the paper says once) maps arbitrary input images to training examples", config.few,
          measure_all("few", config.few, config.few_steps), true);
   if (config.many > 0)
     claims(run, config, "iterating the map yields individual training examples", config.many,

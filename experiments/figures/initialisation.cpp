@@ -26,18 +26,18 @@ namespace {
 struct Config {
   int64_t seeds = 3, side = 32, filters = 128, inputs = 100, steps = 3000, columns = 4;
   double rate = 1e-3;
-  std::string source = "cifar", activation = "leaky_relu";
+  std::string images = "cifar", activation = "leaky_relu";
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    side = 16, filters = 32, source = "textures";
+    side = 16, filters = 32, images = "textures";
     if (preset == Preset::quick) return;
     seeds = 1, filters = 8, inputs = 10, steps = 40;
   }
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, "independent choices of the image, the inputs and the weights");
-    f("source", source, "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
+    f("images", images, "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
     f("side", side, "pixels along a side, a power of 2; for cifar 16 or 32");
     f("filters", filters, "channels in every layer");
     f("activation", activation, "after every layer but the last; any of kernels/ops.def");
@@ -52,14 +52,13 @@ struct Config {
 /// for PyTorch's default.
 struct Start {
   std::string name, init, paper;
-  uint64_t draw;  // of the random numbers: the two uniform ones differ in their scale only, the two normal ones too
 };
 const std::vector<Start> starts{
-    {"default", "torch_default", "smaller than Kaiming", 0},
-    {"Xavier uniform", "xavier_uniform zero_bias", "Output Norm: .0087", 0},
-    {"Xavier normal", "xavier_normal zero_bias", "Output Norm: .0079", 1},
-    {"Kaiming uniform", "kaiming_uniform zero_bias", "Output Norm: 9.67", 0},
-    {"Kaiming normal", "kaiming_normal zero_bias", "Output Norm: 17.64", 1},
+    {"default", "torch_default", "smaller than Kaiming"},
+    {"Xavier uniform", "xavier_uniform zero_bias", "Output Norm: .0087"},
+    {"Xavier normal", "xavier_normal zero_bias", "Output Norm: .0079"},
+    {"Kaiming uniform", "kaiming_uniform zero_bias", "Output Norm: 9.67"},
+    {"Kaiming normal", "kaiming_normal zero_bias", "Output Norm: 17.64"},
 };
 constexpr size_t xavier = 1, kaiming = 3;  // each followed by its normal variant
 
@@ -112,7 +111,7 @@ Tensor shown(const Config& config, const ConvNet& net, const Inputs& in) {
 
 Inputs choose(Run& run, const Config& config, int64_t seed) {
   const Key data = run.key().at("data").at(static_cast<uint64_t>(seed));
-  const ImageSets sets = choose_images(run, config.source, data.at("images"), 1, config.inputs, config.side);
+  const ImageSets sets = choose_images(run, config.images, data.at("images"), 1, config.inputs, config.side);
   return {sets.images, normal(data.at("noise"), sets.others.shape(), DType::f32, 0, 1, run.device()), sets.others};
 }
 
@@ -125,7 +124,8 @@ Measured measure(Run& run, const Config& config, const Start& start, bool bias, 
   shape.bias = bias;
   shape.init = Initializer::parse(start.init);
   shape.device = run.device();
-  ConvNet net = make_conv_net(shape, run.key().at("net").at(static_cast<uint64_t>(seed)).at(start.draw));
+  ConvNet net =
+      make_conv_net(shape, run.key().at("net").at(static_cast<uint64_t>(seed)).at(start.name).at(bias ? 1 : 0));
   const Tensor x(in.image);
   const std::vector<double> before = numbers(net(x).array());
   Measured m;

@@ -105,6 +105,8 @@ void draw(Run& run, const Measured& m, int64_t d, int64_t n) {
 }
 
 void compute(Run& run, const Config& config) {
+  require(config.rate > 0 && config.rate < 2 && config.remaining > 1e-30 && config.remaining < 1,
+          "linear-span: rate must be in (0, 2), remaining in (1e-30, 1)");
   require(config.seeds > 0 && !config.dimensions.empty() && config.dimensions.size() == config.examples.size(),
           "linear-span: needs at least one seed, and as many dimensions as numbers of examples");
   for (size_t c = 0; c < config.dimensions.size(); ++c) {

@@ -100,7 +100,6 @@ std::vector<double> one_example(Run& run, const Config& config, double norm) {
                  short_number(deviation(top)), ", limit ", short_number(limit)));
     run.result(text("n1-norm", norm, "-k", k), top);
   }
-  require(!judged.empty(), "random-features: last_width ", config.last_width, " is not among the widths");
   const std::string name = text("one example, |x| = ", norm, ": ");
   run.claim_near(name + text("leading eigenvalue at k = ", config.last_width),
                  text("|x|^2 / (|x|^2 + 1) = ", short_number(limit)), judged, limit, 0.02);
@@ -139,8 +138,15 @@ void several_examples(Run& run, const Config& config, int64_t n, double norm) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 1 && config.several_seeds > 0 && config.dimension > 1 && !config.widths.empty(),
-          "random-features: needs at least two seeds, two dimensions and one width");
+  const auto least = [](const std::vector<int64_t>& list) { return *std::min_element(list.begin(), list.end()); };
+  require(config.seeds > 1 && config.several_seeds > 0 && config.dimension > 1 && !config.norms.empty() &&
+              !config.widths.empty() && least(config.widths) > 1 &&
+              (config.examples.empty() || least(config.examples) > 1) &&
+              *std::min_element(config.norms.begin(), config.norms.end()) > 0,
+          "random-features: needs at least two seeds, two dimensions, widths of 2 or more, a positive norm, and in "
+          "`examples` numbers of 2 or more");
+  require(std::count(config.widths.begin(), config.widths.end(), config.last_width) > 0, "random-features: last_width ",
+          config.last_width, " is not among the widths");
   std::string script, plot = "plot ";
   for (size_t i = 0; i < config.norms.size(); ++i) {
     const std::vector<double> rows = one_example(run, config, config.norms[i]);

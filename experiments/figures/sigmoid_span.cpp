@@ -126,8 +126,8 @@ void draw(Run& run, const std::vector<std::pair<Case, Measured>>& first) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.examples > 0 && config.examples < config.dimension,
-          "sigmoid-span: needs at least one seed and 0 < examples < dimension");
+  require(config.seeds > 0 && config.steps > 0 && config.examples > 0 && config.examples < config.dimension,
+          "sigmoid-span: needs at least one seed, one step and 0 < examples < dimension");
   for (const auto* range : {&config.sigmoid_range, &config.tanh_range, &config.two_sided_range})
     require(range->size() == 2 && 0 < (*range)[0] && (*range)[0] < (*range)[1] && (*range)[1] < 1,
             "sigmoid-span: a range must be two numbers with 0 < low < high < 1");
@@ -179,7 +179,7 @@ void compute(Run& run, const Config& config) {
           c.name.find("both") != std::string::npos ? "(assumption 1b excludes such data)" : "the minimum-norm solution",
           all["difference_from_B"]);
     }
-    if (c.rate == Rate::adaptive_fast && c.name.find("both") == std::string::npos)
+    if (c.rate == Rate::adaptive_bound)
       run.literal_claim(
           c.name + ": largest fall of an entry of A in one step", "entries increase monotonically (proof)",
           all["largest_fall_of_an_entry"], "<= 0",

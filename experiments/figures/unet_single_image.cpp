@@ -27,19 +27,19 @@ namespace {
 struct Config {
   int64_t seeds = 4, side = 32, filters = 8, levels = 4, first_skip = 3, starts = 50, steps = 2000, rows = 2;
   double rate = 3e-3, near = 0.1;
-  std::string source = "cifar", activation = "leaky_relu", init = "torch_default";
+  std::string images = "cifar", activation = "leaky_relu", init = "torch_default";
   std::vector<int64_t> iterations{0, 1, 2, 5, 10, 20, 50, 100};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    side = 16, levels = 3, first_skip = 1, source = "textures";
+    side = 16, levels = 3, first_skip = 1, images = "textures";
     if (preset == Preset::quick) return;
     seeds = 1, starts = 5, steps = 60, iterations = {0, 1, 2, 5};
   }
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, "independent choices of the image, the starts and the weights");
-    f("source", source, "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
+    f("images", images, "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
     f("side", side, "pixels along a side; divisible by 2 as often as it is halved; for cifar 16 or 32");
     f("filters", filters, "channels at full resolution; twice as many at each halving");
     f("levels", levels, "halvings of the resolution");
@@ -118,7 +118,7 @@ void follow(Run& run, const Config& config, const ConvNet& net, const Array& ima
 Measured measure(Run& run, const Config& config, const Variant& variant, int64_t seed) {
   // Both variants get the same image and starts.
   const Key data = run.key().at("data").at(static_cast<uint64_t>(seed));
-  const ImageSets sets = choose_images(run, config.source, data.at("images"), 1, config.starts, config.side);
+  const ImageSets sets = choose_images(run, config.images, data.at("images"), 1, config.starts, config.side);
   const Tensor x(sets.images);
   const Array noise = normal(data.at("noise"), sets.others.shape(), DType::f32, 0, 1, run.device());
   const Array squares = white_squares(data.at("squares"), config.starts, 3, config.side, DType::f32);

@@ -34,7 +34,9 @@ printf '#!/bin/sh\nexit 1\n' >"$scratch/nvcc"
 chmod +x "$scratch/nvcc"
 CUDACXX=$scratch/nvcc expect ok "nvcc cannot build a program" -DBASIN_CUDA=AUTO
 
-toolkit=$(dirname "$(dirname "$(readlink -f "${nvcc:-/none/none/none}")")")
+# nvcc itself says where its toolkit is: the one on the PATH may be a script that calls it
+top=$("${nvcc:-false}" --dryrun -c none.cu 2>&1 | sed -n 's/^#\$ TOP=//p' || true)
+toolkit=$(readlink -f "${top:-/none}" || true)
 if [ ! -e "$toolkit/lib64/libcublasLt.so.13" ] || [ ! -e "$toolkit/include/cudnn_backend.h" ]; then
   echo "skipped: pip's layout (needs a CUDA 13 toolkit with cuBLAS and cuDNN to borrow from)"
   echo "CUDA is found or refused as it should be"
@@ -47,8 +49,9 @@ ln -s "$toolkit"/include/cublas* "$site/nvidia/cu13/include/"
 ln -s "$toolkit"/lib64/libcublas{,Lt}.so.13 "$site/nvidia/cu13/lib/"
 ln -s "$toolkit"/include/cudnn* "$site/nvidia/cudnn/include/"
 ln -s "$toolkit"/lib64/libcudnn.so.9 "$site/nvidia/cudnn/lib/"
-ignore=$(printf '%s;' /usr/local/{include,lib,lib64} "$toolkit"/{include,lib,lib64} /usr/local/cuda/{include,lib,lib64} \
-  "$toolkit"/targets/*/{include,lib} /usr/local/cuda/targets/*/{include,lib})
+ignore=$(for top in "$toolkit" "$top" "$(dirname "$(dirname "$nvcc")")" /usr/local /usr/local/cuda; do
+  printf '%s;' "$top"/{include,lib,lib64} "$top"/targets/*/{include,lib,lib64}
+done)
 # cuda_runtime.h and libcudart stay the toolkit's: pip leaves these out when nvcc comes from elsewhere
 given=("-DCMAKE_IGNORE_PATH=$ignore" "-DBASIN_CUDART_INCLUDE_DIR=$toolkit/include"
   "-DBASIN_cudart_static_LIBRARY=$toolkit/lib64/libcudart_static.a" "-DCMAKE_CUDA_COMPILER=$nvcc")
