@@ -1,5 +1,6 @@
 // What a run says about a paper: numbers beside the paper's words, and whether they hold.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,8 @@ struct Samples {
   Samples(std::vector<double> all) : values(std::move(all)) {}  // NOLINT
   Samples(std::initializer_list<double> all) : values(all) {}   // NOLINT
   double median() const { return basin::median(values); }
+  double least() const { return *std::min_element(values.begin(), values.end()); }
+  double largest() const { return *std::max_element(values.begin(), values.end()); }
 };
 
 /// The claims of one run, as they stand in result.json.

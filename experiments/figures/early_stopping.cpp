@@ -25,24 +25,24 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 2, images = 10, side = 16, filters = 64, inputs = 80, iterations = 100;
+  int64_t seeds = 2, examples = 10, side = 16, filters = 64, inputs = 80, iterations = 100;
   int64_t early = 100, middle = 1000;
   double rate = 3e-3, near = 0.1;
-  std::string source = "textures", activation = "leaky_relu";
+  std::string images = "textures", activation = "leaky_relu";
   std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 4500}, pictured{100, 1000, 4500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) source = "cifar", side = 32, filters = 128, inputs = 200, stops.back() = 10000;
+    if (preset == Preset::paper) images = "cifar", side = 32, filters = 128, inputs = 200, stops.back() = 10000;
     if (preset == Preset::paper) pictured.back() = 10000;
     if (preset != Preset::smoke) return;
-    seeds = 1, images = 3, filters = 16, inputs = 5, iterations = 10, stops = {0, 10, 30}, pictured = {10, 30};
+    seeds = 1, examples = 3, filters = 16, inputs = 5, iterations = 10, stops = {0, 10, 30}, pictured = {10, 30};
     early = 10, middle = 30;
   }
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, "independent images and weights; claims are about medians");
-    f("source", source, "textures, or cifar (needs --data)");
-    f("images", images, "training images");
+    f("images", images, "textures, or cifar (needs --data)");
+    f("examples", examples, "training images");
     f("side", side, "pixels along a side, a power of 2");
     f("filters", filters, "channels of every convolution but the last");
     f("activation", activation, "any of kernels/ops.def, such as leaky_relu(0.01)");
@@ -127,7 +127,8 @@ struct Data {
 };
 
 Data make_data(const Run& run, const Config& config, const Key& key) {
-  const ImageSets sets = choose_images(run, config.source, key.at("images"), config.images, config.inputs, config.side);
+  const ImageSets sets =
+      choose_images(run, config.images, key.at("images"), config.examples, config.inputs, config.side);
   const Shape shape = sets.others.shape();
   const auto here = [&](const Array& noise) { return Tensor(copy_to(noise, run.device())); };
   const Tensors inputs{Tensor(sets.others), here(normal(key.at("gauss"), shape, DType::f32)),
@@ -180,7 +181,7 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
   run.timed("spectra", [&] {
     const std::vector<double> radii = spectral_radius(net, x);
     m.radius = median(radii);
-    m.attractors = static_cast<double>(attractor_count(radii)) / static_cast<double>(config.images);
+    m.attractors = static_cast<double>(attractor_count(radii)) / static_cast<double>(config.examples);
   });
   IterateOptions iteration;
   iteration.max_iterations = config.iterations;
@@ -199,8 +200,8 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
     m.image_end.push_back(fraction_within(of(image_end), config.near));
     m.distance_once.push_back(median(of(image_once).distance));
   }
-  m.learned_hit = static_cast<double>(examples_hit(learned_end, config.images, 1));
-  m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.images, config.near));
+  m.learned_hit = static_cast<double>(examples_hit(learned_end, config.examples, 1));
+  m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.examples, config.near));
   m.settled = settled(net, m.end);
   m.ends = distinct(m.end);
   return m;
@@ -268,7 +269,7 @@ std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t 
 /// Rows: training images; inputs; then for each pictured stop the representations, the inputs after one iteration, and
 /// after all of them.
 void draw_images(Run& run, const Config& config, const Data& data, const std::vector<Measured>& all) {
-  const int64_t columns = std::min<int64_t>(config.images, 3 * config.inputs);
+  const int64_t columns = std::min<int64_t>(config.examples, 3 * config.inputs);
   Tensors rows;
   const auto first = [&](const Array& a) { rows.emplace_back(slice(a, 0, 0, columns)); };
   const auto chosen = [&](const Array& a) {  // some of each kind
@@ -344,8 +345,8 @@ void judge(Run& run, const Config& config, const std::vector<std::vector<Measure
   run.report(last + "loss", "", at(end, end, [](auto& m) { return m.loss; }));
   run.claim_at_least(last + "other images at a training image " + later, "memorizes training data",
                      at(end, end, [](auto& m) { return m.image_end[0]; }), 0.8);
-  run.claim_at_least(last + text("training images recovered that way, of ", config.images), "memorizes training data",
-                     at(end, end, [](auto& m) { return m.images_hit; }), 0.6 * static_cast<double>(config.images));
+  run.claim_at_least(last + text("training images recovered that way, of ", config.examples), "memorizes training data",
+                     at(end, end, [](auto& m) { return m.images_hit; }), 0.6 * static_cast<double>(config.examples));
   run.claim_below(last + "relative distance to a training image after ONE iteration, other images",
                   "memorizes ... as superattractors", at(end, end, [](auto& m) { return m.distance_once[0]; }), 0.45);
 
@@ -374,11 +375,17 @@ void judge(Run& run, const Config& config, const std::vector<std::vector<Measure
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.images > 1 && config.inputs > 0 && config.iterations > 0,
-          "early-stopping: seeds, inputs and iterations must be positive, and images at least 2");
+  require(config.seeds > 0 && config.examples > 1 && config.inputs > 0 && config.iterations > 0,
+          "early-stopping: seeds, inputs and iterations must be positive, and examples at least 2");
   require(!config.stops.empty() && config.stops[0] >= 0 &&
               std::is_sorted(config.stops.begin(), config.stops.end(), std::less_equal<>()),
           "early-stopping: stops needs at least one step count, rising");
+  for (const int64_t judged : {config.early, config.middle})
+    require(std::count(config.stops.begin(), config.stops.end(), judged) > 0, "early-stopping: stops must contain ",
+            judged, ", the early or the middle stop");
+  for (const int64_t shown : config.pictured)
+    require(std::count(config.stops.begin(), config.stops.end(), shown) > 0, "early-stopping: stops must contain ",
+            shown, ", which is to be pictured");
   std::vector<std::vector<Measured>> seeds;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     Data data;

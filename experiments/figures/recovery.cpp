@@ -247,7 +247,9 @@ void compute(Run& run, const Config& config) {
               std::count(config.depths.begin(), config.depths.end(), config.base_depth) == 1,
           "recovery: depths needs two numbers or more, rising from 2 to 10000, base_depth among them, and depth_rates "
           "one for each");
-  require(!config.iterations.empty(), "recovery: iterations is empty; it needs 5, 10, 50 and the last count to show");
+  for (const int64_t judged : {5, 10, 50})
+    require(std::count(config.iterations.begin(), config.iterations.end(), judged) > 0,
+            "recovery: iterations must contain ", judged, ", which a claim is about");
   const LabelledImages all = load_mnist(run.data(), Split::test);
   std::vector<Setting> wide, deep;
   for (size_t i = 0; i < config.widths.size(); ++i)
