@@ -1,0 +1,65 @@
+// A shallow autoencoder x -> sum_k v_k g(w_k.x / sqrt D + b_k) trained by online SGD, in the eigenbasis of its inputs'
+// covariance: what theory and simulation share (Refinetti and Goldt, sections 2 and 3).
+#pragma once
+#include <cstdint>
+
+#include "experiments/online/averages.h"
+
+namespace basin::online {
+
+/// Eigenvalues of the covariance of the inputs, divided by D.
+struct Spectrum {
+  int64_t dimension = 0;  // D
+  Vector modes;           // rho_tau / D of the n retained modes, spikes first
+  double rest = 0;        // sum of rho_tau / D over the modes that no weight has a part in
+
+  /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2. Errors: M > D, a negative eigenvalue.
+  static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance);
+  /// rho_m = D (2^m + 1)^2 + 1 for m = M .. 1 over their sum and bulk, the spectrum of the paper: trace / D = 1.
+  static Spectrum canonical(int64_t dimension, int64_t spikes);
+  double trace() const { return modes.sum() + rest; }
+  /// The error of the best rank-k code, half the sum of all but the k largest (Eckart and Young).
+  double pca_error(int64_t rank) const;
+};
+
+/// The weights of K units on n modes: encoder(k, tau) = w_k . e_tau, decoder(k, tau) = v_k . e_tau / sqrt D.
+struct Weights {
+  Matrix encoder, decoder;  // [K, n]
+  Vector bias;              // [K]
+  int64_t units() const { return encoder.rows(); }
+  int64_t modes() const { return encoder.cols(); }
+};
+
+enum class Rule { vanilla, truncated };  // truncated: unit k sees what the units up to k leave over (Sanger-like)
+enum class Tying { untied, full, detached };  // tied with the whole gradient, or with that of the encoder alone
+
+/// Rates of one SGD step: v += (v / D) ..., w += (w / D) ..., b += (b / D) ...; weight decay -(decay / D) of both layers.
+struct Rates {
+  double w = 0, v = 0, b = 0, decay = 0;
+  /// The paper's scaling: eta / D for the encoder and (if trained) the bias, eta for the decoder.
+  static Rates scaled(double eta, int64_t dimension, bool train_bias = false, double decay = 0) {
+    const double small = eta / static_cast<double>(dimension);
+    return {small, eta, train_bias ? small : 0, decay};
+  }
+};
+
+struct Model {
+  Transfer g{"erf"};
+  Rule rule = Rule::vanilla;
+  Tying tying = Tying::untied;
+  Rates rates;
+};
+
+/// Second moments of the local fields l_k = w_k.x / sqrt D and n_k = v_k.x / D, and of the decoder; [K, K].
+struct OrderParameters {
+  Matrix q1, r1, t1, t0;  // E l l, E n l (decoder first), E n n, v.v / D
+};
+
+OrderParameters order_parameters(const Weights& w, const Spectrum& s);
+/// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to it less rest / 2.
+double population_error(const Weights& w, const Spectrum& s, const Transfer& g);
+Vector error_by_mode(const Weights& w, const Spectrum& s, const Transfer& g);
+/// Gaussian weights of standard deviation `sd` (of the entries of w and v) on all modes; bias 0.
+Weights random_weights(uint64_t seed, int64_t units, const Spectrum& s, double sd);
+
+}  // namespace basin::online
