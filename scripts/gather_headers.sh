@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Copies the libraries that the build needs (headers, and zlib's archive) into a folder, so that the tree builds on a machine
+# Copies the libraries that the build needs (headers, and the archives of zlib and SUNDIALS) into a folder, so that the tree builds on a machine
 # of the same architecture that can install nothing:
 #     scripts/gather_headers.sh deps                         # here, where scripts/setup.sh has installed them
 #     cmake -B build/x -DBASIN_DEPENDENCIES=deps ...         # there
@@ -38,8 +38,10 @@ add libcli11-dev CLI11 CLI/CLI.hpp CLI
 add doctest-dev doctest doctest/doctest.h doctest
 add libstb-dev stb stb/stb_image.h stb/stb_image.h stb/stb_image_write.h
 add zlib1g-dev zlib zlib.h zlib.h zconf.h
+add libsundials-dev SUNDIALS cvode/cvode.h cvode arkode nvector sundials sunlinsol sunmatrix sunnonlinsol sunadaptcontroller
 zlib=$(folder_of zlib1g-dev libz.a) || exit 1
-cp "$zlib/libz.a" "$folder/lib/"
+sundials=$(folder_of libsundials-dev libsundials_cvode.a) || exit 1
+cp "$zlib/libz.a" "$sundials"/libsundials_{cvode,arkode}.a "$folder/lib/"
 rm -rf "$target/include" "$target/lib" "$target/versions.cmake"
 mv "$folder"/* "$target/"
 echo "gather_headers: $(du -sh "$target" | cut -f 1) in $target ($(uname -m)); configure with -DBASIN_DEPENDENCIES=$target"

@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 
+#include "engine/key.h"
 #include "experiments/online/averages.h"
 
 namespace basin::online {
@@ -13,10 +14,12 @@ struct Spectrum {
   Vector modes;           // rho_tau / D of the n retained modes, spikes first
   double rest = 0;        // sum of rho_tau / D over the modes that no weight has a part in
 
-  /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2. Errors: M > D, a negative eigenvalue.
-  static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance);
-  /// rho_m = D (2^m + 1)^2 + 1 for m = M .. 1 over their sum and bulk, the spectrum of the paper: trace / D = 1.
-  static Spectrum canonical(int64_t dimension, int64_t spikes);
+  /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2, of which `kept` are retained (all of them
+  /// when negative). Errors: M > D, more kept than there are, a negative eigenvalue.
+  static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance, int64_t kept = -1);
+  /// rho_m = D (2^m + 1)^2 + 1 for m = M .. 1 over the mean of all eigenvalues, with bulk 1: the paper's spectrum, with
+  /// trace / D = 1.
+  static Spectrum canonical(int64_t dimension, int64_t spikes, int64_t kept = -1);
   double trace() const { return modes.sum() + rest; }
   /// The error of the best rank-k code, half the sum of all but the k largest (Eckart and Young).
   double pca_error(int64_t rank) const;
@@ -30,10 +33,11 @@ struct Weights {
   int64_t modes() const { return encoder.cols(); }
 };
 
-enum class Rule { vanilla, truncated };  // truncated: unit k sees what the units up to k leave over (Sanger-like)
+enum class Rule { vanilla, truncated };       // truncated: unit k sees what the units up to k leave over (Sanger-like)
 enum class Tying { untied, full, detached };  // tied with the whole gradient, or with that of the encoder alone
 
-/// Rates of one SGD step: v += (v / D) ..., w += (w / D) ..., b += (b / D) ...; weight decay -(decay / D) of both layers.
+/// Rates of one SGD step: v += (v / D) ..., w += (w / D) ..., b += (b / D) ...; weight decay -(decay / D) of both
+/// layers.
 struct Rates {
   double w = 0, v = 0, b = 0, decay = 0;
   /// The paper's scaling: eta / D for the encoder and (if trained) the bias, eta for the decoder.
@@ -59,7 +63,10 @@ OrderParameters order_parameters(const Weights& w, const Spectrum& s);
 /// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to it less rest / 2.
 double population_error(const Weights& w, const Spectrum& s, const Transfer& g);
 Vector error_by_mode(const Weights& w, const Spectrum& s, const Transfer& g);
-/// Gaussian weights of standard deviation `sd` (of the entries of w and v) on all modes; bias 0.
-Weights random_weights(uint64_t seed, int64_t units, const Spectrum& s, double sd);
+/// Gaussian entries of w and v of standard deviation `sd` on all modes; bias 0.
+Weights random_weights(const Key& key, int64_t units, const Spectrum& s, double sd);
+/// The same weights in law, as spikes + 2K modes of which the last 2K span the weights' bulk parts: what D - M flat
+/// modes look like to the equations and to the Gram-space simulator. Errors: D - M < 2K.
+Weights random_lumped_weights(const Key& key, int64_t units, const Spectrum& s, int64_t spikes, double sd);
 
 }  // namespace basin::online

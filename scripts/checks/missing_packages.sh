@@ -19,6 +19,7 @@ expect 'apt-get install libeigen3-dev' -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON
 expect 'apt-get install libspectra-dev' -DCMAKE_DISABLE_FIND_PACKAGE_Spectra=ON
 expect 'apt-get install nlohmann-json3-dev' -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON
 expect 'apt-get install libcli11-dev' -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON
+expect 'apt-get install libsundials-dev' -DCMAKE_DISABLE_FIND_PACKAGE_SUNDIALS=ON
 expect 'apt-get install zlib1g-dev' -DCMAKE_DISABLE_FIND_PACKAGE_ZLIB=ON
 expect 'apt-get install doctest-dev' -DCMAKE_DISABLE_FIND_PACKAGE_doctest=ON
 expect 'apt-get install libstb-dev' -DBASIN_STB_INCLUDE_DIR=

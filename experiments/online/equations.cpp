@@ -1,0 +1,145 @@
+#include "experiments/online/equations.h"
+
+#include <cmath>
+#include <numbers>
+
+#include "engine/error.h"
+
+namespace basin::online {
+namespace {
+
+/// For the truncated rule a unit sees the units up to itself.
+Matrix seen(const Matrix& m, Rule rule) {
+  if (rule == Rule::vanilla) return m;
+  return m.triangularView<Eigen::Lower>();
+}
+
+/// The gradient's two halves and that of the bias, for rates of one.
+struct Brackets {
+  Matrix encoder, decoder;
+  Vector bias;
+};
+
+Brackets brackets(const Model& model, const Weights& w, const Spectrum& s, const OrderParameters& o,
+                  const Averages& e) {
+  const Matrix t0 = seen(o.t0, model.rule);
+  const Matrix i2 = seen(e.product, model.rule);
+  const Vector own = o.r1.diagonal().cwiseProduct(e.third) - t0.cwiseProduct(e.curvature_value).rowwise().sum();
+  Brackets b;
+  b.decoder = (e.slope.asDiagonal() * w.encoder) * s.modes.asDiagonal() - i2 * w.decoder;
+  b.encoder =
+      (e.slope.asDiagonal() * w.decoder + own.asDiagonal() * w.encoder - t0.cwiseProduct(e.slope_product) * w.encoder) *
+      s.modes.asDiagonal();
+  b.bias = o.r1.diagonal().cwiseProduct(e.curvature) - t0.cwiseProduct(e.slope_value).rowwise().sum();
+  return b;
+}
+
+double largest_singular(const Matrix& m) {
+  return m.size() ? Eigen::JacobiSVD<Matrix>(m).singularValues()[0] : 0;
+}
+
+/// An orthonormal basis [n, r] of the rows of m [rows, n].
+Matrix row_basis(const Matrix& m) {
+  const Eigen::ColPivHouseholderQR<Matrix> qr(m.transpose());
+  const int64_t rank = std::min(m.rows(), m.cols());
+  return qr.householderQ() * Matrix::Identity(m.cols(), rank);
+}
+
+}  // namespace
+
+Weights velocity(const Model& model, const Weights& w, const Spectrum& s) {
+  const double d = static_cast<double>(s.dimension);
+  const Rates& rate = model.rates;
+  const OrderParameters o = order_parameters(w, s);
+  const Brackets b = brackets(model, w, s, o, averages(model.g, o.q1, w.bias));
+  if (model.tying == Tying::untied)
+    return {rate.w * d * b.encoder - rate.decay * w.encoder, rate.v * b.decoder - rate.decay * w.decoder,
+            rate.b * d * b.bias};
+  const double root = std::sqrt(d), own = model.tying == Tying::full ? rate.v : 0;
+  const Matrix c = own * b.decoder + rate.w * root * b.encoder - rate.decay * w.decoder;
+  return {root * c, c, rate.b * d * b.bias};
+}
+
+double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s) {
+  const double d = static_cast<double>(s.dimension);
+  const OrderParameters o = order_parameters(w, s);
+  const Averages e = averages(model.g, o.q1, w.bias);
+  const double encoder = model.rates.w * d * s.modes.maxCoeff() * largest_singular(o.t0.cwiseProduct(e.slope_product));
+  return encoder + model.rates.v * largest_singular(e.product) + model.rates.decay;
+}
+
+Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
+  const int64_t n = s.modes.size(), bulk = n - spikes, k = w.units();
+  require(spikes >= 0 && bulk >= 0, "lump: ", spikes, " spikes of ", n, " modes");
+  if (bulk == 0) return {s, w};
+  const double rt = s.modes[spikes];
+  require((s.modes.tail(bulk).array() - rt).abs().maxCoeff() <= 1e-12 * std::abs(rt), "lump: the bulk is not flat (",
+          s.modes.tail(bulk).minCoeff(), " to ", s.modes.tail(bulk).maxCoeff(), "); integrate all modes instead");
+  Matrix rows(2 * k, bulk);
+  rows << w.encoder.rightCols(bulk), w.decoder.rightCols(bulk);
+  // Without a scale of its own the smaller layer would be lost in the pivoting's rounding.
+  const double small = w.decoder.rightCols(bulk).norm(), large = w.encoder.rightCols(bulk).norm();
+  if (small > 0 && large > 0) rows.bottomRows(k) *= large / small;
+  const Matrix basis = row_basis(rows);
+  const int64_t kept = basis.cols();
+  Lumped l;
+  l.spectrum.dimension = s.dimension;
+  l.spectrum.modes.resize(spikes + kept);
+  l.spectrum.modes << s.modes.head(spikes), Vector::Constant(kept, rt);
+  l.spectrum.rest = s.rest + rt * static_cast<double>(bulk - kept);
+  const auto project = [&](const Matrix& m) {
+    Matrix out(k, spikes + kept);
+    out << m.leftCols(spikes), m.rightCols(bulk) * basis;
+    return out;
+  };
+  l.weights = {project(w.encoder), project(w.decoder), w.bias};
+  return l;
+}
+
+double Aligned::excess(double alpha_w, double alpha_v) const {
+  const Averages e = averages(g, Matrix::Constant(1, 1, rt * alpha_w * alpha_w), Vector::Zero(1));
+  return rt / 2 - rt * e.slope[0] * alpha_w * alpha_v + alpha_v * alpha_v * e.product(0, 0) / 2;
+}
+
+std::pair<double, double> Aligned::velocity(double alpha_w, double alpha_v) const {
+  Model model;
+  model.g = g;
+  model.rates = {1, 1, 0, 0};
+  Spectrum s;
+  s.dimension = 1;
+  s.modes = Vector::Constant(1, rt);
+  const Weights moved =
+      online::velocity(model, {Matrix::Constant(1, 1, alpha_w), Matrix::Constant(1, 1, alpha_v), Vector::Zero(1)}, s);
+  return {moved.encoder(0, 0), moved.decoder(0, 0)};
+}
+
+double Aligned::best_decoder(double alpha_w) const {
+  const Averages e = averages(g, Matrix::Constant(1, 1, rt * alpha_w * alpha_w), Vector::Zero(1));
+  return rt * e.slope[0] * alpha_w / e.product(0, 0);
+}
+
+double Aligned::late_alpha_w(double eta, double t) const {
+  return std::pow(4 * eta * rt * rt * rt * t / std::numbers::pi, -1.0 / 6);
+}
+
+double Aligned::late_excess(double eta, double t) const {
+  return rt / 12 * std::pow(4 * eta * t / std::numbers::pi, -2.0 / 3);
+}
+
+std::pair<double, double> tied_minimum(double rt, int64_t dimension) {
+  const double root = std::sqrt(static_cast<double>(dimension));
+  const auto error = [&](double c) {
+    Aligned one;
+    one.rt = rt;
+    return one.excess(root * c, c);
+  };
+  double low = 0, high = 2;  // the error falls, then rises; golden section
+  const double golden = (std::sqrt(5.0) - 1) / 2;
+  while (high - low > 1e-9) {
+    const double left = high - golden * (high - low), right = low + golden * (high - low);
+    (error(left) < error(right) ? high : low) = error(left) < error(right) ? right : left;
+  }
+  return {(low + high) / 2, error((low + high) / 2)};
+}
+
+}  // namespace basin::online

@@ -1,0 +1,26 @@
+// Gamma variates of large shape from a counter-based stream.
+#pragma once
+#include "engine/key.h"
+#include "kernels/philox.h"
+
+namespace basin::online {
+
+/// Marsaglia and Tsang (2000) for shape >= 1: word pairs of blocks `first_block`, + 1, ... of the stream are tried
+/// until one is accepted (at large shape nearly always the first).
+inline double gamma_variate(KeyBits key, uint64_t first_block, double shape) {
+  const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  for (uint64_t block = first_block;; ++block) {
+    const Philox4 words = random_block(key, block);
+    const double z = to_normal<double>(words.v[0]), t = 1 + c * z;
+    if (t <= 0) continue;
+    const double cube = t * t * t, u = (words.v[1] + 0.5) * 2.3283064365386963e-10;
+    if (u < 1 - 0.0331 * (z * z) * (z * z)) return d * cube;
+    if (std::log(u) < 0.5 * z * z + d * (1 - cube + std::log(cube))) return d * cube;
+  }
+}
+
+inline double gamma_variate(const Key& key, double shape) {
+  return gamma_variate(key.bits(), 0, shape);
+}
+
+}  // namespace basin::online

@@ -1,0 +1,187 @@
+#include "experiments/online/integrate.h"
+
+#include <arkode/arkode_erkstep.h>
+#include <cvode/cvode.h>
+#include <nvector/nvector_serial.h>
+#include <sunlinsol/sunlinsol_dense.h>
+#include <sunlinsol/sunlinsol_spgmr.h>
+#include <sunmatrix/sunmatrix_dense.h>
+
+#include <cmath>
+#include <exception>
+#include <memory>
+
+#include "engine/error.h"
+
+namespace basin::online {
+namespace {
+
+constexpr int64_t largest_dense = 400;  // unknowns up to which a dense Jacobian is cheaper than Krylov iterations
+
+/// What the C callbacks see.
+struct Problem {
+  const VelocityField& f;
+  Vector y, dy;
+  std::exception_ptr thrown;
+  std::string message;
+  int64_t evaluations = 0;
+};
+
+double* values(N_Vector v) {
+  return N_VGetArrayPointer(v);
+}
+
+int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
+  auto& p = *static_cast<Problem*>(user);
+  p.y = Eigen::Map<const Vector>(values(y), p.y.size());
+  ++p.evaluations;
+  try {
+    p.f(t, p.y, p.dy);
+  } catch (...) {  // an exception must not pass through C code
+    p.thrown = std::current_exception();
+    return -1;
+  }
+  Eigen::Map<Vector>(values(dy), p.y.size()) = p.dy;
+  return p.dy.allFinite() ? 0 : 1;  // 1: try a smaller step
+}
+
+void keep_message(int, const char*, const char*, char* message, void* user) {
+  static_cast<Problem*>(user)->message = message;
+}
+
+template <class T, void (*Free)(T)>
+struct Freed {
+  using pointer = T;
+  void operator()(T t) const { Free(t); }
+};
+void free_vector(N_Vector v) {
+  N_VDestroy(v);
+}
+void free_matrix(SUNMatrix m) {
+  SUNMatDestroy(m);
+}
+void free_solver(SUNLinearSolver s) {
+  SUNLinSolFree(s);
+}
+using VectorHandle = std::unique_ptr<N_Vector, Freed<N_Vector, free_vector>>;
+using MatrixHandle = std::unique_ptr<SUNMatrix, Freed<SUNMatrix, free_matrix>>;
+using SolverHandle = std::unique_ptr<SUNLinearSolver, Freed<SUNLinearSolver, free_solver>>;
+
+struct Context {
+  SUNContext handle = nullptr;
+  Context() { require(SUNContext_Create(nullptr, &handle) == 0, "integrate: SUNDIALS gives no context"); }
+  ~Context() { SUNContext_Free(&handle); }
+  Context(const Context&) = delete;
+  Context& operator=(const Context&) = delete;
+};
+
+void check(int status, const char* call, const Problem& p) {
+  require(status >= 0, "integrate: ", call, " failed with ", status, ": ", p.message);
+}
+
+/// Advances to a time; both methods look the same from outside.
+class Method {
+ public:
+  virtual ~Method() = default;
+  virtual int advance(double to, N_Vector y, double* reached) = 0;
+  virtual int64_t steps() = 0;
+};
+
+class Bdf : public Method {
+ public:
+  Bdf(Problem& p, N_Vector y, double t, const IntegrateOptions& o, SUNContext context) {
+    memory_ = CVodeCreate(CV_BDF, context);
+    require(memory_, "integrate: CVODE gives no memory");
+    check(CVodeSetErrHandlerFn(memory_, keep_message, &p), "CVodeSetErrHandlerFn", p);
+    check(CVodeInit(memory_, evaluate, t, y), "CVodeInit", p);
+    check(CVodeSetUserData(memory_, &p), "CVodeSetUserData", p);
+    check(CVodeSStolerances(memory_, o.relative, o.absolute), "CVodeSStolerances", p);
+    check(CVodeSetMaxNumSteps(memory_, o.max_steps), "CVodeSetMaxNumSteps", p);
+    const auto n = static_cast<sunindextype>(p.y.size());
+    if (n <= largest_dense) {
+      matrix_.reset(SUNDenseMatrix(n, n, context));
+      solver_.reset(SUNLinSol_Dense(y, matrix_.get(), context));
+    } else {
+      solver_.reset(SUNLinSol_SPGMR(y, SUN_PREC_NONE, 30, context));
+    }
+    check(CVodeSetLinearSolver(memory_, solver_.get(), matrix_.get()), "CVodeSetLinearSolver", p);
+  }
+  ~Bdf() override { CVodeFree(&memory_); }
+  int advance(double to, N_Vector y, double* reached) override {
+    CVodeSetStopTime(memory_, to);
+    return CVode(memory_, to, y, reached, CV_NORMAL);
+  }
+  int64_t steps() override {
+    long count = 0;
+    CVodeGetNumSteps(memory_, &count);
+    return count;
+  }
+
+ private:
+  void* memory_ = nullptr;
+  MatrixHandle matrix_;
+  SolverHandle solver_;
+};
+
+class RungeKutta : public Method {
+ public:
+  RungeKutta(Problem& p, N_Vector y, double t, const IntegrateOptions& o, SUNContext context) {
+    memory_ = ERKStepCreate(evaluate, t, y, context);
+    require(memory_, "integrate: ARKODE gives no memory");
+    check(ERKStepSetErrHandlerFn(memory_, keep_message, &p), "ERKStepSetErrHandlerFn", p);
+    check(ERKStepSetUserData(memory_, &p), "ERKStepSetUserData", p);
+    check(ERKStepSetTableNum(memory_, ARKODE_FEHLBERG_13_7_8), "ERKStepSetTableNum", p);
+    check(ERKStepSStolerances(memory_, o.relative, o.absolute), "ERKStepSStolerances", p);
+    check(ERKStepSetMaxNumSteps(memory_, o.max_steps), "ERKStepSetMaxNumSteps", p);
+  }
+  ~RungeKutta() override { ERKStepFree(&memory_); }
+  int advance(double to, N_Vector y, double* reached) override {
+    ERKStepSetStopTime(memory_, to);
+    return ERKStepEvolve(memory_, to, y, reached, ARK_NORMAL);
+  }
+  int64_t steps() override {
+    long count = 0;
+    ERKStepGetNumSteps(memory_, &count);
+    return count;
+  }
+
+ private:
+  void* memory_ = nullptr;
+};
+
+}  // namespace
+
+Path integrate(const VelocityField& f, const Vector& y, const std::vector<double>& times,
+               const IntegrateOptions& options) {
+  require(!times.empty() && y.size() > 0, "integrate: needs a state and at least one time");
+  for (size_t i = 1; i < times.size(); ++i)
+    require(times[i] > times[i - 1], "integrate: times must rise, but ", times[i], " follows ", times[i - 1]);
+  Path path{times, {y}, "", 0, 0};
+  if (times.size() == 1) return path;
+  const Context context;
+  Problem problem{f, y, Vector(y.size()), nullptr, "", 0};
+  const VectorHandle state(N_VNew_Serial(static_cast<sunindextype>(y.size()), context.handle));
+  require(state != nullptr, "integrate: no memory for ", y.size(), " unknowns");
+  Eigen::Map<Vector>(values(state.get()), y.size()) = y;
+  std::unique_ptr<Method> method;
+  if (options.implicit)
+    method = std::make_unique<Bdf>(problem, state.get(), times[0], options, context.handle);
+  else
+    method = std::make_unique<RungeKutta>(problem, state.get(), times[0], options, context.handle);
+  double reached = times[0];
+  for (size_t i = 1; i < times.size(); ++i) {
+    const int status = method->advance(times[i], state.get(), &reached);
+    if (problem.thrown) std::rethrow_exception(problem.thrown);
+    if (status < 0) {
+      path.failure = text("the integrator stopped at t = ", reached, " (status ", status, "): ", problem.message);
+      break;
+    }
+    path.states.emplace_back(Eigen::Map<const Vector>(values(state.get()), y.size()));
+    if (options.progress) options.progress(times[i]);
+  }
+  path.steps = method->steps();
+  path.evaluations = problem.evaluations;
+  return path;
+}
+
+}  // namespace basin::online

@@ -1,0 +1,34 @@
+// Ordinary differential equations over many decades of time, by SUNDIALS (adaptive step, controlled error).
+#pragma once
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "experiments/online/averages.h"
+
+namespace basin::online {
+
+struct IntegrateOptions {
+  double relative = 1e-9, absolute = 1e-12;  // error of a step, per component
+  bool implicit = true;  // BDF with a dense Jacobian by differences (CVODE); else Runge-Kutta of order 8 (ARKODE)
+  int64_t max_steps = 10'000'000;
+  std::function<void(double t)> progress;  // after each output time
+};
+
+/// dy = f(t, y); `dy` has y's size.
+using VelocityField = std::function<void(double t, const Vector& y, Vector& dy)>;
+
+/// What was reached: states at times[0 .. states.size()).
+struct Path {
+  std::vector<double> times;
+  std::vector<Vector> states;
+  std::string failure;  // empty, or why it stopped, with the last good time
+  int64_t steps = 0, evaluations = 0;
+};
+
+/// y at each of `times` (rising; the first is where y begins). What the integrator cannot do ends the path early, with
+/// the reason in `failure`; an exception from f leaves through here. Errors: times that do not rise.
+Path integrate(const VelocityField& f, const Vector& y, const std::vector<double>& times,
+               const IntegrateOptions& options = {});
+
+}  // namespace basin::online
