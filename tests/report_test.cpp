@@ -37,7 +37,7 @@ Json complete_record(const std::string& experiment = "some-experiment", const st
             {"math", "tf32"},
             {"data", "my data"},
             {"resume", false},
-            {"set", {"width=64"}},
+            {"set", Json::array({"width=64"})},
             {"config_file", ""}}},
           {"config", {{"seeds", 3}, {"width", 64}}},
           {"command", "basin run some-experiment --resume"},
@@ -48,7 +48,7 @@ Json complete_record(const std::string& experiment = "some-experiment", const st
           {"results", Json::object()},
           {"figures", Json::array()},
           {"skipped_figures", Json::array()},
-          {"claims", {claim("points are attractors", true)}}};
+          {"claims", Json::array({claim("points are attractors", true)})}};
 }
 
 void write_run(const std::string& folder, const Json& record) {
@@ -103,8 +103,8 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   Json record = complete_record();
   record["claims"] = {claim("holds", true), claim("misses", false), claim("literally", false, true),
                       claim("a number", nullptr)};
-  record["figures"] = {"picture.png"};
-  record["skipped_figures"] = {{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}};
+  record["figures"] = Json::array({"picture.png"});
+  record["skipped_figures"] = Json::array({{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}});
   write_run(folder / "a/b/run", record);
   write_png(folder / "a/b/run/picture.png", zeros({2, 3}, DType::u8));
   const std::string page = page_of(folder.path());
@@ -136,14 +136,14 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   const test::TemporaryFolder folder;
   const std::string evil = "<script>alert(\"x\")</script>'&\x01";
   Json record = complete_record(evil, evil);
-  record["claims"] = {claim(evil, true, true)};
+  record["claims"] = Json::array({claim(evil, true, true)});
   for (const char* name : {"paper", "criterion", "remark"}) record["claims"][0][name] = evil;
-  record["config"] = {{evil, evil}};
+  record["config"] = Json::object({{evil, evil}});
   for (const char* name : {"preset", "device", "math", "data", "config_file"}) record["options"][name] = evil;
-  record["options"]["set"] = {evil};
+  record["options"]["set"] = Json::array({evil});
   record["started"] = record["device"] = record["build"]["commit"] = evil;
   record["figures"] = {evil, "../secret.png", "/etc/hostname", "..", "", "text.png"};
-  record["skipped_figures"] = {{{"figure", evil}, {"why", evil}}};
+  record["skipped_figures"] = Json::array({{{"figure", evil}, {"why", evil}}});
   write_run(folder / ("<b>run"), record);
   write_atomically(folder / "<b>run/text.png", std::string_view("no picture"));
   write_png(folder / "secret.png", zeros({2, 3}, DType::u8));
@@ -169,7 +169,7 @@ TEST_CASE("report: papers and figures in order, the runs of one experiment side 
   write_run(folder / "0", other);
   Json smoke = complete_record("early", "figure 2");
   smoke["options"]["preset"] = "smoke";
-  smoke["claims"] = {claim("smoke", false)};
+  smoke["claims"] = Json::array({claim("smoke", false)});
   write_run(folder / "3", smoke);
   write_run(folder / "2.previous-1", complete_record("old"));
   write_run(folder / "2.previous-12/inside", complete_record("old"));

@@ -48,7 +48,8 @@ struct Config {
 };
 
 /// A linear network of 3x3 convolutions without biases on side x side images.
-ConvNet make_stack(int64_t side, int64_t depth, int64_t filters, const std::string& init, const Key& key) {
+ConvNet make_stack(const Run& run, int64_t side, int64_t depth, int64_t filters, const std::string& init,
+                   const Key& key) {
   ConvNetConfig shape;
   shape.image = {1, side, side};
   shape.stages = filter_stack(shape.image, depth, filters);
@@ -56,6 +57,7 @@ ConvNet make_stack(int64_t side, int64_t depth, int64_t filters, const std::stri
   shape.bias = false;
   shape.init = Initializer::parse(init);
   shape.dtype = DType::f64;
+  shape.device = run.device();
   return make_conv_net(shape, key);
 }
 
@@ -110,7 +112,7 @@ struct Learned {
 
 /// Theorem 4: one convolution on one image, from the zero kernel.
 Learned learn_kernel(Run& run, const Config& config, int64_t side, const std::string& stage, const Tensor& image) {
-  ConvNet net = make_stack(side, 1, 1, "zero", run.key());
+  ConvNet net = make_stack(run, side, 1, 1, "zero", run.key());
   const TrainResult trained =
       fit(run, stage, net, image, "gradient_descent", config.rate, config.rank_steps, config.stop_loss);
   Learned m;
@@ -118,7 +120,7 @@ Learned learn_kernel(Run& run, const Config& config, int64_t side, const std::st
   m.singular = singular_values(linear_matrix(net, run.memory_limit()));
   m.smallest = m.singular.back();
   for (double v : m.singular) m.rank += v > 1e-6 * std::max(1.0, m.singular[0]);
-  const std::vector<double> kernel = net.stages[0].weight.array().to_vector<double>();
+  const std::vector<double> kernel = copy_to(net.stages[0].weight.array(), {}).to_vector<double>();
   for (size_t i = 0; i < kernel.size(); ++i)
     m.from_delta = std::max(m.from_delta, std::abs(kernel[i] - (i == kernel.size() / 2 ? 1 : 0)));
   run.say(text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, rank ", m.rank,
@@ -137,7 +139,7 @@ void theorem_4(Run& run, const Config& config, Picture& picture) {
     std::vector<double> losses, ranks, smallest, deltas;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
       const Key key = run.key().at("image").at(static_cast<uint64_t>(side)).at(static_cast<uint64_t>(seed));
-      const Tensor image(uniform(key, {1, side * side}, DType::f64));
+      const Tensor image(uniform(key, {1, side * side}, DType::f64, 0, 1, run.device()));
       const Learned m = learn_kernel(run, config, side, text("rank-", side, "x", side, "-seed", seed), image);
       losses.push_back(m.loss), ranks.push_back(m.rank);
       smallest.push_back(m.smallest), deltas.push_back(m.from_delta);
@@ -179,7 +181,7 @@ void theorem_5(Run& run, const Config& config, Picture& picture) {
       std::vector<double> counts;
       for (int64_t filters : {1, 8}) {
         const Array matrix =
-            linear_matrix(make_stack(side, depth, filters, "constant(1)", run.key()), run.memory_limit());
+            linear_matrix(make_stack(run, side, depth, filters, "constant(1)", run.key()), run.memory_limit());
         counts.push_back(zeros_of(matrix));
         if (filters == 1 && depth == side - 2)
           picture.add_zeros(side, depth, static_cast<int64_t>(counts[0]), support(matrix));
@@ -199,13 +201,13 @@ void corollary(Run& run, const Config& config) {
     std::vector<double> zeros, second, distance, least;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
       const Key key = run.key().at("corollary").at(static_cast<uint64_t>(filters)).at(static_cast<uint64_t>(seed));
-      const Tensor x(uniform(key.at("image"), {1, side * side}, DType::f64));
-      ConvNet net = make_stack(side, 2, filters, "torch_default", key.at("net"));
+      const Tensor x(uniform(key.at("image"), {1, side * side}, DType::f64, 0, 1, run.device()));
+      ConvNet net = make_stack(run, side, 2, filters, "torch_default", key.at("net"));
       const std::string stage = text("two-layers-", filters, "-filters-seed", seed);
       const TrainResult trained =
           fit(run, stage, net, x, "adam", config.filter_rate, config.filter_steps, config.filter_stop_loss);
       const Array matrix = linear_matrix(net, run.memory_limit());
-      const Tensor projection = matmul(transpose(x), x) / sum(x * x).item();
+      const Tensor projection = Tensor(copy_to((matmul(transpose(x), x) / sum(x * x).item()).array(), {}));
       const auto norm = [](const Tensor& m) { return std::sqrt(sum(m * m).item()); };
       zeros.push_back(zeros_of(matrix));
       second.push_back(std::abs(eigenvalues(matrix)[1]));
@@ -231,12 +233,14 @@ void corollary(Run& run, const Config& config) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0, "conv-rank: seeds must be positive");
+  require(
+      config.seeds > 0 && config.rate > 0 && config.rank_steps > 0 && config.filter_rate > 0 && config.filter_steps > 0,
+      "conv-rank: seeds, rates and numbers of steps must be positive");
   for (const auto* sides : {&config.rank_sides, &config.zero_sides})
     for (int64_t side : *sides) require(side >= 3 && side <= 16, "conv-rank: sides go from 3 to 16, got ", side);
   Picture picture(static_cast<int64_t>(config.zero_sides.size()) + 1);
   theorem_4(run, config, picture);
-  const Tensor black(zeros({1, 16}, DType::f64));
+  const Tensor black(zeros({1, 16}, DType::f64, run.device()));
   const Learned dark = learn_kernel(run, config, 4, "rank-4x4-black", black);
   run.literal_claim("one convolution, black 4x4 image: rank of the learned operator", "rank s^2 for an image",
                     dark.rank, "16 +- 0", dark.rank == 16,
