@@ -38,7 +38,7 @@ add libcli11-dev CLI11 CLI/CLI.hpp CLI
 add doctest-dev doctest doctest/doctest.h doctest
 add libstb-dev stb stb/stb_image.h stb/stb_image.h stb/stb_image_write.h
 add zlib1g-dev zlib zlib.h zlib.h zconf.h
-add libsundials-dev SUNDIALS cvode/cvode.h cvode arkode nvector sundials sunlinsol sunmatrix sunnonlinsol sunadaptcontroller
+add libsundials-dev SUNDIALS cvode/cvode.h cvode arkode nvector sundials sunlinsol sunmatrix sunnonlinsol
 zlib=$(folder_of zlib1g-dev libz.a) || exit 1
 sundials=$(folder_of libsundials-dev libsundials_cvode.a) || exit 1
 cp "$zlib/libz.a" "$sundials"/libsundials_{cvode,arkode}.a "$folder/lib/"

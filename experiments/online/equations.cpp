@@ -60,6 +60,44 @@ Weights velocity(const Model& model, const Weights& w, const Spectrum& s) {
   return {root * c, c, rate.b * d * b.bias};
 }
 
+Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, const std::vector<double>& times,
+                 const IntegrateOptions& options) {
+  const int64_t k = start.units(), n = start.modes(), block = k * n;
+  const bool tied = model.tying != Tying::untied, biased = model.rates.b != 0;
+  const double root = std::sqrt(static_cast<double>(s.dimension));
+  // Unknowns: decoder, encoder unless tied, bias if it is trained.
+  const auto pack = [&](const Weights& w, Vector& y) {
+    y.resize(block * (tied ? 1 : 2) + (biased ? k : 0));
+    y.head(block) = Eigen::Map<const Vector>(w.decoder.data(), block);
+    if (!tied) y.segment(block, block) = Eigen::Map<const Vector>(w.encoder.data(), block);
+    if (biased) y.tail(k) = w.bias;
+  };
+  const auto unpack = [&](const Vector& y, Weights& w) {
+    w.decoder = Eigen::Map<const Matrix>(y.data(), k, n);
+    if (tied)
+      w.encoder = root * w.decoder;
+    else
+      w.encoder = Eigen::Map<const Matrix>(y.data() + block, k, n);
+    if (biased) w.bias = y.tail(k);
+  };
+  Weights at = start;
+  Vector first;
+  pack(start, first);
+  const Path path = integrate(
+      [&](double, const Vector& y, Vector& dy) {
+        unpack(y, at);
+        pack(velocity(model, at, s), dy);
+      },
+      first, times, options);
+  Trajectory t{path.times, {}, path.failure, path.steps, path.evaluations};
+  t.times.resize(path.states.size());
+  for (const Vector& y : path.states) {
+    unpack(y, at);
+    t.weights.push_back(at);
+  }
+  return t;
+}
+
 double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s) {
   const double d = static_cast<double>(s.dimension);
   const OrderParameters o = order_parameters(w, s);
@@ -106,7 +144,7 @@ std::pair<double, double> Aligned::velocity(double alpha_w, double alpha_v) cons
   model.g = g;
   model.rates = {1, 1, 0, 0};
   Spectrum s;
-  s.dimension = 1;
+  s.dimension = 1;  // so that w D = v = 1
   s.modes = Vector::Constant(1, rt);
   const Weights moved =
       online::velocity(model, {Matrix::Constant(1, 1, alpha_w), Matrix::Constant(1, 1, alpha_v), Vector::Zero(1)}, s);

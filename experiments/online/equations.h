@@ -2,6 +2,7 @@
 // components on the eigenmodes (the published ones, of the densities, are unstable without a simulation that feeds
 // them; densities.h has them for comparison).
 #pragma once
+#include "experiments/online/integrate.h"
 #include "experiments/online/model.h"
 
 namespace basin::online {
@@ -13,6 +14,16 @@ namespace basin::online {
 /// (sums up to unit k for the truncated rule). With w D = v = b D = eta it is the gradient flow of the population
 /// error. Tied: decoder = c and encoder = sqrt(D) c move together.
 Weights velocity(const Model& model, const Weights& w, const Spectrum& s);
+
+/// The path of the weights from `start` at times[0] to the last time that was reached.
+struct Trajectory {
+  std::vector<double> times;
+  std::vector<Weights> weights;
+  std::string failure;  // as in Path
+  int64_t steps = 0, evaluations = 0;
+};
+Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, const std::vector<double>& times,
+                 const IntegrateOptions& options = {});
 
 /// The largest rate at which a perturbation decays: max rt w D |T0 o P| and v |I2|. An explicit method of SGD's own
 /// step 1 / D is stable while rate / D < 2.

@@ -32,7 +32,7 @@ Spectrum Spectrum::canonical(int64_t dimension, int64_t spikes, int64_t kept) {
   Vector squares(spikes);
   for (int64_t m = 0; m < spikes; ++m) squares[m] = std::pow(std::exp2(static_cast<double>(spikes - m)) + 1, 2);
   const double sum = squares.sum() + 1, bulk = 1 / sum;  // trace / D with sigma = 1
-  return spiked(dimension, (squares / sum).array() + bulk / static_cast<double>(dimension), bulk, kept);
+  return spiked(dimension, squares / sum, bulk, kept);
 }
 
 double Spectrum::pca_error(int64_t rank) const {

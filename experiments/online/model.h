@@ -17,8 +17,8 @@ struct Spectrum {
   /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2, of which `kept` are retained (all of them
   /// when negative). Errors: M > D, more kept than there are, a negative eigenvalue.
   static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance, int64_t kept = -1);
-  /// rho_m = D (2^m + 1)^2 + 1 for m = M .. 1 over the mean of all eigenvalues, with bulk 1: the paper's spectrum, with
-  /// trace / D = 1.
+  /// rho / D = (2^m + 1)^2 / sum for m = M .. 1 and a bulk of 1 / sum with sum = 1 + the squares: the paper's spectrum,
+  /// with trace / D = 1 up to M / D.
   static Spectrum canonical(int64_t dimension, int64_t spikes, int64_t kept = -1);
   double trace() const { return modes.sum() + rest; }
   /// The error of the best rank-k code, half the sum of all but the k largest (Eckart and Young).
