@@ -19,7 +19,8 @@ class Transfer {
   /// "linear", "erf" or "relu". Errors: another name.
   explicit Transfer(const std::string& name);
   /// Averages by Gauss-Hermite quadrature with `nodes` points in each dimension: 48 give 1e-8 for erf up to a variance
-  /// of 4. Not for functions with a kink.
+  /// of 4 (5e-8 for E g''' when the variance is below 1e-7). Not for functions with a kink. Errors: no function, fewer
+  /// than 2 nodes.
   Transfer(std::string name, std::function<double(double)> g, std::function<double(double)> slope, int nodes = 48);
 
   Kind kind() const { return kind_; }
@@ -47,8 +48,9 @@ struct Averages {
 };
 
 /// q [K, K] symmetric positive semidefinite, b [K]. Units that are copies of each other or have no variance take the
-/// limit. Errors: sizes that differ; a q that is no covariance (a negative variance, |q_ka|^2 > q_kk q_aa beyond
-/// rounding; it names the pair); a bias for quadrature of relu kinks is no error, it has closed forms.
+/// limit; where that is infinite, E g'' of a relu unit with neither variance nor bias, 0. Errors: sizes that differ; a
+/// q that is no covariance (a variance that is negative or not finite, |q_ka|^2 > q_kk q_aa beyond rounding; it names
+/// the units); a bias that is not finite.
 Averages averages(const Transfer& g, const Matrix& q, const Vector& b);
 
 /// The averages of the published equations, for zero mean and covariance c [2, 2] or [3, 3] of (x1, x2[, x3]):
