@@ -34,14 +34,23 @@ constexpr int64_t chunk_modes = 64;
   return static_cast<int64_t>(high * words.v[1] + (middle >> 32) + (carry >> 32));
 }
 
-/// c0 + c1 x + ... by Horner's rule, written out so that no loop is left inside a loop over lanes.
+/// c0 + c1 x + (c2 + c3 x) y + ... with y = x^2: half as long a chain as Horner's rule. Written as a recursion so that
+/// no loop is left inside a loop over lanes.
 template <class T>
-[[gnu::always_inline]] BASIN_HD inline T polynomial(T, T c0) {
+[[gnu::always_inline]] BASIN_HD inline T by_pairs(T, T, T c0) {
   return c0;
 }
+template <class T>
+[[gnu::always_inline]] BASIN_HD inline T by_pairs(T x, T, T c0, T c1) {
+  return std::fma(c1, x, c0);
+}
 template <class T, class... More>
-[[gnu::always_inline]] BASIN_HD inline T polynomial(T x, T c0, More... more) {
-  return std::fma(polynomial(x, more...), x, c0);
+[[gnu::always_inline]] BASIN_HD inline T by_pairs(T x, T y, T c0, T c1, More... more) {
+  return std::fma(by_pairs(x, y, more...), y, std::fma(c1, x, c0));
+}
+template <class T, class... C>
+[[gnu::always_inline]] BASIN_HD inline T polynomial(T x, C... c) {
+  return by_pairs(x, x * x, c...);
 }
 
 /// log2 of a normal positive number; absolute error 1e-7, also of the large results that f32 can resolve.
@@ -99,32 +108,47 @@ template <class T>
   return x * quantile_over_x(-log2_of(tail * std::fma(T(-4), tail, T(4))));
 }
 
-/// out[0 .. 64 chunks) = scale times the normals of one step: those of mode_word, 16 lanes at a time. A lane is 64 bits
-/// wide, as the products of Philox are; what is left in its upper half is masked at the next product.
+#if !defined(__CUDACC__)  // vectors of the host compilers; a GPU takes mode_word, or step_words for four modes at once
+/// The words of two chunks, each by mode. Philox runs on 32 blocks side by side, which hides how long a product takes.
+/// A word has 64 bits to itself, as the products do; what they leave in the upper half is masked at the next product.
+[[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk, uint32_t* __restrict words) {
+  typedef uint64_t Words __attribute__((vector_size(64)));
+  constexpr int groups = 4, lanes = 8;
+  constexpr uint64_t low_half = 0xFFFFFFFFu;
+  Words state[4][groups];
+  for (int h = 0; h < groups; ++h) {
+    state[0][h] = static_cast<uint64_t>(chunk * 2 + h) * lanes + Words{0, 1, 2, 3, 4, 5, 6, 7};
+    state[1][h] = Words{} + (step & low_half);
+    state[2][h] = Words{} + (step >> 32);
+    state[3][h] = Words{};
+  }
+  for (int round = 0; round < 10; ++round) {
+    const uint64_t low = static_cast<uint32_t>(key.lo + static_cast<uint32_t>(round) * 0x9E3779B9u);
+    const uint64_t high = static_cast<uint32_t>(key.hi + static_cast<uint32_t>(round) * 0xBB67AE85u);
+    for (int h = 0; h < groups; ++h) {
+      const Words p0 = (state[0][h] & low_half) * uint64_t{0xD2511F53u};
+      const Words p1 = (state[2][h] & low_half) * uint64_t{0xCD9E8D57u};
+      state[0][h] = (p1 >> 32) ^ state[1][h] ^ low;
+      state[2][h] = (p0 >> 32) ^ state[3][h] ^ high;
+      state[1][h] = p1;
+      state[3][h] = p0;
+    }
+  }
+  for (int c = 0; c < 2; ++c)
+    for (int i = 0; i < 4; ++i)
+      for (int l = 0; l < 16; ++l) *words++ = static_cast<uint32_t>(state[i][2 * c + l / lanes][l % lanes]);
+}
+
+/// out[0 .. 64 chunks) = scale times the normals of one step, those of mode_word.
 template <class T>
 void draw_normals(KeyBits key, uint64_t step, int64_t chunks, const T* scale, T* __restrict out) {
-  constexpr int lanes = 16;
-  for (int64_t chunk = 0; chunk < chunks; ++chunk, out += chunk_modes, scale += chunk_modes) {
-    uint32_t words[chunk_modes];
-    for (int l = 0; l < lanes; ++l) {
-      uint64_t a = static_cast<uint32_t>(chunk * lanes + l), b = static_cast<uint32_t>(step), c = step >> 32, d = 0;
-      uint32_t low = key.lo, high = key.hi;
-      for (int round = 0; round < 10; ++round) {
-        const uint64_t p0 = (a & 0xFFFFFFFFu) * 0xD2511F53u, p1 = (c & 0xFFFFFFFFu) * 0xCD9E8D57u;
-        a = (p1 >> 32) ^ b ^ low;
-        c = (p0 >> 32) ^ d ^ high;
-        b = p1;
-        d = p0;
-        low += 0x9E3779B9u;
-        high += 0xBB67AE85u;
-      }
-      words[l] = static_cast<uint32_t>(a);
-      words[lanes + l] = static_cast<uint32_t>(b);
-      words[2 * lanes + l] = static_cast<uint32_t>(c);
-      words[3 * lanes + l] = static_cast<uint32_t>(d);
-    }
-    for (int i = 0; i < chunk_modes; ++i) out[i] = scale[i] * standard_normal<T>(words[i]);
+  alignas(64) uint32_t words[2 * chunk_modes];
+  for (int64_t chunk = 0; chunk < chunks; chunk += 2) {
+    two_chunks(key, step, chunk, words);
+    const int64_t first = chunk * chunk_modes, count = chunk + 1 < chunks ? 2 * chunk_modes : chunk_modes;
+    for (int64_t i = 0; i < count; ++i) out[first + i] = scale[first + i] * standard_normal<T>(words[i]);
   }
 }
+#endif
 
 }  // namespace basin::online

@@ -2,6 +2,7 @@
 // pending, then sums what the coefficients of this step's update need. Private to simulator.cpp.
 #pragma once
 #include <cstdint>
+#include <cstring>
 #include <utility>
 #include <vector>
 
@@ -17,14 +18,29 @@ struct Lanes {
   Vector v;
 };
 
-/// Sum of the lanes as a tree: halves, quarters, ...
+/// The lower half of a vector plus its upper half.
+template <class Half, class Whole>
+[[gnu::always_inline]] inline void fold(const Whole& whole, Half& half) {
+  Half upper;
+  std::memcpy(&half, &whole, sizeof half);
+  std::memcpy(&upper, reinterpret_cast<const char*>(&whole) + sizeof half, sizeof half);
+  half += upper;
+}
+
+/// Sum of the lanes as a tree: halves, quarters, ... Not inlined, because taking an address here would keep the running
+/// sums of the loop in memory.
 template <class T>
-T sum_of(const Lanes<T>& lanes) {
-  T part[Lanes<T>::count];
-  for (int l = 0; l < Lanes<T>::count; ++l) part[l] = lanes.v[l];
-  for (int width = Lanes<T>::count / 2; width > 0; width /= 2)
-    for (int l = 0; l < width; ++l) part[l] += part[l + width];
-  return part[0];
+[[gnu::noinline]] T sum_of(const Lanes<T>& lanes) {
+  typedef T Half __attribute__((vector_size(32)));
+  typedef T Quarter __attribute__((vector_size(16)));
+  Half half;
+  Quarter quarter;
+  fold(lanes.v, half);
+  fold(half, quarter);
+  if constexpr (sizeof(T) == 8)
+    return quarter[0] + quarter[1];
+  else
+    return (quarter[0] + quarter[2]) + (quarter[1] + quarter[3]);
 }
 
 /// Pairs (k, a), a <= k, in the order of a lower triangle.
@@ -78,25 +94,27 @@ template <int n, class F>
 /// One vector of modes of K units through a pending update; `w` is not read when tied.
 template <class T, int K, bool tied>
 [[gnu::always_inline]] inline void apply_update(const Pending<T>& p, const T* g, const T* w_step, const T* v_step,
-                                                typename Lanes<T>::Vector x, typename Lanes<T>::Vector* w,
+                                                const typename Lanes<T>::Vector& x, typename Lanes<T>::Vector* w,
                                                 typename Lanes<T>::Vector* v) {
   using Vector = typename Lanes<T>::Vector;
-  Vector left = x, change[K];
-  repeat<K>([&](auto k) {
-    left -= g[k] * v[k];
-    if (p.truncated) change[k] = v_step[k] * left;
-  });
-  repeat<K>([&](auto k) {
-    if (!p.truncated) change[k] = v_step[k] * left;
-    if constexpr (tied) change[k] += w_step[k] * x;
-    if (p.decay != 0) change[k] -= p.decay * v[k];
-    v[k] += change[k];
-    if constexpr (!tied) {
-      Vector add = w_step[k] * x;
-      if (p.decay != 0) add -= p.decay * w[k];
-      w[k] += add;
-    }
-  });
+  Vector left = x;
+  const auto subtract = [&](auto k) { left -= g[k] * v[k]; };
+  const auto move = [&](auto k) {
+    Vector change = v_step[k] * left;
+    if constexpr (tied) change += w_step[k] * x;
+    if (p.decay != 0) change -= p.decay * v[k];
+    v[k] += change;
+  };
+  if (p.truncated)
+    repeat<K>([&](auto k) { subtract(k), move(k); });
+  else
+    repeat<K>(subtract), repeat<K>(move);
+  if constexpr (!tied)
+    repeat<K>([&](auto k) {
+      Vector change = w_step[k] * x;
+      if (p.decay != 0) change -= p.decay * w[k];
+      w[k] += change;
+    });
 }
 
 /// `apply`: the pending update, made of the input `old_x`; `sum`: the sums of the new input `x`.
@@ -136,7 +154,7 @@ void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, c
 
 /// The same for any K, with the same bits.
 template <class T>
-void general_apply(const Layers<T>& layers, const Pending<T>& p, typename Lanes<T>::Vector x, Lanes<T>* row) {
+void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename Lanes<T>::Vector& x, Lanes<T>* row) {
   using Vector = typename Lanes<T>::Vector;
   const int64_t units = layers.units, encoders = layers.encoders();
   Lanes<T>* v = row + encoders;
@@ -196,6 +214,10 @@ struct Passes {
         return tied ? of<3, true>() : of<3, false>();
       case 4:
         return tied ? of<4, true>() : of<4, false>();
+      case 5:
+        return tied ? of<5, true>() : of<5, false>();
+      case 6:
+        return tied ? of<6, true>() : of<6, false>();
       default:
         return {general_pass<T, false, true>, general_pass<T, true, true>, general_pass<T, true, false>};
     }

@@ -25,7 +25,6 @@ void evaluate(const Transfer& g, T field, T& value, T& slope) {
       return;
     case Transfer::Kind::relu:
       value = field > 0 ? field : T(0), slope = field > 0 ? T(1) : T(0);
-      if (field != field) value = field;
       return;
     default:
       value = static_cast<T>(g.value(field)), slope = static_cast<T>(g.slope(field));
