@@ -13,9 +13,12 @@ namespace basin::online {
 // 16 j + l is mode 64 j + 16 i + l. So 16 lanes hold 16 blocks, and one thread of a GPU makes four modes of a chunk.
 constexpr int64_t chunk_modes = 64;
 
-/// Block `block` of step `step`. The last word of the counter keeps these apart from other draws of the same key.
+/// The last word of the counter: 0 is taken by random_block, so that weights drawn from the same key share no word.
+constexpr uint32_t for_inputs = 1, for_rows = 2;
+
+/// Block `block` of step `step`.
 [[gnu::always_inline]] BASIN_HD inline Philox4 step_words(KeyBits key, uint32_t block, uint64_t step,
-                                                          uint32_t purpose = 0) {
+                                                          uint32_t purpose = for_inputs) {
   return philox4x32_10({{block, static_cast<uint32_t>(step), static_cast<uint32_t>(step >> 32), purpose}}, key);
 }
 
@@ -27,7 +30,7 @@ constexpr int64_t chunk_modes = 64;
 
 /// A row in 0 .. count - 1 for one step: the upper half of a 64-bit word times count (bias below count / 2^64).
 [[gnu::always_inline]] BASIN_HD inline int64_t row_of_step(KeyBits key, uint64_t step, int64_t count) {
-  const Philox4 words = step_words(key, 0, step, 1);
+  const Philox4 words = step_words(key, 0, step, for_rows);
   const auto n = static_cast<uint64_t>(count), high = n >> 32, low = n & 0xFFFFFFFFu;
   const uint64_t middle = high * words.v[0] + ((low * words.v[0]) >> 32);  // count < 2^63: no sum overflows
   const uint64_t carry = low * words.v[1] + (middle & 0xFFFFFFFFu);
@@ -120,7 +123,7 @@ template <class T>
     state[0][h] = static_cast<uint64_t>(chunk * 2 + h) * lanes + Words{0, 1, 2, 3, 4, 5, 6, 7};
     state[1][h] = Words{} + (step & low_half);
     state[2][h] = Words{} + (step >> 32);
-    state[3][h] = Words{};
+    state[3][h] = Words{} + uint64_t{for_inputs};
   }
   for (int round = 0; round < 10; ++round) {
     const uint64_t low = static_cast<uint32_t>(key.lo + static_cast<uint32_t>(round) * 0x9E3779B9u);
