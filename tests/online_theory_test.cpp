@@ -248,7 +248,8 @@ TEST_CASE("the reduced equations, the best decoder and the tied minimum") {
     at_rt.rt = star["rho_tilde"];
     const double alpha_w = star["alpha_W"], best = at_rt.best_decoder(alpha_w);
     CHECK(best == doctest::Approx(star["alpha_V_star"]).epsilon(1e-10));
-    CHECK(at_rt.excess(alpha_w, best) == doctest::Approx(star["f_min"]).epsilon(1e-7));  // a difference of order-one terms
+    CHECK(at_rt.excess(alpha_w, best) ==
+          doctest::Approx(star["f_min"]).epsilon(1e-7));  // a difference of order-one terms
   }
   for (const Json& c : reference()["tied_erf_K1_minimum"]["cases"]) {
     const auto [at, least] = tied_minimum(c["rho_tilde"], c["D"]);
