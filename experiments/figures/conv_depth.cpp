@@ -37,8 +37,8 @@ struct Config {
     table2_seeds = 3, three_seeds = 7, table2_steps = 40000, deep_steps = 20000, deepest_seeds = 1, deepest = 144,
     deepest_steps = 20000, skip_rows = false;
     if (preset == Preset::quick) return;
-    depths = {3, 5}, filters = {1, 16}, scales = {1, 0.7}, table1_seeds = {1, 1}, table1_steps = {500, 100};
-    table2_seeds = three_seeds = 1, table2_steps = 1000, deep_steps = 300, deepest = 29;
+    depths = {3, 5}, filters = {1, 16}, scales = {1, 0.7}, table1_seeds = {1, 1}, table1_steps = {100, 20};
+    table2_seeds = three_seeds = 1, table2_steps = 150, deep_steps = 50, deepest = 29;
   }
   template <class F>
   void each_field(F&& f) {

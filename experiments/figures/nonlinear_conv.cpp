@@ -31,7 +31,7 @@ struct Config {
     if (preset == Preset::paper) return;
     steps = 6000, stop_loss = 1e-6, skip_seeds = 15, skip_steps = 30000;
     if (preset == Preset::quick) return;
-    steps = 500, skip_seeds = 1, skip_steps = 1000, inputs = skip_inputs = 20;
+    steps = 100, skip_seeds = 1, skip_steps = 200, inputs = skip_inputs = 20;
   }
   template <class F>
   void each_field(F&& f) {
