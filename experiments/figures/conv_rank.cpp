@@ -111,10 +111,10 @@ struct Learned {
 };
 
 /// Theorem 4: one convolution on one image, from the zero kernel.
-Learned learn_kernel(Run& run, const Config& config, int64_t side, const std::string& stage, const Tensor& image) {
+Learned learn_kernel(Run& run, const Config& config, int64_t side, const std::string& stage, const Array& image) {
   ConvNet net = make_stack(run, side, 1, 1, "zero", run.key());
-  const TrainResult trained =
-      fit(run, stage, net, image, "gradient_descent", config.rate, config.rank_steps, config.stop_loss);
+  const TrainResult trained = fit(run, stage, net, Tensor(copy_to(image, run.device())), "gradient_descent",
+                                  config.rate, config.rank_steps, config.stop_loss);
   Learned m;
   m.loss = trained.loss;
   m.singular = singular_values(linear_matrix(net, run.memory_limit()));
@@ -139,7 +139,7 @@ void theorem_4(Run& run, const Config& config, Picture& picture) {
     std::vector<double> losses, ranks, smallest, deltas;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
       const Key key = run.key().at("image").at(static_cast<uint64_t>(side)).at(static_cast<uint64_t>(seed));
-      const Tensor image(uniform(key, {1, side * side}, DType::f64, 0, 1, run.device()));
+      const Array image = uniform(key, {1, side * side}, DType::f64);
       const Learned m = learn_kernel(run, config, side, text("rank-", side, "x", side, "-seed", seed), image);
       losses.push_back(m.loss), ranks.push_back(m.rank);
       smallest.push_back(m.smallest), deltas.push_back(m.from_delta);
@@ -201,13 +201,13 @@ void corollary(Run& run, const Config& config) {
     std::vector<double> zeros, second, distance, least;
     for (int64_t seed = 0; seed < config.seeds; ++seed) {
       const Key key = run.key().at("corollary").at(static_cast<uint64_t>(filters)).at(static_cast<uint64_t>(seed));
-      const Tensor x(uniform(key.at("image"), {1, side * side}, DType::f64, 0, 1, run.device()));
+      const Tensor x(uniform(key.at("image"), {1, side * side}, DType::f64));
       ConvNet net = make_stack(run, side, 2, filters, "torch_default", key.at("net"));
       const std::string stage = text("two-layers-", filters, "-filters-seed", seed);
-      const TrainResult trained =
-          fit(run, stage, net, x, "adam", config.filter_rate, config.filter_steps, config.filter_stop_loss);
+      const TrainResult trained = fit(run, stage, net, Tensor(copy_to(x.array(), run.device())), "adam",
+                                      config.filter_rate, config.filter_steps, config.filter_stop_loss);
       const Array matrix = linear_matrix(net, run.memory_limit());
-      const Tensor projection = Tensor(copy_to((matmul(transpose(x), x) / sum(x * x).item()).array(), {}));
+      const Tensor projection = matmul(transpose(x), x) / sum(x * x).item();
       const auto norm = [](const Tensor& m) { return std::sqrt(sum(m * m).item()); };
       zeros.push_back(zeros_of(matrix));
       second.push_back(std::abs(eigenvalues(matrix)[1]));
@@ -233,14 +233,17 @@ void corollary(Run& run, const Config& config) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(
-      config.seeds > 0 && config.rate > 0 && config.rank_steps > 0 && config.filter_rate > 0 && config.filter_steps > 0,
-      "conv-rank: seeds, rates and numbers of steps must be positive");
+  require(config.seeds > 0 && config.rank_steps > 0 && config.filter_steps > 0,
+          "conv-rank: seeds, rank_steps and filter_steps must be positive");
+  require(config.rate > 0 && config.stop_loss > 0 && config.filter_rate > 0 && config.filter_stop_loss > 0,
+          "conv-rank: rates and stopping losses must be positive");
+  for (int64_t filters : config.filters)
+    require(filters > 0, "conv-rank: numbers of filters must be positive, got ", filters);
   for (const auto* sides : {&config.rank_sides, &config.zero_sides})
     for (int64_t side : *sides) require(side >= 3 && side <= 16, "conv-rank: sides go from 3 to 16, got ", side);
   Picture picture(static_cast<int64_t>(config.zero_sides.size()) + 1);
   theorem_4(run, config, picture);
-  const Tensor black(zeros({1, 16}, DType::f64, run.device()));
+  const Array black = zeros({1, 16}, DType::f64);
   const Learned dark = learn_kernel(run, config, 4, "rank-4x4-black", black);
   run.literal_claim("one convolution, black 4x4 image: rank of the learned operator", "rank s^2 for an image",
                     dark.rank, "16 +- 0", dark.rank == 16,

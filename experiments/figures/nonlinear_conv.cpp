@@ -96,7 +96,7 @@ Array white_square(int64_t side, int64_t square) {
 /// One row of images for each of `rows` [N, side * side], the first `shown` of them.
 void draw(Run& run, const std::string& name, const std::vector<Array>& rows, int64_t shown, int64_t side) {
   Tensors images;
-  for (const Array& row : rows) images.emplace_back(copy_to(contiguous(slice(row, 0, 0, shown)), {}));
+  for (const Array& row : rows) images.emplace_back(contiguous(slice(row, 0, 0, shown)));
   const Tensor dimmed = 0.85 * clamp(concat(images, 0), 0, 1);  // a white pixel differs from the sheet
   const Array grid = reshape(dimmed.array(), {-1, 1, side, side});
   run.picture(name, image_grid(grid, shown, 3, 64 / static_cast<int>(side)));
@@ -111,7 +111,7 @@ struct Output {
 };
 
 Output compare(const Array& outputs, const Array& image) {
-  const std::vector<double> y = copy_to(outputs, {}).to_vector<double>(), x = copy_to(image, {}).to_vector<double>();
+  const std::vector<double> y = outputs.to_vector<double>(), x = image.to_vector<double>();
   const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
   std::vector<double> errors, residuals, amplitudes;
   for (auto row = y.begin(); row != y.end(); row += image.size()) {
@@ -132,11 +132,12 @@ Output compare(const Array& outputs, const Array& image) {
 
 void figure_9(Run& run, const Config& config, int64_t square, bool bias, std::vector<Array>& pictures) {
   const std::string stage = text("square", square, bias ? "-bias" : "-no-bias");
-  const Array image = copy_to(white_square(4, square), run.device());
+  const Array image = white_square(4, square);
   ConvNet net = make_net(run, config, 4, config.depth, 0, bias, text("constant(", config.constant, ")"), run.key());
-  const TrainResult trained = fit(run, stage, net, Tensor(image), config.rate, config.steps, config.stop_loss);
-  const Array inputs = normal(run.key().at("inputs"), {config.inputs, 16}, DType::f64, 0, 1, run.device());
-  const Array outputs = net(Tensor(inputs)).array();
+  const TrainResult trained =
+      fit(run, stage, net, Tensor(copy_to(image, run.device())), config.rate, config.steps, config.stop_loss);
+  const Array inputs = normal(run.key().at("inputs"), {config.inputs, 16}, DType::f64);
+  const Array outputs = copy_to(net(Tensor(copy_to(inputs, run.device()))).array(), {});
   const Output m = compare(outputs, image);
   run.say(text(stage, ": loss ", short_number(trained.loss), " after ", trained.steps, " steps, direction residual ",
                short_number(m.residual), ", amplitude ", short_number(m.amplitude), ", error median ",
@@ -174,7 +175,7 @@ struct Skipped {
 
 /// Fraction of rows [N, 4] with at least .9 of their square length on one of the two white pixels.
 double single_fraction(const Array& outputs) {
-  const std::vector<double> y = copy_to(outputs, {}).to_vector<double>();
+  const std::vector<double> y = outputs.to_vector<double>();
   double count = 0;
   for (size_t i = 0; i < y.size(); i += 4) {
     const double all = y[i] * y[i] + y[i + 1] * y[i + 1] + y[i + 2] * y[i + 2] + y[i + 3] * y[i + 3];
@@ -193,9 +194,10 @@ Skipped measure_skips(Run& run, const Config& config, bool bias, int64_t seed, c
   iteration.max_iterations = config.iterations;
   iteration.record_at = {0, 1, config.iterations};
   iteration.between = check_interrupt;
-  const Array inputs = normal(key.at("inputs"), {config.skip_inputs, 4}, DType::f64, 0, 1, run.device());
-  const std::vector<Array> at = iterate(net, inputs, iteration).snapshots;
+  const Array inputs = normal(key.at("inputs"), {config.skip_inputs, 4}, DType::f64);
+  std::vector<Array> at = iterate(net, copy_to(inputs, run.device()), iteration).snapshots;
   const Nearest once = nearest(at[1], images), end = nearest(at[2], images);
+  for (Array& rows : at) rows = copy_to(rows, {});
   Skipped m;
   m.loss = trained.loss;
   m.at_once = fraction_within(once, config.radius);
@@ -254,8 +256,10 @@ void compute(Run& run, const Config& config) {
   require(config.depth > 0 && config.skip_depth > 0 && config.skip_seeds > 0 && config.inputs > 0 &&
               config.skip_inputs > 0 && config.iterations > 1 && config.shown > 0,
           "nonlinear-conv: depths, seeds, inputs and shown must be positive and iterations at least 2");
-  require(config.steps > 0 && config.skip_steps > 0 && config.rate > 0 && config.skip_rate > 0,
-          "nonlinear-conv: steps and rates must be positive");
+  require(config.steps > 0 && config.skip_steps > 0, "nonlinear-conv: steps and skip_steps must be positive");
+  require(config.rate > 0 && config.skip_rate > 0 && config.stop_loss > 0 && config.skip_stop_loss > 0,
+          "nonlinear-conv: rates and stopping losses must be positive");
+  require(config.radius > 0 && config.wide_radius > 0, "nonlinear-conv: radius and wide_radius must be positive");
   std::vector<Array> pictures;
   figure_9(run, config, 1, true, pictures);
   figure_9(run, config, 2, true, pictures);
