@@ -225,12 +225,12 @@ void claim_slopes(Run& run, const Config& config, const std::string& of, const C
 /// The 2K equations on their own: the same decade, and their last one.
 void claim_reduced(Run& run, const Config& config, const Course& informed, const std::vector<double>& late_times,
                    const Matrix& late) {
-  const std::string words = "the weights decay, respectively grow, as a power law",
-                    valid = "we verify the validity of the reduced equations";
+  const std::string weights = "the weights decay, respectively grow, as a power law";
   const double from = config.theory_last / 10, targets[] = {-0.68, -0.181, 0.17},
                limits[] = {-2.0 / 3, -1.0 / 6, 1.0 / 6};
   const std::string names[] = {"the error", "alpha_W", "alpha_V"};
   for (int64_t i = 0; i < 3; ++i) {
+    const std::string words = i == 0 ? "the error decays as a power law" : weights;
     run.claim_near(
         text("exponent of ", names[i], " on t in [", config.fit_from, ", ", config.last, "], reduced equations"), words,
         slope(informed.times, informed.reduced.col(i), config.fit_from, config.last), targets[i], i == 0 ? 0.05 : 0.02);
@@ -239,41 +239,40 @@ void claim_reduced(Run& run, const Config& config, const Course& informed, const
   }
   const Aligned one;
   const int64_t last = late.rows() - 1;
-  run.claim_near("alpha_W over (4 eta t / pi)^(-1/6) at the last time, reduced equations", words,
+  run.claim_near("alpha_W over (4 eta t / pi)^(-1/6) at the last time, reduced equations", weights,
                  late(last, 1) / one.late_alpha_w(config.eta, config.theory_last), 1, 0.02);
-  run.claim_near("error over (4 eta t / pi)^(-2/3) / 12 at the last time, reduced equations", words,
+  run.claim_near("error over (4 eta t / pi)^(-2/3) / 12 at the last time, reduced equations", weights,
                  late(last, 0) / one.late_excess(config.eta, config.theory_last), 1, 0.02);
+}
+
+void claim_valid(Run& run, const Course& informed) {
+  const std::string valid = "we verify the validity of the reduced equations";
   run.claim_below("largest distance of the full equations from the reduced ones, informed start", valid,
                   (informed.equations[0].leftCols(3) - informed.reduced).cwiseAbs().maxCoeff(), 1e-6);
-  const Samples mean = each(informed.simulated,
-                            [&](const Matrix&m) { return apart(m, informed.reduced, at.w, 2).mean(); }),
-                most = each(informed.simulated,
-                            [&](const Matrix&m) { return apart(m, informed.reduced, at.w, 2).maxCoeff(); });
+  const auto scales = [&](const Matrix& m) { return apart(m, informed.reduced, at.w, 2); };
+  const Samples mean = each(informed.simulated, [&](const Matrix& m) { return scales(m).mean(); });
   run.claim("mean distance of alpha_W and alpha_V from the reduced equations, informed start", valid, mean,
             "< 0.016 for every seed", mean.largest() < 0.016);
-  run.report("largest distance of alpha_W and alpha_V from the reduced equations, informed start", valid, most);
+  run.report("largest distance of alpha_W and alpha_V from the reduced equations, informed start", valid,
+             each(informed.simulated, [&](const Matrix& m) { return scales(m).maxCoeff(); }));
 }
 
 void claim_three(Run& run, const Course& three) {
   const Columns columns{3};
   const std::string valid = "we verify the validity of the reduced equations (K = 3)";
-  const int64_t last = three.reduced.rows() - 1;
   const auto at_end = [&](const Matrix& m, int64_t first, int64_t count) {
     return apart(m.bottomRows(1), three.reduced.bottomRows(1), first, count).maxCoeff();
   };
-  const Samples error = each(three.simulated, [&](const Matrix&m) { return at_end(m, columns.error, 1); }),
-                scales = each(three.simulated, [&](const Matrix&m) { return at_end(m, columns.w, 6); }),
-                others = each(three.simulated, [&](const Matrix&m) { return m(last, columns.elsewhere); });
-  run.claim("distance of the error from the reduced equations at the end, three units", valid, error,
-            "< 0.04 for every seed", error.largest() < 0.04);
+  const Samples error = each(three.simulated, [&](const Matrix& m) { return at_end(m, columns.error, 1); });
+  const Samples scales = each(three.simulated, [&](const Matrix& m) { return at_end(m, columns.w, 6); });
+  const Samples others = each(three.simulated, [&](const Matrix& m) { return m.col(columns.elsewhere).maxCoeff(); });
+  run.claim_below("distance of the error from the reduced equations at the end, three units", valid, error, 0.04);
   run.claim("largest distance of alpha_W and alpha_V from the reduced equations at the end, three units", valid, scales,
             "< 0.016 for every seed", scales.largest() < 0.016);
-  run.claim("largest weight on another unit's component at any time, three units", "the weights stay aligned",
-            each(three.simulated, [&](const Matrix& m) { return m.col(columns.elsewhere).maxCoeff(); }),
-            "< 0.03 for every seed", each(three.simulated, [&](const Matrix& m) {
-                                       return m.col(columns.elsewhere).maxCoeff();
-                                     }).largest() < 0.03);
-  run.report("the same at the end", "the weights stay aligned", others);
+  run.claim("largest weight on another unit's component at any time, three units", "the weights stay aligned", others,
+            "< 0.03 for every seed", others.largest() < 0.03);
+  run.report("the same at the end", "the weights stay aligned",
+             each(three.simulated, [&](const Matrix& m) { return m(m.rows() - 1, columns.elsewhere); }));
 }
 
 /// alpha_V at its best for alpha_W = `norms`.
@@ -281,7 +280,6 @@ void claim_perfect(Run& run, const std::vector<double>& norms, const std::vector
   const std::string words = "the network started with perfect initial conditions remains at the PCA error";
   for (size_t i = 0; i < norms.size(); ++i) {
     const Course& c = courses[i];
-    const double best = c.reduced(0, 0);
     const std::string start = text("perfect start at alpha_W = ", norms[i]);
     const Samples error = each(c.simulated, [](const Matrix& m) {
       return median({m.col(at.error).data(), m.col(at.error).data() + m.rows()});
@@ -296,19 +294,23 @@ void claim_perfect(Run& run, const std::vector<double>& norms, const std::vector
                             return median({ratio.data(), ratio.data() + ratio.size()});
                           }),
                      1, 0.1);
-    run.literal_claim(
-        "error of the equations at t = 0, " + start, "it stays at the PCA error, here given by the numerical error",
-        best, "< 1e-6", best < 1e-6,
-        text("the best decoder leaves rho / (2 D) (1 - s / asin s), s = Q / (1 + Q), Q = alpha_W^2 rho / D: near Q^2 / "
-             "12 for small norms, the PCA error only for Q to 0; from alpha_W = ",
-             norms[i], " the error goes on falling, to ", short_number(c.reduced(c.reduced.rows() - 1, 0)),
-             " at the end, as the encoder shrinks"));
   }
+  Samples best(std::vector<double>{});
+  for (const Course& c : courses) best.values.push_back(c.reduced(0, 0));
+  const Matrix& large = courses.back().reduced;
+  run.literal_claim(
+      "error of the equations at t = 0, all perfect starts", "it is the PCA error, here the numerical error", best,
+      "< 1e-6 for each", best.largest() < 1e-6,
+      text("the best decoder leaves rho / (2 D) (1 - s / asin s), s = Q / (1 + Q), Q = alpha_W^2 rho / D: "
+           "about Q^2 / 12 times rho / D, the PCA error only as Q goes to 0. The error stays where a small norm "
+           "put it; from alpha_W = ",
+           norms.back(), " it falls from ", short_number(large(0, 0)), " to ", short_number(large(large.rows() - 1, 0)),
+           " at the end, as the encoder shrinks"));
 }
 
 // ---- the picture ----
 
-/// Columns of all seeds behind the times as $<name>_s, the equations of seed 0 as $<name>_e, the reduced ones as
+/// Columns of all seeds behind the times as $<name>_s, the equations as $<name>_e, the reduced ones as
 /// $<name>_r.
 std::string blocks(Run& run, const std::string& name, const Course& c) {
   std::string all;
@@ -322,7 +324,7 @@ std::string blocks(Run& run, const std::string& name, const Course& c) {
     run.save(name + suffix, to_array(m));
     all += data_block(name + suffix, to_array(m));
   };
-  add("_s", c.simulated), add("_e", {c.equations[0]});
+  add("_s", c.simulated), add("_e", c.equations);
   if (c.reduced.size()) add("_r", {c.reduced});
   return all;
 }
@@ -340,12 +342,39 @@ std::string line(const std::string& block, int64_t column, const std::string& st
               title.empty() ? " notitle" : " title '" + title + "'", ", ");
 }
 
+/// The same of the equations of every random start.
+std::string curves(const Course& random, int64_t column) {
+  std::string script;
+  for (size_t i = 0; i < random.equations.size(); ++i)
+    script += line("random_e", static_cast<int64_t>(i) * random.equations[i].cols() + column, "lw 1.5 lc rgb '#1f5fa8'",
+                   i ? "" : "random start, equations");
+  return script;
+}
+
 /// A column of the random and the informed start, by simulation and by both kinds of equations, and a power of time.
 std::string both(const Course& random, const Course& informed, int64_t column, const std::string& law) {
   return "plot " + points("random", random, column, "#7fa8d8") + points("informed", informed, column, "#f0b080") +
-         line("random_e", column, "lw 2 lc rgb '#1f5fa8'", "random start, equations") +
-         line("informed_e", column, "lw 2 lc rgb '#d62728'", "informed start, equations") +
+         curves(random, column) + line("informed_e", column, "lw 2 lc rgb '#d62728'", "informed start, equations") +
          line("informed_r", column, "dt 2 lw 2 lc rgb '#000000'", "reduced equations") + law + "\n";
+}
+
+const std::string colours[] = {"#2ca02c", "#9467bd", "#d62728"};
+
+std::string three_panels(const Config& config, const Course& three) {
+  const Columns columns{3};
+  std::string script =
+      text("\nset yrange [*:*]\nset format y '%g'\nset xrange [", config.first, ":", config.three_last, "]\n");
+  for (const bool encoder : {true, false}) {
+    script +=
+        text("set title 'three units, informed: alpha_", encoder ? "W'\nset yrange [0.2:2" : "V'\nset yrange [0.8:6",
+             "]\nset key ", encoder ? "bottom left" : "top left", "\nplot ");
+    for (int64_t k = 0; k < 3; ++k)
+      script += points("three", three, (encoder ? columns.w : columns.v) + k, colours[k]) +
+                line("three_r", (encoder ? columns.w : columns.v) + k, "lw 2 lc rgb '" + colours[k] + "'",
+                     text("unit ", k + 1, ", reduced equations"));
+    script += "\n";
+  }
+  return script;
 }
 
 void draw(Run& run, const Config& config, const Course& random, const Course& informed,
@@ -368,26 +397,13 @@ void draw(Run& run, const Config& config, const Course& random, const Course& in
             both(random, informed, at.v,
                  "(x > 10 ? sqrt(pi / 2) * (4 * eta * x / pi) ** (1. / 6) : NaN)" + grey + "'t^{1/6}'");
   script += "unset logscale y\nset title 'cosine of the decoder with the component'\nset yrange [0:1.05]\nplot " +
-            points("random", random, at.cosine, "#7fa8d8") +
-            line("random_e", at.cosine, "lw 2 lc rgb '#1f5fa8'", "random start, equations") +
+            points("random", random, at.cosine, "#7fa8d8") + curves(random, at.cosine) +
             "\nset yrange [*:*]\nset logscale y\nset format y '10^{%T}'\nset title 'error from the best decoder for "
-            "alpha_W'\nset key bottom left\nplot ";
-  const std::string colours[] = {"#2ca02c", "#9467bd", "#d62728"};
+            "alpha_W'\nset key bottom left\nset yrange [1e-9:*]\nplot ";
   for (size_t i = 0; i < norms.size(); ++i)
     script += points(text("perfect", i), perfect[i], at.error, colours[i]) +
               line(text("perfect", i, "_r"), 0, "lw 2 lc rgb '" + colours[i] + "'", text("alpha_W = ", norms[i]));
-  const Columns columns{3};
-  script += text("\nset format y '%g'\nset xrange [", config.first, ":", config.three_last, "]\n");
-  for (const bool encoder : {true, false}) {
-    script += text("set title 'three units, informed: alpha_", encoder ? "W" : "V", "'\nset key ",
-                   encoder ? "bottom left" : "top left", "\nplot ");
-    for (int64_t k = 0; k < 3; ++k)
-      script += points("three", three, (encoder ? columns.w : columns.v) + k, colours[k]) +
-                line("three_r", (encoder ? columns.w : columns.v) + k, "lw 2 lc rgb '" + colours[k] + "'",
-                     text("unit ", k + 1, ", reduced equations"));
-    script += "\n";
-  }
-  run.plot("align-then-rescale", script + "unset multiplot\n", 1900, 860);
+  run.plot("align-then-rescale", script + three_panels(config, three) + "unset multiplot\n", 1900, 860);
 }
 
 void check(const Config& c) {
@@ -432,6 +448,7 @@ void compute(Run& run, const Config& config) {
   claim_slopes(run, config, "random", random);
   claim_slopes(run, config, "informed", informed);
   claim_reduced(run, config, informed, late_times, late);
+  claim_valid(run, informed);
   claim_three(run, three);
   claim_perfect(run, norms, perfect);
   draw(run, config, random, informed, norms, perfect, three);
