@@ -92,6 +92,7 @@ std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, con
   };
   IntegrateOptions options;
   options.implicit = false;  // no rate is far above the others: an explicit method does, with all modes
+  options.absolute = 1e-30;  // weights that vanish are followed while they do
   const Path path = integrate(field, start.reshaped(), times, options);
   require(path.failure.empty(), "Hebbian rules: ", path.failure);
   std::vector<Matrix> all;
