@@ -3,10 +3,11 @@
 // learns the principal components themselves, where vanilla SGD learns a rotation of them; the error at the end is the
 // same, though it can rise for a while, and a modified set of equations predicts it. So the first units alone give
 // nearly the PCA reconstruction of their rank, on images too. Here: K = M = 3, the paper's spectrum, eta = 1, weights
-// of standard deviation 0.1, D = 500, t up to 1000; then Fashion-MNIST (where it is found): K = 64 units. Expected:
-// truncated |cos(v_k, e_k)| > .9999, others < .01; error .00545 against .00533 (PCA: .0043); largest rise .005 to .02;
-// first 1 and 2 units .152 and .044 (PCA: .151, .043), of vanilla .3 and .1. Run time on one core: smoke 1 s, quick
-// XX s, paper XX minutes.
+// of standard deviation 0.1, D = 500, t up to 1000; then 9,000 Fashion-MNIST images (where they are found): D = 784, K
+// = 64, eta = 20, t up to 1000 or 5000. Expected: truncated |cos(v_k, e_k)| > .9999, others < .01, vanilla below .9;
+// error .00545 against .00533 (PCA: .0043); largest rise .005 to .025 for most starts; first 1 and 2 units .152 and
+// .044 (PCA: .151, .043), of vanilla .3 and .15; images: first 1, 4, 16, 64 units 1.00, 1.00, 1.01, 1.07 times the PCA
+// error, vanilla 1.6, 3.0, 4.5, 1.05 times. Run time on one core: smoke 1 s, quick 25 s, paper 3 minutes.
 #include <cmath>
 #include <numbers>
 
@@ -24,13 +25,14 @@ struct Config {
   int64_t seeds = 10, dimension = 1000, units = 3, points = 150;
   double eta = 1, init = 0.1, first = 0.1, last = 1000;
   int64_t images = 9000, image_units = 64;
-  double image_eta = 2, image_last = 5000;
+  double image_eta = 20, image_last = 5000;
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    seeds = 4, dimension = 500, points = 120, image_last = 500;
+    seeds = 6, dimension = 500, points = 120, image_last = 1000;
     if (preset == Preset::quick) return;
-    seeds = 2, dimension = 100, last = 30, points = 30, images = 0;
+    seeds = 2, dimension = 100, last = 30, points = 30;
+    images = 1000, image_units = 8, image_last = 20;
   }
   template <class F>
   void each_field(F&& f) {
@@ -148,7 +150,8 @@ void judge_components(Run& run, int64_t units, const std::vector<Course>& trunca
   const Samples rotated = each(vanilla, [&](const Course& c) { return least_diagonal(decoders(c)); });
   run.claim("vanilla: |cos(v_k, e_k)|, least of all units", mixed, rotated, "< 0.9 for every seed",
             rotated.largest() < 0.9);
-  const Samples outside = each(vanilla, [&](const Course& c) { return 1 - decoders(c).rowwise().norm().minCoeff(); });
+  const Samples outside =
+      each(vanilla, [&](const Course& c) { return 1 - std::sqrt(decoders(c).rowwise().squaredNorm().minCoeff()); });
   run.claim("vanilla: 1 - norm of the decoder's part in the components' space, largest", mixed, outside,
             "< 0.001 for every seed", outside.largest() < 0.001);
 }
@@ -164,12 +167,12 @@ void judge_error(Run& run, const Spectrum& s, const std::vector<double>& times, 
     run.claim(text(name_of(rules[r]), ": final error over the PCA error"), "both autoencoders achieve the PCA error",
               final, "1 to 1.5 for every seed", final.least() >= 1 && final.largest() <= 1.5);
   }
+  // A start whose first units happen to point the right way needs no rise: this is about the median.
   const std::string rise = "the error can increase temporarily with the truncated algorithm";
-  const Samples up = each(all[0], [](const Course& c) { return largest_rise(c.error); });
-  run.claim("truncated: largest rise of the error above an earlier value", rise, up, "> 0.003 for every seed",
-            up.least() > 0.003);
-  const Samples predicted = each(all[0], [](const Course& c) { return largest_rise(c.theory); });
-  run.claim("truncated, equations: the same", rise, predicted, "> 0.003 for every seed", predicted.least() > 0.003);
+  run.claim_at_least("truncated: largest rise of the error above an earlier value", rise,
+                     each(all[0], [](const Course& c) { return largest_rise(c.error); }), 0.003);
+  run.claim_at_least("truncated, equations: the same", rise,
+                     each(all[0], [](const Course& c) { return largest_rise(c.theory); }), 0.003);
   const Samples flow = each(all[1], [](const Course& c) { return largest_rise(c.theory); });
   run.claim("vanilla, equations: the same", "vanilla SGD descends the error", flow, "< 1e-6 for every seed",
             flow.largest() < 1e-6);
@@ -270,34 +273,52 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
       "'#1f5fa8' title 'vanilla', $partial using 1:3 with linespoints pt 7 lc rgb '#d62728' title 'truncated', "
       "$partial "
       "using 1:2 with linespoints pt 6 ps 2 dt 2 lc rgb '#888888' title 'PCA of rank k'\nunset logscale y\nset xtics "
-      "auto\nset format y '%g'\nset xlabel 'pixel'\nset yrange [-2.6:2]\n";
+      "auto\nset format y '%g'\nset xlabel 'pixel'\nset yrange [-3.4:2.6]\nset key bottom left horizontal\n";
   script += text("set xrange [0:", config.dimension, "]\n");
   script += decoder_panel("truncated", config.units, "decoders, truncated") +
             decoder_panel("vanilla", config.units, "decoders, vanilla");
   run.plot("truncated-sgd", script + "unset multiplot\n", 1900, 440);
 }
 
-/// A sheet with the PCA reconstructions of growing rank and the partial ones of both rules below them, behind the
-/// original, for a few images that were not trained on.
+/// A sheet of three rows: PCA reconstructions of growing rank, partial ones of the truncated rule, and of the vanilla
+/// one; behind the original, for a few images that were not trained on, side by side.
 void show_images(Run& run, const EigenImages& images, const Weights (&trained)[2], const std::vector<int64_t>& counts) {
   const int64_t shown = 4, columns = 1 + static_cast<int64_t>(counts.size()), d = images.spectrum.dimension;
-  Matrix rows(shown * 3 * columns, d);
+  Matrix rows = Matrix::Zero(3 * shown * columns, d);
   int64_t at = 0;
-  for (int64_t i = 0; i < shown; ++i) {
-    const Matrix x = images.others.row(i * images.others.rows() / shown);
-    for (int row = 0; row < 3; ++row) {
+  for (int row = 0; row < 3; ++row)
+    for (int64_t i = 0; i < shown; ++i) {
+      const Matrix x = images.others.row(i * images.others.rows() / shown);
       rows.row(at++) = x;
       for (int64_t k : counts) {
-        Matrix out = Matrix::Zero(1, d);
         if (row == 0)
-          out.leftCols(k) = x.leftCols(k);
+          rows.row(at).head(k) = x.row(0).head(k);
         else
-          out = partial_reconstruction(trained[row - 1], Transfer("erf"), x, k);
-        rows.row(at++) = out;
+          rows.row(at) = partial_reconstruction(trained[row - 1], Transfer("erf"), x, k);
+        ++at;
       }
     }
+  run.picture("fashion-partial", image_grid(images.pictures(rows), shown * columns, 2, 2));
+}
+
+void judge_images(Run& run, const Spectrum& s, const std::vector<int64_t>& counts,
+                  const std::vector<double> (&errors)[2]) {
+  const std::string close = "the partial reconstruction from truncated SGD is close to the original image";
+  const std::string mixed = "that of the vanilla autoencoder shows traces of pants mixed with those of a sweatshirt";
+  const auto title = [&](Rule rule, int64_t k) {
+    return text("Fashion-MNIST, ", name_of(rule), ": error of the first ", k, " units over the PCA error of that rank");
+  };
+  const size_t last = counts.size() - 1;
+  for (size_t i = 0; i < last; ++i) {
+    const double pca = s.pca_error(counts[i]);
+    run.claim_near(title(Rule::truncated, counts[i]), close, errors[0][i] / pca, 1, 0.05);
+    run.claim_at_least(title(Rule::vanilla, counts[i]), mixed, errors[1][i] / pca, 1.5);
   }
-  run.picture("fashion-partial", image_grid(images.pictures(rows), columns, 2, 2));
+  const std::string same = "the networks achieve essentially the same performance";
+  run.claim_near("Fashion-MNIST: error of all units, truncated over vanilla", same, errors[0][last] / errors[1][last],
+                 1, 0.05);
+  for (int r = 0; r < 2; ++r)
+    run.claim_near(title(rules[r], counts[last]), same, errors[r][last] / s.pca_error(counts[last]), 1, 0.15);
 }
 
 void study_images(Run& run, const Config& config) {
@@ -326,12 +347,7 @@ void study_images(Run& run, const Config& config) {
     trained[r] = weights_at(course, course.rows() - 1, config.image_units);
     errors[r] = partial_errors(trained[r], model.g, *images, counts);
   }
-  for (size_t i = 0; i < counts.size(); ++i) {
-    const int64_t k = counts[i];
-    for (int r = 0; r < 2; ++r)
-      run.report(text("images, ", name_of(rules[r]), ": error of the first ", k, " units over the PCA error"),
-                 "figure 5d", errors[r][i] / s.pca_error(k));
-  }
+  judge_images(run, s, counts, errors);
   show_images(run, *images, trained, counts);
 }
 
