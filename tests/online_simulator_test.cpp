@@ -127,7 +127,7 @@ TEST_CASE("online SGD: steps of every rule are those of the formulas") {
   // place) covers it. f32 also has the normals (4e-7) and erf (3e-7). An error in a formula is of the order of 1e-2.
   const Spectrum s = spectrum_of(90);
   const Array rows = some_rows(7, 90);
-  for (int64_t units : {1, 2, 3, 5, 7})
+  for (int64_t units : {1, 2, 3, 5, 7, 12})
     for (int i = 0; i < 18; ++i)
       for (bool dataset : {false, true}) {
         const Model m = model_of(i);
@@ -170,7 +170,7 @@ TEST_CASE("online SGD: a function of one's own, and the weights before the first
 TEST_CASE("online SGD: runs in pieces and restored runs give the same bits") {
   const Spectrum s = spectrum_of(130);
   const Array rows = some_rows(9, 130);
-  for (int64_t units : {1, 3, 4, 7})
+  for (int64_t units : {1, 3, 4, 7, 12})
     for (int i : {0, 3, 10})
       for (const Precision precision : {Precision::f32, Precision::f64})
         for (bool dataset : {false, true}) {

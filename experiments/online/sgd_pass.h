@@ -57,9 +57,19 @@ struct Pending {
   bool truncated = false;
 };
 
-/// What the fields are made of: w_k.x and v_k.x (K each), then v_k.v_a by pair_index.
+/// Beyond so many units a second pass over the weights costs less than the products of all pairs of decoders.
+constexpr int64_t most_units_in_pairs = 9;
+
+/// What the fields are made of: w_k.x and v_k.x (K each), then v_k.v_a by pair_index. Without pairs: w_k.x and, from
+/// sum_errors, v_k.r.
 template <class T>
 struct Sums {
+  static Sums of(int64_t units) {
+    const auto size = static_cast<size_t>(2 * units + (units <= most_units_in_pairs ? pair_index(units, 0) : 0));
+    return {std::vector<T>(size), std::vector<Lanes<T>>(size)};
+  }
+  bool has_pairs(int64_t units) const { return static_cast<int64_t>(values.size()) > 2 * units; }
+
   std::vector<T> values;
   std::vector<Lanes<T>> lanes;
 };
@@ -178,6 +188,7 @@ template <class T, bool apply, bool sum>
 void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, const Lanes<T>* x,
                   Sums<T>& sums) {
   const int64_t units = layers.units, encoders = layers.encoders();
+  const bool pairs = sums.has_pairs(units);
   for (Lanes<T>& lanes : sums.lanes) lanes = Lanes<T>();
   Lanes<T>* row = layers.rows.data();
   for (int64_t i = 0; i < layers.vectors; ++i, row += encoders + units) {
@@ -186,12 +197,31 @@ void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* 
     const Lanes<T>* v = row + encoders;
     Lanes<T>* into = sums.lanes.data();
     for (int64_t k = 0; k < units; ++k) (into++)->v += row[k].v * x[i].v;
+    if (!pairs) continue;
     for (int64_t k = 0; k < units; ++k) (into++)->v += v[k].v * x[i].v;
     for (int64_t k = 0; k < units; ++k)
       for (int64_t a = 0; a <= k; ++a) (into++)->v += v[k].v * v[a].v;
   }
   if constexpr (sum)
     for (size_t i = 0; i < sums.values.size(); ++i) sums.values[i] = sum_of(sums.lanes[i]);
+}
+
+/// The second pass without pairs: v_k.r, where r is what the units (truncated: those up to k) leave of x.
+template <class T>
+void sum_errors(const Layers<T>& layers, const Pending<T>& p, const Lanes<T>* x, Sums<T>& sums) {
+  const int64_t units = layers.units;
+  Lanes<T>* into = sums.lanes.data() + units;
+  for (int64_t k = 0; k < units; ++k) into[k] = Lanes<T>();
+  const Lanes<T>* v = layers.rows.data() + layers.encoders();
+  for (int64_t i = 0; i < layers.vectors; ++i, v += layers.stride()) {
+    typename Lanes<T>::Vector left = x[i].v;
+    for (int64_t k = 0; !p.truncated && k < units; ++k) left -= p.g[k] * v[k].v;
+    for (int64_t k = 0; k < units; ++k) {
+      if (p.truncated) left -= p.g[k] * v[k].v;
+      into[k].v += v[k].v * left;
+    }
+  }
+  for (int64_t k = 0; k < units; ++k) sums.values[units + k] = sum_of(into[k]);
 }
 
 /// The three passes of a run: the first step has nothing pending, the last update has no step after it.

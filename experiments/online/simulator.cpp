@@ -108,8 +108,7 @@ OnlineSgd<T>::OnlineSgd(const Model& model, const Spectrum& spectrum, const Weig
     scale_[static_cast<size_t>(mode / Lanes<T>::count)].v[mode % Lanes<T>::count] =
         static_cast<T>(std::sqrt(static_cast<double>(spectrum.dimension) * spectrum.modes(mode)));
   passes_ = Passes<T>::of(units(), layers_.tied);
-  const auto sums = static_cast<size_t>(2 * units() + pair_index(units(), 0));
-  sums_ = {std::vector<T>(sums), std::vector<Lanes<T>>(sums)};
+  sums_ = Sums<T>::of(units());
   set_rates();
 }
 
@@ -150,9 +149,11 @@ void OnlineSgd<T>::plan_update() {
     evaluate(model_.g, field, pending_.g[k], pending_.w_step[k]);  // g' stands in for the coefficient until it is known
     all += field;
   }
+  const bool pairs = sums_.has_pairs(units());
+  if (!pairs) sum_errors(layers_, pending_, x_.data(), sums_);
   for (int64_t k = 0; k < units(); ++k) {
-    T error = vx[k];  // v_k . Delta
-    for (int64_t a = 0; a < (pending_.truncated ? k + 1 : units()); ++a)
+    T error = vx[k];  // v_k . Delta, when the pairs are taken off
+    for (int64_t a = 0; pairs && a < (pending_.truncated ? k + 1 : units()); ++a)
       error -= (a <= k ? vv[pair_index(k, a)] : vv[pair_index(a, k)]) * pending_.g[a];
     const T gradient = error * pending_.w_step[k];
     pending_.w_step[k] = w_rate_ * gradient;
