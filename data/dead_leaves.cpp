@@ -21,7 +21,9 @@ Disc make_disc(const double* u, int64_t side) {
 
 /// Paints the pixels that nothing hides yet (negative), and counts them.
 int64_t paint(const Disc& disc, int64_t side, double* pixels) {
-  const auto first = [&](double centre) { return static_cast<int64_t>(std::ceil(std::max(0.0, centre - disc.radius))); };
+  const auto first = [&](double centre) {
+    return static_cast<int64_t>(std::ceil(std::max(0.0, centre - disc.radius)));
+  };
   const auto last = [&](double centre) {
     return static_cast<int64_t>(std::floor(std::min(static_cast<double>(side - 1), centre + disc.radius)));
   };

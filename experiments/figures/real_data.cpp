@@ -1,7 +1,7 @@
 // Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear autoencoders", figures 6, 8, 9.
 // Claim: the closed equations, given nothing but the empirical covariance, predict the error of autoencoders trained on
-// images, sigmoidal ones of several sizes (6), linear and ReLU ones (8); and what Gaussian inputs show is seen on images
-// too: components come one after the other, sigmoidal units need untied weights, ReLU units a bias (9).
+// images, sigmoidal ones of several sizes (6), linear and ReLU ones (8); and what Gaussian inputs show is seen on
+// images too: components come one after the other, sigmoidal units need untied weights, ReLU units a bias (9).
 #include <algorithm>
 #include <cmath>
 
@@ -49,7 +49,8 @@ struct Config {
   }
 };
 
-/// One network, its trainings and its theory: columns error, error of Gaussian inputs, mean bias, error of modes 1, 2 ..
+/// One network, its trainings and its theory: columns error, error of Gaussian inputs, mean bias, error of modes 1, 2
+/// ..
 struct Course {
   std::string name, activation;
   int64_t units = 1;
