@@ -22,7 +22,7 @@ using namespace online;
 struct Config {
   int64_t seeds = 4, count = 9000, units = 4, points = 60;
   double eta = 0.1, first = 1, last = 2500, tolerance = 1e-6;
-  std::string images = "cifar", activation = "erf", precision = "f32";
+  std::string images = "cifar", centre = "pixels", activation = "erf", precision = "f32";
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
@@ -34,6 +34,7 @@ struct Config {
   void each_field(F&& f) {
     f("seeds", seeds, "independent starts and orders of the images");
     f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
+    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
     f("count", count, "images; cifar: at most as many as its training files hold");
     f("units", units, "K, hidden units");
     f("activation", activation, "linear, erf or relu");
@@ -99,7 +100,7 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
       },
       [&](const Weights& w) { return row(w, empirical_error(w, pictures, model.g)); });
   IntegrateOptions options;
-  options.implicit = false, options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
+  options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
   for (int64_t seed = 0; seed < config.seeds; ++seed)
     c.theory.push_back(follow(
         run, text(c.name, ", equations"), model, start(seed), s, times,
@@ -179,11 +180,18 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
 
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.units > 0 && config.points > 2 && config.tolerance > 0 && config.count > 1 &&
-              (config.precision == "f32" || config.precision == "f64"),
-          "standard-conditions: seeds, K and the tolerance must be positive, 3 points or more, two images or more, "
-          "precision f32 or f64");
+              config.last > config.first && config.first > 0,
+          "standard-conditions: seeds, K, times and the tolerance must be positive, the last time after the first, 3 "
+          "points or more, two images or more");
+  require(
+      (config.centre == "pixels" || config.centre == "all") && (config.precision == "f32" || config.precision == "f64"),
+      "standard-conditions: centre is pixels or all, not ", config.centre, "; precision f32 or f64, not ",
+      config.precision);
   Pictures plain;
-  run.timed("images", [&] { plain = load_pictures(run, config.images, run.key().at("images"), config.count); });
+  run.timed("images", [&] {
+    plain = load_pictures(run, config.images, run.key().at("images"), config.count,
+                          config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+  });
   const Pictures inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
   const std::vector<double> times = log_times(config.first, config.last, config.points);
   std::vector<Course> courses{{"untied", "#1f5fa8", Tying::untied},

@@ -34,10 +34,13 @@ RowMatrix grey_pictures(const Run& run, const std::string& source, const Key& ke
 
 }  // namespace
 
-Pictures load_pictures(const Run& run, const std::string& source, const Key& key, int64_t count) {
+Pictures load_pictures(const Run& run, const std::string& source, const Key& key, int64_t count, Centre centre) {
   require(count > 1, "pictures: needs two or more, got ", count);
   RowMatrix x = grey_pictures(run, source, key, count);
-  x.array() -= x.mean();
+  if (centre == Centre::each_pixel)
+    x.rowwise() -= x.colwise().mean().eval();
+  else
+    x.array() -= x.mean();
   x *= 0.5 / std::sqrt(x.squaredNorm() / static_cast<double>(x.size()));
 
   Matrix moments = Matrix::Zero(dimension, dimension);
