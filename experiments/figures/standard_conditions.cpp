@@ -1,0 +1,213 @@
+// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear autoencoders", figure 7.
+// Claim: what the theory finds under its scalings also holds without them, x -> sum_k v_k erf(w_k.x / sqrt 2) trained
+// on images with one rate for both layers: tied weights do not reach the PCA error, untied ones do, and their encoder
+// shrinks while the decoder grows. Here: K = 4, weights of standard deviation 1 / sqrt D, the loss |x - f(x)|^2 / (2
+// D), eta = 0.1, t = steps / D up to 2500.
+//
+// This is the model of all other experiments in other units. With inputs D^(1/4) x and weights D^(1/4) w, D^(1/4) v its
+// field w.x / sqrt D is the w.x of here, its output D^(1/4) times the one of here, and the step of both layers (tied or
+// not) is that of here at rates.w = rates.v = eta; the error is sqrt D times as large.
+#include <cmath>
+
+#include "experiments/online/course.h"
+#include "experiments/online/pictures.h"
+#include "experiments/plot.h"
+#include "experiments/table.h"
+
+namespace basin {
+namespace {
+
+using namespace online;
+
+struct Config {
+  int64_t seeds = 4, count = 9000, units = 4, points = 60;
+  double eta = 0.1, first = 1, last = 2500, tolerance = 1e-6;
+  std::string images = "cifar", centre = "pixels", activation = "erf", precision = "f32";
+
+  explicit Config(Preset preset) {
+    if (preset == Preset::paper) return;
+    seeds = 3, images = "dead-leaves", count = 4000;
+    if (preset == Preset::quick) return;
+    seeds = 2, count = 200, units = 2, last = 20, points = 10;
+  }
+  template <class F>
+  void each_field(F&& f) {
+    f("seeds", seeds, "independent starts and orders of the images");
+    f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
+    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
+    f("count", count, "images; cifar: at most as many as its training files hold");
+    f("units", units, "K, hidden units");
+    f("activation", activation, "linear, erf or relu");
+    f("eta", eta, "learning rate of both layers, a step being eta times the gradient");
+    f("first", first, "first time recorded after 0 (time = steps / D)");
+    f("last", last, "last time");
+    f("points", points, "times recorded, logarithmically spaced");
+    f("tolerance", tolerance, "relative error of a step of the equations");
+    f("precision", precision, "of the simulation: f32 or f64");
+  }
+};
+
+/// One way of tying the weights; columns: error, mean |w_k|, mean |v_k|, in the units of the header.
+struct Course {
+  std::string name, colour;
+  Tying tying;
+  std::vector<Matrix> simulated{}, theory{};
+
+  /// One number of every seed.
+  Samples of(const std::function<double(const Matrix&)>& number) const {
+    std::vector<double> all;
+    for (const Matrix& m : simulated) all.push_back(number(m));
+    return all;
+  }
+  /// The last error over `unit`.
+  Samples final(double unit) const {
+    return of([&](const Matrix& m) { return m(m.rows() - 1, 0) / unit; });
+  }
+  /// The last value of a column over its first.
+  Samples growth(int64_t column) const {
+    return of([&](const Matrix& m) { return m(m.rows() - 1, column) / m(0, column); });
+  }
+};
+
+double mean_length(const Matrix& rows) {
+  double sum = 0;
+  for (int64_t k = 0; k < rows.rows(); ++k) sum += rows.row(k).norm();
+  return sum / static_cast<double>(rows.rows());
+}
+
+void train(Run& run, const Config& config, const Pictures& pictures, const std::vector<double>& times, Course& c) {
+  const Spectrum& s = pictures.spectrum;
+  const double dimension = static_cast<double>(s.dimension), unit = std::pow(dimension, 0.25);
+  Model model;
+  model.g = Transfer(config.activation);
+  model.tying = c.tying;
+  model.rates = {config.eta, config.eta, 0, 0};
+  const auto key = [&](int64_t seed) { return run.key().at(c.name).at(static_cast<uint64_t>(seed)); };
+  const auto start = [&](int64_t seed) {
+    Weights w = random_weights(key(seed).at("start"), config.units, s, unit / std::sqrt(dimension));
+    if (c.tying != Tying::untied) w.encoder = std::sqrt(dimension) * w.decoder;
+    return w;
+  };
+  const auto row = [&](const Weights& w, double error) {
+    return std::vector<double>{error / std::sqrt(dimension), mean_length(w.encoder) / unit,
+                               std::sqrt(dimension) * mean_length(w.decoder) / unit};
+  };
+  const Precision precision = config.precision == "f32" ? Precision::f32 : Precision::f64;
+  c.simulated = simulate(
+      run, c.name, config.seeds, times,
+      [&](int64_t seed) {
+        return make_dataset_simulator(model, s, pictures.rows, start(seed), key(seed).at("order"), precision);
+      },
+      [&](const Weights& w) { return row(w, empirical_error(w, pictures, model.g)); });
+  IntegrateOptions options;
+  options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
+  for (int64_t seed = 0; seed < config.seeds; ++seed)
+    c.theory.push_back(follow(
+        run, text(c.name, ", equations"), model, start(seed), s, times,
+        [&](const Weights& w) { return row(w, population_error(w, s, model.g)); }, options));
+}
+
+void claims(Run& run, const Config& config, const Spectrum& s, const std::vector<Course>& courses) {
+  const std::string ranks = text("rank-", config.units, " PCA error");
+  const double pca = s.pca_error(config.units), first = s.pca_error(1);
+  const Course &untied = courses[0], &full = courses[1], &detached = courses[2];
+  const std::string reach = "autoencoders with untied weights achieve rank-K PCA error";
+  const std::string fail = "autoencoders with tied weights fail to achieve rank-1 PCA error";
+  const std::string norms = "the encoder weights shrink, while decoder weights grow to reach the linear regime";
+  const Samples error = untied.final(pca);
+  run.claim_below("untied: final error over the " + ranks, reach, error, 1.03);
+  const Samples tied = full.final(pca);
+  run.claim_at_least("tied: final error over the " + ranks, fail, tied, 1.15);
+  const Samples loose = detached.final(first);
+  run.claim("tied, gradient of the encoder alone: final error over the rank-1 PCA error", fail, loose,
+            "> 1 for every seed", loose.least() > 1);
+  const Samples literal = full.final(first);
+  run.literal_claim("tied, whole gradient: final error over the rank-1 PCA error", fail, literal, "> 1 for every seed",
+                    literal.least() > 1,
+                    "with the whole gradient the error ends between the rank-1 and the rank-K PCA error; only the "
+                    "gradient of the encoder alone, decoder held fixed in it, stays above rank 1");
+  const Samples shrink = untied.of([](const Matrix& m) { return m(0, 1) / m(m.rows() - 1, 1); });
+  run.claim("untied: |w_k| at the start over the end, mean over units", norms, shrink, ">= 3 for every seed",
+            shrink.least() >= 3);
+  const Samples grow = untied.growth(2);
+  run.claim("untied: |v_k| at the end over the start, mean over units", norms, grow, ">= 5 for every seed",
+            grow.least() >= 5);
+  for (const Course& c : courses) {
+    std::vector<double> mean, largest;
+    for (size_t i = 0; i < c.simulated.size(); ++i) {
+      const Matrix& t = c.theory[i];
+      const Vector d = (c.simulated[i].col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
+      mean.push_back(d.mean()), largest.push_back(d.maxCoeff());
+    }
+    run.report(c.name + ": final error", "", c.final(1));
+    run.report(c.name + ": mean relative distance from the equations", "", mean);
+    run.report(c.name + ": largest relative distance from the equations", "", largest);
+  }
+}
+
+void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
+          const std::vector<Course>& courses) {
+  const auto n = static_cast<int64_t>(times.size());
+  std::string blocks, errors, norms;
+  for (size_t i = 0; i < courses.size(); ++i) {
+    const Course& c = courses[i];
+    const Matrix &theory = c.theory[0], &m = c.simulated[0];
+    Matrix simulated(n, 1 + m.cols()), curve(theory.rows(), 1 + theory.cols());
+    simulated << Eigen::Map<const Vector>(times.data(), n), m;
+    curve << Eigen::Map<const Vector>(times.data(), theory.rows()), theory;
+    run.save(c.name + "-simulated", to_array(simulated));
+    run.save(c.name + "-theory", to_array(curve));
+    blocks += data_block(text("s", i), to_array(simulated)) + data_block(text("t", i), to_array(curve));
+    errors += text(i ? ", " : "", "$s", i, " using 1:2 with points pt 2 ps 0.6 lc rgb '", c.colour, "' title '", c.name,
+                   "', $t", i, " using 1:2 with lines lw 1.5 lc rgb '", c.colour, "' notitle");
+  }
+  std::string script = blocks +
+                       "set multiplot layout 1,2\nset logscale xy\nset grid lc rgb '#dddddd'\nset xlabel "
+                       "'time t = steps / D'\nset format y '%g'\n";
+  script += text("set xrange [", config.first, ":", config.last, "]\nset key bottom left\n");
+  script += "set title 'error on the images: simulations (crosses), equations (lines)'\n";
+  for (int64_t k = 1; k <= config.units; ++k)
+    script += text("set arrow ", k, " from ", config.first, ",", s.pca_error(k), " to ", config.last, ",",
+                   s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
+  script += "plot " + errors + ", NaN with lines dt 2 lc rgb '#888888' title 'PCA, rank 1, 2, ...'\nunset arrow\n";
+  script +=
+      "set key top left\nset title 'mean length of the untied weights'\nplot $s0 using 1:3 with points pt 2 ps "
+      "0.6 lc rgb '#2ca02c' title 'encoder |w_k|', $t0 using 1:3 with lines lw 1.5 lc rgb '#2ca02c' notitle, "
+      "$s0 using 1:4 with points pt 2 ps 0.6 lc rgb '#9467bd' title 'decoder |v_k|', $t0 using 1:4 with lines lw "
+      "1.5 lc rgb '#9467bd' notitle\nunset multiplot\n";
+  run.plot("standard-conditions", script, 1300, 480);
+}
+
+void compute(Run& run, const Config& config) {
+  require(config.seeds > 0 && config.units > 0 && config.points > 2 && config.tolerance > 0 && config.count > 1 &&
+              config.last > config.first && config.first > 0,
+          "standard-conditions: seeds, K, times and the tolerance must be positive, the last time after the first, 3 "
+          "points or more, two images or more");
+  require(
+      (config.centre == "pixels" || config.centre == "all") && (config.precision == "f32" || config.precision == "f64"),
+      "standard-conditions: centre is pixels or all, not ", config.centre, "; precision f32 or f64, not ",
+      config.precision);
+  Pictures plain;
+  run.timed("images", [&] {
+    plain = load_pictures(run, config.images, run.key().at("images"), config.count,
+                          config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+  });
+  const Pictures inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
+  const std::vector<double> times = log_times(config.first, config.last, config.points);
+  std::vector<Course> courses{{"untied", "#1f5fa8", Tying::untied},
+                              {"tied", "#d62728", Tying::full},
+                              {"tied-detached", "#ff7f0e", Tying::detached}};
+  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, inputs, times, c); });
+  claims(run, config, plain.spectrum, courses);
+  for (int64_t k = 0; k <= config.units; ++k)
+    run.report(text("PCA error of rank ", k), "", plain.spectrum.pca_error(k));
+  draw(run, config, plain.spectrum, times, courses);
+}
+
+BASIN_EXPERIMENT(Config, compute, "standard-conditions",
+                 "figure 7 of Refinetti, Goldt, The dynamics of representation learning in shallow, non-linear "
+                 "autoencoders",
+                 "the same findings without any rescaling of fields or rates")
+
+}  // namespace
+}  // namespace basin
