@@ -168,7 +168,7 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<C
   script += data_block("valley", to_array(valley(s))) + data_block("ends", to_array(ends));
   script += text("set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
                  "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange [",
-                 config.first, ":", config.theory_last, "]\nset yrange [1e-3:1]\n");
+                 config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
   for (int64_t k = 0; k <= config.spikes; ++k)
     script += text("set arrow ", k + 1, " from ", config.first, ",", s.pca_error(k), " to ", config.theory_last, ",",
                    s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
