@@ -124,8 +124,7 @@ std::pair<Samples, Samples> distances(const Course& c, const std::vector<double>
   return {mean, largest};
 }
 
-std::string curve(const std::string& block, const Course& c, const std::vector<double>& times,
-                  const std::vector<Matrix>& rows) {
+std::string curve(const std::string& block, const std::vector<double>& times, const std::vector<Matrix>& rows) {
   const int64_t n = rows[0].rows();
   Matrix table(n, 1 + static_cast<int64_t>(rows.size()));
   table << Eigen::Map<const Vector>(times.data(), n), gather(rows, 0);
@@ -165,12 +164,11 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<C
   ends << Eigen::Map<const Vector>(all[single].last(1).values.data(), config.seeds),
       Eigen::Map<const Vector>(all[single].last(0).values.data(), config.seeds);
   for (size_t i = 0; i < all.size(); ++i)
-    script += curve(text("s", i), all[i], times, all[i].simulated) +
-              curve(text("t", i), all[i], theory_times, {all[i].theory[0]});
+    script += curve(text("s", i), times, all[i].simulated) + curve(text("t", i), theory_times, {all[i].theory[0]});
   script += data_block("valley", to_array(valley(s))) + data_block("ends", to_array(ends));
   script += text("set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
                  "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange [",
-                 config.first, ":", config.theory_last, "]\nset yrange [1e-3:1]\n");
+                 config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
   for (int64_t k = 0; k <= config.spikes; ++k)
     script += text("set arrow ", k + 1, " from ", config.first, ",", s.pca_error(k), " to ", config.theory_last, ",",
                    s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
