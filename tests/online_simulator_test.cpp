@@ -121,6 +121,39 @@ Array some_rows(int64_t count, int64_t modes) {
 
 }  // namespace
 
+TEST_CASE("online SGD: without any scaling it is the same model with inputs and weights D^(1/4) times as large") {
+  // x -> sum_k v_k g(w_k.x), steps eta times the gradient of |x - f(x)|^2 / (2 D) of both layers, or of the one there
+  // is
+  const Spectrum s = spectrum_of(81);
+  const double dimension = 81, unit = 3, eta = 0.1;
+  const Array rows = some_rows(7, 81);
+  std::vector<double> larger = rows.to_vector<double>();
+  for (double& value : larger) value *= unit;
+  const Weights start = weights_of(3, s, 0);
+  for (const Tying tying : {Tying::untied, Tying::full, Tying::detached}) {
+    Model m;
+    m.tying = tying, m.rates = {eta, eta, 0, 0};
+    const auto simulator = make_dataset_simulator(m, s, from_vector(larger, {7, 81}), start, Key(1), Precision::f64);
+    simulator->run(20);
+    Matrix v = std::sqrt(dimension) / unit * start.decoder, w = tying == Tying::untied ? start.encoder / unit : v;
+    for (uint64_t step = 0; step < 20; ++step) {
+      const Vector x = dataset_input(rows, Key(1), step), field = w * x;
+      const Vector code = field.unaryExpr([&](double l) { return m.g.value(l); });
+      const Vector left = x - v.transpose() * code;
+      const Vector back = (v * left).cwiseProduct(field.unaryExpr([&](double l) { return m.g.slope(l); }));
+      const Matrix for_v = eta / dimension * code * left.transpose(), for_w = eta / dimension * back * x.transpose();
+      if (tying == Tying::untied)
+        v += for_v, w += for_w;
+      else
+        w += tying == Tying::full ? Matrix(for_v + for_w) : for_w, v = w;
+    }
+    CAPTURE(static_cast<int>(tying));
+    const Weights got = simulator->weights();
+    CHECK((got.encoder / unit - w).cwiseAbs().maxCoeff() < 1e-12 * w.cwiseAbs().maxCoeff());
+    CHECK((std::sqrt(dimension) / unit * got.decoder - v).cwiseAbs().maxCoeff() < 1e-12 * v.cwiseAbs().maxCoeff());
+  }
+}
+
 TEST_CASE("online SGD: steps of every rule are those of the formulas") {
   // Rounding: a sum over D = 90 modes in 16 lanes is good to about 10 roundings of its largest part, which is below
   // 100; a coefficient is at most 1 and three steps follow each other: 3 * 10 * 100 eps (eps: half a unit in the last

@@ -1,7 +1,17 @@
 // Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear autoencoders", figures 6, 8, 9.
 // Claim: the closed equations, given nothing but the empirical covariance, predict the error of autoencoders trained on
 // images, sigmoidal ones of several sizes (6), linear and ReLU ones (8); and what Gaussian inputs show is seen on
-// images too: components come one after the other, sigmoidal units need untied weights, ReLU units a bias (9).
+// images too: components come one after the other, sigmoidal units need untied weights, ReLU units a bias (9). Here:
+// grey 32 x 32 images in the basis of their second moments, drawn with replacement; eta = 2 (tied weights 0.2), weights
+// of standard deviation 0.1, t up to 500; the equations follow all 1024 modes from the same weights, and the error is
+// that on the images.
+//
+// Expected: mean (largest) relative distance of simulation and equations of .0003 to .001 (.002 to .02) on dead leaves.
+// On CIFAR-10 erf and linear units give the same; ReLU units .004 to .009 (.02 to .1), where Gaussian inputs of the
+// same covariance (gaussian = true) give .0008 (.008): that distance is the images' own, and exceeds the bound in one
+// seed of three. With centre = all instead of pixels it is .02 (.1), for the equations know no mean and that of each
+// pixel of CIFAR-10 is not 0. Tied sigmoidal units learn too, only less well. Run time on one core: smoke 1 s, quick 40
+// s, paper PAPERTIME.
 #include <algorithm>
 #include <cmath>
 
@@ -159,26 +169,22 @@ const Course& find(const std::vector<Course>& all, const std::string& name) {
 /// Figures 6 and 8; the networks of figure 9 are only reported.
 void claim_agreement(Run& run, const std::vector<Course>& courses) {
   const std::string words = "the equations describe the learning dynamics at all times";
-  std::vector<std::function<void()>> later;
+  std::vector<std::pair<std::string, Samples>> same_weights, others;
   for (const Course& c : courses) {
     const Deviation d(c);
-    if (c.tying == Tying::untied && !c.biased) {
-      run.claim(c.name + ": mean relative distance from the equations", words, d.mean, "< 0.01 for every seed",
-                d.mean.largest() < 0.01);
-      run.claim(c.name + ": largest relative distance from the equations", words, d.largest, "< 0.05 for every seed",
-                d.largest.largest() < 0.05);
-    } else {
-      later.emplace_back([&run, c, d, words] {
-        run.report(c.name + ": mean relative distance from the equations", words, d.mean);
-        run.report(c.name + ": largest relative distance from the equations", words, d.largest);
-      });
+    if (c.tying != Tying::untied || c.biased) {
+      others.emplace_back(c.name + ": largest relative distance from the equations", d.largest);
+      continue;
     }
-    later.emplace_back([&run, c, d] {
-      run.report(c.name + ": largest relative distance of the error on the images from that of Gaussian inputs",
-                 "the inputs can be replaced by Gaussian vectors", d.gaussian, "at the weights of the simulation");
-    });
+    run.claim(c.name + ": mean relative distance from the equations", words, d.mean, "< 0.01 for every seed",
+              d.mean.largest() < 0.01);
+    run.claim(c.name + ": largest relative distance from the equations", words, d.largest, "< 0.05 for every seed",
+              d.largest.largest() < 0.05);
+    same_weights.emplace_back(c.name + ": the same distance at the simulation's weights", d.gaussian);
   }
-  for (const auto& report : later) report();
+  for (const auto& [statement, samples] : same_weights)
+    run.report(statement, "the inputs can be replaced by Gaussian vectors", samples);
+  for (const auto& [statement, samples] : others) run.report(statement, words, samples);
 }
 
 /// When the error of a mode first falls below half of what the mode adds to the error of the untrained network.
@@ -188,7 +194,8 @@ double learned_at(const Matrix& course, const std::vector<double>& times, int64_
   return INFINITY;
 }
 
-/// Components of nearly the same eigenvalue have no order; of the others the larger must come first.
+/// Components of nearly the same eigenvalue come in the order of their share in the start. Those of figure 2 are 2.8
+/// and 3.2 times apart; the claim is about such pairs, the times of all are reported.
 void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Course& c,
                     const std::vector<double>& times) {
   const std::string words = "the principal components of realistic data are also learnt sequentially";
@@ -200,15 +207,15 @@ void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Cou
     for (int64_t mode = 0; mode < modes; ++mode) {
       learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, s.modes[mode]));
       for (int64_t earlier = 0; earlier < mode; ++earlier)
-        if (s.modes[earlier] > 1.5 * s.modes[mode])
+        if (s.modes[earlier] > 2.5 * s.modes[mode])
           ratio =
               std::min(ratio, learned[static_cast<size_t>(mode)].back() / learned[static_cast<size_t>(earlier)].back());
     }
     smallest.push_back(std::isfinite(ratio) ? ratio : 0);
   }
   const Samples order(smallest);
-  run.claim("smallest ratio of the times of two components whose eigenvalues differ by half or more", words, order,
-            "> 1.5 for every seed", order.least() > 1.5);
+  run.claim("smallest ratio of the times of two components whose eigenvalues differ by a factor of 2.5 or more", words,
+            order, "> 1.5 for every seed", order.least() > 1.5);
   for (int64_t mode = 0; mode < modes; ++mode)
     run.report(text("time at which component ", mode + 1, " is learned"), words, learned[static_cast<size_t>(mode)],
                text("eigenvalue / D ", short_number(s.modes[mode])));
@@ -289,10 +296,11 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
     script += data_block(text("s", i), simulated) + data_block(text("t", i), theory);
     if (courses[i].name == text("erf K=", config.compared)) sequence = i;
   }
-  script += text("set multiplot layout 2,2 title '", config.images,
-                 ": simulations on the images (crosses), equations from their covariance (lines), seed 0'\n",
-                 "set logscale xy\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\nset xrange [",
-                 config.first, ":", config.last, "]\nset format y '%g'\nset key bottom left\nset title 'erf'\n");
+  script +=
+      text("set multiplot layout 2,2 title '", config.images,
+           ": simulations on the images (crosses), equations from their covariance (lines), seed 0'\n",
+           "set logscale x\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\nset yrange [0:*]\nset xrange [",
+           config.first, ":", config.last, "]\nset format y '%g'\nset key bottom left\nset title 'erf'\n");
   const auto plain = [](const Course& c) { return c.tying == Tying::untied && !c.biased; };
   script += curves(courses, [&](const Course& c) { return plain(c) && c.activation == "erf"; });
   script += "\nset title 'linear and ReLU'\n";
@@ -305,7 +313,8 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
     return c.units == config.compared && c.activation != "linear" && (!plain(c) || c.tying == Tying::untied);
   });
   script += ", NaN with lines dt 2 lc rgb '#888888' title 'PCA, rank 1, 2, ...'\nunset arrow\n";
-  script += text("set title 'erf K=", config.compared, ": the share of each component in the error'\nplot ");
+  script += text("set logscale y\nset yrange [*:*]\nset title 'erf K=", config.compared,
+                 ": the share of each component in the error'\nplot ");
   for (int64_t m = 0; m < std::min(config.compared, shown_modes); ++m)
     script += text(m ? ", " : "", "$s", sequence, " using 1:(abs($", 2 + first_mode + m,
                    ")) with points pt 2 ps 0.6 lc ", m + 1, " title 'component ", m + 1, "', $t", sequence,
