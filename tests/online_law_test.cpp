@@ -248,7 +248,8 @@ TEST_CASE("one step of online SGD is minus the rates times the engine's gradient
     const Tensor off = Tensor(x) - matmul(erf(fields / std::sqrt(2.0)), p[1]);
     return sum(square(off)) / (2.0 * d);
   };
-  const auto [value, gradient] = value_and_grad(loss, parameters);
+  const auto both = value_and_grad(loss, parameters);
+  const Tensors& gradient = both.second;  // Clang 14: no structured binding inside a lambda
   const Weights after = simulator->weights();
   const auto moved = [&](size_t i, double rate) {
     const std::vector<double> p = parameters[i].array().to_vector<double>(),
@@ -263,7 +264,7 @@ TEST_CASE("one step of online SGD is minus the rates times the engine's gradient
     for (size_t i = 0; i < b.size(); ++i) worst = std::max(worst, std::abs(values[i] - b[i]));
     return worst;
   };
-  CHECK(value.item() > 0);
+  CHECK(both.first.item() > 0);
   // Sums of a dozen terms of order one in another order: a few units in the last place.
   CHECK(difference(after.encoder, moved(0, m.rates.w)) < 1e-14);
   CHECK(difference(root * after.decoder, moved(1, m.rates.v)) < 1e-14);
