@@ -108,17 +108,19 @@ void train(Run& run, const Config& config, const Spectrum& all, const std::vecto
   }
 }
 
-/// |simulation - equations| of the error: its mean over time (not over the logarithmic points) and its largest, for
-/// every seed.
+/// |simulation - equations| of the error: its largest, and its mean over time (not over the logarithmic points) up to
+/// t = 400 or the end, for every seed: the quiet times after that would only dilute it.
 std::pair<Samples, Samples> distances(const Course& c, const std::vector<double>& times) {
   Samples mean(std::vector<double>{}), largest(std::vector<double>{});
   for (size_t i = 0; i < c.simulated.size(); ++i) {
     const int64_t n = c.simulated[i].rows();
     const Vector off = (c.simulated[i].col(0) - c.theory[i].col(0).head(n)).cwiseAbs();
-    double area = 0;
-    for (int64_t t = 1; t < n; ++t)
+    double area = 0, until = 0;
+    for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= 400; ++t) {
       area += (times[static_cast<size_t>(t)] - times[static_cast<size_t>(t) - 1]) * (off[t] + off[t - 1]) / 2;
-    mean.values.push_back(area / times.back());
+      until = times[static_cast<size_t>(t)];
+    }
+    mean.values.push_back(area / until);
     largest.values.push_back(off.maxCoeff());
   }
   return {mean, largest};
