@@ -4,33 +4,24 @@
 
 #include <algorithm>
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 #include <numeric>
 
 #include "autograd/ops.h"
 #include "autograd/transforms.h"
 #include "experiments/online/equations.h"
 #include "experiments/online/simulator.h"
-#include "models/layers.h"
+#include "tests/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;
-using Json = nlohmann::json;
+using test::formula_start;
+using test::Json;
+using test::model_of;
 
 namespace {
 
-const Json& reference() {
-  static const Json all = Json::parse(std::ifstream(std::string(BASIN_TEST_DATA) + "/reference/online_sgd.json"));
-  return all["e_simulation"];
-}
-
-Model model_of(const std::string& g, Rule rule, double eta, int64_t dimension, bool bias = false) {
-  Model m;
-  m.g = Transfer(g);
-  m.rule = rule;
-  m.rates = Rates::scaled(eta, dimension, bias);
-  return m;
+const Json& simulations() {
+  return test::reference()["e_simulation"];
 }
 
 /// Sums of what one sample adds to each parameter, and of its square.
@@ -81,20 +72,6 @@ double worst_z(const Matrix& sum, const Matrix& squares, const Matrix& expected,
     worst = std::max(worst, std::abs(mean - expected.data()[i]) / std::sqrt(variance / n));
   }
   return worst;
-}
-
-/// The formula that the reference simulations start from.
-Weights formula_start(const Spectrum& s, int64_t units) {
-  const int64_t n = s.modes.size();
-  const double scale = 0.1 * std::sqrt(2.0), root = std::sqrt(static_cast<double>(s.dimension));
-  Weights w{Matrix(units, n), Matrix(units, n), Vector::Zero(units)};
-  for (int64_t k = 0; k < units; ++k)
-    for (int64_t i = 0; i < n; ++i) {
-      const double unit = static_cast<double>(k + 1), mode = static_cast<double>(i + 1);
-      w.encoder(k, i) = scale * std::sin(mode * (1.0 + 0.618 * unit) + 0.37 * unit * unit);
-      w.decoder(k, i) = scale / root * std::sin(mode * (0.45 + 0.7321 * unit) + 1.9 + 0.11 * unit);
-    }
-  return w;
 }
 
 /// Population errors [seeds][times].
@@ -154,14 +131,14 @@ TEST_CASE("slow: mean trajectories agree with independent simulations") {
   const Spectrum s = [] {
     Spectrum spectrum;
     spectrum.dimension = 500;
-    const std::vector<double> spikes = reference()["rt_spikes"];
-    spectrum.modes = Vector::Constant(500, reference()["rt_bulk_each"]);
+    const std::vector<double> spikes = simulations()["rt_spikes"];
+    spectrum.modes = Vector::Constant(500, simulations()["rt_bulk_each"]);
     spectrum.modes.head(3) = Eigen::Map<const Vector>(spikes.data(), 3);
     return spectrum;
   }();
   constexpr int64_t seeds = 24;
   for (const std::string name : {"vanilla", "truncated"}) {
-    const Json& r = reference()[name];
+    const Json& r = simulations()[name];
     const Model m = model_of("erf", name == "vanilla" ? Rule::vanilla : Rule::truncated, 1, 500);
     const std::vector<double> times = r["t"];
     const Weights start = formula_start(s, 3);

@@ -3,25 +3,22 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
-#include <fstream>
-#include <nlohmann/json.hpp>
 
 #include "experiments/online/densities.h"
 #include "experiments/online/equations.h"
 #include "tests/files.h"
+#include "tests/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;
-using Json = nlohmann::json;
 using test::error_of;
+using test::formula_start;
 using test::has;
+using test::Json;
+using test::model_of;
+using test::reference;
 
 namespace {
-
-const Json& reference() {
-  static const Json all = Json::parse(std::ifstream(std::string(BASIN_TEST_DATA) + "/reference/online_sgd.json"));
-  return all;
-}
 
 Vector vector_of(const Json& values) {
   const std::vector<double> v = values;
@@ -51,28 +48,6 @@ struct Small {
     weights = {matrix_of(b["W"]) * e, matrix_of(b["V"]) * e / std::sqrt(20.0), Vector::Zero(2)};
   }
 };
-
-/// The start of the trajectories: a formula in unit and mode, so that no file is needed.
-Weights formula_start(const Spectrum& s, int64_t units) {
-  const int64_t n = s.modes.size();
-  const double scale = 0.1 * std::sqrt(2.0), root = std::sqrt(static_cast<double>(s.dimension));
-  Weights w{Matrix(units, n), Matrix(units, n), Vector::Zero(units)};
-  for (int64_t k = 0; k < units; ++k)
-    for (int64_t i = 0; i < n; ++i) {
-      const double unit = static_cast<double>(k + 1), mode = static_cast<double>(i + 1);
-      w.encoder(k, i) = scale * std::sin(mode * (1.0 + 0.618 * unit) + 0.37 * unit * unit);
-      w.decoder(k, i) = scale / root * std::sin(mode * (0.45 + 0.7321 * unit) + 1.9 + 0.11 * unit);
-    }
-  return w;
-}
-
-Model model_of(const std::string& g, Rule rule, double eta, int64_t dimension, bool bias = false) {
-  Model m;
-  m.g = Transfer(g);
-  m.rule = rule;
-  m.rates = Rates::scaled(eta, dimension, bias);
-  return m;
-}
 
 /// All integrals of the equations agree with the reference to 1e-12 of the largest entry: sums of at most 20 terms of
 /// order one, some of them averages by closed forms with an error of 1e-15.

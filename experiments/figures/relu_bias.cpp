@@ -158,24 +158,6 @@ Samples biases(const std::vector<Matrix>& seeds) {
   return all;
 }
 
-/// |simulation - equations| of the error: its largest, and its mean over time (not over the logarithmic points) up to
-/// t = 400 or the end, for every seed: the quiet times after that would only dilute it.
-std::pair<Samples, Samples> distances(const Course& c, const std::vector<double>& times) {
-  Samples mean(std::vector<double>{}), largest(std::vector<double>{});
-  for (size_t i = 0; i < c.simulated.size(); ++i) {
-    const int64_t n = c.simulated[i].rows();
-    const Vector off = (c.simulated[i].col(error) - c.theory[i].col(error).head(n)).cwiseAbs();
-    double area = 0, until = 0;
-    for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= 400; ++t) {
-      area += (times[static_cast<size_t>(t)] - times[static_cast<size_t>(t) - 1]) * (off[t] + off[t - 1]) / 2;
-      until = times[static_cast<size_t>(t)];
-    }
-    mean.values.push_back(area / until);
-    largest.values.push_back(off.maxCoeff());
-  }
-  return {mean, largest};
-}
-
 void claims(Run& run, const Config& config, const std::vector<Course>& all, const std::vector<double>& times) {
   const int64_t k = config.units();
   const std::string half = "biases not trained: roughly the PCA error of rank K / 2",
@@ -217,7 +199,7 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
       "a fixed bias of order one does as well as a trained one, and so do tied weights with the full "
       "gradient and trained biases; what fails is a bias of 0, and tied weights whose decoder is detached");
   for (const size_t i : {none, trained}) {
-    const auto [mean, largest] = distances(all[i], times);
+    const auto [mean, largest] = distances(all[i].simulated, all[i].theory, times, error);
     // The bound is that of D = 1000; at this D single seeds wander further (the range shows them).
     run.claim_below("mean distance of a simulation from the equations: " + all[i].name,
                     "the equations predict the error at all times", mean, 0.004);

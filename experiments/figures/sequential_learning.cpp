@@ -106,6 +106,45 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
   run.plot("sequential-learning", script + "\nunset multiplot\n", 1500, 440);
 }
 
+void judge(Run& run, const Config& config, const Spectrum& all, const std::vector<double>& times,
+           const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory) {
+  const std::string sequence = "autoencoders learn the leading principal components sequentially";
+  std::vector<std::vector<double>> learned(static_cast<size_t>(config.spikes));
+  Samples final(std::vector<double>{}), second(std::vector<double>{}), order(std::vector<double>{}),
+      first(std::vector<double>{});
+  for (size_t i = 0; i < simulated.size(); ++i) {
+    const Matrix& m = simulated[i];
+    final.values.push_back(m(m.rows() - 1, 0) / all.pca_error(config.units));
+    double ratio = INFINITY;
+    for (int64_t mode = 0; mode < config.spikes; ++mode) {
+      learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, all.modes[mode]));
+      if (mode > 0)
+        ratio =
+            std::min(ratio, learned[static_cast<size_t>(mode)].back() / learned[static_cast<size_t>(mode) - 1].back());
+    }
+    order.values.push_back(std::isfinite(ratio) ? ratio : 0);
+    if (config.spikes < 3) continue;
+    first.values.push_back(plateau(m, times, learned[0].back(), learned[1].back(), all.pca_error(1)));
+    second.values.push_back(plateau(m, times, learned[1].back(), learned[2].back(), all.pca_error(2)));
+  }
+  for (int64_t mode = 0; mode < config.spikes; ++mode)
+    run.report(text("time at which component ", mode + 1, " is learned"), sequence, learned[static_cast<size_t>(mode)]);
+  run.claim("smallest ratio of the times of two successive components", sequence, order, "> 1.5 for every seed",
+            order.least() > 1.5);
+  if (config.spikes >= 3) {
+    run.report("error on the first plateau, over the PCA error of rank 1", "steps onto the PCA errors", first);
+    run.claim_near("error on the second plateau, over the PCA error of rank 2", "steps onto the PCA errors", second, 1,
+                   0.25);
+  }
+  run.claim(text("final error, over the PCA error of rank ", config.units), "autoencoders reach the PCA error", final,
+            "1 to 1.5 for every seed", final.least() >= 1 && final.largest() <= 1.5);
+  const auto [mean, largest] = distances(simulated, theory, times);
+  run.claim("mean distance of a simulation from the equations", "the equations predict the error at all times", mean,
+            "< 0.004 for every seed", mean.largest() < 0.004);
+  run.claim("largest distance of a simulation from the equations", "the equations predict the error at all times",
+            largest, "< 0.035 for every seed", largest.largest() < 0.035);
+}
+
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.units > 0 && config.spikes > 0 && config.dimension > config.spikes &&
               config.points > 2 && (config.precision == "f32" || config.precision == "f64"),
@@ -140,48 +179,7 @@ void compute(Run& run, const Config& config) {
         follow(run, text("equations, seed ", seed), model, few.weights, few.spectrum, times, observer(few.spectrum)));
   }
 
-  const std::string sequence = "autoencoders learn the leading principal components sequentially";
-  std::vector<std::vector<double>> learned(static_cast<size_t>(config.spikes));
-  Samples mean_deviation(std::vector<double>{}), largest(std::vector<double>{}), final(std::vector<double>{}),
-      second(std::vector<double>{}), order(std::vector<double>{}), first(std::vector<double>{});
-  for (size_t i = 0; i < simulated.size(); ++i) {
-    const Matrix& m = simulated[i];
-    const Vector deviation = (m.col(0).head(theory[i].rows()) - theory[i].col(0)).cwiseAbs();
-    // the mean over time, not over the logarithmic points
-    double area = 0;
-    for (int64_t t = 1; t < deviation.size(); ++t)
-      area +=
-          (times[static_cast<size_t>(t)] - times[static_cast<size_t>(t) - 1]) * (deviation[t] + deviation[t - 1]) / 2;
-    mean_deviation.values.push_back(area / times.back());
-    largest.values.push_back(deviation.maxCoeff());
-    final.values.push_back(m(m.rows() - 1, 0) / all.pca_error(config.units));
-    double ratio = INFINITY;
-    for (int64_t mode = 0; mode < config.spikes; ++mode) {
-      learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, all.modes[mode]));
-      if (mode > 0)
-        ratio =
-            std::min(ratio, learned[static_cast<size_t>(mode)].back() / learned[static_cast<size_t>(mode) - 1].back());
-    }
-    order.values.push_back(std::isfinite(ratio) ? ratio : 0);
-    if (config.spikes < 3) continue;
-    first.values.push_back(plateau(m, times, learned[0].back(), learned[1].back(), all.pca_error(1)));
-    second.values.push_back(plateau(m, times, learned[1].back(), learned[2].back(), all.pca_error(2)));
-  }
-  for (int64_t mode = 0; mode < config.spikes; ++mode)
-    run.report(text("time at which component ", mode + 1, " is learned"), sequence, learned[static_cast<size_t>(mode)]);
-  run.claim("smallest ratio of the times of two successive components", sequence, order, "> 1.5 for every seed",
-            order.least() > 1.5);
-  if (config.spikes >= 3) {
-    run.report("error on the first plateau, over the PCA error of rank 1", "steps onto the PCA errors", first);
-    run.claim_near("error on the second plateau, over the PCA error of rank 2", "steps onto the PCA errors", second, 1,
-                   0.25);
-  }
-  run.claim(text("final error, over the PCA error of rank ", config.units), "autoencoders reach the PCA error", final,
-            "1 to 1.5 for every seed", final.least() >= 1 && final.largest() <= 1.5);
-  run.claim("mean distance of a simulation from the equations", "the equations predict the error at all times",
-            mean_deviation, "< 0.004 for every seed", mean_deviation.largest() < 0.004);
-  run.claim("largest distance of a simulation from the equations", "the equations predict the error at all times",
-            largest, "< 0.035 for every seed", largest.largest() < 0.035);
+  judge(run, config, all, times, simulated, theory);
   draw(run, config, all, times, simulated, theory[0]);
 }
 

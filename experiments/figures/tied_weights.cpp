@@ -108,24 +108,6 @@ void train(Run& run, const Config& config, const Spectrum& all, const std::vecto
   }
 }
 
-/// |simulation - equations| of the error: its largest, and its mean over time (not over the logarithmic points) up to
-/// t = 400 or the end, for every seed: the quiet times after that would only dilute it.
-std::pair<Samples, Samples> distances(const Course& c, const std::vector<double>& times) {
-  Samples mean(std::vector<double>{}), largest(std::vector<double>{});
-  for (size_t i = 0; i < c.simulated.size(); ++i) {
-    const int64_t n = c.simulated[i].rows();
-    const Vector off = (c.simulated[i].col(0) - c.theory[i].col(0).head(n)).cwiseAbs();
-    double area = 0, until = 0;
-    for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= 400; ++t) {
-      area += (times[static_cast<size_t>(t)] - times[static_cast<size_t>(t) - 1]) * (off[t] + off[t - 1]) / 2;
-      until = times[static_cast<size_t>(t)];
-    }
-    mean.values.push_back(area / until);
-    largest.values.push_back(off.maxCoeff());
-  }
-  return {mean, largest};
-}
-
 std::string curve(const std::string& block, const std::vector<double>& times, const std::vector<Matrix>& rows) {
   const int64_t n = rows[0].rows();
   Matrix table(n, 1 + static_cast<int64_t>(rows.size()));
@@ -226,7 +208,7 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
   run.claim_near("final error of one tied unit, over that minimum", "no rescaling with tied weights", one, 1, 0.01);
   run.claim_near("length of its decoder, over the best one", "no rescaling with tied weights", length, 1, 0.02);
   for (const size_t i : {untied, full, detached}) {
-    const auto [mean, largest] = distances(all[i], times);
+    const auto [mean, largest] = distances(all[i].simulated, all[i].theory, times);
     run.claim("mean distance of a simulation from the equations: " + all[i].name, equations, mean,
               "< 0.004 for every seed", mean.largest() < 0.004);
     run.claim("largest distance of a simulation from the equations: " + all[i].name, equations, largest,

@@ -1,5 +1,6 @@
 #include "experiments/online/course.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -156,6 +157,26 @@ Vector deviation_of(const Matrix& m) {
   if (m.cols() < 2) return Vector::Zero(m.rows());
   const Matrix centred = m.colwise() - mean_of(m);
   return (centred.rowwise().squaredNorm() / static_cast<double>(m.cols() - 1)).cwiseSqrt();
+}
+
+Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory,
+                    const std::vector<double>& times, int64_t column, double until) {
+  Distances d{std::vector<double>{}, std::vector<double>{}};
+  for (size_t i = 0; i < simulated.size(); ++i) {
+    const int64_t n = simulated[i].rows();
+    require(theory[i].rows() >= n, "distances: the equations of seed ", i, " ended after ", theory[i].rows(), " of ", n,
+            " times; a smaller relative error or the other integrator may take them further");
+    const Vector off = (simulated[i].col(column).head(n) - theory[i].col(column).head(n)).cwiseAbs();
+    double area = 0, last = times[0];
+    for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= until * (1 + 1e-9); ++t) {
+      const double now = times[static_cast<size_t>(t)];
+      area += (now - last) * (off[t] + off[t - 1]) / 2;
+      last = now;
+    }
+    d.mean.values.push_back(area / (last - times[0]));
+    d.largest.values.push_back(off.maxCoeff());
+  }
+  return d;
 }
 
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only) {

@@ -31,6 +31,14 @@ Matrix gather(const std::vector<Matrix>& seeds, int64_t column);
 Vector mean_of(const Matrix& m);
 Vector deviation_of(const Matrix& m);
 
+/// |simulated - predicted| in one column, for every seed: its largest, and its mean over time (not over the logarithmic
+/// points) up to `until` or the end: quiet times after that would only dilute it. Errors: a theory that ended earlier.
+struct Distances {
+  Samples mean, largest;
+};
+Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory,
+                    const std::vector<double>& times, int64_t column = 0, double until = 400);
+
 /// |cos| between the decoder of unit k and mode tau, [K, modes] for the first `modes` modes; with `spikes_only` the
 /// norm is that of these modes' part. The encoder's likewise.
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only = false);
