@@ -14,7 +14,7 @@
 
 #include "engine/build_info.h"
 #include "experiments/online/equations.h"
-#include "experiments/online/normals.h"
+#include "experiments/online/draw.h"
 #include "experiments/online/simulator.h"
 #include "kernels/cpu/parallel.h"
 

@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "engine/error.h"
-#include "experiments/online/normals.h"
+#include "experiments/online/draw.h"
 
 using namespace basin;
 using namespace basin::online;

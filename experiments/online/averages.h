@@ -6,6 +6,8 @@
 #include <functional>
 #include <string>
 
+#include "experiments/online/hidden_unit.h"
+
 namespace basin::online {
 
 using Matrix = Eigen::MatrixXd;
@@ -14,7 +16,7 @@ using Vector = Eigen::VectorXd;
 /// g of a hidden unit: linear g(x) = x, erf g(x) = erf(x / sqrt 2), relu g(x) = max(0, x), or any smooth function.
 class Transfer {
  public:
-  enum class Kind { linear, erf, relu, quadrature };
+  using Kind = UnitKind;
 
   /// "linear", "erf" or "relu". Errors: another name.
   explicit Transfer(const std::string& name);

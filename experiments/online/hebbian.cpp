@@ -3,7 +3,7 @@
 #include <cmath>
 
 #include "engine/error.h"
-#include "experiments/online/normals.h"
+#include "experiments/online/draw.h"
 
 namespace basin::online {
 namespace {

@@ -83,75 +83,48 @@ template <class T, class... C>
                   static_cast<double>(exponent));
 }
 
+template <class T>
+struct Ratio {
+  T top, bottom;
+};
+
 /// The quantile of the standard normal over x = 2 p - 1, as a function of u = -log2(4 p (1 - p)) in [0, 31]: without
 /// the factor x it is smooth at 0 and grows like sqrt(u), and a ratio of polynomials with positive terms fits it.
-[[gnu::always_inline]] BASIN_HD inline float quantile_over_x(float u) {
-  return polynomial(u, 1.253314275f, 0.3135800565f, 0.04315995293f, 0.003954750942f, 0.0002307022911f,
-                    4.685838965e-6f) /
-         polynomial(u, 1.0f, 0.06873709165f, 0.01569679215f, 0.0007592714927f, 3.919089728e-5f, 1.613301778e-7f);
+[[gnu::always_inline]] BASIN_HD inline Ratio<float> quantile_over_x(float u) {
+  return {
+      polynomial(u, 1.253314275f, 0.3135800565f, 0.04315995293f, 0.003954750942f, 0.0002307022911f, 4.685838965e-6f),
+      polynomial(u, 1.0f, 0.06873709165f, 0.01569679215f, 0.0007592714927f, 3.919089728e-5f, 1.613301778e-7f)};
 }
 
-[[gnu::always_inline]] BASIN_HD inline double quantile_over_x(double u) {
-  return polynomial(u, 1.25331413731545811, 0.336523622643194629, 0.0648512514490448482, 0.00877493752776899815,
-                    0.000895926076296806415, 0.0000709912144847256177, 4.34071433750801246e-6, 2.01794316644472974e-7,
-                    7.05943470024553027e-9, 1.90127647359198505e-10, 6.91248619600141288e-13) /
-         polynomial(u, 1.0, 0.0870414953251909694, 0.0296875017435265284, 0.00194661824852803693,
-                    0.000285448387852045005, 0.0000131930267790861082, 9.95105631182638658e-7, 2.91650256355647514e-8,
-                    1.22706650222747748e-9, 1.31498199280771153e-11, 1.11324515944725744e-14);
+[[gnu::always_inline]] BASIN_HD inline Ratio<double> quantile_over_x(double u) {
+  return {polynomial(u, 1.25331413731545811, 0.336523622643194629, 0.0648512514490448482, 0.00877493752776899815,
+                     0.000895926076296806415, 0.0000709912144847256177, 4.34071433750801246e-6, 2.01794316644472974e-7,
+                     7.05943470024553027e-9, 1.90127647359198505e-10, 6.91248619600141288e-13),
+          polynomial(u, 1.0, 0.0870414953251909694, 0.0296875017435265284, 0.00194661824852803693,
+                     0.000285448387852045005, 0.0000131930267790861082, 9.95105631182638658e-7, 2.91650256355647514e-8,
+                     1.22706650222747748e-9, 1.31498199280771153e-11, 1.11324515944725744e-14)};
 }
 
-/// One word as a standard normal variate: the quantile at the middle of its cell, (word + 1/2) / 2^32, so |z| < 6.34.
-/// Errors: see tests/online_simulator_test.cpp.
+/// The middle p = (word + 1/2) / 2^32 of a word's cell, as what its quantile is computed from.
 template <class T>
-[[gnu::always_inline]] BASIN_HD inline T standard_normal(uint32_t word) {
+struct NormalCell {
+  T x, product;  // 2 p - 1, 4 p (1 - p)
+};
+template <class T>
+[[gnu::always_inline]] BASIN_HD inline NormalCell<T> cell_of(uint32_t word) {
   const auto cell = static_cast<int32_t>(word ^ 0x80000000u);                  // from -2^31 up, 0 at the median
   const int32_t from_edge = (cell ^ (cell >> 31)) ^ 0x7FFFFFFF;                // cells up to the nearer end
-  const T x = std::fma(static_cast<T>(cell), T(0x1p-31), T(0x1p-32));          // 2 p - 1
   const T tail = std::fma(static_cast<T>(from_edge), T(0x1p-32), T(0x1p-33));  // min(p, 1 - p), exact when small
-  return x * quantile_over_x(-log2_of(tail * std::fma(T(-4), tail, T(4))));
+  return {std::fma(static_cast<T>(cell), T(0x1p-31), T(0x1p-32)), tail * std::fma(T(-4), tail, T(4))};
 }
 
-#if !defined(__CUDACC__)  // vectors of the host compilers; a GPU takes mode_word, or step_words for four modes at once
-/// The words of two chunks, each by mode. Philox runs on 32 blocks side by side, which hides how long a product takes.
-/// A word has 64 bits to itself, as the products do; what they leave in the upper half is masked at the next product.
-[[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk, uint32_t* __restrict words) {
-  typedef uint64_t Words __attribute__((vector_size(64)));
-  constexpr int groups = 4, lanes = 8;
-  constexpr uint64_t low_half = 0xFFFFFFFFu;
-  Words state[4][groups];
-  for (int h = 0; h < groups; ++h) {
-    state[0][h] = static_cast<uint64_t>(chunk * 2 + h) * lanes + Words{0, 1, 2, 3, 4, 5, 6, 7};
-    state[1][h] = Words{} + (step & low_half);
-    state[2][h] = Words{} + (step >> 32);
-    state[3][h] = Words{} + uint64_t{for_inputs};
-  }
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t low = static_cast<uint32_t>(key.lo + static_cast<uint32_t>(round) * 0x9E3779B9u);
-    const uint64_t high = static_cast<uint32_t>(key.hi + static_cast<uint32_t>(round) * 0xBB67AE85u);
-    for (int h = 0; h < groups; ++h) {
-      const Words p0 = (state[0][h] & low_half) * uint64_t{0xD2511F53u};
-      const Words p1 = (state[2][h] & low_half) * uint64_t{0xCD9E8D57u};
-      state[0][h] = (p1 >> 32) ^ state[1][h] ^ low;
-      state[2][h] = (p0 >> 32) ^ state[3][h] ^ high;
-      state[1][h] = p1;
-      state[3][h] = p0;
-    }
-  }
-  for (int c = 0; c < 2; ++c)
-    for (int i = 0; i < 4; ++i)
-      for (int l = 0; l < 16; ++l) *words++ = static_cast<uint32_t>(state[i][2 * c + l / lanes][l % lanes]);
-}
-
-/// out[0 .. 64 chunks) = scale times the normals of one step, those of mode_word.
+/// One word as a standard normal variate, the quantile in the middle of its cell, so |z| < 6.34. Errors: see
+/// tests/online_simulator_test.cpp.
 template <class T>
-void draw_normals(KeyBits key, uint64_t step, int64_t chunks, const T* scale, T* __restrict out) {
-  alignas(64) uint32_t words[2 * chunk_modes];
-  for (int64_t chunk = 0; chunk < chunks; chunk += 2) {
-    two_chunks(key, step, chunk, words);
-    const int64_t first = chunk * chunk_modes, count = chunk + 1 < chunks ? 2 * chunk_modes : chunk_modes;
-    for (int64_t i = 0; i < count; ++i) out[first + i] = scale[first + i] * standard_normal<T>(words[i]);
-  }
+[[gnu::always_inline]] BASIN_HD inline T standard_normal(uint32_t word) {
+  const NormalCell<T> cell = cell_of<T>(word);
+  const Ratio<T> ratio = quantile_over_x(-log2_of(cell.product));
+  return cell.x * (ratio.top / ratio.bottom);
 }
-#endif
 
 }  // namespace basin::online

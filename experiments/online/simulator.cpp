@@ -5,7 +5,7 @@
 #include <cstring>
 
 #include "engine/error.h"
-#include "experiments/online/normals.h"
+#include "experiments/online/draw.h"
 #include "experiments/online/sgd_pass.h"
 #include "kernels/cpu/parallel.h"
 
@@ -15,20 +15,8 @@ namespace {
 /// g and g' of one field.
 template <class T>
 void evaluate(const Transfer& g, T field, T& value, T& slope) {
-  switch (g.kind()) {
-    case Transfer::Kind::linear:
-      value = field, slope = 1;
-      return;
-    case Transfer::Kind::erf:
-      value = scalar::erf_of(field * T(0.70710678118654752440));
-      slope = T(0.79788456080286535588) * scalar::exp_of(T(-0.5) * field * field);  // sqrt(2 / pi)
-      return;
-    case Transfer::Kind::relu:
-      value = field > 0 ? field : T(0), slope = field > 0 ? T(1) : T(0);
-      return;
-    default:
-      value = static_cast<T>(g.value(field)), slope = static_cast<T>(g.slope(field));
-  }
+  if (g.kind() != UnitKind::quadrature) return online::evaluate(g.kind(), field, value, slope);
+  value = static_cast<T>(g.value(field)), slope = static_cast<T>(g.slope(field));
 }
 
 void check_setting(const Spectrum& spectrum, const Weights& start) {
@@ -56,6 +44,7 @@ class OnlineSgd : public Simulator {
   const Spectrum& spectrum() const override { return spectrum_; }
   std::vector<double> state() const override;
   void restore(const std::vector<double>& state) override;
+  const Sgd* sgd() const override { return &sgd_; }
 
  private:
   int64_t units() const { return layers_.units; }
@@ -66,10 +55,8 @@ class OnlineSgd : public Simulator {
   void draw_input();
   void plan_update();
 
-  Model model_;
+  Sgd sgd_;
   Spectrum spectrum_;
-  KeyBits key_;
-  Array rows_;  // [N, modes] of T; undefined for Gaussian inputs
   Layers<T> layers_;
   Passes<T> passes_;
   Pending<T> pending_;
@@ -83,13 +70,13 @@ class OnlineSgd : public Simulator {
 template <class T>
 OnlineSgd<T>::OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start, const Key& key,
                         const Array& inputs)
-    : model_(model), spectrum_(spectrum), key_(key.bits()) {
+    : sgd_{model, key.bits(), {}, sizeof(T) == 4 ? Precision::f32 : Precision::f64}, spectrum_(spectrum) {
   check_setting(spectrum, start);
   if (inputs.defined()) {
     require(inputs.rank() == 2 && inputs.dim(0) >= 1 && inputs.dim(1) == modes(), "online SGD: inputs ", inputs,
             " for ", modes(), " modes");
-    rows_ = contiguous(inputs.dtype() == dtype_of<T>() ? inputs : cast(inputs, dtype_of<T>()));
-    rows_.data<T>();  // an error now when it is not on the host
+    sgd_.inputs = contiguous(inputs.dtype() == dtype_of<T>() ? inputs : cast(inputs, dtype_of<T>()));
+    sgd_.inputs.data<T>();  // an error now when it is not on the host
   }
   // Modes beyond the last have no variance and no weight: nothing ever happens there.
   const int64_t vectors = (modes() + chunk_modes - 1) / chunk_modes * (chunk_modes / Lanes<T>::count);
@@ -114,28 +101,27 @@ OnlineSgd<T>::OnlineSgd(const Model& model, const Spectrum& spectrum, const Weig
 
 template <class T>
 void OnlineSgd<T>::set_rates() {
-  const auto dimension = static_cast<double>(spectrum_.dimension);
+  const Sgd::Factors factors = sgd_.factors(spectrum_.dimension);
   const std::vector<T> none(static_cast<size_t>(units()));
-  pending_ = {none, none, none, static_cast<T>(model_.rates.decay / dimension), model_.rule == Rule::truncated};
-  field_scale_ = static_cast<T>(1 / root());
-  w_rate_ = static_cast<T>(model_.rates.w / dimension / root());
-  v_rate_ = static_cast<T>(model_.tying == Tying::detached ? 0 : model_.rates.v / dimension);
-  b_rate_ = static_cast<T>(model_.rates.b / dimension);
+  pending_ = {none, none, none, static_cast<T>(factors.decay), sgd_.model.rule == Rule::truncated};
+  field_scale_ = static_cast<T>(factors.field);
+  w_rate_ = static_cast<T>(factors.w), v_rate_ = static_cast<T>(factors.v), b_rate_ = static_cast<T>(factors.b);
 }
 
 template <class T>
 void OnlineSgd<T>::draw_input() {
   const auto step = static_cast<uint64_t>(steps_);
   T* x = reinterpret_cast<T*>(x_.data());
-  if (!rows_.defined()) {
-    draw_normals(key_, step, layers_.vectors * Lanes<T>::count / chunk_modes, reinterpret_cast<const T*>(scale_.data()),
-                 x);
+  if (!sgd_.inputs.defined()) {
+    draw_normals(sgd_.key, step, layers_.vectors * Lanes<T>::count / chunk_modes,
+                 reinterpret_cast<const T*>(scale_.data()), x);
     return;
   }
-  const T* all = rows_.data<T>();
+  const T* all = sgd_.inputs.data<T>();
   const auto bytes = static_cast<size_t>(modes()) * sizeof(T);
-  std::memcpy(x, all + row_of_step(key_, step, rows_.dim(0)) * modes(), bytes);
-  const char* following = reinterpret_cast<const char*>(all + row_of_step(key_, step + 1, rows_.dim(0)) * modes());
+  std::memcpy(x, all + row_of_step(sgd_.key, step, sgd_.inputs.dim(0)) * modes(), bytes);
+  const char* following =
+      reinterpret_cast<const char*>(all + row_of_step(sgd_.key, step + 1, sgd_.inputs.dim(0)) * modes());
   for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(following + at);
 }
 
@@ -146,7 +132,8 @@ void OnlineSgd<T>::plan_update() {
   T all = 0;
   for (int64_t k = 0; k < units(); ++k) {
     const T field = wx[k] * field_scale_ + bias_[k];
-    evaluate(model_.g, field, pending_.g[k], pending_.w_step[k]);  // g' stands in for the coefficient until it is known
+    evaluate(sgd_.model.g, field, pending_.g[k],
+             pending_.w_step[k]);  // g' stands in for the coefficient until it is known
     all += field;
   }
   const bool pairs = sums_.has_pairs(units());
@@ -198,17 +185,17 @@ Weights OnlineSgd<T>::weights() const {
 /// What a state must share with the simulator that takes it.
 template <class T>
 std::vector<double> OnlineSgd<T>::setting() const {
-  const Rates& r = model_.rates;
+  const Rates& r = sgd_.model.rates;
   return {static_cast<double>(sizeof(T)),
           static_cast<double>(spectrum_.dimension),
           static_cast<double>(modes()),
           static_cast<double>(units()),
-          static_cast<double>(model_.rule),
-          static_cast<double>(model_.tying),
-          static_cast<double>(model_.g.kind()),
-          static_cast<double>(rows_.defined() ? rows_.dim(0) : 0),
-          static_cast<double>(key_.lo),
-          static_cast<double>(key_.hi),
+          static_cast<double>(sgd_.model.rule),
+          static_cast<double>(sgd_.model.tying),
+          static_cast<double>(sgd_.model.g.kind()),
+          static_cast<double>(sgd_.inputs.defined() ? sgd_.inputs.dim(0) : 0),
+          static_cast<double>(sgd_.key.lo),
+          static_cast<double>(sgd_.key.hi),
           r.w,
           r.v,
           r.b,
@@ -246,6 +233,13 @@ std::unique_ptr<Simulator> make(const Model& model, const Spectrum& spectrum, co
 }
 
 }  // namespace
+
+Sgd::Factors Sgd::factors(int64_t dimension) const {
+  const auto d = static_cast<double>(dimension);
+  const Rates& r = model.rates;
+  const double v = model.tying == Tying::detached ? 0 : r.v / d;
+  return {1 / std::sqrt(d), r.w / d / std::sqrt(d), v, r.b / d, r.decay / d};
+}
 
 std::unique_ptr<Simulator> make_simulator(const Model& model, const Spectrum& spectrum, const Weights& start,
                                           const Key& key, Precision precision) {

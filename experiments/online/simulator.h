@@ -9,6 +9,23 @@
 
 namespace basin::online {
 
+enum class Precision { f32, f64 };
+
+/// What a step of online SGD needs beside weights and spectrum.
+struct Sgd {
+  Model model;
+  KeyBits key;
+  Array inputs;  // [N, modes] of the precision, drawn with replacement; undefined: Gaussian inputs
+  Precision precision;
+
+  /// Factors of w_k.x in a field and of the updates of w, v and b, and the decay, for weights that are stored as w_k
+  /// and v_k themselves.
+  struct Factors {
+    double field, w, v, b, decay;
+  };
+  Factors factors(int64_t dimension) const;
+};
+
 /// One trajectory. What it does depends on (model, spectrum, weights, key) alone.
 class Simulator {
  public:
@@ -22,9 +39,10 @@ class Simulator {
   /// All that a continued run needs; the same bits follow. Errors of restore: a state of another setting.
   virtual std::vector<double> state() const = 0;
   virtual void restore(const std::vector<double>& state) = 0;
+  /// Null for a simulator with a law of its own. Else state() ends with steps(), K biases, and K encoders (none when
+  /// tied) and K decoders of all modes.
+  virtual const Sgd* sgd() const { return nullptr; }
 };
-
-enum class Precision { f32, f64 };
 
 /// D modes, fresh Gaussian inputs: K D multiply-adds of a few kinds and D normals a step.
 std::unique_ptr<Simulator> make_simulator(const Model& model, const Spectrum& spectrum, const Weights& start,

@@ -25,6 +25,7 @@ class CudaBackend final : public Backend {
 
   std::string description() const override { return description_; }
   bool set_math(MathMode mode) override;
+  const Stream& stream() const { return stream_; }
 
   void* raw_alloc(size_t bytes) override;
   void raw_free(void* pointer, size_t bytes) override;

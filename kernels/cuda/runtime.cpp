@@ -208,6 +208,11 @@ std::unique_ptr<Replay> CudaBackend::end_capture() {
   return std::make_unique<CapturedReplay>(stream_, executable);
 }
 
+const Stream* stream_of(const Backend& device) {
+  const auto* const cuda = dynamic_cast<const CudaBackend*>(&device);
+  return cuda ? &cuda->stream() : nullptr;
+}
+
 }  // namespace cuda
 
 Backend* open_cuda_backend(int index, std::string& reason) {

@@ -1,5 +1,6 @@
 // What a launcher knows of its device.
 #pragma once
+#include "kernels/backend.h"
 #include "kernels/cuda/check.h"
 
 namespace basin::cuda {
@@ -13,5 +14,8 @@ struct Stream {
   bool synchronous = false;  // BASIN_SYNC=1: wait after each kernel, to find the one that fails
   bool clusters = false;     // thread-block clusters (compute capability 9)
 };
+
+/// That of a CUDA device, for kernels outside this folder; null for another device.
+const Stream* stream_of(const Backend& device);
 
 }  // namespace basin::cuda

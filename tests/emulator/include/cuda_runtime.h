@@ -16,6 +16,7 @@
 #define __device__
 #define __host__
 #define __constant__
+#define __grid_constant__
 #define __forceinline__ inline
 #define __noinline__
 #define __launch_bounds__(...)
@@ -164,6 +165,12 @@ inline int __ffs(int x) {
 }
 inline unsigned __umulhi(unsigned x, unsigned y) {
   return static_cast<unsigned>((uint64_t{x} * y) >> 32);
+}
+inline float __log2f(float x) {
+  return std::log2(x);
+}
+inline float __fdividef(float x, float y) {
+  return x / y;
 }
 inline float rsqrtf(float x) {
   return 1 / std::sqrt(x);
