@@ -3,6 +3,7 @@
 // 0.1.
 //   info                     versions
 //   full32 D STEPS | full64 D STEPS | gram D STEPS     [processor seconds, wall seconds, population error at the end]
+//   together32 D STEPS N DEVICE | together64 ...        the same for N trajectories side by side on a device
 //   random32 D STEPS         [processor, wall] of the random numbers alone: as many as `full32` draws
 //   ode T RELATIVE           [processor, wall, error at T, steps] of the equations (spikes and bulk) from t = 0
 //   euler T DT               the same by Euler's method with the step DT
@@ -13,9 +14,9 @@
 #include <sstream>
 
 #include "engine/build_info.h"
-#include "experiments/online/equations.h"
 #include "experiments/online/draw.h"
-#include "experiments/online/simulator.h"
+#include "experiments/online/equations.h"
+#include "experiments/online/together.h"
 #include "kernels/cpu/parallel.h"
 
 using namespace basin;
@@ -56,6 +57,24 @@ json simulate(const std::string& kind, int64_t dimension, int64_t steps) {
                             kind == "full32" ? Precision::f32 : Precision::f64);
   const auto [processor, wall] = timed([&] { simulator->run(steps); });
   return {processor, wall, population_error(simulator->weights(), simulator->spectrum(), m.g)};
+}
+
+/// N trajectories on a device; the error is that of the last.
+json simulate_together(Precision precision, int64_t dimension, int64_t steps, int64_t count,
+                       const std::string& device) {
+  const Model m = model_at(dimension);
+  const Spectrum s = Spectrum::canonical(dimension, units);
+  std::vector<std::unique_ptr<Simulator>> all;
+  std::vector<Simulator*> pointers;
+  for (int64_t i = 0; i < count; ++i) {
+    const Key key = Key(1).at(static_cast<uint64_t>(i));
+    all.push_back(make_simulator(m, s, random_weights(key.at("start"), units, s, 0.1), key, precision));
+    pointers.push_back(all.back().get());
+  }
+  const Device on = Device::open(device);
+  run_together(on, pointers, {10});  // what is made at the first call
+  const auto [processor, wall] = timed([&] { run_together(on, pointers, {10 + steps}); });
+  return {processor, wall, population_error(all.back()->weights(), s, m.g), on.backend().description()};
 }
 
 json draw(int64_t dimension, int64_t steps) {
@@ -110,6 +129,13 @@ json answer(const std::string& line) {
   if (verb == "info")
     return {{"commit", build_info().commit}, {"dirty", build_info().dirty}, {"compiler", build_info().compiler}};
   if (verb == "full32" || verb == "full64" || verb == "gram") return simulate(verb, count(first), count(second));
+  if (verb == "together32" || verb == "together64") {
+    int64_t trajectories = 0;
+    std::string device;
+    words >> trajectories >> device;
+    return simulate_together(verb == "together32" ? Precision::f32 : Precision::f64, count(first), count(second),
+                             trajectories, device);
+  }
   if (verb == "random32") return draw(count(first), count(second));
   if (verb == "ode") return integrated(first, second);
   if (verb == "euler") return euler(first, second);

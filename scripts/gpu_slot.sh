@@ -14,7 +14,7 @@
 #   --quick           sizes that mean nothing
 #   --note TEXT       a line for the head of the tables, such as the commit when there is no checkout
 #   --only REGEX      only stages whose name matches
-# Results: summary.md, kernels.md, peers.md and logs.tar.gz in ${OUT:-bench/results/gpu-run}
+# Results: summary.md, kernels.md, peers.md, online-sgd.md and logs.tar.gz in ${OUT:-bench/results/gpu-run}
 set -uo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 cd "$root" || exit 2
@@ -93,7 +93,7 @@ configure() {
   [ -n "$deps" ] && options+=("-DBASIN_DEPENDENCIES=$(realpath "$deps")")
   [ -n "$site" ] && options+=("-DBASIN_SITE_PACKAGES=$site")
   if [ "$device" = cpu ]; then options+=(-DBASIN_CUDA=OFF); else options+=(-DBASIN_CUDA=ON "-DBASIN_CUDA_ARCHITECTURES=$arch-real"); fi
-  cmake "${options[@]}" && cmake --build "$build" --parallel "$(nproc)" --target basin basin_tests basin-bench-gpu basin-bench-peer
+  cmake "${options[@]}" && cmake --build "$build" --parallel "$(nproc)" --target basin basin_tests basin-bench-gpu basin-bench-peer basin-bench-sgd
 }
 
 tests() {  # the label cuda: the primitive suite, gradient checks and model tests on the GPU
@@ -125,6 +125,10 @@ peers() {
   "$python" bench/peers/gpu_compare.py --python "$python" --basin "$build/bin/basin-bench-peer" --device "$device" $quick \
     --seconds "$1" --out "$out/peers.md" "${notes[@]}"
 }
+sgd() {  # 1,024 trajectories of online SGD beside one on a core; the experiment that draws many of them
+  "$python" bench/peers/sgd_compare.py --build "$build" --python "$python" --peers "" --rounds 3 --device "$device" $quick \
+    --out "$out/online-sgd.md" && experiment sequential-learning
+}
 sanitize() {
   if [ "$device" = cpu ]; then
     echo "compute-sanitizer needs a GPU"
@@ -135,7 +139,7 @@ sanitize() {
 # A stage is a function of this script in a shell of its own, so that timeout can end it with all it started.
 self() {
   echo "set -uo pipefail"
-  declare -f describe configure tests experiment mnist kernels peers sanitize
+  declare -f describe configure tests experiment mnist kernels peers sgd sanitize
   declare -p build deps data python device quick notes out site arch logs scratch root
   echo "$1"
 }
@@ -149,18 +153,19 @@ arch=$(nvidia-smi --query-gpu=compute_cap --format=csv,noheader 2>/dev/null | he
 arch=${arch:-90}
 
 # What matters most comes first; the last number is the time kept for what follows.
-stage machine 60 400 bash -c "$(self describe)"
+stage machine 60 450 bash -c "$(self describe)"
 if [ $make = 1 ] && [ "$device" != cpu ] && grep -qE "$only" <<<peers; then
   # While nvcc works the GPU is free: PyTorch's compiler fills its cache on disk.
   printf 'warm %s\n' 'train 784 7x128 100' 'train 784 10x512 1000' 'conv 3x32x32 128' 'iterate-long 3 6x128 1000' 'iterate 3 10x512 100000' |
     timeout 200 "$python" bench/peers/torch_gpu_work.py - "$device" >"$logs/warm.log" 2>&1 &
   warm=$!
 fi
-[ $make = 1 ] && stage build 240 200 bash -c "$(self configure)"
+[ $make = 1 ] && stage build 240 250 bash -c "$(self configure)"
 [ -z "${warm:-}" ] || wait "$warm"
-stage tests 120 150 bash -c "$(self tests)"
-stage kernels 60 130 bash -c "$(self kernels)"
-stage peers 190 60 bash -c "$(self "peers $((seconds * 170 / 570))")"
+stage tests 120 200 bash -c "$(self tests)"
+stage kernels 60 180 bash -c "$(self kernels)"
+stage peers 170 120 bash -c "$(self "peers $((seconds * 150 / 570))")"
+stage online-sgd 60 75 bash -c "$(self sgd)"
 stage swiss-roll 60 45 bash -c "$(self 'experiment swiss-roll')"
 stage mnist-attractors 45 30 bash -c "$(self mnist)"
 stage sanitize 570 5 bash -c "$(self "sanitize $((end - SECONDS > 30 ? end - SECONDS - 15 : 15))")"

@@ -50,6 +50,7 @@ all_kernels=("$build/bin/basin-bench-gpu" --device cuda --once)
 check 25 "memcheck every kernel" --tool memcheck -- "${all_kernels[@]}"
 check 35 "racecheck every kernel" --tool racecheck "${ours[@]}" -- "${all_kernels[@]}"
 check 50 "initcheck every kernel" --tool initcheck "${ours[@]}" -- "${all_kernels[@]}"
+check 30 "racecheck online SGD" --tool racecheck "${ours[@]}" -- "$build/bin/basin_tests" --device cuda "--source-file=*/online_cuda_test.cpp"
 # the commands of ctest's entries, one a line, words separated by tabs
 ctest --test-dir "$build" -L '^cuda$' --show-only=json-v1 | python3 -c '
 import json, sys
