@@ -2,18 +2,18 @@
 // in registers, inputs are drawn where they are used (the words of normals.h, so the samples are those of the CPU), and
 // order parameters are noted at given steps; memory is touched at the ends and for notes only.
 //
-// The floor. A step of D modes and K untied units draws D normals and does D (4 K + K (K + 1) / 2) multiply-adds: 18 a
-// mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15 instructions of Philox (60 for four words) and
-// about 25 of the quantile (11 fmas of two polynomials, a log2 and a reciprocal of the special-function unit, the rest
-// conversions). With 3 for scaling and the residual: about 62 instructions a mode and 62,000 a step for D = 1000. A
-// multiprocessor issues 128 a cycle: 132 of them at 1.75 GHz take 4.8e8 steps a second.
+// The floor. A step of D modes and K untied units draws D normals and does D (5 K + K (K + 1) / 2) multiply-adds: 21 a
+// mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15 instructions of Philox (60 for four words) and 27
+// of the quantile (13 fmas, 6 products, a log2 and a reciprocal of the special-function unit, the rest conversions and
+// bits): 63 instructions a mode and 63,000 a step for D = 1000. A multiprocessor issues 128 a cycle: 132 of them at
+// 1.75 GHz take 4.6e8 steps a second.
 // What the design adds. Two barriers a step and the totals of 12 sums, which one warp makes while the others draw the
 // next input: some 200 instructions of that warp. Four blocks of 128 threads on a multiprocessor (128 registers a
 // thread) cover each other's barriers; 1,024 trajectories are 1.9 rounds of 528.
 #include <stdexcept>
 
-#include "experiments/online/normals.h"
 #include "experiments/online/cuda/sgd_kernel.h"
+#include "experiments/online/normals.h"
 #include "kernels/cuda/launch.h"
 
 namespace basin::online {
@@ -119,7 +119,8 @@ __device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* parti
   if (lane == 0) plan.failed = failed;
 }
 
-template <class T, int K, int N>
+/// plain: untied and without decay.
+template <bool plain, bool truncated, class T, int K, int N>
 __device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N], T (&w)[K][N],
                        T (&v)[K][N]) {
 #pragma unroll
@@ -129,13 +130,22 @@ __device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, 
     for (int k = 0; k < K; ++k) before[k] = left = std::fma(-plan.g[k], v[k][m], left);
 #pragma unroll
     for (int k = 0; k < K; ++k) {
-      T add = plan.v_step[k] * (task.truncated ? before[k] : left);
-      if (task.tied) add = std::fma(plan.w_step[k], x[m], add);
-      if (decay != 0) add = std::fma(-decay, v[k][m], add), w[k][m] = std::fma(-decay, w[k][m], w[k][m]);
-      v[k][m] += add;
-      w[k][m] = task.tied ? v[k][m] : std::fma(plan.w_step[k], x[m], w[k][m]);
+      T from_v = v[k][m], from_w = w[k][m];
+      if (!plain) from_v = std::fma(-decay, from_v, from_v), from_w = std::fma(-decay, from_w, from_w);
+      if (!plain && task.tied) from_v = std::fma(plan.w_step[k], x[m], from_v);
+      v[k][m] = std::fma(plan.v_step[k], truncated ? before[k] : left, from_v);
+      w[k][m] = !plain && task.tied ? v[k][m] : std::fma(plan.w_step[k], x[m], from_w);
     }
   }
+}
+
+template <class T, int K, int N>
+__device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N], T (&w)[K][N],
+                       T (&v)[K][N]) {
+  if (task.tied || decay != 0)
+    task.truncated ? update<false, true>(task, plan, decay, x, w, v) : update<false, false>(task, plan, decay, x, w, v);
+  else
+    task.truncated ? update<true, true>(task, plan, decay, x, w, v) : update<true, false>(task, plan, decay, x, w, v);
 }
 
 /// Weights of one trajectory, and the row of a unit's encoder and decoder; null beyond the last unit.
@@ -200,7 +210,7 @@ __global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K * B <= 8 ? 2
   constexpr int N = words * B;
   __shared__ Plan<T, K> plan;
   T* const partial = dynamic_shared<T>();
-  const int pitch = static_cast<int>(blockDim.x) + 8;  // four rows at a time meet no bank twice
+  const int pitch = static_cast<int>(blockDim.x) + 8;   // four rows at a time meet no bank twice
   T* const scale = partial + Plan<T, K>::sums * pitch;  // of this thread's modes
   for (int64_t trajectory = blockIdx.x; trajectory < task.trajectories; trajectory += gridDim.x) {
     T w[K][N], v[K][N], x[N], next[N];
