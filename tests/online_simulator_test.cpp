@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engine/error.h"
+#include "experiments/online/basis.h"
 #include "experiments/online/draw.h"
 
 using namespace basin;
@@ -180,6 +181,30 @@ TEST_CASE("online SGD: steps of every rule are those of the formulas") {
         CHECK(difference(in64->weights(), plain) < 3000 * 1.2e-16);
         CHECK(difference(in32->weights(), plain) < 3000 * 6e-8);
       }
+}
+
+TEST_CASE("online SGD: in space, with random or sinusoidal eigenvectors, it is the same as in the eigenbasis") {
+  // The raw inputs are E z, and the plain rule knows nothing of E. Roundings: those above and two products with E,
+  // whose sums of 60 terms keep within 60 of them.
+  const Spectrum s = spectrum_of(60);
+  const Key key(5);
+  for (const Matrix& basis : {random_basis(key.at("basis"), 60), completed_basis(sinusoids(60, 4), key.at("basis"))}) {
+    CHECK((basis.transpose() * basis - Matrix::Identity(60, 60)).cwiseAbs().maxCoeff() < 60 * 2.3e-16);
+    for (int i : {0, 3, 10}) {
+      const Weights raw = weights_of(3, s, 0.1);
+      Plain plain(model_of(i), s, raw);
+      const auto simulator = make_simulator(model_of(i), s, in_basis(raw, basis), key, Precision::f64);
+      for (uint64_t step = 0; step < 3; ++step) plain.step(basis * gaussian_input(s, key, step));
+      simulator->run(3);
+      CHECK(difference(in_basis(simulator->weights(), basis.transpose()), plain) < 60 * 3000 * 1.2e-16);
+    }
+  }
+  const Matrix sines = completed_basis(sinusoids(60, 4), key);
+  CHECK((sines.col(0) - sinusoids(60, 4).col(0).normalized()).norm() < 1e-14);
+  CHECK(std::abs(sines.col(1).dot(sinusoids(60, 4).col(1))) > 0.1 * sinusoids(60, 4).col(1).norm());
+  CHECK_THROWS_WITH_AS(completed_basis(Matrix::Ones(5, 2), key), doctest::Contains("column 1"), Error);
+  CHECK_THROWS_AS(completed_basis(Matrix::Ones(2, 3), key), Error);
+  CHECK_THROWS_AS(in_basis(weights_of(3, s, 0), Matrix::Identity(59, 59)), Error);
 }
 
 TEST_CASE("online SGD: a function of one's own, and the weights before the first step") {
