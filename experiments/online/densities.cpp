@@ -90,6 +90,7 @@ Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Co
           "density equations: written for untied weights without bias");
   const OrderParameters o = order_parameters(d, s);
   const int64_t k = o.q1.rows();
+  require_units("density equations", k, s.dimension);
   const Averages e = averages(model.g, o.q1, Vector::Zero(k));
   const CoefficientsOf co =
       form == Coefficients::stein ? without_determinants(model, o, e) : with_determinants(model, o);
