@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -154,16 +155,14 @@ void Recorded::diverged(const Error& why, double until) {
   const int64_t step = simulator_->steps();
   save(good_);
   simulator_->restore(good_);
-  const Weights last = simulator_->weights();
   const Spectrum& s = simulator_->spectrum();
   const double d = static_cast<double>(s.dimension);
-  const Departure gone = departure(last, broken, s);
-  std::string message = text(name_, ": diverged at t = ", static_cast<double>(step) / d, " (step ", step, " at D = ",
-                             s.dimension, "): ", gone.name, " = ", short_number(gone.after), ", it was ",
+  const Departure gone = departure(simulator_->weights(), broken, s);
+  std::string message = text(name_, ": diverged at t = ", static_cast<double>(step) / d, " (step ", step,
+                             " at D = ", s.dimension, "): ", gone.name, " = ", short_number(gone.after), ", it was ",
                              short_number(gone.before), " at t = ", static_cast<double>(simulator_->steps()) / d, "; ");
   if (const std::optional<Model> model = simulator_->model()) {
-    const StableFactors from = stable_factors(*model, start_, s, until), now = stable_factors(*model, last, s, 0);
-    message += describe({std::min(from.equations, now.equations), std::min(from.input, now.input)}, model->rates);
+    message += describe(stable_factors(*model, start_, s, until), model->rates);
   } else {
     message += "lower the rates";
   }
@@ -229,10 +228,33 @@ Matrix follow(Run& run, const std::string& stage, const Model& model, const Weig
     check_interrupt();
   };
   const Trajectory path = solve(model, start, s, times, watched);
-  if (!path.failure.empty()) run.say(stage + ": " + path.failure);
-  std::vector<std::vector<double>> rows;
+  Rows rows;
   for (const Weights& w : path.weights) rows.push_back(observe(w));
-  return rows_to_matrix(rows);
+  const Matrix reached = rows_to_matrix(rows);
+  if (!path.failure.empty()) keep_short_path(run, stage, times, reached, path.failure);
+  return reached;
+}
+
+void keep_short_path(Run& run, const std::string& stage, const std::vector<double>& times, const Matrix& reached,
+                     const std::string& failure) {
+  std::string file = "short-path-" + stage;
+  std::replace_if(
+      file.begin(), file.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
+  Matrix table(reached.rows(), 1 + reached.cols());
+  table << Eigen::Map<const Vector>(times.data(), reached.rows()), reached;
+  run.save(file, to_array(table));
+  run.result(
+      "stopped early: " + stage,
+      Json{{"why", failure}, {"times_reached", reached.rows()}, {"times", times.size()}, {"saved", file + ".npy"}});
+  run.say(text(stage, ": ", failure, "; ", reached.rows(), " of ", times.size(), " times were reached, in ",
+               run.path(file + ".npy")));
+}
+
+void require_reached(const std::string& stage, const Matrix& rows, size_t count) {
+  require(
+      rows.rows() >= static_cast<int64_t>(count), stage, ": the integrator reached ", rows.rows(), " of ", count,
+      " times (result.json says why, short-path-*.npy has what it reached); a shorter time, smaller rates or another "
+      "relative error may take it to the end");
 }
 
 Array to_array(const Matrix& m) {
@@ -263,8 +285,7 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
   Distances d{std::vector<double>{}, std::vector<double>{}};
   for (size_t i = 0; i < simulated.size(); ++i) {
     const int64_t n = simulated[i].rows();
-    require(theory[i].rows() >= n, "distances: the equations of seed ", i, " ended after ", theory[i].rows(), " of ", n,
-            " times; a smaller relative error or the other integrator may take them further");
+    require_reached(text("equations of seed ", i), theory[i], static_cast<size_t>(n));
     const Vector off = (simulated[i].col(column).head(n) - theory[i].col(column).head(n)).cwiseAbs();
     double area = 0, last = times[0];
     for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= until * (1 + 1e-9); ++t) {

@@ -17,7 +17,7 @@ Departure departure(const Weights& before, const Weights& after, const Spectrum&
 /// Factors that all rates of a model (not its decay) may be multiplied with, as far as steps of 1 / D are stable.
 struct StableFactors {
   double equations = 0;  // of the mean dynamics: below rate / D = 2 with stiffest_rate
-  double input = 0;      // of a step on one input of mean size, which must not overshoot: the same with single_input_rate
+  double input = 0;  // of a step on one input of mean size, which must not overshoot: the same with single_input_rate
 };
 /// The least over the course of the equations from `start` to the time `until`, or as far as a coarse integration gets:
 /// smaller rates see the beginning of the same course. What a simulation bears is less than both, by the scatter of

@@ -29,8 +29,8 @@ std::optional<EigenImages> fashion_images(const std::string& data, int64_t count
   if (!path) return std::nullopt;
   const Array all = load_idx(*path);
   require(all.rank() == 3 && all.dim(1) == all.dim(2), *path, ": no square images, got ", all);
-  require(count > 1 && others > 0, "Fashion-MNIST: needs two images or more to train on and others, got ", count, " and ",
-          others);
+  require(count > 1 && others > 0, "Fashion-MNIST: needs two images or more to train on and others, got ", count,
+          " and ", others);
   require(count + others <= all.dim(0), "Fashion-MNIST: ", count, " images to train on and ", others,
           " others were asked for, but ", *path, " holds ", all.dim(0), "; train on ",
           std::max<int64_t>(all.dim(0) - others, 0), " or fewer, or get the whole file");

@@ -13,8 +13,8 @@ using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMaj
 
 void check_start(const Spectrum& s, const Matrix& start) {
   require_units("Hebbian rules", start.rows(), s.dimension);
-  require(start.cols() == s.modes.size(), "Hebbian rules: weights [", start.rows(), ", ",
-          start.cols(), "] for ", s.modes.size(), " modes");
+  require(start.cols() == s.modes.size(), "Hebbian rules: weights [", start.rows(), ", ", start.cols(), "] for ",
+          s.modes.size(), " modes");
 }
 
 class HebbianSimulator : public Simulator {
@@ -56,10 +56,14 @@ class HebbianSimulator : public Simulator {
 
  private:
   std::vector<double> setting() const {
-    return {static_cast<double>(spectrum_.dimension), static_cast<double>(omega_.rows()),
-            static_cast<double>(omega_.cols()),       static_cast<double>(model_.rule),
-            static_cast<double>(key_.lo),             static_cast<double>(key_.hi),
-            model_.eta,                               model_.decay};
+    return {static_cast<double>(spectrum_.dimension),
+            static_cast<double>(omega_.rows()),
+            static_cast<double>(omega_.cols()),
+            static_cast<double>(model_.rule),
+            static_cast<double>(key_.lo),
+            static_cast<double>(key_.hi),
+            model_.eta,
+            model_.decay};
   }
 
   void step() {
@@ -98,8 +102,8 @@ Matrix hebbian_velocity(const Hebbian& model, const Matrix& omega, const Spectru
   return model.eta * change - model.decay * omega;
 }
 
-std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
-                                  const std::vector<double>& times) {
+HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
+                          const std::vector<double>& times) {
   check_start(s, start);
   const int64_t units = start.rows(), modes = start.cols();
   const VelocityField field = [&](double, const Vector& y, Vector& dy) {
@@ -110,9 +114,8 @@ std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, con
   options.implicit = false;  // no rate is far above the others: an explicit method does, with all modes
   options.absolute = 1e-30;  // weights that vanish are followed while they do
   const Path path = integrate(field, start.reshaped(), times, options);
-  require(path.failure.empty(), "Hebbian rules: ", path.failure);
-  std::vector<Matrix> all;
-  for (const Vector& y : path.states) all.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));
+  HebbianPath all{{}, path.failure};
+  for (const Vector& y : path.states) all.omega.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));
   return all;
 }
 

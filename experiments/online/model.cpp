@@ -77,9 +77,9 @@ Eigenbasis Eigenbasis::of(const Matrix& covariance) {
           "] has entries too large or too small for its eigenvalues to be found");
   const Vector& rho = solver.eigenvalues();  // rising
   const double allowed = rounding(d, rho.cwiseAbs().maxCoeff());
-  require(rho[0] >= -allowed, "Eigenbasis::of: the covariance [", d, ", ", d, "] is not positive: its smallest eigenvalue ",
-          rho[0], " is further below 0 than rounding (", allowed, ") explains, the largest is ", rho[d - 1],
-          "; take a covariance of samples, or cut its negative part off");
+  require(rho[0] >= -allowed, "Eigenbasis::of: the covariance [", d, ", ", d,
+          "] is not positive: its smallest eigenvalue ", rho[0], " is further below 0 than rounding (", allowed,
+          ") explains, the largest is ", rho[d - 1], "; take a covariance of samples, or cut its negative part off");
   Eigenbasis e;
   e.spectrum.dimension = d;
   e.spectrum.modes = rho.reverse().cwiseMax(0) / static_cast<double>(d);
