@@ -222,6 +222,8 @@ TEST_CASE("online input: a simulation that diverges says when, what, and which r
     const StableFactors factors = stable_factors(*again->model(), make(eta)->weights(), own, times.back());
     const double least = std::min(factors.equations, factors.input);
     CHECK(least < 1);
+    CHECK(least * eta > d / 20.0);  // of the order of D, whatever became of the weights
+    CHECK(has(told.err, describe(factors, again->model()->rates)));
     CHECK(error_of([&] { make(eta * least / 4)->run(std::llround(times.back() * d)); }) == "no error");
   }
 }
