@@ -147,8 +147,11 @@ Course course(Run& run, const Config& config, const std::string& name, const Mod
         return make_simulator(model, from.spectrum, from.weights, key(seed), precision);
       },
       observe);
-  for (int64_t seed = 0; seed < (random ? config.seeds : 1); ++seed)
-    c.equations.push_back(follow(run, name + ", equations", model, start(seed).weights, one.spectrum, times, observe));
+  for (int64_t seed = 0; seed < (random ? config.seeds : 1); ++seed) {
+    const std::string stage = text(name, ", equations, seed ", seed);
+    c.equations.push_back(follow(run, stage, model, start(seed).weights, one.spectrum, times, observe));
+    require_reached("align-then-rescale: " + stage, c.equations.back(), times.size());
+  }
   if (!random) c.reduced = reduced(one.spectrum, model.g, config.eta, one.weights, times);
   return c;
 }

@@ -75,9 +75,9 @@ std::vector<double> distances(Run& run, const Config& config, int64_t dimension)
       error_on(s, model.g));
   std::vector<double> found;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const Matrix theory = follow(run, stage, model, start(seed), s, times, error_on(s, model.g));
-    require(theory.rows() == simulated[static_cast<size_t>(seed)].rows(),
-            "dimension-limit: the equations at D = ", dimension, " were not integrated to the end");
+    const Matrix theory =
+        follow(run, text(stage, ", equations, seed ", seed), model, start(seed), s, times, error_on(s, model.g));
+    require_reached(text("dimension-limit: equations at ", stage), theory, times.size());
     found.push_back((simulated[static_cast<size_t>(seed)] - theory).cwiseAbs().mean());
   }
   run.say(text("D = ", dimension, ": mean distance from the equations ",

@@ -119,12 +119,15 @@ Result study(Run& run, const std::string& name, const Config& config, const Hebb
       [&](int64_t seed) { return make_hebbian_simulator(model, s, start(seed), key(seed).at("inputs")); },
       [&](const Weights& w) { return result.read.of(w.encoder, s); });
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const std::vector<Matrix> path = solve_hebbian(model, start(seed), s, times);
-    Matrix course(path.size(), result.read.overlap() + 1);
+    const HebbianPath path = solve_hebbian(model, start(seed), s, times);
+    Matrix course(path.omega.size(), result.read.overlap() + 1);
     for (int64_t i = 0; i < course.rows(); ++i) {
-      const std::vector<double> row = result.read.of(path[static_cast<size_t>(i)], s);
+      const std::vector<double> row = result.read.of(path.omega[static_cast<size_t>(i)], s);
       course.row(i) = Eigen::Map<const Eigen::RowVectorXd>(row.data(), course.cols());
     }
+    const std::string stage = text(name, ", equations, seed ", seed);
+    if (!path.failure.empty()) keep_short_path(run, stage, times, course, path.failure);
+    require_reached("hebbian-rules: " + stage, course, times.size());
     result.theory.push_back(course);
     check_interrupt();
   }

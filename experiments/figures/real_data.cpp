@@ -139,8 +139,8 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
     Weights w = start(seed);
     if (c.tying != Tying::untied) w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
     c.theory.push_back(follow(
-        run, text(stage, ", equations"), model, w, s, times, [&](const Weights& at) { return row(at, false); },
-        options));
+        run, text(stage, ", equations, seed ", seed), model, w, s, times,
+        [&](const Weights& at) { return row(at, false); }, options));
   }
 }
 

@@ -62,6 +62,7 @@ struct Course {
   int64_t spikes;
   double bias;  // at the start
   std::vector<Matrix> simulated = {}, theory = {};
+  double theory_until = INFINITY;  // the last time that the equations of every seed reached
 
   Samples last(int64_t column) const {
     std::vector<double> values;
@@ -145,8 +146,8 @@ void train(Run& run, const Config& config, const std::vector<double>& times, con
     const Lumped few = lump(start(seed), c.spectrum, c.spikes);
     c.theory.push_back(follow(run, text(c.name, ", equations, seed ", seed), c.model, few.weights, few.spectrum,
                               theory_times, observer(few.spectrum)));
-    require(c.theory.back().rows() >= static_cast<int64_t>(times.size()), "relu-bias: the equations of '", c.name,
-            "' ended before the simulation did");
+    require_reached(text("relu-bias: ", c.name, ", equations, seed ", seed), c.theory.back(), times.size());
+    c.theory_until = std::min(c.theory_until, theory_times[static_cast<size_t>(c.theory.back().rows()) - 1]);
   }
 }
 
@@ -181,7 +182,7 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
   run.claim("biases at the end of training, all units", grow, b, "> 0.5, every one", b.least() > 0.5);
   run.report("least bias over the standard deviation of its unit's field", grow,
              all[trained].last(bias_over_deviation));
-  run.report(text("biases where the equations end, t = ", short_number(config.theory_last)), grow,
+  run.report(text("biases where the equations end, t = ", short_number(all[trained].theory_until)), grow,
              biases(all[trained].theory), "they grow on, slowly");
   run.report("mean output |sum v E g| over sum |v E g|, trained biases", "", all[trained].last(offset),
              "no output bias: this has to vanish");

@@ -110,7 +110,7 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
   options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
   for (int64_t seed = 0; seed < config.seeds; ++seed)
     c.theory.push_back(follow(
-        run, text(c.name, ", equations"), model, start(seed), s, times,
+        run, text(c.name, ", equations, seed ", seed), model, start(seed), s, times,
         [&](const Weights& w) { return row(w, population_error(w, s, model.g)); }, options));
 }
 
@@ -144,7 +144,8 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
     for (size_t i = 0; i < c.simulated.size(); ++i) {
       const Matrix& t = c.theory[i];
       const Vector d = (c.simulated[i].col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
-      mean.push_back(d.mean()), largest.push_back(d.maxCoeff());
+      const bool complete = t.rows() == c.simulated[i].rows();
+      mean.push_back(complete ? d.mean() : INFINITY), largest.push_back(complete ? d.maxCoeff() : INFINITY);
     }
     run.report(c.name + ": final error", "", c.final(1));
     run.report(c.name + ": mean relative distance from the equations", "", mean);

@@ -51,6 +51,7 @@ struct Course {
   Model model;
   int64_t units;
   std::vector<Matrix> simulated = {}, theory = {};
+  double theory_until = INFINITY;  // the last time that the equations of every seed reached
 
   Samples last(int64_t column) const {
     std::vector<double> values;
@@ -103,8 +104,8 @@ void train(Run& run, const Config& config, const Spectrum& all, const std::vecto
     const Lumped few = lump(start(seed), all, config.spikes);
     c.theory.push_back(follow(run, text(c.name, ", equations, seed ", seed), c.model, few.weights, few.spectrum,
                               theory_times, observer(few.spectrum)));
-    require(c.theory.back().rows() >= static_cast<int64_t>(times.size()), "tied-weights: the equations of '", c.name,
-            "' ended before the simulation did");
+    require_reached(text("tied-weights: ", c.name, ", equations, seed ", seed), c.theory.back(), times.size());
+    c.theory_until = std::min(c.theory_until, theory_times[static_cast<size_t>(c.theory.back().rows()) - 1]);
   }
 }
 
@@ -193,7 +194,7 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
                     "too strong: tied weights end far above the PCA error of their rank, but well below chance: with "
                     "the full gradient between the PCA errors of rank 2 and 1, detached between rank 1 and rank 0");
   for (const size_t i : {untied, full, detached, linear_detached})
-    run.report(text("where the equations end, t = ", short_number(config.theory_last), ": ", all[i].name), "",
+    run.report(text("where the equations end, t = ", short_number(all[i].theory_until), ": ", all[i].name), "",
                all[i].theory_end());
   Samples linear = all[linear_full].last(0);
   for (double& e : linear.values) e /= pca;

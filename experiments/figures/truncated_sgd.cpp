@@ -102,7 +102,7 @@ std::vector<Course> study(Run& run, const Config& config, const Spectrum& s, Rul
     const Lumped few = lump(start(seed), s, config.units);
     const Matrix path =
         follow(run, text("equations, ", name_of(rule), ", seed ", seed), model, few.weights, few.spectrum, times, flat);
-    require(path.rows() == course.rows(), "truncated-sgd: the equations stopped early");
+    require_reached(text("truncated-sgd: equations, ", name_of(rule), ", seed ", seed), path, times.size());
     all.push_back({errors_of(course, config.units, s, model.g), errors_of(path, config.units, few.spectrum, model.g),
                    weights_at(course, course.rows() - 1, config.units)});
   }

@@ -1,6 +1,8 @@
 #include "experiments/online/course.h"
 
 #include <algorithm>
+#include <bit>
+#include <cctype>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -8,7 +10,9 @@
 
 #include "engine/error.h"
 #include "engine/npy.h"
+#include "experiments/online/divergence.h"
 #include "experiments/table.h"
+#include "models/interrupt.h"
 #include "models/progress.h"
 
 namespace basin::online {
@@ -47,22 +51,122 @@ class Progress {
   std::mutex mutex_;
 };
 
-/// One row: number of observations, their size, the observations, the simulator's state.
-void save_state(const std::string& file, const std::vector<std::vector<double>>& seen, const Simulator& simulator) {
-  std::vector<double> all{static_cast<double>(seen.size()), static_cast<double>(seen[0].size())};
-  for (const auto& row : seen) all.insert(all.end(), row.begin(), row.end());
-  const std::vector<double> state = simulator.state();
-  all.insert(all.end(), state.begin(), state.end());
-  save_npy(file, from_vector(all, {static_cast<int64_t>(all.size())}));
+/// FNV-1a, 32 bits, of all but the first number: a damaged file must not pass for another trajectory.
+double checksum(const std::vector<double>& all) {
+  uint32_t h = 2166136261u;
+  for (size_t i = 1; i < all.size(); ++i)
+    for (uint64_t bits = std::bit_cast<uint64_t>(all[i]), byte = 0; byte < 8; ++byte, bits >>= 8)
+      h = (h ^ static_cast<uint32_t>(bits & 0xFF)) * 16777619u;
+  return h;
 }
 
-void load_state(const std::string& file, std::vector<std::vector<double>>& seen, Simulator& simulator) {
-  const std::vector<double> all = load_npy(file).to_vector<double>();
-  const size_t rows = all.size() > 2 ? static_cast<size_t>(all[0]) : 0, size = rows ? static_cast<size_t>(all[1]) : 0;
-  require(rows > 0 && all.size() > 2 + rows * size, file, ": no state of a simulation; delete it to begin again");
-  const double* from = all.data() + 2;
-  for (size_t i = 0; i < rows; ++i, from += size) seen.emplace_back(from, from + size);
-  simulator.restore({from, all.data() + all.size()});
+using Rows = std::vector<std::vector<double>>;
+
+/// One trajectory of simulate(): what was observed and the file that it is kept in. Whatever ends it early, the file
+/// has all observations and a state to go on from.
+class Recorded {
+ public:
+  Recorded(std::string name, std::string file, std::unique_ptr<Simulator> simulator)
+      : name_(std::move(name)), file_(std::move(file)), simulator_(std::move(simulator)) {
+    start_ = simulator_->weights(), good_ = simulator_->state();
+  }
+  const Simulator& simulator() const { return *simulator_; }
+  const Rows& seen() const { return seen_; }
+
+  /// `until`: the last time of all, for what is said about a divergence.
+  void advance(int64_t to_step, double until, Progress& progress) {
+    const int64_t piece = 100000;  // steps between two looks at the clock and at Ctrl-C
+    for (int64_t left; (left = to_step - simulator_->steps()) > 0;) {
+      const int64_t now = std::min(left, piece);
+      try {
+        simulator_->run(now);
+      } catch (const Error& e) {
+        diverged(e, until);
+      }
+      progress.add(now);
+      if (interrupted()) save();
+      check_interrupt();
+    }
+  }
+
+  void see(const Observe& observe, double until) {
+    const Weights w = simulator_->weights();
+    try {
+      seen_.push_back(observe(w));
+    } catch (const Error& e) {
+      // Weights can be finite, and too large for their averages.
+      if (!std::isfinite(departure(w, w, simulator_->spectrum()).after)) diverged(e, until);
+      save();
+      throw;
+    } catch (...) {
+      save();
+      throw;
+    }
+    good_ = simulator_->state();
+  }
+
+  void save() const { save(simulator_->state()); }
+  void load(const std::vector<int64_t>& steps);
+
+ private:
+  void save(const std::vector<double>& state) const;
+  [[noreturn]] void diverged(const Error& why, double until);
+
+  std::string name_, file_;
+  std::unique_ptr<Simulator> simulator_;
+  Weights start_;
+  Rows seen_;
+  std::vector<double> good_;  // the simulator's state at the last observation, or at the start
+};
+
+/// One row: checksum, number of observations, their size, the observations, the simulator's state.
+void Recorded::save(const std::vector<double>& state) const {
+  if (seen_.empty()) return;  // no more than a new start knows
+  std::vector<double> all{0, static_cast<double>(seen_.size()), static_cast<double>(seen_[0].size())};
+  for (const auto& row : seen_) all.insert(all.end(), row.begin(), row.end());
+  all.insert(all.end(), state.begin(), state.end());
+  all[0] = checksum(all);
+  save_npy(file_, from_vector(all, {static_cast<int64_t>(all.size())}));
+}
+
+/// `steps`: of each observation.
+void Recorded::load(const std::vector<int64_t>& steps) {
+  const Array saved = load_npy(file_);
+  const std::vector<double> all = saved.dtype() == DType::f64 ? saved.to_vector<double>() : std::vector<double>();
+  require(all.size() > 3 && all[0] == checksum(all), file_, ": ", saved,
+          ", no state of a simulation or a damaged one; delete it to begin this trajectory again");
+  const auto rows = static_cast<size_t>(all[1]), size = static_cast<size_t>(all[2]);
+  const double* from = all.data() + 3;
+  for (size_t i = 0; i < rows; ++i, from += size) seen_.emplace_back(from, from + size);
+  try {
+    simulator_->restore({from, all.data() + all.size()});
+  } catch (const Error& e) {
+    throw Error(text(file_, ": ", e.what(), "; it is of another simulation: delete it to begin this one again"));
+  }
+  const int64_t at = simulator_->steps();
+  require(rows <= steps.size() && at >= steps[rows - 1] && (rows == steps.size() || at <= steps[rows]), file_, ": ",
+          rows, " observations, the simulation at step ", at,
+          ": not those of the present times; delete it to begin this trajectory again");
+  good_ = simulator_->state();
+}
+
+void Recorded::diverged(const Error& why, double until) {
+  const Weights broken = simulator_->weights();
+  const int64_t step = simulator_->steps();
+  save(good_);
+  simulator_->restore(good_);
+  const Spectrum& s = simulator_->spectrum();
+  const double d = static_cast<double>(s.dimension);
+  const Departure gone = departure(simulator_->weights(), broken, s);
+  std::string message = text(name_, ": diverged at t = ", static_cast<double>(step) / d, " (step ", step,
+                             " at D = ", s.dimension, "): ", gone.name, " = ", short_number(gone.after), ", it was ",
+                             short_number(gone.before), " at t = ", static_cast<double>(simulator_->steps()) / d, "; ");
+  if (const std::optional<Model> model = simulator_->model()) {
+    message += describe(stable_factors(*model, start_, s, until), model->rates);
+  } else {
+    message += "lower the rates";
+  }
+  throw Error(text(message, "; what was observed before is in ", file_, " (", why.what(), ")"));
 }
 
 Matrix rows_to_matrix(const std::vector<std::vector<double>>& rows) {
@@ -95,29 +199,23 @@ std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, 
   std::filesystem::create_directories(run.path("checkpoints"));
   std::vector<Matrix> all(static_cast<size_t>(seeds));
   const double dimension = static_cast<double>(make(0)->spectrum().dimension);
-  const auto step_at = [&](double t) { return static_cast<int64_t>(std::llround(t * dimension)); };
-  Progress progress(run, stage, seeds * step_at(times.back()));
+  std::vector<int64_t> steps;
+  for (const double t : times) steps.push_back(std::llround(t * dimension));
+  Progress progress(run, stage, seeds * steps.back());
   for_trajectories(seeds, [&](int64_t seed) {
-    const std::unique_ptr<Simulator> simulator = make(seed);
-    const std::string file = run.path(text("checkpoints/", stage, "-seed", seed, ".npy"));
-    std::vector<std::vector<double>> seen;
-    if (run.resuming() && std::filesystem::exists(file)) load_state(file, seen, *simulator);
-    progress.skip(simulator->steps());
-    const int64_t piece = 100000;  // steps between two looks at the clock and at Ctrl-C
+    const std::string name = text(stage, "-seed", seed), file = run.path("checkpoints/" + name + ".npy");
+    Recorded one(name, file, make(seed));
+    if (run.resuming() && std::filesystem::exists(file)) one.load(steps);
+    progress.skip(one.simulator().steps());
     Clock::time_point saved = Clock::now();
-    for (size_t i = seen.size(); i < times.size(); ++i) {
-      for (int64_t left; (left = step_at(times[i]) - simulator->steps()) > 0;) {
-        const int64_t now = std::min(left, piece);
-        simulator->run(now);
-        progress.add(now);
-        check_interrupt();
-      }
-      seen.push_back(observe(simulator->weights()));
+    for (size_t i = one.seen().size(); i < times.size(); ++i) {
+      one.advance(steps[i], times.back(), progress);
+      one.see(observe, times.back());
       if (seconds_since(saved) < 2 && i + 1 < times.size()) continue;
-      save_state(file, seen, *simulator);
+      one.save();
       saved = Clock::now();
     }
-    all[static_cast<size_t>(seed)] = rows_to_matrix(seen);
+    all[static_cast<size_t>(seed)] = rows_to_matrix(one.seen());
   });
   return all;
 }
@@ -130,10 +228,33 @@ Matrix follow(Run& run, const std::string& stage, const Model& model, const Weig
     check_interrupt();
   };
   const Trajectory path = solve(model, start, s, times, watched);
-  if (!path.failure.empty()) run.say(stage + ": " + path.failure);
-  std::vector<std::vector<double>> rows;
+  Rows rows;
   for (const Weights& w : path.weights) rows.push_back(observe(w));
-  return rows_to_matrix(rows);
+  const Matrix reached = rows_to_matrix(rows);
+  if (!path.failure.empty()) keep_short_path(run, stage, times, reached, path.failure);
+  return reached;
+}
+
+void keep_short_path(Run& run, const std::string& stage, const std::vector<double>& times, const Matrix& reached,
+                     const std::string& failure) {
+  std::string file = "short-path-" + stage;
+  std::replace_if(
+      file.begin(), file.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
+  Matrix table(reached.rows(), 1 + reached.cols());
+  table << Eigen::Map<const Vector>(times.data(), reached.rows()), reached;
+  run.save(file, to_array(table));
+  run.result(
+      "stopped early: " + stage,
+      Json{{"why", failure}, {"times_reached", reached.rows()}, {"times", times.size()}, {"saved", file + ".npy"}});
+  run.say(text(stage, ": ", failure, "; ", reached.rows(), " of ", times.size(), " times were reached, in ",
+               run.path(file + ".npy")));
+}
+
+void require_reached(const std::string& stage, const Matrix& rows, size_t count) {
+  require(
+      rows.rows() >= static_cast<int64_t>(count), stage, ": the integrator reached ", rows.rows(), " of ", count,
+      " times (result.json says why, short-path-*.npy has what it reached); a shorter time, smaller rates or another "
+      "relative error may take it to the end");
 }
 
 Array to_array(const Matrix& m) {
@@ -164,8 +285,7 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
   Distances d{std::vector<double>{}, std::vector<double>{}};
   for (size_t i = 0; i < simulated.size(); ++i) {
     const int64_t n = simulated[i].rows();
-    require(theory[i].rows() >= n, "distances: the equations of seed ", i, " ended after ", theory[i].rows(), " of ", n,
-            " times; a smaller relative error or the other integrator may take them further");
+    require_reached(text("equations of seed ", i), theory[i], static_cast<size_t>(n));
     const Vector off = (simulated[i].col(column).head(n) - theory[i].col(column).head(n)).cwiseAbs();
     double area = 0, last = times[0];
     for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= until * (1 + 1e-9); ++t) {

@@ -25,10 +25,13 @@ CoefficientsOf without_determinants(const Model& model, const OrderParameters& o
   return {a, e.slope};
 }
 
-double determinant(double xx, double yy, double xy, const char* what, int64_t k, int64_t a) {
+template <class... What>
+double determinant(double xx, double yy, double xy, const What&... what) {
   const double d = xx * yy - xy * xy;
-  require(d > 1e-15 * xx * yy, "density equations: the matrix of order parameters of ", what, " ", k, " and ", a,
-          " is singular; take Coefficients::stein or the equations of the weights, which need no inverse");
+  require(d > 1e-15 * xx * yy, "density equations: the matrix of order parameters of ", what..., " is singular (", xx,
+          ", ", yy, " and ", xy,
+          " off its diagonal); take Coefficients::stein or the equations of the weights, which "
+          "need no inverse and take the limit");
   return d;
 }
 
@@ -45,14 +48,14 @@ CoefficientsOf with_determinants(const Model& model, const OrderParameters& o) {
   for (int64_t k = 0; k < count; ++k) {
     Matrix pair(2, 2);  // of l_k and n_k
     pair << o.q1(k, k), o.r1(k, k), o.r1(k, k), o.t1(k, k);
-    const double d1 = determinant(o.q1(k, k), o.t1(k, k), o.r1(k, k), "encoder and decoder of units", k, k);
+    const double d1 = determinant(o.q1(k, k), o.t1(k, k), o.r1(k, k), "encoder and decoder of unit ", k);
     const double i21 = average_i21(model.g, pair), i22 = average_i22(model.g, pair);
     r.c[k] = (i22 * o.q1(k, k) - i21 * o.r1(k, k)) / d1;
     r.a(k, k) = (i21 * o.t1(k, k) - i22 * o.r1(k, k)) / d1 - o.t0(k, k) * i3(k, k, k) / o.q1(k, k);
     const int64_t last = model.rule == Rule::truncated ? k + 1 : count;
     for (int64_t a = 0; a < last; ++a) {
       if (a == k) continue;
-      const double d = determinant(o.q1(k, k), o.q1(a, a), o.q1(k, a), "units", k, a);
+      const double d = determinant(o.q1(k, k), o.q1(a, a), o.q1(k, a), "units ", k, " and ", a);
       const double kka = i3(k, k, a), kaa = i3(k, a, a);
       r.a(k, k) -= o.t0(k, a) * (kka * o.q1(a, a) - kaa * o.q1(k, a)) / d;
       r.a(k, a) = -o.t0(k, a) * (kaa * o.q1(k, k) - kka * o.q1(k, a)) / d;
@@ -90,6 +93,7 @@ Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Co
           "density equations: written for untied weights without bias");
   const OrderParameters o = order_parameters(d, s);
   const int64_t k = o.q1.rows();
+  require_units("density equations", k, s.dimension);
   const Averages e = averages(model.g, o.q1, Vector::Zero(k));
   const CoefficientsOf co =
       form == Coefficients::stein ? without_determinants(model, o, e) : with_determinants(model, o);

@@ -1,5 +1,6 @@
 #include "experiments/online/eigen_images.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "data/find.h"
@@ -28,8 +29,11 @@ std::optional<EigenImages> fashion_images(const std::string& data, int64_t count
   if (!path) return std::nullopt;
   const Array all = load_idx(*path);
   require(all.rank() == 3 && all.dim(1) == all.dim(2), *path, ": no square images, got ", all);
-  require(count > 1 && others > 0 && count + others <= all.dim(0), "Fashion-MNIST: ", count, " + ", others,
-          " images of ", all.dim(0));
+  require(count > 1 && others > 0, "Fashion-MNIST: needs two images or more to train on and others, got ", count,
+          " and ", others);
+  require(count + others <= all.dim(0), "Fashion-MNIST: ", count, " images to train on and ", others,
+          " others were asked for, but ", *path, " holds ", all.dim(0), "; train on ",
+          std::max<int64_t>(all.dim(0) - others, 0), " or fewer, or get the whole file");
   EigenImages images;
   images.side = all.dim(1);
   const int64_t d = images.side * images.side, n = count + others;
@@ -42,13 +46,12 @@ std::optional<EigenImages> fashion_images(const std::string& data, int64_t count
   images.sd = std::sqrt(pixels.topRows(count).cast<double>().array().square().mean());
   pixels /= static_cast<float>(images.sd);
 
-  const Matrix moments = (pixels.topRows(count).transpose() * pixels.topRows(count)).cast<double>() /
-                         (static_cast<double>(count) * static_cast<double>(d));
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(moments);
-  require(solver.info() == Eigen::Success, "Fashion-MNIST: no eigenvectors");
-  images.basis = solver.eigenvectors().rowwise().reverse();
-  images.spectrum.dimension = d;
-  images.spectrum.modes = solver.eigenvalues().reverse().cwiseMax(0);
+  Matrix moments = Matrix::Zero(d, d);
+  moments.selfadjointView<Eigen::Lower>().rankUpdate(pixels.topRows(count).cast<double>().transpose(),
+                                                     1 / static_cast<double>(count));
+  Eigenbasis own = Eigenbasis::of(moments.selfadjointView<Eigen::Lower>());
+  images.spectrum = own.spectrum;
+  images.basis = std::move(own.vectors);
   const Floats rotated = pixels * images.basis.cast<float>();
   images.rows = from_vector(std::vector<float>(rotated.data(), rotated.data() + count * d), {count, d});
   images.others = rotated.bottomRows(others).cast<double>();

@@ -48,6 +48,7 @@ Matrix row_basis(const Matrix& m) {
 }  // namespace
 
 Weights velocity(const Model& model, const Weights& w, const Spectrum& s) {
+  require_units("equations of online SGD", w.units(), s.dimension);
   const double d = static_cast<double>(s.dimension);
   const Rates& rate = model.rates;
   const OrderParameters o = order_parameters(w, s);
@@ -99,11 +100,19 @@ Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, co
 }
 
 double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s) {
-  const double d = static_cast<double>(s.dimension);
+  const double d = static_cast<double>(s.dimension), v = model.tying == Tying::detached ? 0 : model.rates.v;
   const OrderParameters o = order_parameters(w, s);
   const Averages e = averages(model.g, o.q1, w.bias);
   const double encoder = model.rates.w * d * s.modes.maxCoeff() * largest_singular(o.t0.cwiseProduct(e.slope_product));
-  return encoder + model.rates.v * largest_singular(e.product) + model.rates.decay;
+  return encoder + v * largest_singular(e.product) + model.rates.decay;
+}
+
+double single_input_rate(const Model& model, const Weights& w, const Spectrum& s) {
+  const double d = static_cast<double>(s.dimension), v = model.tying == Tying::detached ? 0 : model.rates.v;
+  const OrderParameters o = order_parameters(w, s);
+  const Averages e = averages(model.g, o.q1, w.bias);
+  const double encoder = model.rates.w * d * s.trace() * largest_singular(o.t0.cwiseProduct(e.slope_product));
+  return encoder + v * e.product.trace() + model.rates.decay;
 }
 
 Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {

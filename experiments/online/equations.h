@@ -28,6 +28,9 @@ Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, co
 /// The largest rate at which a perturbation decays: max rt w D |T0 o P| and v |I2|. An explicit method of SGD's own
 /// step 1 / D is stable while rate / D < 2.
 double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s);
+/// The same for the error of one input |x|^2 = D trace in place of the mean: w D trace |T0 o P| + v tr I2. A step on it
+/// makes it smaller while rate / D < 2.
+double single_input_rate(const Model& model, const Weights& w, const Spectrum& s);
 
 /// The same system with a flat bulk replaced by the span of the weights' bulk parts, exact at any D: spikes + at most
 /// 2K modes. `spikes` modes are kept as they are. Errors: bulk modes with different eigenvalues.

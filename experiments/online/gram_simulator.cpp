@@ -48,10 +48,11 @@ class GramSimulator : public Simulator {
       ++steps_;
     }
     require(factor_.allFinite() && spike_rows_.allFinite() && bias_.allFinite(),
-            "online SGD: a weight is no longer finite after step ", steps_, "; lower the rates");
+            "Gram-space SGD: the weights are no longer finite after step ", steps_ - 1);
   }
   int64_t steps() const override { return steps_; }
   const Spectrum& spectrum() const override { return spectrum_; }
+  std::optional<Model> model() const override { return model_; }
   Weights weights() const override {
     Weights w{Matrix(units_, spikes_ + rows_), Matrix(units_, spikes_ + rows_), bias_};
     w.encoder << spike_rows_.topRows(units_), factor_.topRows(units_);
@@ -60,16 +61,19 @@ class GramSimulator : public Simulator {
     return w;
   }
   std::vector<double> state() const override {
-    std::vector<double> s{static_cast<double>(steps_)};
+    std::vector<double> s = setting();
+    s.push_back(static_cast<double>(steps_));
     for (const RowMajor* m : {&spike_rows_, &factor_}) s.insert(s.end(), m->data(), m->data() + m->size());
     s.insert(s.end(), bias_.data(), bias_.data() + bias_.size());
     return s;
   }
   void restore(const std::vector<double>& state) override {
-    const auto expected = static_cast<size_t>(1 + spike_rows_.size() + factor_.size() + bias_.size());
-    require(state.size() == expected, "online SGD: a saved state of ", state.size(), " numbers, but this setting has ",
-            expected);
-    const double* from = state.data();
+    const std::vector<double> mine = setting();
+    const auto expected = mine.size() + static_cast<size_t>(1 + spike_rows_.size() + factor_.size() + bias_.size());
+    require(state.size() == expected && std::equal(mine.begin(), mine.end(), state.begin()),
+            "Gram-space SGD: a state of another setting (", state.size(), " numbers, not ", expected,
+            ", or another key, rate or shape)");
+    const double* from = state.data() + mine.size();
     steps_ = static_cast<int64_t>(*from++);
     for (RowMajor* m : {&spike_rows_, &factor_}) {
       std::copy(from, from + m->size(), m->data());
@@ -83,6 +87,22 @@ class GramSimulator : public Simulator {
 
   int64_t units() const { return Units ? Units : units_; }
   int64_t rows() const { return 2 * units(); }
+
+  /// What a state must share with the simulator that takes it.
+  std::vector<double> setting() const {
+    const Rates& r = model_.rates;
+    return {root_ * root_,
+            static_cast<double>(units_),
+            static_cast<double>(spikes_),
+            static_cast<double>(model_.rule),
+            static_cast<double>(model_.g.kind()),
+            static_cast<double>(key_.lo),
+            static_cast<double>(key_.hi),
+            r.w,
+            r.v,
+            r.b,
+            r.decay};
+  }
 
   void resize_scratch() {
     input_.resize(static_cast<size_t>(spikes_));
@@ -194,7 +214,7 @@ class GramSimulator : public Simulator {
         for (int64_t c = 0; c < j; ++c) sum -= l[i * p + c] * l[j * p + c];
         if (i == j) {
           const bool independent = sum > 1e-15 * whole;
-          l[j * p + j] = independent ? std::sqrt(sum) : 0;
+          l[j * p + j] = independent ? std::sqrt(sum) : whole - whole;  // NaN once a product overflows
           inverse = independent ? 1 / l[j * p + j] : 0;
         } else {
           l[i * p + j] = sum * inverse;
@@ -206,6 +226,10 @@ class GramSimulator : public Simulator {
   void step() {
     draw();
     fields();
+    double all = 0;  // what is not finite shows in a field or, where a bias holds a unit off, in a step
+    for (int64_t i = 0; i < rows(); ++i) all += field_[static_cast<size_t>(i)] + push_[static_cast<size_t>(i)];
+    require(all - all == 0, "Gram-space SGD: the weights are no longer finite at step ", steps_,
+            "; the rates are too large for this start");
     update();
     refactor();
   }
@@ -225,6 +249,7 @@ class GramSimulator : public Simulator {
 std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectrum& spectrum, int64_t spikes,
                                                const Weights& start, const Key& key) {
   const int64_t rows = 2 * start.units(), bulk = spectrum.dimension - spikes, n = spectrum.modes.size();
+  require_units("Gram-space SGD", start.units(), spectrum.dimension);
   require(model.tying == Tying::untied, "Gram-space SGD: written for untied weights; simulate all modes instead");
   require(spikes >= 0 && spikes <= n && bulk > rows + 1, "Gram-space SGD: the bulk has ", bulk,
           " modes and must have more than ", rows + 1, " (2K + 1); simulate all modes instead");

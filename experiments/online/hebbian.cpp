@@ -1,5 +1,6 @@
 #include "experiments/online/hebbian.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/error.h"
@@ -11,8 +12,9 @@ namespace {
 using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 void check_start(const Spectrum& s, const Matrix& start) {
-  require(start.rows() >= 1 && start.cols() == s.modes.size(), "Hebbian rules: weights [", start.rows(), ", ",
-          start.cols(), "] for ", s.modes.size(), " modes");
+  require_units("Hebbian rules", start.rows(), s.dimension);
+  require(start.cols() == s.modes.size(), "Hebbian rules: weights [", start.rows(), ", ", start.cols(), "] for ",
+          s.modes.size(), " modes");
 }
 
 class HebbianSimulator : public Simulator {
@@ -27,7 +29,7 @@ class HebbianSimulator : public Simulator {
 
   void run(int64_t steps) override {
     for (int64_t i = 0; i < steps; ++i) step();
-    require(omega_.allFinite(), "Hebbian rules: the weights are no longer finite at step ", steps_);
+    require(omega_.allFinite(), "Hebbian rules: the weights are no longer finite after step ", steps_ - 1);
   }
   int64_t steps() const override { return steps_; }
   Weights weights() const override {
@@ -36,21 +38,39 @@ class HebbianSimulator : public Simulator {
   const Spectrum& spectrum() const override { return spectrum_; }
 
   std::vector<double> state() const override {
-    std::vector<double> all{static_cast<double>(steps_)};
+    std::vector<double> all = setting();
+    all.push_back(static_cast<double>(steps_));
     all.insert(all.end(), omega_.data(), omega_.data() + omega_.size());
     return all;
   }
   void restore(const std::vector<double>& state) override {
-    require(static_cast<int64_t>(state.size()) == 1 + omega_.size(), "Hebbian rules: a state of another setting");
-    steps_ = static_cast<int64_t>(state[0]);
-    std::copy(state.begin() + 1, state.end(), omega_.data());
+    const std::vector<double> mine = setting();
+    const size_t expected = mine.size() + 1 + static_cast<size_t>(omega_.size());
+    require(state.size() == expected && std::equal(mine.begin(), mine.end(), state.begin()),
+            "Hebbian rules: a state of another setting (", state.size(), " numbers, not ", expected,
+            ", or another key, rate or shape)");
+    const double* from = state.data() + mine.size();
+    steps_ = static_cast<int64_t>(*from++);
+    std::copy(from, from + omega_.size(), omega_.data());
   }
 
  private:
+  std::vector<double> setting() const {
+    return {static_cast<double>(spectrum_.dimension),
+            static_cast<double>(omega_.rows()),
+            static_cast<double>(omega_.cols()),
+            static_cast<double>(model_.rule),
+            static_cast<double>(key_.lo),
+            static_cast<double>(key_.hi),
+            model_.eta,
+            model_.decay};
+  }
+
   void step() {
     draw_normals(key_, static_cast<uint64_t>(steps_), x_.size() / chunk_modes, scale_.data(), x_.data());
     left_ = x_.head(omega_.cols());
     y_.noalias() = omega_ * left_.transpose();
+    require(y_.allFinite(), "Hebbian rules: the weights are no longer finite at step ", steps_);
     const double d = static_cast<double>(spectrum_.dimension), rate = model_.eta / d, keep = 1 - model_.decay / d;
     if (model_.rule == HebbianRule::oja) left_.noalias() -= y_.transpose() * omega_;
     for (int64_t k = 0; k < omega_.rows(); ++k) {
@@ -82,8 +102,8 @@ Matrix hebbian_velocity(const Hebbian& model, const Matrix& omega, const Spectru
   return model.eta * change - model.decay * omega;
 }
 
-std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
-                                  const std::vector<double>& times) {
+HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
+                          const std::vector<double>& times) {
   check_start(s, start);
   const int64_t units = start.rows(), modes = start.cols();
   const VelocityField field = [&](double, const Vector& y, Vector& dy) {
@@ -94,9 +114,8 @@ std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, con
   options.implicit = false;  // no rate is far above the others: an explicit method does, with all modes
   options.absolute = 1e-30;  // weights that vanish are followed while they do
   const Path path = integrate(field, start.reshaped(), times, options);
-  require(path.failure.empty(), "Hebbian rules: ", path.failure);
-  std::vector<Matrix> all;
-  for (const Vector& y : path.states) all.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));
+  HebbianPath all{{}, path.failure};
+  for (const Vector& y : path.states) all.omega.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));
   return all;
 }
 

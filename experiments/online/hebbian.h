@@ -17,9 +17,13 @@ struct Hebbian {
 
 /// d omega / dt of omega(k, tau) = w_k . e_tau, t = steps / D: eta [rt omega_k - sum_a Q1_ka omega_a] - decay omega_k.
 Matrix hebbian_velocity(const Hebbian& model, const Matrix& omega, const Spectrum& s);
-/// omega at each of `times`, from `start`. Errors: the integrator does not get to the last time.
-std::vector<Matrix> solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
-                                  const std::vector<double>& times);
+/// omega at each of `times` that was reached, from `start`; `failure` as in Path.
+struct HebbianPath {
+  std::vector<Matrix> omega;
+  std::string failure;
+};
+HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
+                          const std::vector<double>& times);
 
 /// The rule itself in double precision, in the eigenbasis. weights() has omega as the encoder and, as v = w, omega /
 /// sqrt D as the decoder.

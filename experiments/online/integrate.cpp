@@ -36,6 +36,7 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   auto& p = *static_cast<Problem*>(user);
   p.y = Eigen::Map<const Vector>(values(y), p.y.size());
   ++p.evaluations;
+  if (!p.y.allFinite()) return 1;  // no place to ask f about: a smaller step
   try {
     p.f(t, p.y, p.dy);
   } catch (...) {  // an exception must not pass through C code

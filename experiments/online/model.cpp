@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <limits>
 #include <vector>
 
 #include "engine/error.h"
@@ -41,6 +42,54 @@ double Spectrum::pca_error(int64_t rank) const {
   double sum = rest;
   for (size_t i = static_cast<size_t>(std::max<int64_t>(rank, 0)); i < sorted.size(); ++i) sum += sorted[i];
   return sum / 2;
+}
+
+namespace {
+
+/// Sums of D terms or so are rounded about D times, each time by eps of what the largest of them can be.
+double rounding(int64_t dimension, double norm) {
+  return static_cast<double>(dimension) * std::numeric_limits<double>::epsilon() * norm;
+}
+
+void require_symmetric(const Matrix& c) {
+  for (int64_t i = 0; i < c.rows(); ++i)
+    for (int64_t j = 0; j < c.cols(); ++j)
+      require(std::isfinite(c(i, j)), "Eigenbasis::of: the covariance [", c.rows(), ", ", c.cols(), "] has the entry (",
+              i, ", ", j, ") = ", c(i, j), "; a covariance is finite");
+  const double allowed = rounding(c.rows(), c.cwiseAbs().maxCoeff());
+  for (int64_t i = 0; i < c.rows(); ++i)
+    for (int64_t j = 0; j < i; ++j)
+      require(std::abs(c(i, j) - c(j, i)) <= allowed, "Eigenbasis::of: the covariance [", c.rows(), ", ", c.cols(),
+              "] is not symmetric: entry (", i, ", ", j, ") = ", c(i, j), ", but (", j, ", ", i, ") = ", c(j, i),
+              ", apart by ", std::abs(c(i, j) - c(j, i)), " where rounding explains ", allowed,
+              "; did you mean (C + C^T) / 2, or x^T x for samples in rows?");
+}
+
+}  // namespace
+
+Eigenbasis Eigenbasis::of(const Matrix& covariance) {
+  const int64_t d = covariance.rows();
+  require(d > 0 && covariance.cols() == d, "Eigenbasis::of: a covariance is square, got [", d, ", ", covariance.cols(),
+          "]");
+  require_symmetric(covariance);
+  const Eigen::SelfAdjointEigenSolver<Matrix> solver(covariance);  // reads the lower triangle
+  require(solver.info() == Eigen::Success, "Eigenbasis::of: the covariance [", d, ", ", d,
+          "] has entries too large or too small for its eigenvalues to be found");
+  const Vector& rho = solver.eigenvalues();  // rising
+  const double allowed = rounding(d, rho.cwiseAbs().maxCoeff());
+  require(rho[0] >= -allowed, "Eigenbasis::of: the covariance [", d, ", ", d,
+          "] is not positive: its smallest eigenvalue ", rho[0], " is further below 0 than rounding (", allowed,
+          ") explains, the largest is ", rho[d - 1], "; take a covariance of samples, or cut its negative part off");
+  Eigenbasis e;
+  e.spectrum.dimension = d;
+  e.spectrum.modes = rho.reverse().cwiseMax(0) / static_cast<double>(d);
+  e.vectors = solver.eigenvectors().rowwise().reverse();
+  return e;
+}
+
+void require_units(const std::string& what, int64_t units, int64_t dimension) {
+  require(units >= 1 && units <= dimension, what, ": K = ", units, " hidden units for D = ", dimension,
+          " dimensions; K goes from 1 to D, and the equations are about K far below D");
 }
 
 OrderParameters order_parameters(const Weights& w, const Spectrum& s) {

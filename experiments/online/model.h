@@ -25,6 +25,15 @@ struct Spectrum {
   double pca_error(int64_t rank) const;
 };
 
+/// What inputs of a covariance [D, D] become in its own basis: the spectrum, all D modes, largest first, and the basis.
+struct Eigenbasis {
+  Spectrum spectrum;
+  Matrix vectors;  // [D, D], one orthonormal eigenvector a column: inputs and weights [N, D] times this
+  /// Eigenvalues below 0 by no more than rounding, D eps |covariance|, count as 0. Errors: not square, an entry that is
+  /// not finite, more than rounding away from symmetric (names the entry) or from positive (names the eigenvalue).
+  static Eigenbasis of(const Matrix& covariance);
+};
+
 /// The weights of K units on n modes: encoder(k, tau) = w_k . e_tau, decoder(k, tau) = v_k . e_tau / sqrt D.
 struct Weights {
   Matrix encoder, decoder;  // [K, n]
@@ -32,6 +41,9 @@ struct Weights {
   int64_t units() const { return encoder.rows(); }
   int64_t modes() const { return encoder.cols(); }
 };
+
+/// Errors: more units than dimensions (more units than spikes are fine); `what` is to be made of them.
+void require_units(const std::string& what, int64_t units, int64_t dimension);
 
 enum class Rule { vanilla, truncated };       // truncated: unit k sees what the units up to k leave over (Sanger-like)
 enum class Tying { untied, full, detached };  // tied with the whole gradient, or with that of the encoder alone

@@ -5,6 +5,7 @@
 #include "data/batches.h"
 #include "data/cifar.h"
 #include "data/dead_leaves.h"
+#include "data/find.h"
 #include "data/textures.h"
 
 namespace basin::online {
@@ -19,9 +20,12 @@ using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::R
 RowMatrix grey_pictures(const Run& run, const std::string& source, const Key& key, int64_t count) {
   if (source == "cifar") {
     const LabelledImages set = load_cifar10(run.data(), Split::train);
-    const int64_t n = std::min(count, set.images.dim(0));
-    const Array colours = pixel_rows(contiguous(slice(set.images, 0, 0, n)), DType::f64);
-    const Eigen::Map<const RowMatrix> all(colours.data<double>(), n, 3 * dimension);
+    const int64_t there = set.images.dim(0);
+    require(count <= there, "pictures: ", count, " training images of CIFAR-10 were asked for, but the batches in ",
+            data_folder(run.data()), " hold ", there, "; ask for ", there, " or fewer (--set count=", there,
+            "), or put more of data_batch_1 ... data_batch_5 there");
+    const Array colours = pixel_rows(contiguous(slice(set.images, 0, 0, count)), DType::f64);
+    const Eigen::Map<const RowMatrix> all(colours.data<double>(), count, 3 * dimension);
     return 0.299 * all.leftCols(dimension) + 0.587 * all.middleCols(dimension, dimension) +
            0.114 * all.rightCols(dimension);
   }
@@ -45,12 +49,9 @@ Pictures load_pictures(const Run& run, const std::string& source, const Key& key
 
   Matrix moments = Matrix::Zero(dimension, dimension);
   moments.selfadjointView<Eigen::Lower>().rankUpdate(x.transpose(), 1 / static_cast<double>(x.rows()));
-  const Eigen::SelfAdjointEigenSolver<Matrix> solver(moments);
-  require(solver.info() == Eigen::Success, "pictures: the second moments have no eigenvalues");
-  const Matrix basis = solver.eigenvectors().rowwise().reverse();
+  const auto [spectrum, basis] = Eigenbasis::of(moments.selfadjointView<Eigen::Lower>());
   Pictures p;
-  p.spectrum.dimension = dimension;
-  p.spectrum.modes = solver.eigenvalues().reverse().cwiseMax(0) / static_cast<double>(dimension);
+  p.spectrum = spectrum;
   p.rows = Array({x.rows(), dimension}, DType::f32);
   Eigen::Map<RowMatrixF>(p.rows.data<float>(), x.rows(), dimension) = (x * basis).cast<float>();
   return p;

@@ -13,9 +13,9 @@ struct Pictures {
 };
 
 /// source "dead-leaves" or "textures" (`count` pictures made from the key), or "cifar" (the first `count` training
-/// images of CIFAR-10 in the run's data folder, or as many as there are, their luma). The mean over all pictures is
-/// removed, of each pixel or one number for all pixels, and they are scaled to a standard deviation of 0.5. Errors:
-/// another source, fewer than 2.
+/// images of CIFAR-10 in the run's data folder, their luma). The mean over all pictures is removed, of each pixel or
+/// one number for all pixels, and they are scaled to a standard deviation of 0.5. Errors: another source, fewer than 2,
+/// more than there are.
 enum class Centre { each_pixel, all_pixels };
 Pictures load_pictures(const Run& run, const std::string& source, const Key& key, int64_t count, Centre centre);
 

@@ -26,7 +26,7 @@ void check_setting(const Spectrum& spectrum, const Weights& start) {
   require(spectrum.rest == 0, "online SGD simulates every mode with variance, ", spectrum.rest, " is left out");
   require((spectrum.modes.array() >= 0).all() && spectrum.modes.allFinite(),
           "online SGD: a variance that is negative or not finite");
-  require(units >= 1, "online SGD: no hidden unit");
+  require_units("online SGD", units, spectrum.dimension);
   require(start.modes() == modes && start.decoder.rows() == units && start.decoder.cols() == modes &&
               start.bias.size() == units,
           "online SGD: an encoder of ", units, " x ", start.modes(), ", a decoder of ", start.decoder.rows(), " x ",
@@ -42,6 +42,7 @@ class OnlineSgd : public Simulator {
   int64_t steps() const override { return steps_; }
   Weights weights() const override;
   const Spectrum& spectrum() const override { return spectrum_; }
+  std::optional<Model> model() const override { return model_; }
   std::vector<double> state() const override;
   void restore(const std::vector<double>& state) override;
   const Sgd* sgd() const override { return &sgd_; }

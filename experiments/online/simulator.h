@@ -2,6 +2,7 @@
 // input are independent (exact: SGD commutes with rotations).
 #pragma once
 #include <memory>
+#include <optional>
 #include <vector>
 
 #include "engine/key.h"
@@ -30,12 +31,15 @@ struct Sgd {
 class Simulator {
  public:
   virtual ~Simulator() = default;
-  /// Takes that many steps. Errors: a weight that is no longer finite (names the step).
+  /// Takes that many steps. Errors: a weight that is no longer finite (names the step); it
+  /// cannot go on then, but for restore().
   virtual void run(int64_t steps) = 0;
   virtual int64_t steps() const = 0;
   /// In the units of the theory; the modes are those of spectrum().
   virtual Weights weights() const = 0;
   virtual const Spectrum& spectrum() const = 0;
+  /// What the equations need to say which rates are stable; nothing where there are no such equations.
+  virtual std::optional<Model> model() const { return std::nullopt; }
   /// All that a continued run needs; the same bits follow. Errors of restore: a state of another setting.
   virtual std::vector<double> state() const = 0;
   virtual void restore(const std::vector<double>& state) = 0;
