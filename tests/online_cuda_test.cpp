@@ -2,9 +2,12 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <csignal>
 
+#include "experiments/online/course.h"
 #include "experiments/online/draw.h"
 #include "experiments/online/together.h"
+#include "tests/online_run.h"
 
 using namespace basin;
 using namespace basin::online;
@@ -208,4 +211,45 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   const std::vector<double> before = pair[0]->state();
   CHECK_THROWS_WITH_AS(attempt(pair, {1000}), doctest::Contains("trajectory 1 are no longer finite at step"), Error);
   CHECK(pair[0]->state() == before);
+}
+
+TEST_CASE("online SGD on CUDA: simulate() observes, resumes and reports as on the CPU") {
+  Device device;
+  if (!open_cuda(device)) return;
+  const Spectrum s = Spectrum::canonical(60, 2);
+  const std::vector<double> times{0, 0.5, 2, 10};
+  int until_interrupt = -1;
+  double eta = 0.5;
+  std::vector<Matrix> seen;
+  const auto work = [&](Run& run) {
+    Model m;
+    m.g = Transfer("linear");
+    m.rates = Rates::scaled(eta, 60);
+    const auto make = [&](int64_t seed) {
+      const auto i = static_cast<uint64_t>(seed);
+      return make_simulator(m, s, random_weights(Key(i), 2, s, 0.1), Key(9).at(i), Precision::f64);
+    };
+    seen = simulate(run, "stage", 3, times, make, [&](const Weights& w) {
+      if (until_interrupt-- == 0) std::raise(SIGINT);
+      return std::vector<double>{population_error(w, s, m.g), w.encoder(0, 0)};
+    });
+  };
+  const test::TemporaryFolder folder;
+  REQUIRE(test::run_in(folder / "cpu", work).code == 0);
+  const std::vector<Matrix> on_cpu = seen;
+  REQUIRE(test::run_in(folder / "cuda", work, false, "", "cuda").code == 0);
+  const std::vector<Matrix> whole = seen;
+  for (size_t i = 0; i < 3; ++i) CHECK(largest(whole[i] - on_cpu[i]) < 1e-12 * largest(on_cpu[i]));  // 600 steps
+  CHECK(on_cpu[0](3, 0) < 0.5 * on_cpu[0](0, 0));
+  for (const int when : {1, 4, 7}) {  // in the midst of the three observations of one time
+    until_interrupt = when;
+    const std::string out = folder / ("cut" + std::to_string(when));
+    CHECK(test::run_in(out, work, false, "", "cuda").code == 130);
+    REQUIRE(test::run_in(out, work, true, "", "cuda").code == 0);
+    for (size_t i = 0; i < 3; ++i) CHECK(seen[i] == whole[i]);
+  }
+  eta = 1e4;
+  const test::Outcome lost = test::run_in(folder / "lost", work, false, "", "cuda");
+  CHECK(lost.code == 2);
+  CHECK(test::has(lost.err, "diverged at t = "));
 }

@@ -11,12 +11,13 @@ namespace basin::test {
 
 /// What the program around an experiment makes of `work`: exit code, terminal and message.
 inline Outcome run_in(const std::string& folder, const std::function<void(Run&)>& work, bool resume = false,
-                      const std::string& data = "") {
+                      const std::string& data = "", const std::string& device = "cpu") {
   Experiment e{"online-test", "no figure", "test", {}, {}, {}, {}};
   e.defaults = [](Preset) { return basin::Json::object(); };
   e.compute = [&](Run& run, const basin::Json&) { work(run); };
   Options options;
   options.out = folder, options.resume = resume, options.data = data, options.threads = 1;
+  options.device = device;
   std::ostringstream out;
   std::streambuf* cout = std::cout.rdbuf(out.rdbuf());
   Outcome outcome{0, "", ""};

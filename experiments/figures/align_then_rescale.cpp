@@ -32,7 +32,7 @@ struct Config {
     if (preset == Preset::paper) return;
     seeds = 5, theory_last = 1e6, three_last = 2000;
     if (preset == Preset::quick) return;
-    seeds = 2, last = 1000, fit_from = 100, theory_last = 1e5, three_last = 100, points = 60;
+    seeds = 2, dimension = 100, last = 200, fit_from = 20, theory_last = 1e5, three_last = 20, points = 60;
   }
   template <class F>
   void each_field(F&& f) {

@@ -35,7 +35,7 @@ struct Config {
     if (preset == Preset::paper) return;
     seeds = 3, images = "dead-leaves", count = 4000;
     if (preset == Preset::quick) return;
-    seeds = 2, count = 200, units = 2, last = 20, points = 10;
+    seeds = 2, count = 200, units = 2, last = 10, points = 10;
   }
   template <class F>
   void each_field(F&& f) {

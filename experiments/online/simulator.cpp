@@ -42,7 +42,7 @@ class OnlineSgd : public Simulator {
   int64_t steps() const override { return steps_; }
   Weights weights() const override;
   const Spectrum& spectrum() const override { return spectrum_; }
-  std::optional<Model> model() const override { return model_; }
+  std::optional<Model> model() const override { return sgd_.model; }
   std::vector<double> state() const override;
   void restore(const std::vector<double>& state) override;
   const Sgd* sgd() const override { return &sgd_; }
