@@ -18,6 +18,7 @@
 #include "engine/file.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
+#include "experiments/record.h"
 #include "experiments/report.h"
 #include "experiments/table.h"
 #include "models/interrupt.h"
@@ -39,7 +40,7 @@ struct Member {
   Clock::time_point begin;
   uintmax_t log_begin = 0;  // where the output of this session starts
   double seconds = 0;
-  std::string claims, note;
+  std::string claims, note, moved;  // moved: where a damaged folder is now
   bool missed = false;
 };
 
@@ -96,7 +97,8 @@ class Suite {
 
  private:
   void start(Member& m);
-  void keep_if_complete(Member& m);
+  void look_at_folder(Member& m);
+  void keep_if_complete(Member& m, const Json& record);
   void finish(Member& m, int code);
   void count_claims(Member& m, const Json& record);
   void tell(const Member& m, const std::string& outcome);
@@ -137,27 +139,36 @@ Suite::Suite(const SuiteOptions& options)
   require(!error, "--out ", folder_, ": ", folder_, "/logs cannot be made: ", error.message());
 }
 
-/// With --resume: a complete run of the same settings stays as it is.
-void Suite::keep_if_complete(Member& m) {
+/// What is in a run's folder before it starts: a complete run may stay, a damaged record would only stop the new run.
+void Suite::look_at_folder(Member& m) {
   std::error_code error;
-  if (!options_.options.resume || !fs::exists(m.folder + "/result.json", error)) return;
+  if (!fs::exists(m.folder + "/result.json", error)) return;
   try {
-    const Json record = read_record(m.folder);
-    const Json& o = record.at("options");
-    const std::string& device = options_.options.device;
-    const bool same_device =
-        device == "auto" || o.at("device") == device || (device == "cuda" && o.at("device") == "cuda:0");
-    if (record["status"] != "complete" || record["experiment"] != m.experiment->name || !same_device ||
-        o.value("math", "f32") != options_.options.math || o.at("seed") != options_.options.seed ||
-        record.at("config") != m.experiment->defaults(options_.options.preset))
-      return;
-    m.seconds = record.at("timings").at("total");
-    count_claims(m, record);
-    m.state = State::kept;
-    const std::string commit = record.at("build").at("commit");
-    if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
-  } catch (const std::exception&) {  // the run itself will say what is wrong with its folder
+    try {
+      keep_if_complete(m, read_record(m.folder));
+    } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
+      m.moved = text(e.what(), "; that folder is now ", move_aside(m.folder));
+      std::cout << m.experiment->name << ": " << m.moved << std::endl;
+    }
+  } catch (const Error&) {  // none of ours, or it cannot be moved: the run itself will refuse it and say why
   }
+}
+
+/// With --resume: a complete run of the same settings stays as it is.
+void Suite::keep_if_complete(Member& m, const Json& record) {
+  const Json& o = record["options"];
+  const std::string& device = options_.options.device;
+  const bool same_device = device == "auto" || o["device"] == device || (device == "cuda" && o["device"] == "cuda:0");
+  if (!options_.options.resume || record["status"] != "complete" || record["experiment"] != m.experiment->name ||
+      !same_device || o.value("math", "f32") != options_.options.math || o["seed"] != options_.options.seed ||
+      record["config"] != m.experiment->defaults(options_.options.preset))
+    return;
+  m.seconds = record["timings"]["total"];
+  count_claims(m, record);
+  m.state = State::kept;
+  const std::string commit = record["build"]["commit"];
+  if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
+  tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
 }
 
 void Suite::start(Member& m) {
@@ -308,6 +319,7 @@ std::string Suite::summary() const {
   std::string notes;
   for (const Member& m : all_) {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
+    if (!m.moved.empty()) notes += text(m.experiment->name, ": ", m.moved, "\n");
     if (m.state == State::no_data || m.state == State::failed)
       notes += text(m.experiment->name, ": ", m.note, "\n  all it printed: ", m.log, "\n");
   }
@@ -334,11 +346,7 @@ int Suite::execute() {
             << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
             << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into " << folder_
             << "; what each prints is in " << folder_ << "/logs" << std::endl;
-  for (Member& m : all_) {
-    keep_if_complete(m);
-    if (m.state == State::kept)
-      tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
-  }
+  for (Member& m : all_) look_at_folder(m);
   wait_for_all();
   std::cout << summary() << std::flush;
   if (interrupted() && (in_state(State::waiting) > 0 || in_state(State::interrupted) > 0))
