@@ -63,16 +63,25 @@ class FolderLock {
   int descriptor_;
 };
 
-std::vector<const Experiment*> experiments_of(const std::string& paper) {
-  std::vector<std::string> ids;
-  for (const Paper& p : papers()) ids.push_back(p.id);
-  ids.emplace_back("all");
-  if (std::find(ids.begin(), ids.end(), paper) == ids.end()) throw unknown_name("paper", paper, ids);
+/// Errors: no such paper, or none of its experiments is in this program.
+std::vector<const Experiment*> experiments_of(const std::string& wanted) {
   std::vector<const Experiment*> list;
   for (const Experiment* e : experiments_by_paper())
-    if (!e->paper.empty() && (paper == "all" || e->paper == paper)) list.push_back(e);
-  require(!list.empty(), "--paper ", paper, ": no experiment of that paper is here; `basin list` shows them");
-  return list;
+    if (!e->paper.empty() && (wanted == "all" || e->paper == wanted)) list.push_back(e);
+  if (!list.empty()) return list;
+  std::vector<std::string> ids;
+  std::string known, titles;  // only what would run is offered
+  for (const Paper& paper : papers()) {
+    if (paper.id == wanted) known = paper.title;
+    const auto of_it = [&](const Experiment& e) { return e.paper == paper.id; };
+    if (std::none_of(experiments().begin(), experiments().end(), of_it)) continue;
+    ids.push_back(paper.id);
+    titles += text("\n  ", paper.id, ": ", paper.title);
+  }
+  ids.emplace_back("all");
+  require(known.empty(), "--paper ", wanted, " (", known, "): no experiment of that paper is here; there are those of",
+          titles);
+  throw Error(unknown_name("paper", wanted, ids).what() + titles);
 }
 
 /// What a child printed from byte `begin` of its log on.

@@ -286,8 +286,14 @@ TEST_CASE("suite: what the command line refuses") {
     CHECK(o.code == 2);
     for (const std::string& part : parts) CHECK(has(o.err, part));
   };
-  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'", "did you mean 'memorization'?", "all"});
-  refused({"--paper", "reconstruction-vs-perception"}, {"no experiment of that paper", "basin list"});
+  const std::string titles =
+      "\n  memorization: Memorization in Overparameterized Autoencoders"
+      "\n  latent-dynamics: Navigating the Latent Space Dynamics of Neural Models\n";
+  const std::string here = " memorization, latent-dynamics, all" + titles;  // only those with experiments
+  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'; did you mean 'memorization'? Valid:" + here});
+  refused({"--paper", "zzz"}, {"unknown paper 'zzz'; valid:" + here});
+  refused({"--paper", "reconstruction-vs-perception"},
+          {"(Learning by Reconstruction Produces", "no experiment of that paper is here; there are those of" + titles});
   refused({"suite-first", "--paper", "memorization"}, {"either", "suite-first"});
   refused({"--paper", "memorization", "--set", "steps=3"}, {"--set", "one experiment"});
   refused({"--paper", "memorization", "--jobs", "0"}, {"--jobs 0", "whole number from 1"});
