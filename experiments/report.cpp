@@ -8,6 +8,7 @@
 #include "experiments/papers.h"
 #include "experiments/record.h"
 #include "experiments/run.h"
+#include "experiments/table.h"
 
 namespace basin {
 namespace {
@@ -24,13 +25,6 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
   } catch (const std::exception& e) {  // whatever is wrong with one folder, the others are shown
     gathered.skipped.push_back({folder, e.what()});
   }
-}
-
-/// For a terminal: what a damaged record says must not steer it.
-std::string printable(std::string line) {
-  for (char& c : line)
-    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
-  return line;
 }
 
 auto order_of(const ReportedRun& run) {
@@ -81,8 +75,7 @@ void ClaimCounts::add(const Json& record) {
 std::string write_report(const std::string& folder, std::string out) {
   const GatheredRuns gathered = gather_runs(folder);
   for (const auto& skipped : gathered.skipped)
-    std::cerr << "left out: " << printable(skipped.folder + ": " + skipped.reason.substr(0, skipped.reason.find('\n')))
-              << std::endl;
+    std::cerr << "left out: " << terminal_text(skipped.folder + ": " + skipped.reason) << std::endl;
   require(!gathered.runs.empty(), "report: no complete run below ", folder,
           gathered.skipped.empty() ? "" : text(" (", gathered.skipped.size(), " left out)"),
           "; `basin run NAME` makes one, `basin list` shows the names");

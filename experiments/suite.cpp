@@ -90,7 +90,7 @@ std::string printed(const std::string& log, uintmax_t begin) {
   return {bytes.begin() + static_cast<ptrdiff_t>(std::min<uintmax_t>(begin, bytes.size())), bytes.end()};
 }
 
-/// The message after the last "error: " at the beginning of a line, its lines joined.
+/// The message after the last "error: " at the beginning of a line, with all its lines.
 std::string last_error(const std::string& output) {
   const size_t at = ("\n" + output).rfind("\nerror: ");
   if (at == std::string::npos) return "";
@@ -203,7 +203,7 @@ void Suite::start(Member& m) {
   } catch (const Error& e) {
     m.state = State::failed;
     m.note = e.what();
-    tell(m, "FAILED: " + m.note);
+    tell(m, "FAILED: " + terminal_text(m.note));
   }
 }
 
@@ -241,7 +241,7 @@ void Suite::finish(Member& m, int code) {
   }
   m.state = State::failed;
   if (m.note.empty()) m.note = code > 128 ? text("ended by signal ", code - 128) : text("exit code ", code);
-  tell(m, "FAILED: " + m.note.substr(0, m.note.find('\n')) + remaining());
+  tell(m, "FAILED: " + terminal_text(m.note) + remaining());
 }
 
 /// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a run at work has
@@ -330,8 +330,10 @@ std::string Suite::summary() const {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
     if (!m.moved.empty()) notes += text(m.experiment->name, ": ", m.moved, "\n");
     if (m.state == State::no_data || m.state == State::failed)
-      notes += text(m.experiment->name, ": ", m.note, "\n  all it printed: ", m.log, "\n");
+      notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", m.log, "\n");
   }
+  if (options_.options.preset == Preset::smoke)
+    notes += "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
   return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
 }
 

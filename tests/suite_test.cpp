@@ -122,7 +122,9 @@ TEST_CASE("suite: all experiments of a paper, failures do not stop the others, -
   CHECK(has(o.out, "suite-first                   done          1 of 2"));
   CHECK(has(o.out, "suite-data                    no data"));
   CHECK(has(o.out, "suite-fails                   FAILED"));
-  CHECK(has(o.out, "suite-fails: steps: five are too many\nfour would do"));
+  CHECK(has(o.out, "suite-fails: steps: five are too many\n  four would do\n  all it printed: "));
+  CHECK(has(o.out, "suite-fails                FAILED: steps: five are too many\n  four would do"));
+  CHECK(has(o.out, "preset smoke: its settings only show that the programs work; they mean nothing for the claims"));
   CHECK(has(o.out, "suite-data: data: t10k-images-idx3-ubyte of mnist was not found"));
   CHECK(has(o.out, "`scripts/fetch_data.sh mnist --data " + out + "/data` gets it"));
   CHECK(has(o.out, "report: " + out + "/report.html"));
