@@ -7,7 +7,7 @@
 
 namespace basin {
 
-/// A complete run: its folder and what its result.json holds, every field that a page shows checked.
+/// A complete run: its folder and its record (see record.h).
 struct ReportedRun {
   std::string folder;
   Json record;
@@ -22,9 +22,6 @@ struct GatheredRuns {
   std::vector<Skipped> skipped;   // unfinished, damaged, or no runs of basin
   int64_t previous = 0;           // folders *.previous-N, runs that newer ones have replaced
 };
-
-/// The record in a run's folder, read and checked. Errors (Error): it is missing, damaged or none of basin.
-Json read_record(const std::string& folder);
 
 /// Finds all runs below `folder`, itself included; symbolic links are not followed. Errors: no such folder, one that
 /// cannot be read.

@@ -241,15 +241,16 @@ std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
     smoke += is_smoke(run);
   }
   const auto runs = static_cast<int64_t>(gathered.runs.size());
+  const std::string held = text(total.held, " of ", total.held + total.missed, " claims hold");
   std::string out = text(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"generator\" content=\"basin ",
-      html(std::string(build_info().commit)), "\">\n<title>basin: ", total.held, " of ", total.held + total.missed,
-      " claims hold</title>\n<style>\n", report_style, "</style></head><body>\n<header><h1>", total.held, " of ",
-      total.held + total.missed, " claims hold</h1>\n<p>", plural(runs, "run"), " of ",
-      plural(static_cast<int64_t>(names.size()), "experiment"), " below <code>", html(folder), "</code>, ",
-      html(days(gathered)), ".");
+      html(std::string(build_info().commit)), "\">\n<title>basin: ", smoke == runs ? "smoke runs only" : held,
+      "</title>\n<style>\n", report_style, "</style></head><body>\n<header><h1>",
+      smoke == runs ? "Smoke runs only: they show that the programs work and mean nothing for the claims" : held,
+      "</h1>\n<p>", plural(runs, "run"), " of ", plural(static_cast<int64_t>(names.size()), "experiment"),
+      " below <code>", html(folder), "</code>, ", html(days(gathered)), ".");
   if (!gathered.skipped.empty())
     out += text(" <a href=\"#left-out\">", plural(static_cast<int64_t>(gathered.skipped.size()), "folder"),
                 " left out</a>.");

@@ -14,6 +14,7 @@
 #include "engine/npy.h"
 #include "experiments/papers.h"
 #include "experiments/plot.h"
+#include "experiments/record.h"
 
 namespace basin {
 namespace {
@@ -145,15 +146,6 @@ std::string Run::path(const std::string& file) const {
   return folder_ + "/" + file;
 }
 
-/// A free name beside a folder: "folder.previous-1", "-2", ...
-static std::string name_aside(const std::string& folder) {
-  std::error_code error;
-  for (int i = 1;; ++i) {
-    const std::string name = text(folder, ".previous-", i);
-    if (!fs::exists(name, error)) return name;
-  }
-}
-
 /// True when a folder holds nothing but what a run that died before its first record leaves.
 static bool only_leftovers(const std::string& folder) {
   std::error_code error;
@@ -166,28 +158,28 @@ static bool only_leftovers(const std::string& folder) {
 
 /// Compares the record of the run that is in the folder with ours. Returns true when that run is complete.
 bool Run::check_record() const {
-  const Json before = Json::parse(contents(path("result.json")), nullptr, false);
-  require(before.is_object(), "--out ", folder_,
-          ": its result.json cannot be read; choose another folder, or remove that one");
+  Json before;
+  try {
+    before = read_record(folder_);
+  } catch (const Error& e) {
+    throw Error(text("--out ", folder_, ": ", e.what(), "; choose another folder, or move that one away"));
+  }
   const auto same = [&](const Json& a, const Json& b, const char* what) {
     require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
             " now); choose another folder, or remove that one");
   };
-  const auto member = [](const Json& object, const char* name) {
-    return object.is_object() && object.contains(name) ? object[name] : Json();
-  };
-  same(member(before, "experiment"), record_["experiment"], "experiment");
-  for (const char* option : {"preset", "seed"})
-    same(member(member(before, "options"), option), record_["options"][option], option);
-  same(member(before, "config"), config_, "configuration");
+  const Json& there = before["options"];
+  same(before["experiment"], record_["experiment"], "experiment");
+  for (const char* option : {"preset", "seed"}) same(there[option], record_["options"][option], option);
+  same(before["config"], config_, "configuration");
   for (const char* option : {"device", "math"})  // records before version 0.2 have no math mode
-    if (options_.resume && member(before, "options").contains(option)) {
-      const Json there = before["options"][option], now = record_["options"][option];
-      require(there == now, "--resume: ", folder_, " was begun with --", option, " ", there.dump(), ", now it is ",
-              now.dump(), "; its bits would change on the way: continue with --", option, " ", there.dump(),
-              ", or start again without --resume");
+    if (options_.resume && there.contains(option)) {
+      const Json now = record_["options"][option];
+      require(there[option] == now, "--resume: ", folder_, " was begun with --", option, " ", there[option].dump(),
+              ", now it is ", now.dump(), "; its bits would change on the way: continue with --", option, " ",
+              there[option].dump(), ", or start again without --resume");
     }
-  return member(before, "status") == "complete";
+  return before["status"] == "complete";
 }
 
 void Run::open_folder() {
@@ -201,11 +193,7 @@ void Run::open_folder() {
   if (fs::exists(path("result.json"), error)) {
     const bool finished = check_record();
     if (!options_.resume && finished) {
-      const std::string aside = name_aside(folder_);
-      fs::rename(folder_, aside, error);
-      require(!error, "--out ", folder_, ": holds a finished run that cannot be moved aside: ", error.message(),
-              "; choose another folder");
-      say("the finished run that was there is now in " + aside);
+      say("the finished run that was there is now in " + move_aside(folder_));
       fs::create_directories(folder_, error);
     } else if (!options_.resume && fs::exists(path("checkpoints"), error) &&
                !fs::is_empty(path("checkpoints"), error)) {

@@ -18,6 +18,7 @@
 #include "engine/file.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
+#include "experiments/record.h"
 #include "experiments/report.h"
 #include "experiments/table.h"
 #include "models/interrupt.h"
@@ -39,7 +40,7 @@ struct Member {
   Clock::time_point begin;
   uintmax_t log_begin = 0;  // where the output of this session starts
   double seconds = 0;
-  std::string claims, note;
+  std::string claims, note, moved;  // moved: where a damaged folder is now
   bool missed = false;
 };
 
@@ -62,16 +63,25 @@ class FolderLock {
   int descriptor_;
 };
 
-std::vector<const Experiment*> experiments_of(const std::string& paper) {
-  std::vector<std::string> ids;
-  for (const Paper& p : papers()) ids.push_back(p.id);
-  ids.emplace_back("all");
-  if (std::find(ids.begin(), ids.end(), paper) == ids.end()) throw unknown_name("paper", paper, ids);
+/// Errors: no such paper, or none of its experiments is in this program.
+std::vector<const Experiment*> experiments_of(const std::string& wanted) {
   std::vector<const Experiment*> list;
   for (const Experiment* e : experiments_by_paper())
-    if (!e->paper.empty() && (paper == "all" || e->paper == paper)) list.push_back(e);
-  require(!list.empty(), "--paper ", paper, ": no experiment of that paper is here; `basin list` shows them");
-  return list;
+    if (!e->paper.empty() && (wanted == "all" || e->paper == wanted)) list.push_back(e);
+  if (!list.empty()) return list;
+  std::vector<std::string> ids;
+  std::string known, titles;  // only what would run is offered
+  for (const Paper& paper : papers()) {
+    if (paper.id == wanted) known = paper.title;
+    const auto of_it = [&](const Experiment& e) { return e.paper == paper.id; };
+    if (std::none_of(experiments().begin(), experiments().end(), of_it)) continue;
+    ids.push_back(paper.id);
+    titles += text("\n  ", paper.id, ": ", paper.title);
+  }
+  ids.emplace_back("all");
+  require(known.empty(), "--paper ", wanted, " (", known, "): no experiment of that paper is here; there are those of",
+          titles);
+  throw Error(unknown_name("paper", wanted, ids).what() + titles);
 }
 
 /// What a child printed from byte `begin` of its log on.
@@ -80,7 +90,7 @@ std::string printed(const std::string& log, uintmax_t begin) {
   return {bytes.begin() + static_cast<ptrdiff_t>(std::min<uintmax_t>(begin, bytes.size())), bytes.end()};
 }
 
-/// The message after the last "error: " at the beginning of a line, its lines joined.
+/// The message after the last "error: " at the beginning of a line, with all its lines.
 std::string last_error(const std::string& output) {
   const size_t at = ("\n" + output).rfind("\nerror: ");
   if (at == std::string::npos) return "";
@@ -96,7 +106,8 @@ class Suite {
 
  private:
   void start(Member& m);
-  void keep_if_complete(Member& m);
+  void look_at_folder(Member& m);
+  void keep_if_complete(Member& m, const Json& record);
   void finish(Member& m, int code);
   void count_claims(Member& m, const Json& record);
   void tell(const Member& m, const std::string& outcome);
@@ -137,27 +148,36 @@ Suite::Suite(const SuiteOptions& options)
   require(!error, "--out ", folder_, ": ", folder_, "/logs cannot be made: ", error.message());
 }
 
-/// With --resume: a complete run of the same settings stays as it is.
-void Suite::keep_if_complete(Member& m) {
+/// What is in a run's folder before it starts: a complete run may stay, a damaged record would only stop the new run.
+void Suite::look_at_folder(Member& m) {
   std::error_code error;
-  if (!options_.options.resume || !fs::exists(m.folder + "/result.json", error)) return;
+  if (!fs::exists(m.folder + "/result.json", error)) return;
   try {
-    const Json record = read_record(m.folder);
-    const Json& o = record.at("options");
-    const std::string& device = options_.options.device;
-    const bool same_device =
-        device == "auto" || o.at("device") == device || (device == "cuda" && o.at("device") == "cuda:0");
-    if (record["status"] != "complete" || record["experiment"] != m.experiment->name || !same_device ||
-        o.value("math", "f32") != options_.options.math || o.at("seed") != options_.options.seed ||
-        record.at("config") != m.experiment->defaults(options_.options.preset))
-      return;
-    m.seconds = record.at("timings").at("total");
-    count_claims(m, record);
-    m.state = State::kept;
-    const std::string commit = record.at("build").at("commit");
-    if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
-  } catch (const std::exception&) {  // the run itself will say what is wrong with its folder
+    try {
+      keep_if_complete(m, read_record(m.folder));
+    } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
+      m.moved = text(e.what(), "; that folder is now ", move_aside(m.folder));
+      std::cout << m.experiment->name << ": " << m.moved << std::endl;
+    }
+  } catch (const Error&) {  // none of ours, or it cannot be moved: the run itself will refuse it and say why
   }
+}
+
+/// With --resume: a complete run of the same settings stays as it is.
+void Suite::keep_if_complete(Member& m, const Json& record) {
+  const Json& o = record["options"];
+  const std::string& device = options_.options.device;
+  const bool same_device = device == "auto" || o["device"] == device || (device == "cuda" && o["device"] == "cuda:0");
+  if (!options_.options.resume || record["status"] != "complete" || record["experiment"] != m.experiment->name ||
+      !same_device || o.value("math", "f32") != options_.options.math || o["seed"] != options_.options.seed ||
+      record["config"] != m.experiment->defaults(options_.options.preset))
+    return;
+  m.seconds = record["timings"]["total"];
+  count_claims(m, record);
+  m.state = State::kept;
+  const std::string commit = record["build"]["commit"];
+  if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
+  tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
 }
 
 void Suite::start(Member& m) {
@@ -183,7 +203,7 @@ void Suite::start(Member& m) {
   } catch (const Error& e) {
     m.state = State::failed;
     m.note = e.what();
-    tell(m, "FAILED: " + m.note);
+    tell(m, "FAILED: " + terminal_text(m.note));
   }
 }
 
@@ -221,7 +241,7 @@ void Suite::finish(Member& m, int code) {
   }
   m.state = State::failed;
   if (m.note.empty()) m.note = code > 128 ? text("ended by signal ", code - 128) : text("exit code ", code);
-  tell(m, "FAILED: " + m.note.substr(0, m.note.find('\n')) + remaining());
+  tell(m, "FAILED: " + terminal_text(m.note) + remaining());
 }
 
 /// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a run at work has
@@ -308,9 +328,12 @@ std::string Suite::summary() const {
   std::string notes;
   for (const Member& m : all_) {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
+    if (!m.moved.empty()) notes += text(m.experiment->name, ": ", m.moved, "\n");
     if (m.state == State::no_data || m.state == State::failed)
-      notes += text(m.experiment->name, ": ", m.note, "\n  all it printed: ", m.log, "\n");
+      notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", m.log, "\n");
   }
+  if (options_.options.preset == Preset::smoke)
+    notes += "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
   return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
 }
 
@@ -334,11 +357,7 @@ int Suite::execute() {
             << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
             << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into " << folder_
             << "; what each prints is in " << folder_ << "/logs" << std::endl;
-  for (Member& m : all_) {
-    keep_if_complete(m);
-    if (m.state == State::kept)
-      tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
-  }
+  for (Member& m : all_) look_at_folder(m);
   wait_for_all();
   std::cout << summary() << std::flush;
   if (interrupted() && (in_state(State::waiting) > 0 || in_state(State::interrupted) > 0))

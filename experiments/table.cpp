@@ -49,6 +49,15 @@ void Table::row(const std::vector<std::string>& cells) {
   }
 }
 
+std::string terminal_text(const std::string& message) {
+  std::string out;
+  for (const char c : message.substr(0, message.find_last_not_of(" \n") + 1)) {
+    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
+    out += c == '\n' ? "\n  " : std::string(1, control ? ' ' : c);
+  }
+  return out;
+}
+
 std::string short_number(double value) {
   char buffer[32];
   std::snprintf(buffer, sizeof buffer, "%.3g", value);

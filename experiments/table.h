@@ -1,4 +1,4 @@
-// Text tables for the terminal.
+// Text for the terminal: tables, messages, numbers.
 #pragma once
 #include <string>
 #include <vector>
@@ -21,6 +21,9 @@ class Table {
   std::vector<Column> columns_;
   std::string text_;
 };
+
+/// A message for a terminal: it cannot steer it, and all lines after the first are indented.
+std::string terminal_text(const std::string& message);
 
 /// Three significant digits, as short as they get: "0.83", "3.2e-12".
 std::string short_number(double value);

@@ -181,6 +181,8 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
   CHECK(contents(out + "/result.json") == before);
   CHECK(run_test(out, {"--preset", "smoke"}).code == 0);  // the same run again is welcome, and loses nothing
   CHECK(contents(out + ".previous-1/result.json") == before);
+  CHECK(run_test(out + "/", {"--preset", "smoke"}).code == 0);  // as a shell completes the name
+  CHECK(fs::exists(out + ".previous-2/result.json"));
   for (const char* torn : {"{tor", "[]", "{\"status\": 5}"}) {
     write_atomically(out + "/result.json", std::string_view(torn));
     CHECK(run_test(out, {"--preset", "smoke"}).code == 2);

@@ -185,6 +185,24 @@ TEST_CASE("report: papers and figures in order, the runs of one experiment side 
   CHECK(count(page, "<h2>" + papers()[0].title) == 1);
 }
 
+TEST_CASE("report: smoke runs alone say nothing about the claims, and the headline says that") {
+  const test::TemporaryFolder folder;
+  Json smoke = complete_record();
+  smoke["options"]["preset"] = "smoke";
+  write_run(folder / "1", smoke);
+  smoke["options"]["seed"] = 8;
+  write_run(folder / "2", smoke);
+  std::string page = page_of(folder.path());
+  CHECK(has(page, "<h1>Smoke runs only: they show that the programs work and mean nothing for the claims</h1>"));
+  CHECK(has(page, "<title>basin: smoke runs only</title>"));
+  CHECK_FALSE(has(page, "claims hold<"));
+  CHECK(has(page, "2 smoke runs not counted."));
+  write_run(folder / "3", complete_record());
+  page = page_of(folder.path());
+  CHECK(has(page, "<h1>1 of 1 claims hold</h1>"));
+  CHECK(has(page, "<title>basin: 1 of 1 claims hold</title>"));
+}
+
 TEST_CASE("report: unfinished, foreign and damaged folders are left out with the reason") {
   const test::TemporaryFolder folder;
   write_run(folder / "good", complete_record());
@@ -195,7 +213,7 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   };
   add("running", [](Json& r) { r["status"] = "running"; });
   add("interrupted", [](Json& r) { r["status"] = "interrupted"; });
-  add("failed", [](Json& r) { r["status"] = "failed", r["error"] = "out of luck"; });
+  add("failed", [](Json& r) { r["status"] = "failed", r["error"] = "out of luck\nand\x1b of time\n"; });
   add("no-options", [](Json& r) { r.erase("options"); });
   add("claims", [](Json& r) { r["claims"] = 5; });
   add("claim", [](Json& r) { r["claims"][0] = "held"; });
@@ -215,7 +233,8 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   CHECK(has(page, "13 folders left out"));
   for (const char* reason :
        {"running: the run is still at work", "interrupted: the run is interrupted",
-        "failed: the run is failed: out of luck", "no-options: its record is damaged: /options/preset is missing",
+        "failed: the run is failed: out of luck\n  and  of time\n",
+        "no-options: its record is damaged: /options/preset is missing",
         "claims: its record is damaged: /claims has the", "claim: its record is damaged: /claims/0/statement",
         "held: its record is damaged: /claims/0/held", "figures: its record is damaged: /figures",
         "foreign: its result.json is no record", "list: its result.json is no",

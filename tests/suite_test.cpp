@@ -122,7 +122,9 @@ TEST_CASE("suite: all experiments of a paper, failures do not stop the others, -
   CHECK(has(o.out, "suite-first                   done          1 of 2"));
   CHECK(has(o.out, "suite-data                    no data"));
   CHECK(has(o.out, "suite-fails                   FAILED"));
-  CHECK(has(o.out, "suite-fails: steps: five are too many\nfour would do"));
+  CHECK(has(o.out, "suite-fails: steps: five are too many\n  four would do\n  all it printed: "));
+  CHECK(has(o.out, "suite-fails                FAILED: steps: five are too many\n  four would do"));
+  CHECK(has(o.out, "preset smoke: its settings only show that the programs work; they mean nothing for the claims"));
   CHECK(has(o.out, "suite-data: data: t10k-images-idx3-ubyte of mnist was not found"));
   CHECK(has(o.out, "`scripts/fetch_data.sh mnist --data " + out + "/data` gets it"));
   CHECK(has(o.out, "report: " + out + "/report.html"));
@@ -161,6 +163,72 @@ TEST_CASE("suite: a run that crashes, and a folder that holds something else") {
   CHECK(has(o.out, "suite-fails: ended by signal 9"));
   CHECK(has(o.err, "no report: report: no complete run"));
   CHECK(contents(folder / "suite-first/smoke-seed0/thesis.txt") == "years of work");
+}
+
+TEST_CASE("suite: a damaged result.json is moved aside and that experiment runs again, what is not ours stays") {
+  const test::TemporaryFolder folder;
+  const std::string quick = folder / "suite-quick/smoke-seed0";
+  REQUIRE(suite("latent-dynamics", folder.path()).code == 0);
+  const std::string whole = contents(quick + "/result.json"), torn = whole.substr(0, whole.size() / 2);
+  int aside = 0;
+  for (const std::vector<std::string>& resume : {std::vector<std::string>{"--resume"}, std::vector<std::string>{}})
+    for (const std::string& damaged : {torn, std::string()}) {
+      write_atomically(quick + "/result.json", std::string_view(damaged));
+      const Outcome o = suite("latent-dynamics", folder.path(), resume);
+      CAPTURE(o.out);
+      CHECK(o.code == 0);
+      const std::string there = text(quick, ".previous-", ++aside);
+      const std::string told =
+          "suite-quick: its result.json is damaged or cut off: not valid JSON; that folder is now " + there + "\n";
+      CHECK(o.out.find(told) != o.out.rfind(told));  // as it happens, and again at the end
+      CHECK(has(o.out, "suite-quick                   done"));
+      CHECK(has(o.out,
+                resume.empty() ? "suite-waits                   done" : "suite-waits                   was compl"));
+      REQUIRE(fs::exists(there + "/result.json"));
+      CHECK(contents(there + "/result.json") == damaged);
+      CHECK(fs::exists(there + "/metrics.jsonl"));
+      CHECK(record_of(quick)["status"] == "complete");
+    }
+  write_atomically(quick + "/result.json", std::string_view("{\"name\": \"of another program\"}"));
+  const Outcome o = suite("latent-dynamics", folder.path(), {"--resume"});
+  CHECK(o.code == 1);
+  CHECK(has(o.out, "FAILED: --out " + quick + ": its result.json is no record of basin"));
+  CHECK(has(o.out, "suite-waits                   was complete"));
+  CHECK(contents(quick + "/result.json") == "{\"name\": \"of another program\"}");
+  CHECK_FALSE(fs::exists(text(quick, ".previous-", aside + 1)));
+}
+
+TEST_CASE("suite: run, run --paper and report agree on what a record is") {
+  const test::TemporaryFolder folder;
+  const std::string all = folder / "all", quick = all + "/suite-quick/smoke-seed0";
+  REQUIRE(suite("latent-dynamics", all).code == 0);
+  const Json whole = record_of(quick);
+  const auto same_answer = [&](const std::string& reason, auto&& change) {
+    CAPTURE(reason);
+    for (const char* status : {"complete", "interrupted"}) {
+      Json record = whole;
+      record["status"] = status;
+      change(record);
+      write_atomically(quick + "/result.json", std::string_view(record.dump()));
+      for (const std::vector<std::string>& resume :
+           {std::vector<std::string>{"--resume"}, std::vector<std::string>{}}) {
+        std::vector<std::string> run{"run", "suite-quick", "--preset", "smoke", "--out", quick};
+        run.insert(run.end(), resume.begin(), resume.end());
+        const Outcome o = basin_command(run);
+        CHECK(o.code == 2);
+        CHECK(has(o.err, "--out " + quick + ": " + reason));
+      }
+      CHECK(has(basin_command({"report", quick}).err, "left out: " + quick + ": " + reason));
+      CHECK(has(suite("latent-dynamics", all, {"--resume"}).out, "suite-quick: " + reason));
+      CHECK(record_of(quick) != record);  // it ran again
+    }
+  };
+  const std::string damaged = "its record is damaged: ";
+  same_answer(damaged + "/claims has the wrong type", [](Json& r) { r["claims"] = 5; });
+  same_answer(damaged + "/claims/1/held has the wrong type", [](Json& r) { r["claims"][1]["held"] = "yes"; });
+  same_answer(damaged + "/options/device is missing", [](Json& r) { r["options"].erase("device"); });
+  same_answer(damaged + "/build/commit is missing", [](Json& r) { r.erase("build"); });
+  same_answer(damaged + "/status is none of", [](Json& r) { r["status"] = "finished"; });
 }
 
 TEST_CASE("suite: Ctrl-C reaches the runs, and --resume continues them") {
@@ -220,8 +288,14 @@ TEST_CASE("suite: what the command line refuses") {
     CHECK(o.code == 2);
     for (const std::string& part : parts) CHECK(has(o.err, part));
   };
-  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'", "did you mean 'memorization'?", "all"});
-  refused({"--paper", "reconstruction-vs-perception"}, {"no experiment of that paper", "basin list"});
+  const std::string titles =
+      "\n  memorization: Memorization in Overparameterized Autoencoders"
+      "\n  latent-dynamics: Navigating the Latent Space Dynamics of Neural Models\n";
+  const std::string here = " memorization, latent-dynamics, all" + titles;  // only those with experiments
+  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'; did you mean 'memorization'? Valid:" + here});
+  refused({"--paper", "zzz"}, {"unknown paper 'zzz'; valid:" + here});
+  refused({"--paper", "reconstruction-vs-perception"},
+          {"(Learning by Reconstruction Produces", "no experiment of that paper is here; there are those of" + titles});
   refused({"suite-first", "--paper", "memorization"}, {"either", "suite-first"});
   refused({"--paper", "memorization", "--set", "steps=3"}, {"--set", "one experiment"});
   refused({"--paper", "memorization", "--jobs", "0"}, {"--jobs 0", "whole number from 1"});
