@@ -16,7 +16,7 @@
 #include <cmath>
 
 #include "experiments/online/course.h"
-#include "experiments/online/pictures.h"
+#include "experiments/online/grey_images.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 
@@ -111,14 +111,14 @@ Model model_of(const Config& config, const Course& c, int64_t dimension) {
   return model;
 }
 
-void train(Run& run, const Config& config, const Pictures& pictures, const std::vector<double>& times, Course& c) {
-  const Spectrum& s = pictures.spectrum;
+void train(Run& run, const Config& config, const GreyImages& images, const std::vector<double>& times, Course& c) {
+  const Spectrum& s = images.spectrum;
   const Model model = model_of(config, c, s.dimension);
   const auto key = [&](int64_t seed) { return run.key().at(c.name).at(static_cast<uint64_t>(seed)); };
   const auto start = [&](int64_t seed) { return random_weights(key(seed).at("start"), c.units, s, config.init); };
   const auto row = [&](const Weights& w, bool empirical) {
     const double gaussian = population_error(w, s, model.g);
-    std::vector<double> all{empirical ? empirical_error(w, pictures, model.g) : gaussian, gaussian, w.bias.mean()};
+    std::vector<double> all{empirical ? empirical_error(w, images, model.g) : gaussian, gaussian, w.bias.mean()};
     const Vector modes = error_by_mode(w, s, model.g);
     all.insert(all.end(), modes.data(), modes.data() + shown_modes);
     return all;
@@ -130,7 +130,7 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
       run, stage, config.seeds, times,
       [&](int64_t seed) {
         if (config.gaussian) return make_simulator(model, s, start(seed), key(seed).at("order"), precision);
-        return make_dataset_simulator(model, s, pictures.rows, start(seed), key(seed).at("order"), precision);
+        return make_dataset_simulator(model, s, images.rows, start(seed), key(seed).at("order"), precision);
       },
       [&](const Weights& w) { return row(w, !config.gaussian); });
   IntegrateOptions options;
@@ -337,19 +337,19 @@ void check(const Config& config) {
 
 void compute(Run& run, const Config& config) {
   check(config);
-  Pictures pictures;
+  GreyImages images;
   run.timed("images", [&] {
-    pictures = load_pictures(run, config.images, run.key().at("images"), config.count,
-                             config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+    images = load_grey_images(run, config.images, run.key().at("images"), config.count,
+                              config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
   });
   const std::vector<double> times = log_times(config.first, config.last, config.points);
   std::vector<Course> courses = networks(config);
-  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, pictures, times, c); });
-  const Spectrum& s = pictures.spectrum;
+  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, images, times, c); });
+  const Spectrum& s = images.spectrum;
   claim_sequence(run, config, s, find(courses, text("erf K=", config.compared)), times);
   claim_comparison(run, config, s, courses);
   claim_agreement(run, courses);
-  run.result("images", pictures.count());
+  run.result("images", images.count());
   for (int64_t k = 0; k <= config.compared; ++k) run.report(text("PCA error of rank ", k), "", s.pca_error(k));
   draw(run, config, s, times, courses);
 }

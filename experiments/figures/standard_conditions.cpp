@@ -17,7 +17,7 @@
 #include <cmath>
 
 #include "experiments/online/course.h"
-#include "experiments/online/pictures.h"
+#include "experiments/online/grey_images.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 
@@ -82,8 +82,8 @@ double mean_length(const Matrix& rows) {
   return sum / static_cast<double>(rows.rows());
 }
 
-void train(Run& run, const Config& config, const Pictures& pictures, const std::vector<double>& times, Course& c) {
-  const Spectrum& s = pictures.spectrum;
+void train(Run& run, const Config& config, const GreyImages& images, const std::vector<double>& times, Course& c) {
+  const Spectrum& s = images.spectrum;
   const double dimension = static_cast<double>(s.dimension), unit = std::pow(dimension, 0.25);
   Model model;
   model.g = Transfer(config.activation);
@@ -103,9 +103,9 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
   c.simulated = simulate(
       run, c.name, config.seeds, times,
       [&](int64_t seed) {
-        return make_dataset_simulator(model, s, pictures.rows, start(seed), key(seed).at("order"), precision);
+        return make_dataset_simulator(model, s, images.rows, start(seed), key(seed).at("order"), precision);
       },
-      [&](const Weights& w) { return row(w, empirical_error(w, pictures, model.g)); });
+      [&](const Weights& w) { return row(w, empirical_error(w, images, model.g)); });
   IntegrateOptions options;
   options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
   for (int64_t seed = 0; seed < config.seeds; ++seed)
@@ -197,12 +197,12 @@ void compute(Run& run, const Config& config) {
       (config.centre == "pixels" || config.centre == "all") && (config.precision == "f32" || config.precision == "f64"),
       "standard-conditions: centre is pixels or all, not ", config.centre, "; precision f32 or f64, not ",
       config.precision);
-  Pictures plain;
+  GreyImages plain;
   run.timed("images", [&] {
-    plain = load_pictures(run, config.images, run.key().at("images"), config.count,
-                          config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+    plain = load_grey_images(run, config.images, run.key().at("images"), config.count,
+                             config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
   });
-  const Pictures inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
+  const GreyImages inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
   const std::vector<double> times = log_times(config.first, config.last, config.points);
   std::vector<Course> courses{{"untied", "#1f5fa8", Tying::untied},
                               {"tied", "#d62728", Tying::full},

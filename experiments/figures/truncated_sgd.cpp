@@ -13,7 +13,7 @@
 
 #include "engine/image.h"
 #include "experiments/online/course.h"
-#include "experiments/online/eigen_images.h"
+#include "experiments/online/grey_images.h"
 #include "experiments/plot.h"
 
 namespace basin {
@@ -282,7 +282,7 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
 
 /// A sheet of three rows: PCA reconstructions of growing rank, partial ones of the truncated rule, and of the vanilla
 /// one; behind the original, for a few images that were not trained on, side by side.
-void show_images(Run& run, const EigenImages& images, const Weights (&trained)[2], const std::vector<int64_t>& counts) {
+void show_images(Run& run, const GreyImages& images, const Weights (&trained)[2], const std::vector<int64_t>& counts) {
   const int64_t shown = 4, columns = 1 + static_cast<int64_t>(counts.size()), d = images.spectrum.dimension;
   Matrix rows = Matrix::Zero(3 * shown * columns, d);
   int64_t at = 0;
@@ -294,11 +294,11 @@ void show_images(Run& run, const EigenImages& images, const Weights (&trained)[2
         if (row == 0)
           rows.row(at).head(k) = x.row(0).head(k);
         else
-          rows.row(at) = partial_reconstruction(trained[row - 1], Transfer("erf"), x, k);
+          rows.row(at) = reconstruction(first_units(trained[row - 1], k), Transfer("erf"), x);
         ++at;
       }
     }
-  run.picture("fashion-partial", image_grid(images.pictures(rows), shown * columns, 2, 2));
+  run.picture("fashion-partial", image_grid(images.pixels(rows), shown * columns, 2, 2));
 }
 
 void judge_images(Run& run, const Spectrum& s, const std::vector<int64_t>& counts,
@@ -323,7 +323,7 @@ void judge_images(Run& run, const Spectrum& s, const std::vector<int64_t>& count
 
 void study_images(Run& run, const Config& config) {
   if (config.images == 0) return;
-  const std::optional<EigenImages> images = fashion_images(run.data(), config.images, 1000);
+  const std::optional<GreyImages> images = fashion_images(run.data(), config.images, 1000);
   if (!images) return run.say("no Fashion-MNIST in the data folder: the part on images is left out");
   const Key key = run.key().at("images");
   const Spectrum& s = images->spectrum;
@@ -345,7 +345,7 @@ void study_images(Run& run, const Config& config) {
         },
         flat)[0];
     trained[r] = weights_at(course, course.rows() - 1, config.image_units);
-    errors[r] = partial_errors(trained[r], model.g, *images, counts);
+    for (const int64_t k : counts) errors[r].push_back(empirical_error(first_units(trained[r], k), *images, model.g));
   }
   judge_images(run, s, counts, errors);
   show_images(run, *images, trained, counts);
