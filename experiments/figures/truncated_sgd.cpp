@@ -9,9 +9,9 @@
 // .044 (PCA: .151, .043), of vanilla .3 and .15; images: first 1, 4, 16, 64 units 1.00, 1.00, 1.01, 1.07 times the PCA
 // error, vanilla 1.6, 3.0, 4.5, 1.05 times. Run time on one core: smoke 1 s, quick 25 s, paper 3 minutes.
 #include <cmath>
-#include <numbers>
 
 #include "engine/image.h"
+#include "experiments/online/basis.h"
 #include "experiments/online/course.h"
 #include "experiments/online/grey_images.h"
 #include "experiments/plot.h"
@@ -207,24 +207,18 @@ void judge_partial(Run& run, const Spectrum& s, const std::vector<Course> (&all)
 }
 
 /// Rows are pixels: place, then for every unit the decoder (scaled to the components' norm, 1 / sqrt D left out) and
-/// its component. The eigenvectors are cosines e_m(i) = sqrt(2 / D) cos(pi (i + 1/2) m / D), those of the bulk too;
-/// training is the same in any basis, so this one is chosen afterwards.
-Matrix decoders_in_space(const Weights& w, int64_t spikes) {
+/// its component. Training is the same in any basis, so this one is chosen afterwards.
+Matrix decoders_in_space(const Weights& w, int64_t spikes, const Matrix& basis) {
   const int64_t d = w.modes(), units = w.units();
-  Matrix basis(d, d);  // [mode, pixel]
-  for (int64_t mode = 0; mode < d; ++mode)
-    for (int64_t i = 0; i < d; ++i) {
-      const auto m = static_cast<double>((mode + 1) % d);  // the constant comes last
-      basis(mode, i) = (m > 0 ? std::numbers::sqrt2 : 1) *
-                       std::cos(std::numbers::pi * (static_cast<double>(i) + 0.5) * m / static_cast<double>(d));
-    }
+  const double root = std::sqrt(static_cast<double>(d));
+  const Matrix decoder = in_basis(w, basis.transpose()).decoder;
   Matrix table(d, 1 + units + spikes);
-  for (int64_t i = 0; i < d; ++i) table(i, 0) = static_cast<double>(i);
+  table.col(0).setLinSpaced(0, static_cast<double>(d - 1));
   for (int64_t k = 0; k < units; ++k) {
     const double sign = w.decoder(k, std::min(k, spikes - 1)) < 0 ? -1 : 1;
-    table.col(1 + k) = (sign / w.decoder.row(k).norm() * w.decoder.row(k) * basis).transpose();
+    table.col(1 + k) = sign * root / decoder.row(k).norm() * decoder.row(k).transpose();
   }
-  table.rightCols(spikes) = basis.topRows(spikes).transpose();
+  table.rightCols(spikes) = root * basis.leftCols(spikes);
   return table;
 }
 
@@ -239,7 +233,7 @@ std::string decoder_panel(const std::string& name, int64_t units, const std::str
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
-          const std::vector<Course> (&all)[2]) {
+          const std::vector<Course> (&all)[2], const Matrix& basis) {
   const auto n = static_cast<int64_t>(times.size());
   Matrix curves(n, 5), partial(config.units + 1, 4);
   curves << Eigen::Map<const Vector>(times.data(), n), all[0][0].error, all[1][0].error, all[0][0].theory,
@@ -248,8 +242,8 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
   for (int64_t k = 1; k <= config.units; ++k)
     partial.row(k) << static_cast<double>(k), s.pca_error(k), partial_error(all[0][0], s, k),
         partial_error(all[1][0], s, k);
-  const Matrix truncated = decoders_in_space(all[0][0].last, config.units),
-               vanilla = decoders_in_space(all[1][0].last, config.units);
+  const Matrix truncated = decoders_in_space(all[0][0].last, config.units, basis),
+               vanilla = decoders_in_space(all[1][0].last, config.units, basis);
   std::string script;
   for (const auto& [name, table] : {std::pair<const char*, const Matrix*>{"curves", &curves},
                                     {"partial", &partial},
@@ -358,11 +352,13 @@ void compute(Run& run, const Config& config) {
           "negative number of images, and two units or more and a positive time for them");
   const Spectrum s = Spectrum::canonical(config.dimension, config.units);
   const std::vector<double> times = log_times(config.first, config.last, config.points);
+  // Early, for an error about it should come before hours of training.
+  const Matrix basis = completed_basis(sinusoids(config.dimension, config.units), run.key().at("basis"));
   const std::vector<Course> all[2] = {study(run, config, s, rules[0], times), study(run, config, s, rules[1], times)};
   judge_components(run, config.units, all[0], all[1]);
   judge_error(run, s, times, all);
   judge_partial(run, s, all);
-  draw(run, config, s, times, all);
+  draw(run, config, s, times, all, basis);
   study_images(run, config);
 }
 
