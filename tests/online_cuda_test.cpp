@@ -68,16 +68,17 @@ TEST_CASE("online SGD on CUDA: every rule, tie, function and number of units is 
                                 : make_simulator(model_of(i), s, start, Key(seed), precision);
         };
         Simulators there, here;
-        there.push_back(make(1));
-        here.push_back(make(1));
+        for (uint64_t seed = 1; seed < 3; ++seed) there.push_back(make(seed)), here.push_back(make(seed));
         const auto noted = run_together(device, pointers(there), {0, 2, 5});
         const auto wanted = run_together(Device(), pointers(here), {0, 2, 5});
         CAPTURE(units);
         CAPTURE(i);
         const double rounding = precision == Precision::f32 ? 6e-8 : 1.2e-16;
-        CHECK(difference(*there[0], *here[0]) < 5000 * rounding);
-        CHECK(there[0]->steps() == 5);
-        for (size_t r = 0; r < 3; ++r) CHECK(difference(noted[0][r], wanted[0][r]) < 5000 * rounding);
+        for (size_t j = 0; j < 2; ++j) {
+          CHECK(difference(*there[j], *here[j]) < 5000 * rounding);
+          CHECK(there[j]->steps() == 5);
+          for (size_t r = 0; r < 3; ++r) CHECK(difference(noted[j][r], wanted[j][r]) < 5000 * rounding);
+        }
       }
 }
 
@@ -166,6 +167,13 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   Simulators mixed = one(make(m, 1, 50));
   mixed.push_back(make(m, 2, 50));
   CHECK_THROWS_WITH_AS(attempt(mixed, {1}), doctest::Contains("different kinds"), Error);
+  mixed.pop_back();
+  const Spectrum s50 = Spectrum::canonical(50, 1);
+  for (const double factor : {1.0, 2.0})
+    mixed.push_back(make_dataset_simulator(m, s50, from_vector(std::vector<double>(50, factor), {1, 50}),
+                                           start_of(1, s50, 0), Key(1)));
+  mixed.erase(mixed.begin());
+  CHECK_THROWS_WITH_AS(attempt(mixed, {1}), doctest::Contains("different inputs"), Error);
   mixed.pop_back();
   CHECK_THROWS_AS(attempt(mixed, {3, 2}), Error);
   CHECK_THROWS_AS(attempt(mixed, {}), Error);

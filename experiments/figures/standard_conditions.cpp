@@ -2,7 +2,7 @@
 // Claim: what the theory finds under its scalings also holds without them, x -> sum_k v_k erf(w_k.x / sqrt 2) trained
 // on images with one rate for both layers: tied weights do not reach the PCA error, untied ones do, and their encoder
 // shrinks while the decoder grows. Here: K = 4, weights of standard deviation 1 / sqrt D, the loss |x - f(x)|^2 / (2
-// D), eta = 0.1, t = steps / D up to 2500.
+// D), t = steps / D; eta = 0.03 up to t = 8000 on CIFAR-10 (paper preset), 0.1 up to 2500 on dead leaves.
 //
 // This is the model of all other experiments in other units. With inputs D^(1/4) x and weights D^(1/4) w, D^(1/4) v its
 // field w.x / sqrt D is the w.x of here, its output D^(1/4) times the one of here, and the step of both layers (tied or
@@ -11,9 +11,10 @@
 // Expected on dead leaves: final error of untied weights 1.02 times the PCA error of rank 4, of tied ones 1.22 times
 // (so below rank 1, against the paper's words), with the gradient of the encoder alone 1.28 times that of rank 1; |w|
 // falls by 3.6, |v| grows by 10. The equations are for small steps and leave SGD's noise out: it stops the shrinking of
-// |w| at t = 200 and lets the last of the three errors rise from t = 500 on. Run time on one core: smoke 1 s, quick 50
-// s, paper 2 min. On CIFAR-10 (paper preset) two criteria miss at this rate, whose noise stops the rescaling: untied
-// 1.06 times the PCA error, |w| falls by 2.0.
+// |w| at t = 200 and lets the last of the three errors rise from t = 500 on. On CIFAR-10 with eta = .03: untied 1.01
+// times the PCA error, tied 1.39 times, detached 1.35 times that of rank 1; |w| falls by 4.7, |v| grows by 15; at eta =
+// .1 the noise stops the rescaling: 1.06 times, |w| falls by 2.0. Run time on one core: smoke 1 s, quick 50 s, paper 2
+// min.
 #include <cmath>
 
 #include "experiments/online/image_training.h"
@@ -27,13 +28,13 @@ using namespace online;
 
 struct Config : ImageTraining {
   int64_t units = 4;
-  double eta = 0.1;
+  double eta = 0.03;
   std::string activation = "erf";
 
   explicit Config(Preset preset) {
-    seeds = 4, first = 1, last = 2500;
+    seeds = 4, first = 1, last = 8000;
     if (preset == Preset::paper) return;
-    seeds = 3, images = "dead-leaves", count = 4000;
+    seeds = 3, eta = 0.1, last = 2500, images = "dead-leaves", count = 4000;
     if (preset == Preset::quick) return;
     seeds = 2, count = 200, units = 2, last = 10, points = 10;
   }

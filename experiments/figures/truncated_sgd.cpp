@@ -4,10 +4,12 @@
 // same, though it can rise for a while, and a modified set of equations predicts it. So the first units alone give
 // nearly the PCA reconstruction of their rank, on images too. Here: K = M = 3, the paper's spectrum, eta = 1, weights
 // of standard deviation 0.1, D = 500, t up to 1000; then 9,000 Fashion-MNIST images (where they are found): D = 784, K
-// = 64, eta = 20, t up to 1000 or 5000. Expected: truncated |cos(v_k, e_k)| > .9999, others < .01, vanilla below .9;
-// error .00545 against .00533 (PCA: .0043); largest rise .005 to .025 for most starts; first 1 and 2 units .152 and
-// .044 (PCA: .151, .043), of vanilla .3 and .15; images: first 1, 4, 16, 64 units 1.00, 1.00, 1.01, 1.07 times the PCA
-// error, vanilla 1.6, 3.0, 4.5, 1.05 times. Run time on one core: smoke 1 s, quick 25 s, paper 3 minutes.
+// = 64, eta = 20, t up to 1000 or 5000. Expected: truncated |cos(v_k, e_k)| > .9999; others below 3e-4 in the
+// equations, below .005 averaged over late times, .003 to .018 at single times, early or late (D = 500; .0025 at D =
+// 4000); vanilla below .9; error .00545 against .00533 (PCA: .0043); largest rise .005 to .025 for most starts; first 1
+// and 2 units .152 and .044 (PCA: .151, .043), of vanilla .3 and .15; images: first 1, 4, 16, 64
+// units 1.00, 1.00, 1.01, 1.07 times the PCA error, vanilla 1.6, 3.0, 4.5, 1.05 times. Run time on one core: smoke 1 s,
+// quick 25 s, paper 4 minutes.
 #include <cmath>
 
 #include "engine/image.h"
@@ -22,14 +24,14 @@ namespace {
 using namespace online;
 
 struct Config {
-  int64_t seeds = 10, dimension = 1000, units = 3, points = 150;
+  int64_t seeds = 12, dimension = 1000, units = 3, points = 200;
   double eta = 1, init = 0.1, first = 0.1, last = 1000;
   int64_t images = 9000, image_units = 64;
   double image_eta = 20, image_last = 5000;
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    seeds = 6, dimension = 500, points = 120, image_last = 1000;
+    dimension = 500, image_last = 1000;
     if (preset == Preset::quick) return;
     seeds = 2, dimension = 100, last = 30, points = 30;
     images = 1000, image_units = 8, image_last = 20;
@@ -76,14 +78,22 @@ Weights first_units(const Weights& w, int64_t units) {
 
 /// One seed of one rule.
 struct Course {
-  Vector error, theory;  // by time
-  Weights last;          // of the simulation, on all modes
+  Vector error, theory;   // by time
+  Weights last, settled;  // of the simulation, on all modes: at the end, and their mean over the second half
+  Weights predicted;      // by the equations for the end
 };
 
 Vector errors_of(const Matrix& course, int64_t units, const Spectrum& s, const Transfer& g) {
   Vector errors(course.rows());
   for (int64_t i = 0; i < course.rows(); ++i) errors[i] = population_error(weights_at(course, i, units), s, g);
   return errors;
+}
+
+/// The mean over the recorded times in the second half of the training.
+Weights settled_weights(const Matrix& course, int64_t units, const std::vector<double>& times) {
+  int64_t from = course.rows() - 1;
+  while (from > 1 && times[static_cast<size_t>(from) - 1] >= times.back() / 2) --from;
+  return weights_at(course.bottomRows(course.rows() - from).colwise().mean(), 0, units);
 }
 
 std::vector<Course> study(Run& run, const Config& config, const Spectrum& s, Rule rule,
@@ -104,7 +114,8 @@ std::vector<Course> study(Run& run, const Config& config, const Spectrum& s, Rul
         follow(run, text("equations, ", name_of(rule), ", seed ", seed), model, few.weights, few.spectrum, times, flat);
     require_reached(text("truncated-sgd: equations, ", name_of(rule), ", seed ", seed), path, times.size());
     all.push_back({errors_of(course, config.units, s, model.g), errors_of(path, config.units, few.spectrum, model.g),
-                   weights_at(course, course.rows() - 1, config.units)});
+                   weights_at(course, course.rows() - 1, config.units), settled_weights(course, config.units, times),
+                   weights_at(path, path.rows() - 1, config.units)});
   }
   return all;
 }
@@ -141,9 +152,20 @@ void judge_components(Run& run, int64_t units, const std::vector<Course>& trunca
   const Samples own = each(truncated, [&](const Course& c) { return 1 - least_diagonal(decoders(c)); });
   run.claim("truncated: 1 - |cos(v_k, e_k)|, largest of all units", exact, own, "< 0.001 for every seed",
             own.largest() < 0.001);
-  const Samples other = each(truncated, [&](const Course& c) { return largest_elsewhere(decoders(c)); });
-  run.claim("truncated: |cos(v_k, e_m)| with another component, largest", exact, other, "< 0.01 for every seed",
-            other.largest() < 0.01);
+  // SGD of a constant rate never comes to rest: about the components the decoders go on moving by O(D^(-1/2)).
+  const auto elsewhere = [&](Weights Course::*w) {
+    return each(truncated, [&](const Course& c) { return largest_elsewhere(decoder_cosines(c.*w, units)); });
+  };
+  const std::string others = "truncated: |cos(v_k, e_m)| with another component, largest, ";
+  const Samples predicted = elsewhere(&Course::predicted), settled = elsewhere(&Course::settled);
+  run.claim(others + "equations at the end", exact, predicted, "< 0.001 for every seed", predicted.largest() < 0.001);
+  run.claim(others + "simulations, v_k averaged over the second half of the time", exact, settled,
+            "< 0.01 for every seed", settled.largest() < 0.01);
+  const Samples moving = elsewhere(&Course::last);
+  run.literal_claim(others + "simulations, v_k at the end", exact, moving, "< 0.01 for every seed",
+                    moving.largest() < 0.01,
+                    "as large at all late times and smaller for larger D: the fluctuation of SGD, not what it "
+                    "fluctuates about");
   const Samples encoder = each(truncated, [&](const Course& c) { return 1 - least_diagonal(encoders(c)); });
   run.claim("truncated: 1 - |cos(w_k, e_k)| within the components' space, largest", exact, encoder,
             "< 0.005 for every seed", encoder.largest() < 0.005);
@@ -154,6 +176,24 @@ void judge_components(Run& run, int64_t units, const std::vector<Course>& trunca
       each(vanilla, [&](const Course& c) { return 1 - std::sqrt(decoders(c).rowwise().squaredNorm().minCoeff()); });
   run.claim("vanilla: 1 - norm of the decoder's part in the components' space, largest", mixed, outside,
             "< 0.001 for every seed", outside.largest() < 0.001);
+}
+
+/// A start close to the border between two courses waits at a saddle, where the equations themselves multiply a change
+/// of the start by 200 to 10,000 (most others: 10 to 80), and SGD's noise with it. Such starts get rarer with D but do
+/// not vanish, so the claim is about the median.
+void judge_theory(Run& run, const std::vector<Course> (&all)[2]) {
+  const std::string theory = "the theory captures both learning curves perfectly";
+  for (int r = 0; r < 2; ++r) {
+    const std::string name = name_of(rules[r]),
+                      relative = ": relative distance of a simulation from the equations, mean over log time";
+    const Samples mean =
+        each(all[r], [](const Course& c) { return ((c.error - c.theory).array().abs() / c.theory.array()).mean(); });
+    run.claim_below(name + relative, theory, mean, 0.02);
+    const Samples most = each(all[r], [](const Course& c) { return (c.error - c.theory).cwiseAbs().maxCoeff(); });
+    run.claim_below(name + ": largest distance of a simulation from the equations", theory, most, 0.035);
+    run.literal_claim(name + relative, theory, mean, "< 0.02 for every seed", mean.largest() < 0.02,
+                      "starts close to the border between two courses wait at a saddle, and noise decides how long");
+  }
 }
 
 void judge_error(Run& run, const Spectrum& s, const std::vector<double>& times, const std::vector<Course> (&all)[2]) {
@@ -176,16 +216,7 @@ void judge_error(Run& run, const Spectrum& s, const std::vector<double>& times, 
   const Samples flow = each(all[1], [](const Course& c) { return largest_rise(c.theory); });
   run.claim("vanilla, equations: the same", "vanilla SGD descends the error", flow, "< 1e-6 for every seed",
             flow.largest() < 1e-6);
-  for (int r = 0; r < 2; ++r) {
-    const std::string theory = "the theory captures both learning curves perfectly", name = name_of(rules[r]);
-    const Samples mean =
-        each(all[r], [](const Course& c) { return ((c.error - c.theory).array().abs() / c.theory.array()).mean(); });
-    run.claim(name + ": relative distance of a simulation from the equations, mean over log time", theory, mean,
-              "< 0.02 for every seed", mean.largest() < 0.02);
-    const Samples most = each(all[r], [](const Course& c) { return (c.error - c.theory).cwiseAbs().maxCoeff(); });
-    run.claim(name + ": largest distance of a simulation from the equations", theory, most, "< 0.035 for every seed",
-              most.largest() < 0.035);
-  }
+  judge_theory(run, all);
 }
 
 /// Error of the first k units alone.

@@ -32,8 +32,9 @@ void advance_on(const Device& device, const std::vector<Recorded*>& all, int64_t
       try {
         run_together(device, simulators, {next});
         progress.add((next - at) * static_cast<int64_t>(group.size()));
-      } catch (const Error&) {  // one of them diverges: on the CPU it says how
+      } catch (const Error&) {  // if one of them diverges, on the CPU it says how
         for (Recorded* one : group) one->advance(next, until, progress);
+        throw;
       }
       at = next;
       if (interrupted())

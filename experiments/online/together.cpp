@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "engine/array.h"
 #include "engine/error.h"
@@ -30,6 +31,13 @@ struct Kind {
   size_t bias_at() const { return state - static_cast<size_t>(units + rows * modes); }
 };
 
+bool same_inputs(const Array& a, const Array& b) {
+  if (!a.defined() || !b.defined()) return a.defined() == b.defined();
+  const View x = a.view(), y = b.view();
+  return x.dtype == y.dtype && x.shape == y.shape &&
+         (x.data == y.data || std::memcmp(x.data, y.data, static_cast<size_t>(x.size()) * size_of(x.dtype)) == 0);
+}
+
 void require_one_kind(const std::vector<Simulator*>& simulators) {
   const Simulator& first = *simulators[0];
   for (const Simulator* s : simulators) {
@@ -42,9 +50,7 @@ void require_one_kind(const std::vector<Simulator*>& simulators) {
             "shape, [K, modes] here [",
             first.weights().units(), ", ", first.spectrum().modes.size(), "] and [", s->weights().units(), ", ",
             s->spectrum().modes.size(), "]");
-    require(a.inputs.defined() == b.inputs.defined() &&
-                (!a.inputs.defined() || a.inputs.view().data == b.inputs.view().data),
-            "run_together: simulators with different inputs");
+    require(same_inputs(a.inputs, b.inputs), "run_together: simulators with different inputs");
   }
 }
 
