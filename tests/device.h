@@ -8,4 +8,7 @@ namespace basin {
 /// Set by main.cpp.
 const Device& test_device();
 
+/// The first CUDA device, or none with the reason in a message: then the case has not run.
+bool open_cuda(Device& device);
+
 }  // namespace basin

@@ -5,21 +5,11 @@
 
 #include "models/dynamics.h"
 #include "models/spectrum.h"
+#include "tests/device.h"
 
 using namespace basin;
 
 namespace {
-
-/// The device, or none with the reason in a message: then the case has not run.
-bool open_cuda(Device& device) {
-  try {
-    device = Device::open("cuda");
-    return true;
-  } catch (const Error& error) {
-    MESSAGE("skipped: " << error.what());
-    return false;
-  }
-}
 
 Mlp moved_to(const Device& device, const Mlp& mlp) {
   Tensors flat = flatten(mlp);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "engine/error.h"
 #include "experiments/run.h"
 #include "tests/device.h"
 
@@ -19,6 +20,16 @@ basin::Device& chosen() {
 
 const basin::Device& basin::test_device() {
   return chosen();
+}
+
+bool basin::open_cuda(Device& device) {
+  try {
+    device = Device::open("cuda");
+    return true;
+  } catch (const Error& error) {
+    MESSAGE("skipped: " << std::string(error.what()));
+    return false;
+  }
 }
 
 int main(int argc, char** argv) {

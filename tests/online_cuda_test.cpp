@@ -7,23 +7,15 @@
 #include "experiments/online/course.h"
 #include "experiments/online/draw.h"
 #include "experiments/online/together.h"
+#include "tests/device.h"
 #include "tests/online_run.h"
 
 using namespace basin;
 using namespace basin::online;
+using test::model_of;
+using test::some_rows;
 
 namespace {
-
-/// The device, or none with the reason in a message: then the case has not run.
-bool open_cuda(Device& device) {
-  try {
-    device = Device::open("cuda");
-    return true;
-  } catch (const Error& error) {
-    MESSAGE("skipped: " << error.what());
-    return false;
-  }
-}
 
 using Simulators = std::vector<std::unique_ptr<Simulator>>;
 
@@ -38,17 +30,6 @@ Weights start_of(int64_t units, const Spectrum& s, double bias, uint64_t key = 1
   Weights w = random_weights(Key(key), units, s, 0.7);
   for (int64_t k = 0; k < units; ++k) w.bias(k) = bias * static_cast<double>(k + 1);
   return w;
-}
-
-/// Setting number i of all rules, ties, functions, with and without decay and bias.
-Model model_of(int i) {
-  Model m;
-  const char* names[] = {"erf", "relu", "linear"};
-  m.rule = i % 2 == 0 ? Rule::vanilla : Rule::truncated;
-  m.tying = i / 2 % 3 == 0 ? Tying::untied : (i / 2 % 3 == 1 ? Tying::full : Tying::detached);
-  m.g = Transfer(names[i / 6 % 3]);
-  m.rates = {0.7, 0.5, i % 4 < 2 ? 0.3 : 0, i % 5 < 3 ? 0.2 : 0};
-  return m;
 }
 
 double largest(const Matrix& m) {
@@ -67,12 +48,6 @@ double difference(const Noted& a, const Noted& b) {
   for (auto member : {&OrderParameters::q1, &OrderParameters::r1, &OrderParameters::t1, &OrderParameters::t0})
     worst = std::max(worst, largest(a.order.*member - b.order.*member) / largest(a.order.*member));
   return worst;
-}
-
-Array some_rows(int64_t count, int64_t modes) {
-  std::vector<double> values;
-  for (int64_t i = 0; i < count * modes; ++i) values.push_back(standard_normal<double>(mode_word({5, 6}, 0, i)));
-  return from_vector(values, {count, modes});
 }
 
 }  // namespace

@@ -9,9 +9,8 @@
 #include "experiments/online/course.h"
 #include "experiments/online/densities.h"
 #include "experiments/online/divergence.h"
-#include "experiments/online/eigen_images.h"
+#include "experiments/online/grey_images.h"
 #include "experiments/online/hebbian.h"
-#include "experiments/online/pictures.h"
 #include "tests/online_run.h"
 
 using namespace basin;
@@ -316,7 +315,7 @@ TEST_CASE("online input: fewer images than asked for") {
   write_atomically(folder / "t10k-images-idx3-ubyte", ByteSpan(idx.data(), idx.size()));
   const auto load = [&](int64_t count) {
     return run_in(
-        folder / "run", [&](Run& run) { load_pictures(run, "cifar", Key(1), count, Centre::each_pixel); }, false,
+        folder / "run", [&](Run& run) { load_grey_images(run, "cifar", Key(1), count, Centre::each_pixel); }, false,
         folder.path());
   };
   CHECK(load(5).code == 0);
@@ -328,9 +327,12 @@ TEST_CASE("online input: fewer images than asked for") {
   CHECK(
       has(error_of([&] { fashion_images(folder.path(), 4, 3); }), "4 images to train on and 3 others were asked for"));
   CHECK(has(error_of([&] { fashion_images(folder.path(), 4, 3); }), " holds 6; train on 3 or fewer"));
-  const EigenImages images = fashion_images(folder.path(), 4, 2).value();
+  const GreyImages images = fashion_images(folder.path(), 4, 2).value();
   CHECK(images.spectrum.dimension == 4);
-  CHECK(images.spectrum.trace() == doctest::Approx(1).epsilon(1e-6));  // standard deviation 1; the pixels are f32
+  CHECK(images.spectrum.trace() == doctest::Approx(1).epsilon(1e-14));  // standard deviation 1: sums of 16 numbers
+  // Back to pixels: f64 in between, so one rounding to f32 of numbers below 1.
+  const std::vector<float> left_out = images.pixels(images.others).to_vector<float>();
+  for (size_t i = 0; i < 8; ++i) CHECK(std::abs(left_out[i] - idx[16 + 16 + i] / 255.0) < 6e-8);
   // In their own basis the second moments are diagonal, D times the modes: f32 rows of order one, summed over four.
   const std::vector<float> rows = images.rows.to_vector<float>();
   for (size_t i = 0; i < 4; ++i)
@@ -339,4 +341,11 @@ TEST_CASE("online input: fewer images than asked for") {
       for (size_t n = 0; n < 4; ++n) moment += rows[4 * n + i] * static_cast<double>(rows[4 * n + j]) / 4;
       CHECK(std::abs(moment - (i == j ? 4 * images.spectrum.modes[static_cast<int64_t>(i)] : 0)) < 1e-5);
     }
+  // The error that is summed from products in f32 (6e-8 of numbers of order one, some dozens) is that of its
+  // definition.
+  const Weights w = random_weights(Key(2), 2, images.spectrum, 1);
+  const Matrix x = Eigen::Map<const Eigen::MatrixXf>(rows.data(), 4, 4).transpose().cast<double>();
+  const double direct = (x - reconstruction(w, Transfer("erf"), x)).squaredNorm() / (2 * 4 * 4);
+  CHECK(std::abs(empirical_error(w, images, Transfer("erf")) - direct) < 3e-6);
+  CHECK(std::abs(direct - 0.5) > 1e-2);  // so the weights do something
 }

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "experiments/online/model.h"
+#include "experiments/online/normals.h"
 
 namespace basin::test {
 
@@ -39,6 +40,26 @@ inline online::Model model_of(const std::string& g, online::Rule rule, double et
   m.rule = rule;
   m.rates = online::Rates::scaled(eta, dimension, bias);
   return m;
+}
+
+/// Model number i of all rules, ties, functions, with and without decay and bias.
+inline online::Model model_of(int i) {
+  using online::Rule, online::Tying;
+  online::Model m;
+  const char* names[] = {"erf", "relu", "linear"};
+  m.rule = i % 2 == 0 ? Rule::vanilla : Rule::truncated;
+  m.tying = i / 2 % 3 == 0 ? Tying::untied : (i / 2 % 3 == 1 ? Tying::full : Tying::detached);
+  m.g = online::Transfer(names[i / 6 % 3]);
+  m.rates = {0.7, 0.5, i % 4 < 2 ? 0.3 : 0, i % 5 < 3 ? 0.2 : 0};
+  return m;
+}
+
+/// Inputs for make_dataset_simulator.
+inline Array some_rows(int64_t count, int64_t modes) {
+  std::vector<double> values;
+  for (int64_t i = 0; i < count * modes; ++i)
+    values.push_back(online::standard_normal<double>(online::mode_word({5, 6}, 0, i)));
+  return from_vector(values, {count, modes});
 }
 
 }  // namespace basin::test

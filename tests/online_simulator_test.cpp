@@ -9,9 +9,12 @@
 #include "engine/error.h"
 #include "experiments/online/basis.h"
 #include "experiments/online/draw.h"
+#include "tests/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;
+using test::model_of;
+using test::some_rows;
 
 namespace {
 
@@ -101,23 +104,6 @@ double difference(const Weights& got, const Plain& want) {
   double worst = (got.bias - want.b).cwiseAbs().maxCoeff();
   worst = std::max(worst, (got.encoder - want.w).cwiseAbs().maxCoeff() / size);
   return std::max(worst, (got.decoder * root - want.v).cwiseAbs().maxCoeff() / size);
-}
-
-/// Model number i of all rules, ties, functions, with and without decay and bias.
-Model model_of(int i) {
-  Model m;
-  const char* names[] = {"erf", "relu", "linear"};
-  m.rule = i % 2 == 0 ? Rule::vanilla : Rule::truncated;
-  m.tying = i / 2 % 3 == 0 ? Tying::untied : (i / 2 % 3 == 1 ? Tying::full : Tying::detached);
-  m.g = Transfer(names[i / 6 % 3]);
-  m.rates = {0.7, 0.5, i % 4 < 2 ? 0.3 : 0, i % 5 < 3 ? 0.2 : 0};
-  return m;
-}
-
-Array some_rows(int64_t count, int64_t modes) {
-  std::vector<double> values;
-  for (int64_t i = 0; i < count * modes; ++i) values.push_back(standard_normal<double>(mode_word({5, 6}, 0, i)));
-  return from_vector(values, {count, modes});
 }
 
 }  // namespace

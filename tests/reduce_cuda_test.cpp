@@ -6,22 +6,11 @@
 #include <limits>
 
 #include "autograd/ops.h"
-#include "engine/error.h"
+#include "tests/device.h"
 
 using namespace basin;
 
 namespace {
-
-/// The device, or none with the reason in a message: then the case has not run.
-bool open_cuda(Device& device) {
-  try {
-    device = Device::open("cuda");
-    return true;
-  } catch (const Error& error) {
-    MESSAGE("skipped: " << std::string(error.what()));
-    return false;
-  }
-}
 
 double epsilon_of(DType dtype) {
   return dtype == DType::f32 ? 0x1p-24 : 0x1p-53;

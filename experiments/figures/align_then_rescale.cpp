@@ -139,7 +139,7 @@ Course course(Run& run, const Config& config, const std::string& name, const Mod
   const auto key = [&](int64_t seed) { return run.key().at(name).at(static_cast<uint64_t>(seed)).at("inputs"); };
   const Lumped one = start(0);
   const auto observe = [&](const Weights& w) { return observed(w, one.spectrum, model.g); };
-  const Precision precision = config.precision == "f32" ? Precision::f32 : Precision::f64;
+  const Precision precision = precision_of(config.precision);
   c.simulated = simulate(
       run, name, config.seeds, times,
       [&](int64_t seed) {
@@ -414,10 +414,9 @@ void draw(Run& run, const Config& config, const Course& random, const Course& in
 
 void check(const Config& c) {
   require(c.seeds > 0 && c.dimension > 8 && c.points > 20 && c.eta > 0 && c.first < 5 && c.fit_from > c.first &&
-              c.last > 3 * c.fit_from && c.theory_last > c.last && c.three_last > c.first &&
-              (c.precision == "f32" || c.precision == "f64"),
+              c.last > 3 * c.fit_from && c.theory_last > c.last && c.three_last > c.first,
           "align-then-rescale: seeds and eta must be positive, the dimension above 8, 20 points or more, first < 5 < "
-          "fit_from < last / 3, theory_last > last, three_last > first, precision f32 or f64");
+          "fit_from < last / 3, theory_last > last, three_last > first");
 }
 
 void compute(Run& run, const Config& config) {

@@ -16,8 +16,7 @@
 #include <algorithm>
 #include <cmath>
 
-#include "experiments/online/course.h"
-#include "experiments/online/pictures.h"
+#include "experiments/online/image_training.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 
@@ -26,12 +25,10 @@ namespace {
 
 using namespace online;
 
-struct Config {
-  int64_t seeds = 3, count = 9000, compared = 4, points = 60;
+struct Config : ImageTraining {
+  int64_t compared = 4;
   std::vector<int64_t> erf_units{1, 4, 12, 32}, linear_units{4, 12}, relu_units{4, 12};
-  double eta = 2, tied_eta = 0.2, init = 0.1, first = 0.1, last = 500, tolerance = 1e-6;
-  std::string images = "cifar", centre = "pixels", precision = "f32";
-  bool gaussian = false;
+  double eta = 2, tied_eta = 0.2, init = 0.1;
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
@@ -43,23 +40,14 @@ struct Config {
   }
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, "independent starts and orders of the images");
-    f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
-    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
-    f("count", count, "images; cifar: at most as many as its training files hold");
+    ImageTraining::each_field(f);
     f("erf_units", erf_units, "K of the sigmoidal autoencoders");
     f("linear_units", linear_units, "K of the linear ones");
     f("relu_units", relu_units, "K of the ReLU ones");
     f("compared", compared, "K of the networks with and without tied weights and biases");
-    f("gaussian", gaussian, "a control: train on Gaussian inputs of the images' covariance instead");
     f("eta", eta, "learning rate: eta for the decoder, eta / D for the encoder and its bias");
     f("tied_eta", tied_eta, "learning rate of tied weights, for both paths of the gradient");
     f("init", init, "standard deviation of the weights at the start");
-    f("first", first, "first time recorded after 0 (time = steps / D)");
-    f("last", last, "last time");
-    f("points", points, "times recorded, logarithmically spaced");
-    f("tolerance", tolerance, "relative error of a step of the equations");
-    f("precision", precision, "of the simulation: f32 or f64");
   }
 };
 
@@ -70,12 +58,12 @@ struct Course {
   int64_t units = 1;
   Tying tying = Tying::untied;
   bool biased = false;
-  std::vector<Matrix> simulated{}, theory{};
+  Paths paths{};
 
-  std::vector<double> final() const {
-    std::vector<double> all;
-    for (const Matrix& m : simulated) all.push_back(m(m.rows() - 1, 0));
-    return all;
+  std::string file() const {
+    std::string name_of_file = name;
+    std::replace(name_of_file.begin(), name_of_file.end(), ' ', '-');
+    return name_of_file;
   }
 };
 constexpr int64_t first_mode = 3, shown_modes = 6;
@@ -112,54 +100,30 @@ Model model_of(const Config& config, const Course& c, int64_t dimension) {
   return model;
 }
 
-void train(Run& run, const Config& config, const Pictures& pictures, const std::vector<double>& times, Course& c) {
-  const Spectrum& s = pictures.spectrum;
+void train(Run& run, const Config& config, const GreyImages& images, Course& c) {
+  const Spectrum& s = images.spectrum;
   const Model model = model_of(config, c, s.dimension);
-  const auto key = [&](int64_t seed) { return run.key().at(c.name).at(static_cast<uint64_t>(seed)); };
-  const auto start = [&](int64_t seed) { return random_weights(key(seed).at("start"), c.units, s, config.init); };
-  const auto row = [&](const Weights& w, bool empirical) {
-    const double gaussian = population_error(w, s, model.g);
-    std::vector<double> all{empirical ? empirical_error(w, pictures, model.g) : gaussian, gaussian, w.bias.mean()};
+  const auto start = [&](const Key& key) {
+    Weights w = random_weights(key, c.units, s, config.init);
+    if (c.tying != Tying::untied) w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
+    return w;
+  };
+  const auto row = [&](const Weights& w, double error) {
+    std::vector<double> all{error, population_error(w, s, model.g), w.bias.mean()};
     const Vector modes = error_by_mode(w, s, model.g);
     all.insert(all.end(), modes.data(), modes.data() + shown_modes);
     return all;
   };
-  std::string stage = c.name;
-  std::replace(stage.begin(), stage.end(), ' ', '-');
-  const Precision precision = config.precision == "f32" ? Precision::f32 : Precision::f64;
-  c.simulated = simulate(
-      run, stage, config.seeds, times,
-      [&](int64_t seed) {
-        if (config.gaussian) return make_simulator(model, s, start(seed), key(seed).at("order"), precision);
-        return make_dataset_simulator(model, s, pictures.rows, start(seed), key(seed).at("order"), precision);
-      },
-      [&](const Weights& w) { return row(w, !config.gaussian); });
-  IntegrateOptions options;
-  options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
-  for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    Weights w = start(seed);
-    if (c.tying != Tying::untied) w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
-    c.theory.push_back(follow(
-        run, text(stage, ", equations, seed ", seed), model, w, s, times,
-        [&](const Weights& at) { return row(at, false); }, options));
-  }
+  c.paths = config.train(run, c.file(), run.key().at(c.name), model, images, start, row);
 }
 
-/// |simulation / theory - 1| at the recorded times: mean and largest for every seed; and the largest distance between
-/// the error on the images and that of Gaussian inputs at the same weights.
-struct Deviation {
-  Samples mean{std::vector<double>{}}, largest{std::vector<double>{}}, gaussian{std::vector<double>{}};
-  explicit Deviation(const Course& c) {
-    for (size_t i = 0; i < c.simulated.size(); ++i) {
-      const Matrix &m = c.simulated[i], &t = c.theory[i];
-      const Vector ratio = (m.col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
-      const bool complete = t.rows() == m.rows();
-      mean.values.push_back(complete ? ratio.mean() : INFINITY);
-      largest.values.push_back(complete ? ratio.maxCoeff() : INFINITY);
-      gaussian.values.push_back((m.col(0).cwiseQuotient(m.col(1)).array() - 1).abs().maxCoeff());
-    }
-  }
-};
+/// The largest distance between the error on the images and that of Gaussian inputs at the same weights.
+Samples gaussian_distance(const Course& c) {
+  std::vector<double> all;
+  for (const Matrix& m : c.paths.simulated)
+    all.push_back((m.col(0).cwiseQuotient(m.col(1)).array() - 1).abs().maxCoeff());
+  return all;
+}
 
 const Course& find(const std::vector<Course>& all, const std::string& name) {
   const auto at = std::find_if(all.begin(), all.end(), [&](const Course& c) { return c.name == name; });
@@ -173,7 +137,7 @@ void claim_agreement(Run& run, const std::vector<Course>& courses) {
   std::vector<std::pair<std::string, Samples>> same_weights, others;
   std::vector<double> worst;  // by network
   for (const Course& c : courses) {
-    const Deviation d(c);
+    const Distances d = relative_distances(c.paths);
     if (c.tying != Tying::untied || c.biased) {
       others.emplace_back(c.name + ": largest relative distance from the equations", d.largest);
       continue;
@@ -183,7 +147,7 @@ void claim_agreement(Run& run, const std::vector<Course>& courses) {
     // The median: a start that waits at a saddle leaves it a little earlier or later, and differs much meanwhile.
     run.claim_below(c.name + ": largest relative distance from the equations", words, d.largest, 0.05);
     worst.push_back(d.largest.largest());
-    same_weights.emplace_back(c.name + ": the same distance at the simulation's weights", d.gaussian);
+    same_weights.emplace_back(c.name + ": the same distance at the simulation's weights", gaussian_distance(c));
   }
   const Samples all(worst);
   run.literal_claim("largest relative distance of any start from the equations, by network", words, all,
@@ -209,7 +173,7 @@ void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Cou
   const int64_t modes = std::min(config.compared, shown_modes);
   std::vector<std::vector<double>> learned(static_cast<size_t>(modes));
   std::vector<double> smallest;
-  for (const Matrix& m : c.simulated) {
+  for (const Matrix& m : c.paths.simulated) {
     double ratio = INFINITY;
     for (int64_t mode = 0; mode < modes; ++mode) {
       learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, s.modes[mode]));
@@ -239,7 +203,7 @@ std::vector<double> over(const std::vector<double>& a, const std::vector<double>
 void claim_comparison(Run& run, const Config& config, const Spectrum& s, const std::vector<Course>& courses) {
   const int64_t k = config.compared;
   const auto final = [&](const std::string& activation, const std::string& kind) {
-    return find(courses, text(activation, " K=", k, kind)).final();
+    return find(courses, text(activation, " K=", k, kind)).paths.last(0);
   };
   const std::string untied_words = "sigmoidal AE require untied weights to learn";
   const std::string bias_words = "ReLU networks require adding biases to the encoder weights";
@@ -288,19 +252,10 @@ std::string curves(const std::vector<Course>& courses, const std::function<bool(
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
           const std::vector<Course>& courses) {
-  const auto table = [&](const Matrix& m) {
-    Matrix all(m.rows(), 1 + m.cols());
-    all << Eigen::Map<const Vector>(times.data(), m.rows()), m;
-    return to_array(all);
-  };
   std::string script;
   size_t sequence = 0;
   for (size_t i = 0; i < courses.size(); ++i) {
-    std::string file = courses[i].name;
-    std::replace(file.begin(), file.end(), ' ', '-');
-    const Array simulated = table(courses[i].simulated[0]), theory = table(courses[i].theory[0]);
-    run.save(file + "-simulated", simulated), run.save(file + "-theory", theory);
-    script += data_block(text("s", i), simulated) + data_block(text("t", i), theory);
+    script += save_paths(run, courses[i].file(), i, times, courses[i].paths);
     if (courses[i].name == text("erf K=", config.compared)) sequence = i;
   }
   script +=
@@ -313,9 +268,7 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
   script += "\nset title 'linear and ReLU'\n";
   script += curves(courses, [&](const Course& c) { return plain(c) && c.activation != "erf"; });
   script += "\nset title 'untied, tied, and with trained biases'\n";
-  for (int64_t k = 1; k <= config.compared; ++k)
-    script += text("set arrow ", k, " from ", config.first, ",", s.pca_error(k), " to ", config.last, ",",
-                   s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
+  script += pca_arrows(s, 1, config.compared, config.first, config.last);
   script += curves(courses, [&](const Course& c) {
     return c.units == config.compared && c.activation != "linear" && (!plain(c) || c.tying == Tying::untied);
   });
@@ -330,33 +283,23 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
 }
 
 void check(const Config& config) {
-  require(config.seeds > 0 && config.compared > 0 && config.points > 2 && config.tolerance > 0 && config.count > 1 &&
-              config.last > config.first && config.first > 0,
-          "real-data: seeds, K, times and the tolerance must be positive, the last time after the first, 3 points or "
-          "more, two images or more");
-  require(config.centre == "pixels" || config.centre == "all", "real-data: centre is pixels or all, not ",
-          config.centre);
-  require(config.precision == "f32" || config.precision == "f64", "real-data: precision is f32 or f64, not ",
-          config.precision);
+  config.check();
+  require(config.compared > 0, "real-data: K must be positive, got ", config.compared);
   for (const auto* units : {&config.erf_units, &config.linear_units, &config.relu_units})
     for (const int64_t k : *units) require(k > 0, "real-data: K must be positive, got ", k);
 }
 
 void compute(Run& run, const Config& config) {
   check(config);
-  Pictures pictures;
-  run.timed("images", [&] {
-    pictures = load_pictures(run, config.images, run.key().at("images"), config.count,
-                             config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
-  });
-  const std::vector<double> times = log_times(config.first, config.last, config.points);
+  const GreyImages images = config.load(run);
+  const std::vector<double> times = config.times();
   std::vector<Course> courses = networks(config);
-  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, pictures, times, c); });
-  const Spectrum& s = pictures.spectrum;
+  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, images, c); });
+  const Spectrum& s = images.spectrum;
   claim_sequence(run, config, s, find(courses, text("erf K=", config.compared)), times);
   claim_comparison(run, config, s, courses);
   claim_agreement(run, courses);
-  run.result("images", pictures.count());
+  run.result("images", images.count());
   for (int64_t k = 0; k <= config.compared; ++k) run.report(text("PCA error of rank ", k), "", s.pca_error(k));
   draw(run, config, s, times, courses);
 }

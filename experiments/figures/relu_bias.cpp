@@ -9,7 +9,6 @@
 // fixed bias of 1 does as well as a trained one, and so do tied weights with the full gradient and a trained bias. Run
 // time on one core: smoke 1 s, quick 12 s, paper 200 s.
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <numbers>
 #include <numeric>
@@ -61,17 +60,11 @@ struct Course {
   Spectrum spectrum;
   int64_t spikes;
   double bias;  // at the start
-  std::vector<Matrix> simulated = {}, theory = {};
-  double theory_until = INFINITY;  // the last time that the equations of every seed reached
+  Paths paths = {};
 
-  Samples last(int64_t column) const {
-    std::vector<double> values;
-    for (const Matrix& m : simulated) values.push_back(m(m.rows() - 1, column));
-    return values;
-  }
   /// The final error, over the PCA error of a rank.
   Samples over_pca(int64_t rank) const {
-    Samples s = last(error);
+    Samples s = paths.last(error);
     for (double& e : s.values) e /= spectrum.pca_error(rank);
     return s;
   }
@@ -130,25 +123,15 @@ std::vector<double> observe(const Weights& w, const Spectrum& s, const Transfer&
 
 void train(Run& run, const Config& config, const std::vector<double>& times, const std::vector<double>& theory_times,
            Course& c) {
-  const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
-  const auto start = [&](int64_t seed) {
-    Weights w = random_weights(key(seed).at("start"), config.units(), c.spectrum, config.init);
+  const auto start = [&](const Key& key) {
+    Weights w = random_weights(key, config.units(), c.spectrum, config.init);
     if (c.model.tying != Tying::untied) w.decoder = w.encoder / std::sqrt(static_cast<double>(config.dimension));
     w.bias.setConstant(c.bias);
     return w;
   };
-  const auto observer = [&](const Spectrum& s) { return [&](const Weights& w) { return observe(w, s, c.model.g); }; };
-  c.simulated = simulate(
-      run, c.name, config.seeds, times,
-      [&](int64_t seed) { return make_simulator(c.model, c.spectrum, start(seed), key(seed).at("inputs")); },
-      observer(c.spectrum));
-  for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const Lumped few = lump(start(seed), c.spectrum, c.spikes);
-    c.theory.push_back(follow(run, text(c.name, ", equations, seed ", seed), c.model, few.weights, few.spectrum,
-                              theory_times, observer(few.spectrum)));
-    require_reached(text("relu-bias: ", c.name, ", equations, seed ", seed), c.theory.back(), times.size());
-    c.theory_until = std::min(c.theory_until, theory_times[static_cast<size_t>(c.theory.back().rows()) - 1]);
-  }
+  const auto row = [&](const Weights& w, const Spectrum& s) { return observe(w, s, c.model.g); };
+  c.paths =
+      simulate_and_follow(run, {c.name, c.model, c.spectrum, c.spikes, start, row}, config.seeds, times, theory_times);
 }
 
 /// Every bias at the end of every seed, or at the end of the equations.
@@ -178,13 +161,13 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
                     "< 2 for every seed", full_rank.largest() < 2,
                     "K units reach rank K - 1: without a bias at the output the mean output must vanish, which takes "
                     "one direction from the decoder; K = M + 1 units reach rank M");
-  const Samples b = biases(all[trained].simulated);
+  const Samples b = biases(all[trained].paths.simulated);
   run.claim("biases at the end of training, all units", grow, b, "> 0.5, every one", b.least() > 0.5);
   run.report("least bias over the standard deviation of its unit's field", grow,
-             all[trained].last(bias_over_deviation));
-  run.report(text("biases where the equations end, t = ", short_number(all[trained].theory_until)), grow,
-             biases(all[trained].theory), "they grow on, slowly");
-  run.report("mean output |sum v E g| over sum |v E g|, trained biases", "", all[trained].last(offset),
+             all[trained].paths.last(bias_over_deviation));
+  run.report(text("biases where the equations end, t = ", short_number(all[trained].paths.theory_until)), grow,
+             biases(all[trained].paths.theory), "they grow on, slowly");
+  run.report("mean output |sum v E g| over sum |v E g|, trained biases", "", all[trained].paths.last(offset),
              "no output bias: this has to vanish");
   Samples best(std::vector<double>(static_cast<size_t>(config.seeds), INFINITY));
   for (const size_t i : {fixed, tied_none, tied_trained, detached_none, detached_trained}) {
@@ -193,14 +176,14 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
       best.values[seed] = std::min(best.values[seed], s.values[seed]);
     run.report(text("final error, ", all[i].name, ", over the PCA error of rank ", k - 1), only, s);
   }
-  run.report("biases at the end, tied weights with the full gradient", grow, biases(all[tied_trained].simulated));
+  run.report("biases at the end, tied weights with the full gradient", grow, biases(all[tied_trained].paths.simulated));
   run.literal_claim(
       "the best of these without untied weights and trained biases", only, best, "> 1.1 for every seed",
       best.least() > 1.1,
       "a fixed bias of order one does as well as a trained one, and so do tied weights with the full "
       "gradient and trained biases; what fails is a bias of 0, and tied weights whose decoder is detached");
   for (const size_t i : {none, trained}) {
-    const auto [mean, largest] = distances(all[i].simulated, all[i].theory, times, error);
+    const auto [mean, largest] = distances(all[i].paths.simulated, all[i].paths.theory, times, error);
     // The bound is that of D = 1000; at this D single seeds wander further (the range shows them).
     run.claim_below("mean distance of a simulation from the equations: " + all[i].name,
                     "the equations predict the error at all times", mean, 0.004);
@@ -210,23 +193,12 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
   }
 }
 
-/// Columns of every seed beside the times.
-std::string block(const std::string& name, const std::vector<double>& times, const std::vector<Matrix>& seeds,
-                  int64_t columns) {
-  const int64_t n = seeds[0].rows();
-  Matrix table(n, 1 + columns * static_cast<int64_t>(seeds.size()));
-  table.col(0) = Eigen::Map<const Vector>(times.data(), n);
-  for (size_t i = 0; i < seeds.size(); ++i)
-    table.middleCols(1 + columns * static_cast<int64_t>(i), columns) = seeds[i].leftCols(columns);
-  return data_block(name, to_array(table));
-}
-
 std::string panel(const std::vector<Course>& all, const std::vector<size_t>& which, const std::string& title) {
   const std::vector<std::string> colours = {"#1f5fa8", "#d62728", "#1f8a4c", "#6a3d9a"};
   std::string script = "set title '" + title + "'\nplot ";
   for (size_t j = 0; j < which.size(); ++j) {
     const size_t i = which[j];
-    for (size_t seed = 0; seed < all[i].simulated.size(); ++seed)
+    for (size_t seed = 0; seed < all[i].paths.simulated.size(); ++seed)
       script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '", colours[j], "' notitle, ");
     script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[j], "' title '", all[i].name, "', ");
   }
@@ -235,21 +207,17 @@ std::string panel(const std::vector<Course>& all, const std::vector<size_t>& whi
 
 void draw(Run& run, const Config& config, const std::vector<Course>& all, const std::vector<double>& times,
           const std::vector<double>& theory_times) {
-  const int64_t k = config.units(), columns = first_bias + k;
+  const int64_t k = config.units();
   std::string script;
   for (size_t i = 0; i < all.size(); ++i)
-    script +=
-        block(text("s", i), times, all[i].simulated, 1) + block(text("t", i), theory_times, {all[i].theory[0]}, 1);
-  script += block("bs", times, {all[trained].simulated[0]}, columns) +
-            block("bt", theory_times, {all[trained].theory[0]}, columns);
+    script += data_block(text("s", i), with_times(times, gather(all[i].paths.simulated, error))) +
+              data_block(text("t", i), with_times(theory_times, all[i].paths.theory[0].col(error)));
+  script += data_block("bs", with_times(times, all[trained].paths.simulated[0])) +
+            data_block("bt", with_times(theory_times, all[trained].paths.theory[0]));
   script += text("set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
                  "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange [",
                  config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
-  for (int64_t rank = 0; rank <= k; ++rank) {
-    const double level = all[none].spectrum.pca_error(rank);
-    script += text("set arrow ", rank + 1, " from ", config.first, ",", level, " to ", config.theory_last, ",", level,
-                   " nohead dt 2 lc rgb '#888888'\n");
-  }
+  script += pca_arrows(all[none].spectrum, 0, k, config.first, config.theory_last);
   const double fewer = all[wider].spectrum.pca_error(k - 1);  // its inputs are others
   script += text("set arrow ", k + 2, " from ", config.first, ",", fewer, " to ", config.theory_last, ",", fewer,
                  " nohead dt 3 lc rgb '#1f8a4c'\n");
@@ -274,20 +242,10 @@ void compute(Run& run, const Config& config) {
   require(std::is_sorted(config.eigenvalues.rbegin(), config.eigenvalues.rend()) && config.eigenvalues.back() >= 1,
           "relu-bias: the eigenvalues must fall, and the last be 1 or more, the bulk's");
   const std::vector<double> times = log_times(config.first, config.last, config.points);
-  std::vector<double> theory_times = times;
-  const double pace = times.back() / times[times.size() - 2];
-  for (double t = times.back() * pace; t < 0.99 * config.theory_last; t *= pace) theory_times.push_back(t);
-  theory_times.push_back(config.theory_last);
+  const std::vector<double> theory_times = longer(times, config.theory_last);
   std::vector<Course> all = networks(config);
   for (Course& c : all) train(run, config, times, theory_times, c);
-  for (const Course& c : all) {
-    Matrix table(static_cast<int64_t>(times.size()), 1 + config.seeds);
-    table << Eigen::Map<const Vector>(times.data(), table.rows()), gather(c.simulated, error);
-    std::string name = c.name;
-    std::replace_if(
-        name.begin(), name.end(), [](char x) { return !std::isalnum(static_cast<unsigned char>(x)); }, '-');
-    run.save(name, to_array(table));
-  }
+  for (const Course& c : all) run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, error)));
   claims(run, config, all, times);
   draw(run, config, all, times, theory_times);
 }

@@ -69,17 +69,13 @@ double plateau(const Matrix& course, const std::vector<double>& times, double fr
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
           const std::vector<Matrix>& simulated, const Matrix& theory) {
-  const int64_t n = static_cast<int64_t>(times.size()), seeds = static_cast<int64_t>(simulated.size());
-  Matrix table(n, 1 + seeds);
-  table << Eigen::Map<const Vector>(times.data(), n), gather(simulated, 0);
-  Matrix curve(theory.rows(), 1 + theory.cols());
-  curve << Eigen::Map<const Vector>(times.data(), theory.rows()), theory;
-  run.save("simulated", to_array(table));
-  run.save("theory", to_array(curve));
+  const Array table = with_times(times, gather(simulated, 0)), curve = with_times(times, theory);
+  run.save("simulated", table);
+  run.save("theory", curve);
   Matrix spectrum(std::min<int64_t>(40, s.modes.size()), 2);
   for (int64_t i = 0; i < spectrum.rows(); ++i) spectrum.row(i) << static_cast<double>(i + 1), s.modes[i];
-  std::string script = data_block("simulated", to_array(table)) + data_block("theory", to_array(curve)) +
-                       data_block("spectrum", to_array(spectrum));
+  std::string script =
+      data_block("simulated", table) + data_block("theory", curve) + data_block("spectrum", to_array(spectrum));
   script += "set multiplot layout 1,3\nset logscale y\nset format y '10^{%T}'\nset grid lc rgb '#dddddd'\n";
   script +=
       "set title 'eigenvalues of the covariance, over D'\nset xlabel 'mode'\nplot [0:*] $spectrum with points pt 7 lc "
@@ -87,13 +83,8 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
       "'#1f5fa8' notitle\n";
   script += text("set logscale x\nset xlabel 'time t = steps / D'\nset xrange [", config.first, ":", config.last,
                  "]\nset key bottom left\nset title 'reconstruction error'\n");
-  for (int64_t k = 0; k <= config.spikes; ++k) {
-    const double level = s.pca_error(k);
-    script += text("set arrow ", k + 1, " from ", config.first, ",", level, " to ", config.last, ",", level,
-                   " nohead dt 2 lc rgb '#888888'\n");
-  }
-  script += "plot ";
-  for (int64_t i = 0; i < seeds; ++i)
+  script += pca_arrows(s, 0, config.spikes, config.first, config.last) + "plot ";
+  for (size_t i = 0; i < simulated.size(); ++i)
     script += text("$simulated using 1:", 2 + i, " with points pt 6 ps 0.6 lc rgb '#7fa8d8' ",
                    i ? "notitle, " : "title 'simulations', ");
   script +=
@@ -147,40 +138,26 @@ void judge(Run& run, const Config& config, const Spectrum& all, const std::vecto
 
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.units > 0 && config.spikes > 0 && config.dimension > config.spikes &&
-              config.points > 2 && (config.precision == "f32" || config.precision == "f64"),
+              config.points > 2,
           "sequential-learning: seeds, units and spikes must be positive, fewer spikes than the dimension, 3 points or "
-          "more, precision f32 or f64");
+          "more");
+  const Precision precision = precision_of(config.precision);
   const Spectrum all = Spectrum::canonical(config.dimension, config.spikes);
   Model model;
   model.g = Transfer(config.activation);
   model.rates = Rates::scaled(config.eta, config.dimension);
   const std::vector<double> times = log_times(config.first, config.last, config.points);
-  const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
-  const auto start = [&](int64_t seed) {
-    return random_weights(key(seed).at("start"), config.units, all, config.init);
+  const auto start = [&](const Key& key) { return random_weights(key, config.units, all, config.init); };
+  const auto observe = [&](const Weights& w, const Spectrum& s) {
+    std::vector<double> row{population_error(w, s, model.g)};
+    const Vector modes = error_by_mode(w, s, model.g);
+    row.insert(row.end(), modes.data(), modes.data() + config.spikes);
+    return row;
   };
-  const auto observer = [&](const Spectrum& s) {
-    return [&](const Weights& w) {
-      std::vector<double> row{population_error(w, s, model.g)};
-      const Vector modes = error_by_mode(w, s, model.g);
-      row.insert(row.end(), modes.data(), modes.data() + config.spikes);
-      return row;
-    };
-  };
-  const Precision precision = config.precision == "f32" ? Precision::f32 : Precision::f64;
-  const std::vector<Matrix> simulated = simulate(
-      run, "simulation", config.seeds, times,
-      [&](int64_t seed) { return make_simulator(model, all, start(seed), key(seed).at("inputs"), precision); },
-      observer(all));
-  std::vector<Matrix> theory;
-  for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const Lumped few = lump(start(seed), all, config.spikes);
-    theory.push_back(
-        follow(run, text("equations, seed ", seed), model, few.weights, few.spectrum, times, observer(few.spectrum)));
-  }
-
-  judge(run, config, all, times, simulated, theory);
-  draw(run, config, all, times, simulated, theory[0]);
+  const Setting setting{"simulation", model, all, config.spikes, start, observe, precision};
+  const Paths paths = simulate_and_follow(run, setting, config.seeds, times, times);
+  judge(run, config, all, times, paths.simulated, paths.theory);
+  draw(run, config, all, times, paths.simulated, paths.theory[0]);
 }
 
 BASIN_EXPERIMENT(Config, compute, "sequential-learning",

@@ -17,8 +17,7 @@
 // min.
 #include <cmath>
 
-#include "experiments/online/course.h"
-#include "experiments/online/pictures.h"
+#include "experiments/online/image_training.h"
 #include "experiments/plot.h"
 #include "experiments/table.h"
 
@@ -27,12 +26,13 @@ namespace {
 
 using namespace online;
 
-struct Config {
-  int64_t seeds = 4, count = 9000, units = 4, points = 60;
-  double eta = 0.03, first = 1, last = 8000, tolerance = 1e-6;
-  std::string images = "cifar", centre = "pixels", activation = "erf", precision = "f32";
+struct Config : ImageTraining {
+  int64_t units = 4;
+  double eta = 0.03;
+  std::string activation = "erf";
 
   explicit Config(Preset preset) {
+    seeds = 4, first = 1, last = 8000;
     if (preset == Preset::paper) return;
     seeds = 3, eta = 0.1, last = 2500, images = "dead-leaves", count = 4000;
     if (preset == Preset::quick) return;
@@ -40,18 +40,10 @@ struct Config {
   }
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, "independent starts and orders of the images");
-    f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
-    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
-    f("count", count, "images; cifar: at most as many as its training files hold");
+    ImageTraining::each_field(f);
     f("units", units, "K, hidden units");
     f("activation", activation, "linear, erf or relu");
     f("eta", eta, "learning rate of both layers, a step being eta times the gradient");
-    f("first", first, "first time recorded after 0 (time = steps / D)");
-    f("last", last, "last time");
-    f("points", points, "times recorded, logarithmically spaced");
-    f("tolerance", tolerance, "relative error of a step of the equations");
-    f("precision", precision, "of the simulation: f32 or f64");
   }
 };
 
@@ -59,12 +51,12 @@ struct Config {
 struct Course {
   std::string name, colour;
   Tying tying;
-  std::vector<Matrix> simulated{}, theory{};
+  Paths paths{};
 
   /// One number of every seed.
   Samples of(const std::function<double(const Matrix&)>& number) const {
     std::vector<double> all;
-    for (const Matrix& m : simulated) all.push_back(number(m));
+    for (const Matrix& m : paths.simulated) all.push_back(number(m));
     return all;
   }
   /// The last error over `unit`.
@@ -83,16 +75,15 @@ double mean_length(const Matrix& rows) {
   return sum / static_cast<double>(rows.rows());
 }
 
-void train(Run& run, const Config& config, const Pictures& pictures, const std::vector<double>& times, Course& c) {
-  const Spectrum& s = pictures.spectrum;
+void train(Run& run, const Config& config, const GreyImages& images, Course& c) {
+  const Spectrum& s = images.spectrum;
   const double dimension = static_cast<double>(s.dimension), unit = std::pow(dimension, 0.25);
   Model model;
   model.g = Transfer(config.activation);
   model.tying = c.tying;
   model.rates = {config.eta, config.eta, 0, 0};
-  const auto key = [&](int64_t seed) { return run.key().at(c.name).at(static_cast<uint64_t>(seed)); };
-  const auto start = [&](int64_t seed) {
-    Weights w = random_weights(key(seed).at("start"), config.units, s, unit / std::sqrt(dimension));
+  const auto start = [&](const Key& key) {
+    Weights w = random_weights(key, config.units, s, unit / std::sqrt(dimension));
     if (c.tying != Tying::untied) w.encoder = std::sqrt(dimension) * w.decoder;
     return w;
   };
@@ -100,19 +91,7 @@ void train(Run& run, const Config& config, const Pictures& pictures, const std::
     return std::vector<double>{error / std::sqrt(dimension), mean_length(w.encoder) / unit,
                                std::sqrt(dimension) * mean_length(w.decoder) / unit};
   };
-  const Precision precision = config.precision == "f32" ? Precision::f32 : Precision::f64;
-  c.simulated = simulate(
-      run, c.name, config.seeds, times,
-      [&](int64_t seed) {
-        return make_dataset_simulator(model, s, pictures.rows, start(seed), key(seed).at("order"), precision);
-      },
-      [&](const Weights& w) { return row(w, empirical_error(w, pictures, model.g)); });
-  IntegrateOptions options;
-  options.relative = config.tolerance, options.absolute = config.tolerance / 1000;
-  for (int64_t seed = 0; seed < config.seeds; ++seed)
-    c.theory.push_back(follow(
-        run, text(c.name, ", equations, seed ", seed), model, start(seed), s, times,
-        [&](const Weights& w) { return row(w, population_error(w, s, model.g)); }, options));
+  c.paths = config.train(run, c.name, run.key().at(c.name), model, images, start, row);
 }
 
 void claims(Run& run, const Config& config, const Spectrum& s, const std::vector<Course>& courses) {
@@ -141,32 +120,19 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
   run.claim("untied: |v_k| at the end over the start, mean over units", norms, grow, ">= 5 for every seed",
             grow.least() >= 5);
   for (const Course& c : courses) {
-    std::vector<double> mean, largest;
-    for (size_t i = 0; i < c.simulated.size(); ++i) {
-      const Matrix& t = c.theory[i];
-      const Vector d = (c.simulated[i].col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
-      const bool complete = t.rows() == c.simulated[i].rows();
-      mean.push_back(complete ? d.mean() : INFINITY), largest.push_back(complete ? d.maxCoeff() : INFINITY);
-    }
+    const Distances d = relative_distances(c.paths);
     run.report(c.name + ": final error", "", c.final(1));
-    run.report(c.name + ": mean relative distance from the equations", "", mean);
-    run.report(c.name + ": largest relative distance from the equations", "", largest);
+    run.report(c.name + ": mean relative distance from the equations", "", d.mean);
+    run.report(c.name + ": largest relative distance from the equations", "", d.largest);
   }
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
           const std::vector<Course>& courses) {
-  const auto n = static_cast<int64_t>(times.size());
   std::string blocks, errors, norms;
   for (size_t i = 0; i < courses.size(); ++i) {
     const Course& c = courses[i];
-    const Matrix &theory = c.theory[0], &m = c.simulated[0];
-    Matrix simulated(n, 1 + m.cols()), curve(theory.rows(), 1 + theory.cols());
-    simulated << Eigen::Map<const Vector>(times.data(), n), m;
-    curve << Eigen::Map<const Vector>(times.data(), theory.rows()), theory;
-    run.save(c.name + "-simulated", to_array(simulated));
-    run.save(c.name + "-theory", to_array(curve));
-    blocks += data_block(text("s", i), to_array(simulated)) + data_block(text("t", i), to_array(curve));
+    blocks += save_paths(run, c.name, i, times, c.paths);
     errors += text(i ? ", " : "", "$s", i, " using 1:2 with points pt 2 ps 0.6 lc rgb '", c.colour, "' title '", c.name,
                    "', $t", i, " using 1:2 with lines lw 1.5 lc rgb '", c.colour, "' notitle");
   }
@@ -176,9 +142,7 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
       "'time t = steps / D'\nset format y '%g'\n";
   script += text("set xrange [", config.first, ":", config.last, "]\nset key bottom left\n");
   script += "set title 'error on the images: simulations (crosses), equations (lines)'\n";
-  for (int64_t k = 1; k <= config.units; ++k)
-    script += text("set arrow ", k, " from ", config.first, ",", s.pca_error(k), " to ", config.last, ",",
-                   s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
+  script += pca_arrows(s, 1, config.units, config.first, config.last);
   script += "plot " + errors + ", NaN with lines dt 2 lc rgb '#888888' title 'PCA, rank 1, 2, ...'\nunset arrow\n";
   script +=
       "set key top left\nset logscale y\nset yrange [*:*]\nset title 'mean length of the untied weights'\nplot $s0 "
@@ -190,29 +154,18 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.units > 0 && config.points > 2 && config.tolerance > 0 && config.count > 1 &&
-              config.last > config.first && config.first > 0,
-          "standard-conditions: seeds, K, times and the tolerance must be positive, the last time after the first, 3 "
-          "points or more, two images or more");
-  require(
-      (config.centre == "pixels" || config.centre == "all") && (config.precision == "f32" || config.precision == "f64"),
-      "standard-conditions: centre is pixels or all, not ", config.centre, "; precision f32 or f64, not ",
-      config.precision);
-  Pictures plain;
-  run.timed("images", [&] {
-    plain = load_pictures(run, config.images, run.key().at("images"), config.count,
-                          config.centre == "all" ? Centre::all_pixels : Centre::each_pixel);
-  });
-  const Pictures inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
-  const std::vector<double> times = log_times(config.first, config.last, config.points);
+  config.check();
+  require(config.units > 0, "standard-conditions: K must be positive, got ", config.units);
+  const GreyImages plain = config.load(run);
+  const GreyImages inputs = scaled(plain, std::pow(static_cast<double>(plain.spectrum.dimension), 0.25));
   std::vector<Course> courses{{"untied", "#1f5fa8", Tying::untied},
                               {"tied", "#d62728", Tying::full},
                               {"tied-detached", "#ff7f0e", Tying::detached}};
-  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, inputs, times, c); });
+  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, inputs, c); });
   claims(run, config, plain.spectrum, courses);
   for (int64_t k = 0; k <= config.units; ++k)
     run.report(text("PCA error of rank ", k), "", plain.spectrum.pca_error(k));
-  draw(run, config, plain.spectrum, times, courses);
+  draw(run, config, plain.spectrum, config.times(), courses);
 }
 
 BASIN_EXPERIMENT(Config, compute, "standard-conditions",

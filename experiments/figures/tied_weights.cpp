@@ -50,15 +50,9 @@ struct Course {
   std::string name;
   Model model;
   int64_t units;
-  std::vector<Matrix> simulated = {}, theory = {};
-  double theory_until = INFINITY;  // the last time that the equations of every seed reached
+  Paths paths = {};
 
-  Samples last(int64_t column) const {
-    std::vector<double> values;
-    for (const Matrix& m : simulated) values.push_back(m(m.rows() - 1, column));
-    return values;
-  }
-  double theory_end() const { return theory[0](theory[0].rows() - 1, 0); }
+  double theory_end() const { return paths.theory[0](paths.theory[0].rows() - 1, 0); }
 };
 
 enum : size_t { untied, full, detached, linear_full, linear_detached, single };
@@ -81,39 +75,19 @@ std::vector<Course> networks(const Config& config) {
           {"one tied unit, full gradient", tied("erf", Tying::full), 1}};
 }
 
-/// The same weights in both layers: w = v, which in the units of the theory is encoder = sqrt(D) decoder.
-Weights start_of(const Course& c, const Key& key, const Spectrum& s, double init) {
-  Weights w = random_weights(key, c.units, s, init);
-  if (c.model.tying != Tying::untied) w.decoder = w.encoder / std::sqrt(static_cast<double>(s.dimension));
-  return w;
-}
-
 void train(Run& run, const Config& config, const Spectrum& all, const std::vector<double>& times,
            const std::vector<double>& theory_times, Course& c) {
-  const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
-  const auto start = [&](int64_t seed) { return start_of(c, key(seed).at("start"), all, config.init); };
-  const auto observer = [&](const Spectrum& s) {
-    return [&](const Weights& w) {
-      return std::vector<double>{population_error(w, s, c.model.g), w.decoder.col(0).cwiseAbs().maxCoeff()};
-    };
+  // The same weights in both layers: w = v, which in the units of the theory is encoder = sqrt(D) decoder.
+  const auto start = [&](const Key& key) {
+    Weights w = random_weights(key, c.units, all, config.init);
+    if (c.model.tying != Tying::untied) w.decoder = w.encoder / std::sqrt(static_cast<double>(config.dimension));
+    return w;
   };
-  c.simulated = simulate(
-      run, c.name, config.seeds, times,
-      [&](int64_t seed) { return make_simulator(c.model, all, start(seed), key(seed).at("inputs")); }, observer(all));
-  for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const Lumped few = lump(start(seed), all, config.spikes);
-    c.theory.push_back(follow(run, text(c.name, ", equations, seed ", seed), c.model, few.weights, few.spectrum,
-                              theory_times, observer(few.spectrum)));
-    require_reached(text("tied-weights: ", c.name, ", equations, seed ", seed), c.theory.back(), times.size());
-    c.theory_until = std::min(c.theory_until, theory_times[static_cast<size_t>(c.theory.back().rows()) - 1]);
-  }
-}
-
-std::string curve(const std::string& block, const std::vector<double>& times, const std::vector<Matrix>& rows) {
-  const int64_t n = rows[0].rows();
-  Matrix table(n, 1 + static_cast<int64_t>(rows.size()));
-  table << Eigen::Map<const Vector>(times.data(), n), gather(rows, 0);
-  return data_block(block, to_array(table));
+  const auto row = [&](const Weights& w, const Spectrum& s) {
+    return std::vector<double>{population_error(w, s, c.model.g), w.decoder.col(0).cwiseAbs().maxCoeff()};
+  };
+  c.paths =
+      simulate_and_follow(run, {c.name, c.model, all, config.spikes, start, row}, config.seeds, times, theory_times);
 }
 
 /// The error of one tied unit that lies on the first mode, against its length, for the picture.
@@ -134,7 +108,7 @@ std::string panel(const std::vector<Course>& all, const std::vector<size_t>& whi
   const std::vector<std::string> colours = {"#d62728", "#1f5fa8", "#6a3d9a", "#1f8a4c", "#c77f00", "#1f5fa8"};
   std::string script = "set title '" + title + "'\nplot ";
   for (const size_t i : which) {
-    for (size_t seed = 0; seed < all[i].simulated.size(); ++seed)
+    for (size_t seed = 0; seed < all[i].paths.simulated.size(); ++seed)
       script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '", colours[i], "' notitle, ");
     script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[i], "' title '", all[i].name, "', ");
   }
@@ -146,17 +120,16 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<C
           std::pair<double, double> minimum) {
   std::string script;
   Matrix ends(config.seeds, 2);
-  ends << Eigen::Map<const Vector>(all[single].last(1).values.data(), config.seeds),
-      Eigen::Map<const Vector>(all[single].last(0).values.data(), config.seeds);
+  ends << Eigen::Map<const Vector>(all[single].paths.last(1).data(), config.seeds),
+      Eigen::Map<const Vector>(all[single].paths.last(0).data(), config.seeds);
   for (size_t i = 0; i < all.size(); ++i)
-    script += curve(text("s", i), times, all[i].simulated) + curve(text("t", i), theory_times, {all[i].theory[0]});
+    script += data_block(text("s", i), with_times(times, gather(all[i].paths.simulated, 0))) +
+              data_block(text("t", i), with_times(theory_times, all[i].paths.theory[0].col(0)));
   script += data_block("valley", to_array(valley(s))) + data_block("ends", to_array(ends));
   script += text("set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
                  "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange [",
                  config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
-  for (int64_t k = 0; k <= config.spikes; ++k)
-    script += text("set arrow ", k + 1, " from ", config.first, ",", s.pca_error(k), " to ", config.theory_last, ",",
-                   s.pca_error(k), " nohead dt 2 lc rgb '#888888'\n");
+  script += pca_arrows(s, 0, config.spikes, config.first, config.theory_last);
   script += panel(all, {untied, full, detached}, "erf units: points simulated, lines from the equations");
   script += panel(all, {linear_full, linear_detached}, "linear units");
   script += text("unset arrow\nunset logscale\nset format '%g'\nset xrange [0:1.2]\nset yrange [", 0.8 * s.pca_error(1),
@@ -181,10 +154,10 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
   const size_t at400 = static_cast<size_t>(std::upper_bound(times.begin(), times.end(), std::min(400.0, config.last)) -
                                            times.begin() - 1);
   Samples early(std::vector<double>{});
-  for (const Matrix& m : all[untied].simulated) early.values.push_back(m(static_cast<int64_t>(at400), 0));
+  for (const Matrix& m : all[untied].paths.simulated) early.values.push_back(m(static_cast<int64_t>(at400), 0));
   run.claim(text("error of untied weights at t = ", short_number(times[at400])), stark, early,
             "< 0.0065 for every seed", early.largest() < 0.0065);
-  const Samples whole = all[full].last(0), part = all[detached].last(0);
+  const Samples whole = all[full].paths.last(0), part = all[detached].paths.last(0);
   run.claim("final error, tied, full gradient", never, whole, "> 0.12 for every seed", whole.least() > 0.12);
   run.claim("final error, tied, decoder detached", never, part, "> 0.2 for every seed", part.least() > 0.2);
   Samples best(std::vector<double>{});
@@ -194,22 +167,22 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
                     "too strong: tied weights end far above the PCA error of their rank, but well below chance: with "
                     "the full gradient between the PCA errors of rank 2 and 1, detached between rank 1 and rank 0");
   for (const size_t i : {untied, full, detached, linear_detached})
-    run.report(text("where the equations end, t = ", short_number(all[i].theory_until), ": ", all[i].name), "",
+    run.report(text("where the equations end, t = ", short_number(all[i].paths.theory_until), ": ", all[i].name), "",
                all[i].theory_end());
-  Samples linear = all[linear_full].last(0);
+  Samples linear = all[linear_full].paths.last(0);
   for (double& e : linear.values) e /= pca;
   run.claim(text("final error of linear units, tied, full gradient, over the PCA error of rank ", config.units),
             "contrast: a linear unit needs no rescaling", linear, "1 to 1.05 for every seed",
             linear.least() >= 1 && linear.largest() <= 1.05);
-  run.report("final error of linear units, tied, decoder detached", "contrast", all[linear_detached].last(0));
+  run.report("final error of linear units, tied, decoder detached", "contrast", all[linear_detached].paths.last(0));
   run.report("least error of one tied unit in closed form", "no rescaling with tied weights", minimum.second);
-  Samples one = all[single].last(0), length = all[single].last(1);
+  Samples one = all[single].paths.last(0), length = all[single].paths.last(1);
   for (double& e : one.values) e /= minimum.second;
   for (double& c : length.values) c /= minimum.first;
   run.claim_near("final error of one tied unit, over that minimum", "no rescaling with tied weights", one, 1, 0.01);
   run.claim_near("length of its decoder, over the best one", "no rescaling with tied weights", length, 1, 0.02);
   for (const size_t i : {untied, full, detached}) {
-    const auto [mean, largest] = distances(all[i].simulated, all[i].theory, times);
+    const auto [mean, largest] = distances(all[i].paths.simulated, all[i].paths.theory, times);
     const std::string of_mean = "mean distance of a simulation from the equations: " + all[i].name,
                       of_largest = "largest distance of a simulation from the equations: " + all[i].name;
     if (i == untied) {
@@ -233,20 +206,10 @@ void compute(Run& run, const Config& config) {
       "3 points or more, first < last < theory_last");
   const Spectrum s = Spectrum::canonical(config.dimension, config.spikes);
   const std::vector<double> times = log_times(config.first, config.last, config.points);
-  std::vector<double> theory_times = times;
-  const double pace = times.back() / times[times.size() - 2];
-  for (double t = times.back() * pace; t < 0.99 * config.theory_last; t *= pace) theory_times.push_back(t);
-  theory_times.push_back(config.theory_last);
+  const std::vector<double> theory_times = longer(times, config.theory_last);
   std::vector<Course> all = networks(config);
   for (Course& c : all) train(run, config, s, times, theory_times, c);
-  for (const Course& c : all) {
-    Matrix table(static_cast<int64_t>(times.size()), 1 + config.seeds);
-    table << Eigen::Map<const Vector>(times.data(), table.rows()), gather(c.simulated, 0);
-    std::string name = c.name;
-    std::replace_if(
-        name.begin(), name.end(), [](char x) { return x == ' ' || x == ','; }, '_');
-    run.save(name, to_array(table));
-  }
+  for (const Course& c : all) run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, 0)));
   auto minimum = tied_minimum(s.modes[0], config.dimension);
   minimum.second += s.pca_error(1);  // the other modes' share
   claims(run, config, s, all, times, minimum);

@@ -11,11 +11,11 @@
 // units 1.00, 1.00, 1.01, 1.07 times the PCA error, vanilla 1.6, 3.0, 4.5, 1.05 times. Run time on one core: smoke 1 s,
 // quick 25 s, paper 4 minutes.
 #include <cmath>
-#include <numbers>
 
 #include "engine/image.h"
+#include "experiments/online/basis.h"
 #include "experiments/online/course.h"
-#include "experiments/online/eigen_images.h"
+#include "experiments/online/grey_images.h"
 #include "experiments/plot.h"
 
 namespace basin {
@@ -238,24 +238,18 @@ void judge_partial(Run& run, const Spectrum& s, const std::vector<Course> (&all)
 }
 
 /// Rows are pixels: place, then for every unit the decoder (scaled to the components' norm, 1 / sqrt D left out) and
-/// its component. The eigenvectors are cosines e_m(i) = sqrt(2 / D) cos(pi (i + 1/2) m / D), those of the bulk too;
-/// training is the same in any basis, so this one is chosen afterwards.
-Matrix decoders_in_space(const Weights& w, int64_t spikes) {
+/// its component. Training is the same in any basis, so this one is chosen afterwards.
+Matrix decoders_in_space(const Weights& w, int64_t spikes, const Matrix& basis) {
   const int64_t d = w.modes(), units = w.units();
-  Matrix basis(d, d);  // [mode, pixel]
-  for (int64_t mode = 0; mode < d; ++mode)
-    for (int64_t i = 0; i < d; ++i) {
-      const auto m = static_cast<double>((mode + 1) % d);  // the constant comes last
-      basis(mode, i) = (m > 0 ? std::numbers::sqrt2 : 1) *
-                       std::cos(std::numbers::pi * (static_cast<double>(i) + 0.5) * m / static_cast<double>(d));
-    }
+  const double root = std::sqrt(static_cast<double>(d));
+  const Matrix decoder = in_basis(w, basis.transpose()).decoder;
   Matrix table(d, 1 + units + spikes);
-  for (int64_t i = 0; i < d; ++i) table(i, 0) = static_cast<double>(i);
+  table.col(0).setLinSpaced(0, static_cast<double>(d - 1));
   for (int64_t k = 0; k < units; ++k) {
     const double sign = w.decoder(k, std::min(k, spikes - 1)) < 0 ? -1 : 1;
-    table.col(1 + k) = (sign / w.decoder.row(k).norm() * w.decoder.row(k) * basis).transpose();
+    table.col(1 + k) = sign * root / decoder.row(k).norm() * decoder.row(k).transpose();
   }
-  table.rightCols(spikes) = basis.topRows(spikes).transpose();
+  table.rightCols(spikes) = root * basis.leftCols(spikes);
   return table;
 }
 
@@ -270,7 +264,7 @@ std::string decoder_panel(const std::string& name, int64_t units, const std::str
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
-          const std::vector<Course> (&all)[2]) {
+          const std::vector<Course> (&all)[2], const Matrix& basis) {
   const auto n = static_cast<int64_t>(times.size());
   Matrix curves(n, 5), partial(config.units + 1, 4);
   curves << Eigen::Map<const Vector>(times.data(), n), all[0][0].error, all[1][0].error, all[0][0].theory,
@@ -279,8 +273,8 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
   for (int64_t k = 1; k <= config.units; ++k)
     partial.row(k) << static_cast<double>(k), s.pca_error(k), partial_error(all[0][0], s, k),
         partial_error(all[1][0], s, k);
-  const Matrix truncated = decoders_in_space(all[0][0].last, config.units),
-               vanilla = decoders_in_space(all[1][0].last, config.units);
+  const Matrix truncated = decoders_in_space(all[0][0].last, config.units, basis),
+               vanilla = decoders_in_space(all[1][0].last, config.units, basis);
   std::string script;
   for (const auto& [name, table] : {std::pair<const char*, const Matrix*>{"curves", &curves},
                                     {"partial", &partial},
@@ -313,7 +307,7 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<d
 
 /// A sheet of three rows: PCA reconstructions of growing rank, partial ones of the truncated rule, and of the vanilla
 /// one; behind the original, for a few images that were not trained on, side by side.
-void show_images(Run& run, const EigenImages& images, const Weights (&trained)[2], const std::vector<int64_t>& counts) {
+void show_images(Run& run, const GreyImages& images, const Weights (&trained)[2], const std::vector<int64_t>& counts) {
   const int64_t shown = 4, columns = 1 + static_cast<int64_t>(counts.size()), d = images.spectrum.dimension;
   Matrix rows = Matrix::Zero(3 * shown * columns, d);
   int64_t at = 0;
@@ -325,11 +319,11 @@ void show_images(Run& run, const EigenImages& images, const Weights (&trained)[2
         if (row == 0)
           rows.row(at).head(k) = x.row(0).head(k);
         else
-          rows.row(at) = partial_reconstruction(trained[row - 1], Transfer("erf"), x, k);
+          rows.row(at) = reconstruction(first_units(trained[row - 1], k), Transfer("erf"), x);
         ++at;
       }
     }
-  run.picture("fashion-partial", image_grid(images.pictures(rows), shown * columns, 2, 2));
+  run.picture("fashion-partial", image_grid(images.pixels(rows), shown * columns, 2, 2));
 }
 
 void judge_images(Run& run, const Spectrum& s, const std::vector<int64_t>& counts,
@@ -354,7 +348,7 @@ void judge_images(Run& run, const Spectrum& s, const std::vector<int64_t>& count
 
 void study_images(Run& run, const Config& config) {
   if (config.images == 0) return;
-  const std::optional<EigenImages> images = fashion_images(run.data(), config.images, 1000);
+  const std::optional<GreyImages> images = fashion_images(run.data(), config.images, 1000);
   if (!images) return run.say("no Fashion-MNIST in the data folder: the part on images is left out");
   const Key key = run.key().at("images");
   const Spectrum& s = images->spectrum;
@@ -376,7 +370,7 @@ void study_images(Run& run, const Config& config) {
         },
         flat)[0];
     trained[r] = weights_at(course, course.rows() - 1, config.image_units);
-    errors[r] = partial_errors(trained[r], model.g, *images, counts);
+    for (const int64_t k : counts) errors[r].push_back(empirical_error(first_units(trained[r], k), *images, model.g));
   }
   judge_images(run, s, counts, errors);
   show_images(run, *images, trained, counts);
@@ -389,11 +383,13 @@ void compute(Run& run, const Config& config) {
           "negative number of images, and two units or more and a positive time for them");
   const Spectrum s = Spectrum::canonical(config.dimension, config.units);
   const std::vector<double> times = log_times(config.first, config.last, config.points);
+  // Early, for an error about it should come before hours of training.
+  const Matrix basis = completed_basis(sinusoids(config.dimension, config.units), run.key().at("basis"));
   const std::vector<Course> all[2] = {study(run, config, s, rules[0], times), study(run, config, s, rules[1], times)};
   judge_components(run, config.units, all[0], all[1]);
   judge_error(run, s, times, all);
   judge_partial(run, s, all);
-  draw(run, config, s, times, all);
+  draw(run, config, s, times, all, basis);
   study_images(run, config);
 }
 

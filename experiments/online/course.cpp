@@ -114,14 +114,51 @@ Matrix follow(Run& run, const std::string& stage, const Model& model, const Weig
   return reached;
 }
 
+std::vector<double> Paths::last(int64_t column) const {
+  std::vector<double> values;
+  for (const Matrix& m : simulated) values.push_back(m(m.rows() - 1, column));
+  return values;
+}
+
+Paths simulate_and_follow(Run& run, const Setting& setting, int64_t seeds, const std::vector<double>& times,
+                          const std::vector<double>& theory_times) {
+  const Spectrum& s = setting.spectrum;
+  const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
+  const auto start = [&](int64_t seed) { return setting.start(key(seed).at("start")); };
+  Paths paths;
+  paths.simulated = simulate(
+      run, setting.stage, seeds, times,
+      [&](int64_t seed) {
+        return make_simulator(setting.model, s, start(seed), key(seed).at("inputs"), setting.precision);
+      },
+      [&](const Weights& w) { return setting.observe(w, s); });
+  for (int64_t seed = 0; seed < seeds; ++seed) {
+    const std::string stage = text(setting.stage, ", equations, seed ", seed);
+    const Lumped few = lump(start(seed), s, setting.spikes);
+    paths.theory.push_back(follow(run, stage, setting.model, few.weights, few.spectrum, theory_times,
+                                  [&](const Weights& w) { return setting.observe(w, few.spectrum); }));
+    require_reached(stage, paths.theory.back(), times.size());
+    paths.theory_until =
+        std::min(paths.theory_until, theory_times[static_cast<size_t>(paths.theory.back().rows()) - 1]);
+  }
+  return paths;
+}
+
+Precision precision_of(const std::string& name) {
+  if (name != "f32" && name != "f64") throw unknown_name("precision", name, {"f32", "f64"});
+  return name == "f32" ? Precision::f32 : Precision::f64;
+}
+
+std::string file_name(std::string name) {
+  std::replace_if(
+      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
+  return name;
+}
+
 void keep_short_path(Run& run, const std::string& stage, const std::vector<double>& times, const Matrix& reached,
                      const std::string& failure) {
-  std::string file = "short-path-" + stage;
-  std::replace_if(
-      file.begin(), file.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
-  Matrix table(reached.rows(), 1 + reached.cols());
-  table << Eigen::Map<const Vector>(times.data(), reached.rows()), reached;
-  run.save(file, to_array(table));
+  const std::string file = "short-path-" + file_name(stage);
+  run.save(file, with_times(times, reached));
   run.result(
       "stopped early: " + stage,
       Json{{"why", failure}, {"times_reached", reached.rows()}, {"times", times.size()}, {"saved", file + ".npy"}});

@@ -1,5 +1,7 @@
 // Simulations and theory on the same times: what the experiments on online SGD share.
 #pragma once
+#include <cmath>
+
 #include "experiments/online/curves.h"
 #include "experiments/online/equations.h"
 #include "experiments/online/simulator.h"
@@ -21,6 +23,34 @@ std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, 
 /// The theory's numbers, [times reached, numbers]. If the integrator stopped early keep_short_path tells of it.
 Matrix follow(Run& run, const std::string& stage, const Model& model, const Weights& start, const Spectrum& s,
               const std::vector<double>& times, const Observe& observe, const IntegrateOptions& options = {});
+
+/// Simulations and the equations from the same starts: a matrix [times, numbers] for every seed.
+struct Paths {
+  std::vector<Matrix> simulated = {}, theory = {};
+  double theory_until = INFINITY;  // the last time that the equations of every seed reached
+  /// The last value of a column in every simulation.
+  std::vector<double> last(int64_t column) const;
+};
+
+/// A network on Gaussian inputs of a spectrum that is flat after the spikes.
+struct Setting {
+  std::string stage;
+  Model model;
+  Spectrum spectrum;
+  int64_t spikes;
+  std::function<Weights(const Key&)> start;
+  std::function<std::vector<double>(const Weights&, const Spectrum&)> observe;  // as Observe, on a lumped bulk too
+  Precision precision = Precision::f32;
+};
+/// simulate() up to times.back(), and follow() on the spikes and the lumped bulk, which is cheap enough for
+/// `theory_times` that go on after those. Errors: equations that stop before times.back().
+Paths simulate_and_follow(Run& run, const Setting& setting, int64_t seeds, const std::vector<double>& times,
+                          const std::vector<double>& theory_times);
+
+/// Of a configuration. Errors: neither f32 nor f64.
+Precision precision_of(const std::string& name);
+/// A name as that of a file: what is neither letter nor digit nor - nor _ becomes -.
+std::string file_name(std::string name);
 
 /// Why an integrator stopped before the last of `times`, on the terminal and in result.json, and the times and numbers
 /// that it reached, as short-path-<stage>.npy.

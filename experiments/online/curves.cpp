@@ -24,6 +24,13 @@ std::vector<double> log_times(double first, double last, int64_t count) {
   return times;
 }
 
+std::vector<double> longer(std::vector<double> times, double last) {
+  const double pace = times.back() / times[times.size() - 2];
+  for (double t = times.back() * pace; t < 0.99 * last; t *= pace) times.push_back(t);
+  times.push_back(last);
+  return times;
+}
+
 Matrix to_matrix(const Rows& rows) {
   Matrix m(rows.size(), rows.empty() ? 0 : rows[0].size());
   for (size_t i = 0; i < rows.size(); ++i)
@@ -43,6 +50,12 @@ Array to_array(const Matrix& m) {
   for (int64_t i = 0; i < m.rows(); ++i)
     for (int64_t j = 0; j < m.cols(); ++j) values.push_back(m(i, j));
   return from_vector(values, {m.rows(), m.cols()});
+}
+
+Array with_times(const std::vector<double>& times, const Matrix& m) {
+  Matrix table(m.rows(), 1 + m.cols());
+  table << Eigen::Map<const Vector>(times.data(), m.rows()), m;
+  return to_array(table);
 }
 
 Matrix gather(const std::vector<Matrix>& seeds, int64_t column) {
@@ -78,6 +91,14 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
     d.largest.values.push_back(off.maxCoeff());
   }
   return d;
+}
+
+std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last) {
+  std::string script;
+  for (int64_t rank = from_rank; rank <= to_rank; ++rank)
+    script += text("set arrow ", rank + 1, " from ", first, ",", s.pca_error(rank), " to ", last, ",",
+                   s.pca_error(rank), " nohead dt 2 lc rgb '#888888'\n");
+  return script;
 }
 
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only) {

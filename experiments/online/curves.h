@@ -11,6 +11,8 @@ namespace basin::online {
 
 /// 0 and `count` logarithmically spaced times from `first` to `last`.
 std::vector<double> log_times(double first, double last, int64_t count);
+/// Those, continued at their last pace up to `last`.
+std::vector<double> longer(std::vector<double> times, double last);
 
 /// Numbers read off the weights at one time, always the same ones in the same order.
 using Observe = std::function<std::vector<double>(const Weights&)>;
@@ -20,6 +22,8 @@ using Rows = std::vector<std::vector<double>>;
 Matrix to_matrix(const Rows& rows);
 /// [rows, columns] as f64, for Run::save and data_block.
 Array to_array(const Matrix& m);
+/// The same with the times of the rows in front.
+Array with_times(const std::vector<double>& times, const Matrix& m);
 /// A column of every seed: [times, seeds].
 Matrix gather(const std::vector<Matrix>& seeds, int64_t column);
 /// Mean over the columns, and their standard deviation (n - 1).
@@ -36,6 +40,9 @@ struct Distances {
 };
 Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory,
                     const std::vector<double>& times, int64_t column = 0, double until = 400);
+
+/// gnuplot: dashed lines from time `first` to `last` at the PCA errors of some ranks, as arrows rank + 1.
+std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last);
 
 /// |cos| between the decoder of unit k and mode tau, [K, modes] for the first `modes` modes; with `spikes_only` the
 /// norm is that of these modes' part. The encoder's likewise.
