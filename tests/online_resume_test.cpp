@@ -114,6 +114,35 @@ TEST_CASE("online resume: Ctrl-C between two observations loses no step") {
   for (size_t i = 0; i < whole.size(); ++i) CHECK(resumed[i] == whole[i]);
 }
 
+TEST_CASE("online resume: Ctrl-C between two output times of the equations is heeded") {
+  const test::TemporaryFolder folder;
+  int evaluations = 0;
+  const auto turning = [&](double t, const Vector& y, Vector& dy) {  // needs a step for each turn
+    if (++evaluations == 500) std::raise(SIGINT);
+    dy = Vector::Constant(1, std::cos(t)) - 0 * y;
+  };
+  CHECK(run_in(folder / "run", [&](Run&) { integrate(turning, Vector::Zero(1), {0, 1e6}); }).code == 130);
+  CHECK(evaluations < 600);  // looked at every 64 evaluations
+}
+
+TEST_CASE("online resume: observations of another size are refused, from a finished run too") {
+  const Make make = simulators().at("f64");
+  const test::TemporaryFolder folder;
+  const auto observing = [&](size_t count) {
+    return [&make, count](Run& run) {
+      simulate(run, "cut", seeds, times, make, [&](const Weights& w) {
+        std::vector<double> row = everything(w);
+        row.resize(count);
+        return row;
+      });
+    };
+  };
+  REQUIRE(run_in(folder / "run", observing(5)).code == 0);
+  const test::Outcome told = run_in(folder / "run", observing(6), true);
+  CHECK(told.code == 2);
+  CHECK(has(told.err, "cut-seed0.npy: observations of 5 numbers, where 6"));
+}
+
 TEST_CASE("online resume: a damaged checkpoint, and one of another simulation") {
   const auto all = simulators();
   const test::TemporaryFolder folder;

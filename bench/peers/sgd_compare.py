@@ -91,17 +91,17 @@ near = basin.ask(f"ode {EULER} 1e-11")[2]
 off_ours, off_euler = (abs(error / near - 1) for error in (basin.ask(f"ode {EULER} 1e-8")[2], euler[0][2]))
 info = basin.ask("info")
 lines = [f"# Online SGD: basin {info['commit'][:10]}{' (changed)' if info['dirty'] else ''} against "
-         + (", ".join(version for version, _ in peers.values()) or "nothing"), "",
+         + (", ".join(version for version, _ in peers.values()) or "itself"), "",
          f"{platform.processor() or platform.machine()}, one thread each, {options.rounds} rounds interleaved; processor time; "
          f"D = {D}, K = M = 3, erf; median (range).", "",
-         "| what | microseconds a step | steps a second | " + " | ".join(f"times {v}" for v, _ in peers.values()) + " |",
+         "| " + " | ".join(["what", "microseconds a step", "steps a second"] + [f"times {v}" for v, _ in peers.values()]) + " |",
          "| --- | --- | --- |" + " --- |" * len(peers)]
 for name in ours:
     if name == "random":
         continue
     ratios = [middle([a / b for a, b in zip(seconds[peer], seconds[name])]) for peer in peers]
-    lines.append(f"| {name} | {middle([1e6 * s for s in seconds[name]])} | {1 / statistics.median(seconds[name]):.3g} | "
-                 + " | ".join(ratios) + " |")
+    lines.append("| " + " | ".join([name, middle([1e6 * s for s in seconds[name]]), f"{1 / statistics.median(seconds[name]):.3g}"]
+                                   + ratios) + " |")
 for name, (version, _) in peers.items():
     lines.append(f"| {version} | {middle([1e6 * s for s in seconds[name]])} | {1 / statistics.median(seconds[name]):.3g} |"
                  + " |" * len(peers))

@@ -184,8 +184,8 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all, cons
       "gradient and trained biases; what fails is a bias of 0, and tied weights whose decoder is detached");
   for (const size_t i : {none, trained}) {
     const auto [mean, largest] = distances(all[i].paths.simulated, all[i].paths.theory, times, error);
-    // The bound is that of D = 1000; at this D single seeds wander further (the range shows them).
-    run.claim_below("mean distance of a simulation from the equations: " + all[i].name,
+    // The bound is that of D = 1000.
+    claim_agreement(run, "mean distance of a simulation from the equations: " + all[i].name,
                     "the equations predict the error at all times", mean, 0.004);
     run.claim("largest distance of a simulation from the equations: " + all[i].name,
               "the equations predict the error at all times", largest, "< 0.035 for every seed",

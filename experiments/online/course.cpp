@@ -31,11 +31,14 @@ void advance_on(const Device& device, const std::vector<Recorded*>& all, int64_t
       const int64_t next = std::min(at + piece, to_step);
       try {
         run_together(device, simulators, {next});
-        progress.add((next - at) * static_cast<int64_t>(group.size()));
-      } catch (const Error&) {  // if one of them diverges, on the CPU it says how
-        for (Recorded* one : group) one->advance(next, until, progress);
+      } catch (const Diverged& e) {
+        for (const Recorded* one : all) one->save();
+        group[e.simulator]->tell_divergence(next, until, e);
+      } catch (...) {
+        for (const Recorded* one : all) one->save();
         throw;
       }
+      progress.add((next - at) * static_cast<int64_t>(group.size()));
       at = next;
       if (interrupted())
         for (const Recorded* one : all) one->save();
@@ -78,18 +81,21 @@ std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, 
   std::vector<int64_t> steps;
   int64_t left = 0;
   for (int64_t seed = 0; seed < seeds; ++seed) {
-    const std::string name = text(stage, "-seed", seed), file = run.path("checkpoints/" + name + ".npy");
+    const std::string name = text(file_name(stage), "-seed", seed), file = run.path("checkpoints/" + name + ".npy");
     std::unique_ptr<Simulator> simulator = make(seed);
     if (seed == 0)
       for (const double t : times)
         steps.push_back(std::llround(t * static_cast<double>(simulator->spectrum().dimension)));
     all.push_back(std::make_unique<Recorded>(name, file, std::move(simulator)));
-    if (run.resuming() && std::filesystem::exists(file)) all.back()->load(steps);
+    if (run.resuming() && std::filesystem::exists(file)) all.back()->load(steps, observe);
     left += steps.back() - all.back()->simulator().steps();
   }
   Progress progress(run, stage, left);
   const std::string why = all.empty() ? "" : refusal(run.device(), all[0]->simulator());
-  if (!why.empty()) run.say(text(stage, ": on the CPU, ", run.device().name(), " does not take ", why));
+  if (!why.empty()) {
+    run.say(text(stage, ": on the CPU, ", run.device().name(), " does not take ", why));
+    run.result("on the CPU: " + stage, why);
+  }
   if (run.device().is_cpu() || !why.empty())
     run_on_threads(all, times, steps, observe, progress);
   else
@@ -138,9 +144,11 @@ Paths simulate_and_follow(Run& run, const Setting& setting, int64_t seeds, const
     paths.theory.push_back(follow(run, stage, setting.model, few.weights, few.spectrum, theory_times,
                                   [&](const Weights& w) { return setting.observe(w, few.spectrum); }));
     require_reached(stage, paths.theory.back(), times.size());
-    paths.theory_until =
-        std::min(paths.theory_until, theory_times[static_cast<size_t>(paths.theory.back().rows()) - 1]);
   }
+  int64_t common = static_cast<int64_t>(theory_times.size());
+  for (const Matrix& m : paths.theory) common = std::min<int64_t>(common, m.rows());
+  for (Matrix& m : paths.theory) m.conservativeResize(common, Eigen::NoChange);
+  paths.theory_until = theory_times[static_cast<size_t>(common) - 1];
   return paths;
 }
 

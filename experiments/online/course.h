@@ -12,8 +12,9 @@ namespace basin::online {
 /// Runs make(0), make(1), ... make(seeds - 1) side by side to times.back() and observes each at every time (t = steps /
 /// D, rounded to a step): one matrix [times, numbers] a seed. Shows progress, can be interrupted; every observation is
 /// saved in checkpoints/<stage>-seed<i>.npy, where --resume goes on with the same bits. `observe` must be thread-safe.
-/// With --device cuda all take their steps
-/// in one launch, where the kernel takes the network; what it does not take runs on the CPU, and the terminal says so.
+/// With
+/// --device cuda all go from one time to the next in one launch; what the kernel does not take runs on the CPU, and the
+/// terminal and result.json say so.
 /// Errors: a simulation that diverges (the time, the order parameter that went, the rates that the equations call
 /// stable); a checkpoint that is damaged or of another simulation (names the file).
 std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, const std::vector<double>& times,
@@ -27,7 +28,7 @@ Matrix follow(Run& run, const std::string& stage, const Model& model, const Weig
 /// Simulations and the equations from the same starts: a matrix [times, numbers] for every seed.
 struct Paths {
   std::vector<Matrix> simulated = {}, theory = {};
-  double theory_until = INFINITY;  // the last time that the equations of every seed reached
+  double theory_until = INFINITY;  // the last time that the equations of every seed reached, where all theory ends
   /// The last value of a column in every simulation.
   std::vector<double> last(int64_t column) const;
 };
@@ -39,7 +40,9 @@ struct Setting {
   Spectrum spectrum;
   int64_t spikes;
   std::function<Weights(const Key&)> start;
-  std::function<std::vector<double>(const Weights&, const Spectrum&)> observe;  // as Observe, on a lumped bulk too
+  /// As Observe. The first `spikes` modes are those of `spectrum`; of the others, whole for simulations and lumped for
+  /// equations, only sums that do not depend on the basis may be read.
+  std::function<std::vector<double>(const Weights&, const Spectrum&)> observe;
   Precision precision = Precision::f32;
 };
 /// simulate() up to times.back(), and follow() on the spikes and the lumped bulk, which is cheap enough for

@@ -87,6 +87,8 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
       area += (now - last) * (off[t] + off[t - 1]) / 2;
       last = now;
     }
+    require(last > times[0], "distances: the first time is ", times.size() > 1 ? times[1] : times[0], ", beyond ",
+            until, ", up to which the mean is taken; record earlier times");
     d.mean.values.push_back(area / (last - times[0]));
     d.largest.values.push_back(off.maxCoeff());
   }
@@ -99,6 +101,14 @@ std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, do
     script += text("set arrow ", rank + 1, " from ", first, ",", s.pca_error(rank), " to ", last, ",",
                    s.pca_error(rank), " nohead dt 2 lc rgb '#888888'\n");
   return script;
+}
+
+void claim_agreement(Claims& claims, const std::string& statement, const std::string& words, const Samples& distance,
+                     double bound) {
+  claims.claim_below(statement, words, distance, bound);
+  claims.literal_claim(statement + ", every start", words, distance, text("< ", bound, " for every seed"),
+                       distance.largest() < bound,
+                       "a start close to the border between two courses waits at a saddle until noise decides");
 }
 
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only) {

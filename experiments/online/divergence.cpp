@@ -68,17 +68,22 @@ StableFactors stable_factors(const Model& model, const Weights& start, const Spe
   return {room / (mean - decay), room / (single - decay)};
 }
 
+double safe_factor(const StableFactors& factors) {
+  return std::min(factors.equations, 0.2 * factors.input);
+}
+
 std::string describe(const StableFactors& factors, const Rates& rates) {
   const auto scaled = [&](double factor) {
     return text(short_number(factor), " times these (w = ", short_number(factor * rates.w),
                 ", v = ", short_number(factor * rates.v), rates.b != 0 ? ", b = " + short_number(factor * rates.b) : "",
                 ")");
   };
-  const double least = std::min(factors.equations, factors.input);
-  return text("steps of 1 / D follow the equations for rates up to ", scaled(factors.equations),
-              ", and a step on a single input of mean size does not overshoot up to ", scaled(factors.input), "; ",
-              least < 1 ? text("divide the rates by ", short_number(1 / least), " or more")
-                        : "it is the scatter of single inputs that these do not bear: halve them until it holds");
+  const double least = safe_factor(factors);
+  return text(
+      "steps of 1 / D follow the equations for rates up to ", scaled(factors.equations),
+      ", and a step on a single input of mean size does not overshoot up to ", scaled(factors.input), "; ",
+      "of which simulations bear a fifth (relu) or more; ",
+      least < 1 ? text("divide the rates by ", short_number(1 / least), " to be safe") : "halve them until it holds");
 }
 
 }  // namespace basin::online

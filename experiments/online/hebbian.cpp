@@ -9,7 +9,7 @@
 namespace basin::online {
 namespace {
 
-using Rows = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+using RowMatrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
 void check_start(const Spectrum& s, const Matrix& start) {
   require_units("Hebbian rules", start.rows(), s.dimension);
@@ -83,7 +83,7 @@ class HebbianSimulator : public Simulator {
   Hebbian model_;
   Spectrum spectrum_;
   KeyBits key_;
-  Rows omega_;
+  RowMatrix omega_;
   Eigen::RowVectorXd scale_, x_, left_;
   Vector y_;
   int64_t steps_ = 0;

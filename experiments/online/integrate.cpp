@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "engine/error.h"
+#include "experiments/run.h"
 
 namespace basin::online {
 namespace {
@@ -38,6 +39,7 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   ++p.evaluations;
   if (!p.y.allFinite()) return 1;  // no place to ask f about: a smaller step
   try {
+    if (p.evaluations % 64 == 0) check_interrupt();  // two output times can be minutes apart
     p.f(t, p.y, p.dy);
   } catch (...) {  // an exception must not pass through C code
     p.thrown = std::current_exception();

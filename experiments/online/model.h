@@ -48,8 +48,8 @@ void require_units(const std::string& what, int64_t units, int64_t dimension);
 enum class Rule { vanilla, truncated };       // truncated: unit k sees what the units up to k leave over (Sanger-like)
 enum class Tying { untied, full, detached };  // tied with the whole gradient, or with that of the encoder alone
 
-/// Rates of one SGD step: v += (v / D) ..., w += (w / D) ..., b += (b / D) ...; weight decay -(decay / D) of both
-/// layers.
+/// Rates of one SGD step, for weights v_k, w_k, b_k: v_k += (rates.v / D) ..., w_k += (rates.w / D) ..., b_k +=
+/// (rates.b / D) ...; weight decay -(decay / D) of both layers.
 struct Rates {
   double w = 0, v = 0, b = 0, decay = 0;
   /// The paper's scaling: eta / D for the encoder and (if trained) the bias, eta for the decoder.
@@ -75,7 +75,8 @@ OrderParameters order_parameters(const Weights& w, const Spectrum& s);
 /// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to it less rest / 2.
 double population_error(const Weights& w, const Spectrum& s, const Transfer& g);
 Vector error_by_mode(const Weights& w, const Spectrum& s, const Transfer& g);
-/// Gaussian entries of w and v of standard deviation `sd` on all modes; bias 0.
+/// Gaussian entries of w_k and v_k of standard deviation `sd` on all modes (so those of `decoder` have sd / sqrt D);
+/// bias 0.
 Weights random_weights(const Key& key, int64_t units, const Spectrum& s, double sd);
 /// The same weights in law, as spikes + 2K modes of which the last 2K span the weights' bulk parts: what D - M flat
 /// modes look like to the equations and to the Gram-space simulator. Errors: D - M < 2K.

@@ -1,5 +1,6 @@
 // The normal variates of online SGD: one 32-bit random word each, without branches, so that compilers turn loops over
-// them into vector code; fma, products, sums, one division and bits only, so that CPU and GPU agree in every bit.
+// them into vector code; fma, products, sums, one division and bits only, so that CPU and GPU agree in every bit
+// (in f32 the kernel of cuda/ takes the log2 and the division of the chip instead).
 #pragma once
 #include <bit>
 #include <cmath>

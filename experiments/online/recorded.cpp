@@ -84,8 +84,18 @@ void Recorded::save(const std::vector<double>& state) const {
   save_npy(file_, from_vector(all, {static_cast<int64_t>(all.size())}));
 }
 
+void Recorded::tell_divergence(int64_t to_step, double until, const Error& found) {
+  try {
+    simulator_->run(to_step - simulator_->steps());
+  } catch (const Error& e) {
+    diverged(e, until);
+  }
+  throw Error(
+      text(name_, ": ", found.what(), " on the device, though not on the CPU; what was observed is in ", file_));
+}
+
 /// `steps`: of each observation.
-void Recorded::load(const std::vector<int64_t>& steps) {
+void Recorded::load(const std::vector<int64_t>& steps, const Observe& observe) {
   const Array saved = load_npy(file_);
   const std::vector<double> all = saved.dtype() == DType::f64 ? saved.to_vector<double>() : std::vector<double>();
   require(all.size() > 3 && all[0] == checksum(all), file_, ": ", saved,
@@ -98,6 +108,9 @@ void Recorded::load(const std::vector<int64_t>& steps) {
   } catch (const Error& e) {
     throw Error(text(file_, ": ", e.what(), "; it is of another simulation: delete it to begin this one again"));
   }
+  const size_t wanted = observe(start_).size();
+  require(size == wanted, file_, ": observations of ", size, " numbers, where ", wanted,
+          " are made now (by another version?); delete it to begin this trajectory again");
   const int64_t at = simulator_->steps();
   require(rows <= steps.size() && at >= steps[rows - 1] && (rows == steps.size() || at <= steps[rows]), file_, ": ",
           rows, " observations, the simulation at step ", at,

@@ -43,7 +43,10 @@ class Recorded {
   void see(const Observe& observe, double until, bool last);
 
   void save() const { save(simulator_->state()); }
-  void load(const std::vector<int64_t>& steps);
+  /// Errors: a file that is damaged or of another simulation.
+  void load(const std::vector<int64_t>& steps, const Observe& observe);
+  /// A device found that this trajectory diverges before that step: steps of the CPU say how.
+  [[noreturn]] void tell_divergence(int64_t to_step, double until, const Error& found);
 
  private:
   void save(const std::vector<double>& state) const;

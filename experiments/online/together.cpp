@@ -93,8 +93,10 @@ class Launch {
                                              sgd.model.rule == Rule::truncated});
     const std::vector<double> stopped = failed.to_vector<double>();
     for (size_t i = 0; i < stopped.size(); ++i)
-      require(stopped[i] < 0, "online SGD: the weights of trajectory ", i, " are no longer finite at step ",
-              static_cast<int64_t>(stopped[i]), "; the rates are too large for this start");
+      if (!(stopped[i] < 0))
+        throw Diverged(text("online SGD: the weights of trajectory ", i, " are no longer finite at step ",
+                            static_cast<int64_t>(stopped[i]), "; the rates are too large for this start"),
+                       i);
     download(at.back());
     return noted(records.to_vector<double>(), at.size());
   }
@@ -142,15 +144,16 @@ class Launch {
         for (int64_t mode = 0; mode < kind_.modes; ++mode)
           *to++ =
               static_cast<double>(weights[(i * rows + r) * static_cast<size_t>(pitch_) + static_cast<size_t>(mode)]);
-      require(std::all_of(state.begin(), state.end(), [](double x) { return std::isfinite(x); }),
-              "online SGD: the weights of trajectory ", i, " are no longer finite after step ", steps - 1);
+      if (!std::all_of(state.begin(), state.end(), [](double x) { return std::isfinite(x); }))
+        throw Diverged(
+            text("online SGD: the weights of trajectory ", i, " are no longer finite after step ", steps - 1), i);
       states.push_back(std::move(state));
     }
     for (size_t i = 0; i < states.size(); ++i) simulators_[i]->restore(states[i]);
   }
 
   std::vector<std::vector<Noted>> noted(const std::vector<double>& records, size_t count) const {
-    using Rows = Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
+    using ByRows = Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>;
     const int64_t units = kind_.units;
     std::vector<std::vector<Noted>> out(simulators_.size());
     const double* from = records.data();
@@ -159,7 +162,7 @@ class Launch {
       const double unit[] = {1 / d, 1 / (d * std::sqrt(d)), 1 / (d * d), 1 / d};  // of the sums in SgdTask::records
       for (size_t r = 0; r < count; ++r) {
         Matrix m[4];
-        for (int j = 0; j < 4; ++j, from += units * units) m[j] = unit[j] * Rows(from, units, units);
+        for (int j = 0; j < 4; ++j, from += units * units) m[j] = unit[j] * ByRows(from, units, units);
         out[i].push_back({{m[0], m[1], m[2], m[3]}, Eigen::Map<const Vector>(from, units)});
         from += units;
       }
@@ -192,7 +195,7 @@ std::vector<std::vector<Noted>> run_on_threads(const std::vector<Simulator*>& si
 
 std::string refusal(const Device& device, const Simulator& simulator) {
   if (device.is_cpu()) return "";
-  if (!simulator.sgd()) return "a simulator by its Gram matrix";
+  if (!simulator.sgd()) return "a simulator with a law of its own (Gram matrix, Hebbian rules)";
   const int64_t units = simulator.weights().units(), modes = simulator.spectrum().modes.size();
   if (simulator.sgd()->model.g.kind() == UnitKind::quadrature)
     return "a hidden unit of one's own, " + simulator.sgd()->model.g.name();
@@ -205,7 +208,8 @@ std::string refusal(const Device& device, const Simulator& simulator) {
 std::vector<std::vector<Noted>> run_together(const Device& device, const std::vector<Simulator*>& simulators,
                                              const std::vector<int64_t>& at) {
   if (simulators.empty()) return {};
-  require(!at.empty() && at[0] >= simulators[0]->steps() && std::is_sorted(at.begin(), at.end(), std::less_equal<>()),
+  require(!at.empty() && at[0] >= simulators[0]->steps() &&
+              std::adjacent_find(at.begin(), at.end(), std::greater_equal<>()) == at.end(),
           "run_together: needs step numbers that rise, from ", simulators[0]->steps(), " on");
   for (const Simulator* s : simulators) {
     const std::string why = refusal(device, *s);

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "engine/device.h"
+#include "engine/error.h"
 #include "experiments/online/simulator.h"
 
 namespace basin::online {
@@ -16,11 +17,17 @@ struct Noted {
   Vector bias;
 };
 
+/// What run_together throws on a GPU when weights are no longer finite; all simulators then are as before the call.
+struct Diverged : Error {
+  Diverged(const std::string& message, size_t index) : Error(message), simulator(index) {}
+  size_t simulator;
+};
+
 /// Takes all simulators, which have done the same number of steps, to each step number of `at` (rising, the first not
-/// below where they are); gives what is seen there, [simulators][at]. On a GPU they must be of one kind: one model but
-/// for the rates, one number of modes, one set of inputs; inputs drawn are those of the CPU, and f64 follows its path
+/// below where they are); gives what is seen there, [simulators][at]. On a GPU they must be of one kind (one model but
+/// for the rates, one number of modes, one set of inputs); inputs drawn are those of the CPU, and f64 follows its path
 /// to rounding. Errors: a setting that the device does not take (refusal), simulators of different kinds, weights that
-/// are no longer finite (names the simulator and the step; all simulators then are as before the call).
+/// are no longer finite (Diverged; on the CPU the simulator's own).
 std::vector<std::vector<Noted>> run_together(const Device& device, const std::vector<Simulator*>& simulators,
                                              const std::vector<int64_t>& at);
 

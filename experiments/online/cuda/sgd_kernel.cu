@@ -1,6 +1,7 @@
 // Online SGD on a GPU: one launch takes any number of steps with any number of trajectories, a block each. Weights stay
-// in registers, inputs are drawn where they are used (the words of normals.h, so the samples are those of the CPU), and
-// order parameters are noted at given steps; memory is touched at the ends and for notes only.
+// in registers (as far as they fit: K = 3 units on 2,048 modes in f32 or f64 do), inputs are drawn where they are used
+// (the words of normals.h, so the samples are those of the CPU), and order parameters are noted at given steps; memory
+// is touched at the ends and for notes only.
 //
 // The floor. A step of D modes and K untied units draws D normals and does D (5 K + K (K + 1) / 2) multiply-adds: 21 a
 // mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15 instructions of Philox (60 for four words) and 27
@@ -9,8 +10,11 @@
 // 1.75 GHz take 4.6e8 steps a second.
 // What the design adds. Two barriers a step and the totals of 12 sums, which one warp makes while the others draw the
 // next input: some 200 instructions of that warp. Four blocks of 128 threads on a multiprocessor (128 registers a
-// thread) cover each other's barriers; 1,024 trajectories are 1.9 rounds of 528.
+// thread, at the price of 40 bytes of spilled addresses) cover each other's barriers; 1,024 trajectories are 1.9 rounds
+// of 528. Above four units, or with four Philox blocks a thread, weights spill to local memory: up to 2.7 KB a thread
+// for six units on 4,096 modes in f64.
 #include <stdexcept>
+#include <string>
 
 #include "experiments/online/cuda/sgd_kernel.h"
 #include "experiments/online/normals.h"
@@ -112,9 +116,9 @@ __device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* parti
     if (!task.truncated || a <= k) error -= plan.totals[2 * K + pair] * g;
   }
   const T gradient = error * slope;
-  bias += rates[rate_b] * gradient;
+  if (lane < K) bias += rates[rate_b] * gradient;
   const T all = field + gradient + bias;
-  const int failed = __any_sync(~0u, !(all - all == 0));
+  const int failed = __any_sync(~0u, lane < K && !(all - all == 0));
   if (lane < K) plan.g[k] = value, plan.w_step[k] = rates[rate_w] * gradient, plan.v_step[k] = rates[rate_v] * value;
   if (lane == 0) plan.failed = failed;
 }
@@ -205,7 +209,7 @@ __device__ void note(const SgdTask<T>& task, int64_t trajectory, int64_t record)
 }
 
 template <class T, int K, int B>
-__global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K * B <= 8 ? 2 : 1)
+__global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K <= 3 && B == 2 ? 2 : 1)
     sgd_kernel(const __grid_constant__ SgdTask<T> task) {
   constexpr int N = words * B;
   __shared__ Plan<T, K> plan;
@@ -263,6 +267,11 @@ void launch_units(const cuda::Stream& stream, const SgdTask<T>& task) {
   const int64_t each = task.pitch > 8 * most_threads ? 16 : 8;
   const int64_t threads = (task.pitch / each + warp - 1) / warp * warp;
   const size_t bytes = static_cast<size_t>(Plan<T, K>::sums * (threads + 8) + threads * each) * sizeof(T);
+  if (bytes + sizeof(Plan<T, K>) > stream.shared_limit)
+    throw std::runtime_error("launch_sgd: K = " + std::to_string(task.units) + " on " + std::to_string(task.modes) +
+                             " modes needs " + std::to_string(bytes) +
+                             " bytes of shared memory, this GPU gives a block " + std::to_string(stream.shared_limit) +
+                             "; fewer modes, f32 or the CPU");
   const cuda::Grid grid{static_cast<unsigned>(std::min<int64_t>(task.trajectories, 1 << 20)),
                         static_cast<unsigned>(threads), bytes};
   cuda::launch(stream, grid, each == 8 ? sgd_kernel<T, K, 2> : sgd_kernel<T, K, 4>, task);

@@ -29,7 +29,7 @@ struct SgdTask {
 /// What SgdTask::rates holds of each trajectory: factors of w_k.x in a field, of the updates of w, v and b; decay.
 enum Rate : int { rate_field, rate_w, rate_v, rate_b, rate_decay, rate_count };
 
-/// The largest network that the kernel takes, so that weights stay in registers.
+/// The largest network that the kernel takes.
 constexpr int64_t most_kernel_units = 6, most_kernel_modes = 4096;
 
 /// Takes `steps` steps with all trajectories on a CUDA device, one block each. Errors: std::runtime_error of CUDA; no
