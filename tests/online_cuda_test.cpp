@@ -119,12 +119,11 @@ TEST_CASE(
     int64_t dimension, units;
     Precision precision;
   };
-  for (const auto& [dimension, units, precision] :
-       {Size{130, 2, Precision::f32}, Size{2048, 2, Precision::f32}, Size{2100, 4, Precision::f32},
-        Size{4096, 2, Precision::f32}, Size{4096, 6, Precision::f64}}) {
+  for (const Size& size : {Size{130, 2, Precision::f32}, Size{2048, 2, Precision::f32}, Size{2100, 4, Precision::f32},
+                           Size{4096, 2, Precision::f32}, Size{4096, 6, Precision::f64}}) {
+    const int64_t dimension = size.dimension, k = size.units;
+    const Precision kind = size.precision;
     const Spectrum s = Spectrum::canonical(dimension, 2);
-    const int64_t k = units;
-    const Precision kind = precision;
     const auto make = [&s, k, kind](uint64_t seed) {
       Model m;
       m.rates = {0.5, 0.5, 0.2, 0.1};
