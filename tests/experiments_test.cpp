@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Config {
-  int64_t steps = 60, interrupt_at = -1, big = 0;
+  int64_t steps = 60, interrupt_at = -1, big = 0, units = 2, dimension = 9, dimensions = 8;
   double rate = 1e-2;
   std::string fail;
   explicit Config(Preset preset) { steps = preset == Preset::smoke ? 6 : 60; }
@@ -33,6 +33,9 @@ struct Config {
     f("big", big, "values of an array that is saved");
     f("rate", rate, "learning rate");
     f("fail", fail, "how to fail");
+    f("units", units, "K, hidden units");
+    f("dimension", dimension, "D, the size of an input");
+    f("dimensions", dimensions, "D, rising");
   }
 };
 
@@ -138,6 +141,22 @@ TEST_CASE("harness: unknown names are refused with the list and the closest one"
   check_refused({"run", "harness-test", "--device", "abacus"}, {"abacus"});
   check_refused({"run", "harness-test", "--out"}, {"--out"});
   CHECK(folder.count() == 0);
+}
+
+TEST_CASE("harness: a paper's symbol in place of a setting's name finds the setting") {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](const std::string& name, const std::string& message) {
+    check_refused({"run", "harness-test", "--out", folder / "run", "--set", name + "=5"}, {message});
+  };
+  refused("K", "unknown setting 'K'; did you mean units (K, hidden units)? Valid: steps, interrupt_at");
+  refused("D", "'D'; did you mean dimension (D, the size of an input) or dimensions (D, rising)? Valid: ");
+  // no symbol: a part of one, the beginning of a sentence, another case, nothing at all
+  for (const char* other : {"d", "M", "D, the", "learning", "\xff"}) refused(other, text("'", other, "'; valid: "));
+  refused("unit", "'unit'; did you mean 'units'? Valid: ");
+  write_atomically(folder / "settings.json", std::string_view("{\"K\": 5}"));
+  check_refused({"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
+                {"did you mean units (K, hidden units)?"});
+  CHECK(folder.count() == 1);
 }
 
 TEST_CASE("harness: settings files are checked like settings") {
