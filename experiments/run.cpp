@@ -304,7 +304,7 @@ void Run::print_claims() const {
   std::string figures;
   for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
   std::cout << "results in " << folder_ << (figures.empty() ? "" : "; figures: " + figures) << "\n\n";
-  std::cout << claims_table(claims_) << std::flush;
+  std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "") << std::flush;
 }
 
 }  // namespace basin
