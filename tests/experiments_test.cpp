@@ -324,6 +324,11 @@ TEST_CASE("command: list, version and help") {
   CHECK(test::has(basin_command({"--version"}).out, "basin "));
   const Outcome help = basin_command({"run", "harness-test", "--help", "--preset", "smoke"});
   CHECK(help.code == 0);
+  CHECK(test::has(help.out, "Usage: basin run [OPTIONS] [NAME]"));
   CHECK(test::has(help.out, "--resume"));
   CHECK(test::has(help.out, "steps = 6"));
+  CHECK(test::has(basin_command({"report", "--help"}).out, "Usage: basin report [OPTIONS] [FOLDER]"));
+  const std::string all = basin_command({"--help"}).out;
+  CHECK(test::has(all, "Usage: basin [OPTIONS] [SUBCOMMAND]"));
+  for (const char* subject : {"attractors", "online-SGD"}) CHECK(test::has(all, subject));
 }
