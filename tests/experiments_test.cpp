@@ -97,6 +97,7 @@ TEST_CASE("harness: a run records everything, streams metrics and prints the cla
   CHECK(r["options"]["seed"] == 3);
   CHECK(r["options"]["threads"] == 2);
   CHECK(r["config"]["rate"] == 0.02);
+  CHECK(r["options"]["changed"] == true);
   CHECK(r["config"]["steps"] == 6);
   for (const char* key : {"commit", "dirty", "compiler", "flags", "libraries"}) CHECK(r["build"].contains(key));
   CHECK(r["timings"]["total"].get<double>() >= r["timings"]["train"].get<double>());
@@ -177,6 +178,9 @@ TEST_CASE("harness: settings files are checked like settings") {
   CHECK(o.out.ends_with("1 of 2 claims held\n"));  // no smoke run, so no word that it means nothing
   CHECK(record_of(folder / "run")["config"]["steps"] == 7);
   CHECK(record_of(folder / "run")["config"]["rate"] == 0.25);
+  CHECK(record_of(folder / "run")["options"]["changed"] == true);
+  REQUIRE(run_test(folder / "same", {"--set", "steps=60"}).code == 0);  // the preset's own value
+  CHECK(record_of(folder / "same")["options"]["changed"] == false);
 }
 
 TEST_CASE("harness: a folder with other contents stays as it is") {
