@@ -73,8 +73,13 @@ void refuse_extras(const CLI::App& app, const std::vector<std::string>& extras) 
   throw Error(text("unexpected argument '", wanted, "'; settings are changed by --set name=value"));
 }
 
+/// The options of a program or of a command, the latter with its program's name: "Usage: basin run ...".
+std::string options_of(const CLI::App& app) {
+  return app.help(app.get_parent() ? app.get_parent()->get_name() : "");
+}
+
 int show_help(const CLI::App& app, const Parsed& p, Preset preset) {
-  std::cout << app.help();
+  std::cout << options_of(app);
   if (p.name.empty()) return 0;
   const Experiment& experiment = find_experiment(p.name);
   std::cout << "\n"
@@ -156,7 +161,8 @@ void check_interrupt() {
 
 int basin_main(int argc, char** argv) {
   return guarded([&] {
-    CLI::App app("basin: attractors and memory of neural networks", "basin");
+    CLI::App app("basin: attractors and memory of neural networks, online-SGD dynamics of shallow autoencoders",
+                 "basin");
     bool version = false, help = false;
     app.set_help_flag();
     app.add_flag("-h,--help", help, "this text");
@@ -188,7 +194,7 @@ int basin_main(int argc, char** argv) {
           text("option '", extras[0], "' before the command; options follow it: basin run ", extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
     if (report->parsed()) {
-      if (report_help) return std::cout << report->help(), 0;
+      if (report_help) return std::cout << options_of(*report), 0;
       refuse_extras(*report, report->remaining());
       return std::cout << "report: " << write_report(folder, page) << std::endl, 0;
     }

@@ -78,18 +78,19 @@ Json parse_assignment(const std::string& assignment) {
   return json;
 }
 
-Error unknown_name(const std::string& what, const std::string& wanted, const std::vector<std::string>& valid) {
-  std::string list, closest;
+Error unknown_name(const std::string& what, const std::string& wanted, const std::vector<std::string>& valid,
+                   const std::string& meant) {
+  std::string list, suggested = meant;
   size_t best = std::max<size_t>(3, wanted.size() / 2 + 1);  // further away than this is no typing error
   for (const std::string& name : valid) {
     list += (list.empty() ? "" : ", ") + name;
-    if (const size_t distance = edit_distance(wanted, name); distance < best) {
+    if (const size_t distance = edit_distance(wanted, name); meant.empty() && distance < best) {
       best = distance;
-      closest = name;
+      suggested = "'" + name + "'";
     }
   }
-  return Error(text("unknown ", what, " '", wanted, "'", closest.empty() ? "" : "; did you mean '" + closest + "'?",
-                    closest.empty() ? "; valid: " : " Valid: ", list));
+  return Error(text("unknown ", what, " '", wanted, "'", suggested.empty() ? "" : "; did you mean " + suggested + "?",
+                    suggested.empty() ? "; valid: " : " Valid: ", list));
 }
 
 void read_field(const std::string& name, const Json& value, bool& field) {

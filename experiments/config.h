@@ -6,6 +6,7 @@
 #pragma once
 #include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/error.h"
@@ -24,8 +25,10 @@ Json read_config(const std::string& path);
 /// "key=value" as a JSON object; the value is JSON where it parses as such, else a string. Errors: no '=' or no key.
 Json parse_assignment(const std::string& assignment);
 
-/// `wanted` is none of `valid`: the list, with the closest one suggested. Ready to be thrown.
-Error unknown_name(const std::string& what, const std::string& wanted, const std::vector<std::string>& valid);
+/// `wanted` is none of `valid`: the list, with a suggestion: `meant` where the caller knows better, else the closest
+/// one. Ready to be thrown.
+Error unknown_name(const std::string& what, const std::string& wanted, const std::vector<std::string>& valid,
+                   const std::string& meant = "");
 
 // Conversions of single fields. Errors name the field, the value and the type that is needed.
 void read_field(const std::string& name, const Json& value, bool& field);
@@ -52,6 +55,17 @@ std::string describe_config(Config config) {
   return lines;
 }
 
+/// The fields whose help begins with a paper's symbol, as "dimension (D, the size of an input)"; "" when there is none.
+template <class Config>
+std::string fields_of_symbol(Config config, const std::string& symbol) {
+  std::string found;
+  config.each_field([&](const char* name, auto&, const char* help) {
+    if (std::string_view(help).starts_with(symbol + ","))
+      found += text(found.empty() ? "" : " or ", name, " (", help, ")");
+  });
+  return found;
+}
+
 /// Overwrites the fields that the object names. Errors: a name that is no field, a value of the wrong type.
 template <class Config>
 void update_config(Config& config, const Json& values) {
@@ -64,7 +78,7 @@ void update_config(Config& config, const Json& values) {
       known = true;
       read_field(key, value, field);
     });
-    if (!known) throw unknown_name("setting", key, valid);
+    if (!known) throw unknown_name("setting", key, valid, fields_of_symbol(config, key));
   }
 }
 

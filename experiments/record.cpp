@@ -91,6 +91,7 @@ void check_record(const Json& record) {
                 {"/options/resume", Kind::flag, false},
                 {"/options/set", Kind::words_list},
                 {"/options/config_file", Kind::words},
+                {"/options/changed", Kind::flag, false},
                 {"/config", Kind::object},
                 {"/started", Kind::words},
                 {"/build/commit", Kind::words},
@@ -126,6 +127,12 @@ Json read_record(const std::string& folder) {
   require(record.is_object() && words("experiment") && words("status"), "its result.json is no record of basin");
   check_record(record);
   return record;
+}
+
+bool has_changed_settings(const Json& record) {
+  const Json& options = record.at("options");
+  const bool given = !options.at("set").empty() || !options.at("config_file").get<std::string>().empty();
+  return options.value("changed", given);
 }
 
 std::string move_aside(const std::string& folder) {

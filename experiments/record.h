@@ -16,6 +16,10 @@ class DamagedRecord : public Error {
 /// a plain Error for a file that cannot be read or is of another program.
 Json read_record(const std::string& folder);
 
+/// True when settings were not the preset's own. Older records do not say it, only whether --set or --config was
+/// given, which is then taken for a change.
+bool has_changed_settings(const Json& record);
+
 /// Gives a run's folder a free name beside it, "FOLDER.previous-1", "-2" ..., and returns that. Errors: it cannot be
 /// renamed.
 std::string move_aside(const std::string& folder);

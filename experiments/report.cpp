@@ -59,8 +59,13 @@ GatheredRuns gather_runs(const std::string& folder) {
   return gathered;
 }
 
+Weight weight_of(const Json& record) {
+  if (record["options"]["preset"] == "smoke") return Weight::smoke;
+  return has_changed_settings(record) ? Weight::changed : Weight::counts;
+}
+
 void ClaimCounts::add(const Json& record) {
-  if (record["options"]["preset"] == "smoke") return;
+  if (weight_of(record) != Weight::counts) return;
   for (const Json& claim : record["claims"]) {
     const bool literal = claim.value("literal", false);
     if (claim["held"].is_null())

@@ -27,7 +27,12 @@ struct GatheredRuns {
 /// cannot be read.
 GatheredRuns gather_runs(const std::string& folder);
 
-/// How the claims of some runs came out. Runs of the smoke preset do not count: they only show that a program works.
+/// What a run's claims are worth: those of the preset's own settings count; the smoke preset only shows that a program
+/// works, and changed settings explore.
+enum class Weight { counts, smoke, changed };
+Weight weight_of(const Json& record);
+
+/// How the claims of some runs came out, of those that count.
 struct ClaimCounts {
   int64_t held = 0, missed = 0, literal_held = 0, literal_missed = 0, reported = 0;
   void add(const Json& record);

@@ -9,6 +9,7 @@
 #include "experiments/claims.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
+#include "experiments/record.h"
 #include "experiments/report.h"
 #include "experiments/report_style.h"
 #include "experiments/table.h"
@@ -80,15 +81,10 @@ std::string paper_title(const ReportedRun& run) {
   return paper ? paper->title : "Other experiments";
 }
 
-bool is_smoke(const ReportedRun& run) {
-  return run.text("/options/preset") == "smoke";
-}
-
 std::string preset_and_seed(const ReportedRun& run) {
   const auto& options = run.record["options"];
-  const bool changed = !options["set"].empty() || !options["config_file"].get<std::string>().empty();
-  return text("preset ", html(options["preset"]), changed ? " with changed settings" : "", ", seed ",
-              html(options["seed"]));
+  return text("preset ", html(options["preset"]), has_changed_settings(run.record) ? " with changed settings" : "",
+              ", seed ", html(options["seed"]));
 }
 
 // ---- the head and the table of all claims ----
@@ -139,11 +135,23 @@ std::string claim_row(const Json& claim) {
               "</td><td data-label=\"result\"><span class=\"", result, "</span></td></tr>\n");
 }
 
+/// Why the claims of a run do not count; "" when they do.
+std::string uncounted(const ReportedRun& run) {
+  switch (weight_of(run.record)) {
+    case Weight::smoke:
+      return "; only to see that it works, not counted";
+    case Weight::changed:
+      return "; the paper&#39;s claims are about other settings, not counted";
+    default:
+      return "";
+  }
+}
+
 std::string claims_of(const ReportedRun& run, size_t index) {
-  std::string out = text(
-      "<tbody id=\"claims-", index, "\"><tr class=\"group\"><th colspan=\"5\" scope=\"rowgroup\"><a href=\"#run-",
-      index, "\">", html(run.text("/experiment")), "</a> <span>", html(place_of(run.text("/figure"))), "; ",
-      preset_and_seed(run), is_smoke(run) ? "; only to see that it works, not counted" : "", "</span></th></tr>\n");
+  std::string out =
+      text("<tbody id=\"claims-", index, "\"><tr class=\"group\"><th colspan=\"5\" scope=\"rowgroup\"><a href=\"#run-",
+           index, "\">", html(run.text("/experiment")), "</a> <span>", html(place_of(run.text("/figure"))), "; ",
+           preset_and_seed(run), uncounted(run), "</span></th></tr>\n");
   for (const Json& claim : run.record["claims"]) out += claim_row(claim);
   if (run.record["claims"].empty()) out += "<tr><td colspan=\"5\">It makes no claims.</td></tr>\n";
   return out + "</tbody>\n";
@@ -154,6 +162,18 @@ std::string days(const GatheredRuns& gathered) {
   std::set<std::string> all;
   for (const ReportedRun& run : gathered.runs) all.insert(run.text("/started").substr(0, 10));
   return *all.begin() + (all.size() > 1 ? " to " + *all.rbegin() : "");
+}
+
+/// The title and the headline of the page.
+std::pair<std::string, std::string> headline(const ClaimCounts& total, int64_t runs, int64_t smoke, int64_t changed) {
+  const std::string held = text(total.held, " of ", total.held + total.missed, " claims hold");
+  if (smoke == runs)
+    return {"smoke runs only", "Smoke runs only: they show that the programs work and mean nothing for the claims"};
+  if (changed == runs)
+    return {"changed settings only", "Changed settings only: they explore and do not count for the claims"};
+  if (smoke + changed == runs)
+    return {"no run that counts", "Smoke runs and changed settings only: none of them counts for the claims"};
+  return {held, held};
 }
 
 // ---- the section of one run ----
@@ -234,28 +254,29 @@ std::string facts(const ReportedRun& run) {
 std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
   ClaimCounts total;
   std::set<std::string> names;
-  int64_t smoke = 0;
+  int64_t smoke = 0, changed = 0;
   for (const ReportedRun& run : gathered.runs) {
     total.add(run.record);
     names.insert(run.text("/experiment"));
-    smoke += is_smoke(run);
+    smoke += weight_of(run.record) == Weight::smoke;
+    changed += weight_of(run.record) == Weight::changed;
   }
   const auto runs = static_cast<int64_t>(gathered.runs.size());
-  const std::string held = text(total.held, " of ", total.held + total.missed, " claims hold");
+  const auto [page_title, first_line] = headline(total, runs, smoke, changed);
   std::string out = text(
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"generator\" content=\"basin ",
-      html(std::string(build_info().commit)), "\">\n<title>basin: ", smoke == runs ? "smoke runs only" : held,
-      "</title>\n<style>\n", report_style, "</style></head><body>\n<header><h1>",
-      smoke == runs ? "Smoke runs only: they show that the programs work and mean nothing for the claims" : held,
-      "</h1>\n<p>", plural(runs, "run"), " of ", plural(static_cast<int64_t>(names.size()), "experiment"),
-      " below <code>", html(folder), "</code>, ", html(days(gathered)), ".");
+      html(std::string(build_info().commit)), "\">\n<title>basin: ", page_title, "</title>\n<style>\n", report_style,
+      "</style></head><body>\n<header><h1>", first_line, "</h1>\n<p>", plural(runs, "run"), " of ",
+      plural(static_cast<int64_t>(names.size()), "experiment"), " below <code>", html(folder), "</code>, ",
+      html(days(gathered)), ".");
   if (!gathered.skipped.empty())
     out += text(" <a href=\"#left-out\">", plural(static_cast<int64_t>(gathered.skipped.size()), "folder"),
                 " left out</a>.");
   if (gathered.previous > 0) out += text(" ", plural(gathered.previous, "earlier run"), " (*.previous-N) not shown.");
   if (smoke > 0) out += text(" ", plural(smoke, "smoke run"), " not counted.");
+  if (changed > 0) out += text(" ", plural(changed, "run"), " with changed settings not counted.");
   out += "</p>\n" + counts_table(gathered, total);
   out +=
       "<p class=\"note\">A claim is judged by the median of its values, mostly one for each seed; the range is in "

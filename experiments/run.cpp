@@ -123,7 +123,8 @@ Run::Run(const Experiment& experiment, const Options& options)
                    {"resume", options.resume},
                    {"strict", options.strict},
                    {"set", options.settings},
-                   {"config_file", options.config_file}}},
+                   {"config_file", options.config_file},
+                   {"changed", config_ != standard}}},
                  {"config", config_},
                  {"command", options.command},
                  {"started", utc_now()},
@@ -304,7 +305,7 @@ void Run::print_claims() const {
   std::string figures;
   for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
   std::cout << "results in " << folder_ << (figures.empty() ? "" : "; figures: " + figures) << "\n\n";
-  std::cout << claims_table(claims_) << std::flush;
+  std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "") << std::flush;
 }
 
 }  // namespace basin

@@ -37,6 +37,9 @@ struct Options {
 };
 
 const std::vector<std::string>& preset_names();
+/// What a run, or all of a paper, says of the preset smoke on the terminal.
+inline constexpr char smoke_note[] =
+    "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
 
 class Run;
 

@@ -332,8 +332,7 @@ std::string Suite::summary() const {
     if (m.state == State::no_data || m.state == State::failed)
       notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", m.log, "\n");
   }
-  if (options_.options.preset == Preset::smoke)
-    notes += "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
+  if (options_.options.preset == Preset::smoke) notes += smoke_note;
   return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
 }
 

@@ -22,7 +22,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Config {
-  int64_t steps = 60, interrupt_at = -1, big = 0;
+  int64_t steps = 60, interrupt_at = -1, big = 0, units = 2, dimension = 9, dimensions = 8;
   double rate = 1e-2;
   std::string fail;
   explicit Config(Preset preset) { steps = preset == Preset::smoke ? 6 : 60; }
@@ -33,6 +33,9 @@ struct Config {
     f("big", big, "values of an array that is saved");
     f("rate", rate, "learning rate");
     f("fail", fail, "how to fail");
+    f("units", units, "K, hidden units");
+    f("dimension", dimension, "D, the size of an input");
+    f("dimensions", dimensions, "D, rising");
   }
 };
 
@@ -94,6 +97,7 @@ TEST_CASE("harness: a run records everything, streams metrics and prints the cla
   CHECK(r["options"]["seed"] == 3);
   CHECK(r["options"]["threads"] == 2);
   CHECK(r["config"]["rate"] == 0.02);
+  CHECK(r["options"]["changed"] == true);
   CHECK(r["config"]["steps"] == 6);
   for (const char* key : {"commit", "dirty", "compiler", "flags", "libraries"}) CHECK(r["build"].contains(key));
   CHECK(r["timings"]["total"].get<double>() >= r["timings"]["train"].get<double>());
@@ -101,7 +105,7 @@ TEST_CASE("harness: a run records everything, streams metrics and prints the cla
   for (const char* key : {"statement", "paper", "measured", "criterion", "held"}) CHECK(r["claims"][0].contains(key));
   CHECK(r["claims"][0]["held"] == true);
   CHECK(r["claims"][1]["held"] == false);
-  CHECK(test::has(o.out, "1 of 2 claims held\n"));
+  CHECK(o.out.ends_with("1 of 2 claims held\n" + std::string(smoke_note)));
   CHECK(test::has(o.out, "NO\n"));
   CHECK(load_npy(out + "/weights.npy").shape() == Shape{8, 3});
   CHECK(fs::file_size(out + "/grey.png") > 0);
@@ -140,6 +144,22 @@ TEST_CASE("harness: unknown names are refused with the list and the closest one"
   CHECK(folder.count() == 0);
 }
 
+TEST_CASE("harness: a paper's symbol in place of a setting's name finds the setting") {
+  const test::TemporaryFolder folder;
+  const auto refused = [&](const std::string& name, const std::string& message) {
+    check_refused({"run", "harness-test", "--out", folder / "run", "--set", name + "=5"}, {message});
+  };
+  refused("K", "unknown setting 'K'; did you mean units (K, hidden units)? Valid: steps, interrupt_at");
+  refused("D", "'D'; did you mean dimension (D, the size of an input) or dimensions (D, rising)? Valid: ");
+  // no symbol: a part of one, the beginning of a sentence, another case, nothing at all
+  for (const char* other : {"d", "M", "D, the", "learning", "\xff"}) refused(other, text("'", other, "'; valid: "));
+  refused("unit", "'unit'; did you mean 'units'? Valid: ");
+  write_atomically(folder / "settings.json", std::string_view("{\"K\": 5}"));
+  check_refused({"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
+                {"did you mean units (K, hidden units)?"});
+  CHECK(folder.count() == 1);
+}
+
 TEST_CASE("harness: settings files are checked like settings") {
   const test::TemporaryFolder folder;
   const auto refused = [&](const std::string& content, const std::vector<std::string>& parts) {
@@ -153,9 +173,14 @@ TEST_CASE("harness: settings files are checked like settings") {
   refused("{\"stepps\": 1}", {"unknown setting 'stepps'", "'steps'"});
   check_refused({"run", "harness-test", "--config", folder / "missing.json"}, {"missing.json"});
   write_atomically(folder / "settings.json", std::string_view("{\"steps\": 7, \"rate\": 0.5}"));
-  REQUIRE(run_test(folder / "run", {"--config", folder / "settings.json", "--set", "rate=0.25"}).code == 0);
+  const Outcome o = run_test(folder / "run", {"--config", folder / "settings.json", "--set", "rate=0.25"});
+  REQUIRE(o.code == 0);
+  CHECK(o.out.ends_with("1 of 2 claims held\n"));  // no smoke run, so no word that it means nothing
   CHECK(record_of(folder / "run")["config"]["steps"] == 7);
   CHECK(record_of(folder / "run")["config"]["rate"] == 0.25);
+  CHECK(record_of(folder / "run")["options"]["changed"] == true);
+  REQUIRE(run_test(folder / "same", {"--set", "steps=60"}).code == 0);  // the preset's own value
+  CHECK(record_of(folder / "same")["options"]["changed"] == false);
 }
 
 TEST_CASE("harness: a folder with other contents stays as it is") {
@@ -303,6 +328,11 @@ TEST_CASE("command: list, version and help") {
   CHECK(test::has(basin_command({"--version"}).out, "basin "));
   const Outcome help = basin_command({"run", "harness-test", "--help", "--preset", "smoke"});
   CHECK(help.code == 0);
+  CHECK(test::has(help.out, "Usage: basin run [OPTIONS] [NAME]"));
   CHECK(test::has(help.out, "--resume"));
   CHECK(test::has(help.out, "steps = 6"));
+  CHECK(test::has(basin_command({"report", "--help"}).out, "Usage: basin report [OPTIONS] [FOLDER]"));
+  const std::string all = basin_command({"--help"}).out;
+  CHECK(test::has(all, "Usage: basin [OPTIONS] [SUBCOMMAND]"));
+  for (const char* subject : {"attractors", "online-SGD"}) CHECK(test::has(all, subject));
 }

@@ -37,7 +37,7 @@ Json complete_record(const std::string& experiment = "some-experiment", const st
             {"math", "tf32"},
             {"data", "my data"},
             {"resume", false},
-            {"set", Json::array({"width=64"})},
+            {"set", Json::array()},
             {"config_file", ""}}},
           {"config", {{"seeds", 3}, {"width", 64}}},
           {"command", "basin run some-experiment --resume"},
@@ -118,8 +118,7 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   CHECK(count(page, "class=\"missed\"") == 1);
   CHECK(count(page, ">reported</span>") == 1);
   CHECK(has(page, "0 of 1</td>"));
-  CHECK(has(page,
-            "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my data&#39; --set width=64"));
+  CHECK(has(page, "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my data&#39;</code>"));
   CHECK(has(page, "<code>width=64</code>"));
   CHECK(has(page, "2 min 05 s"));
   CHECK(has(page, "<code>abc123</code> with local changes"));
@@ -203,6 +202,40 @@ TEST_CASE("report: smoke runs alone say nothing about the claims, and the headli
   CHECK(has(page, "<title>basin: 1 of 1 claims hold</title>"));
 }
 
+TEST_CASE(
+    "report: runs with changed settings are shown and not counted, and the headline says when there are no others") {
+  const test::TemporaryFolder folder;
+  Json changed = complete_record();
+  changed["options"]["set"] = Json::array({"width=32"});
+  changed["claims"] = {claim("explored", true), claim("misses", false)};
+  write_run(folder / "1", changed);
+  std::string page = page_of(folder.path());
+  CHECK(has(page, "<title>basin: changed settings only</title>"));
+  CHECK(has(page, "<h1>Changed settings only: they explore and do not count for the claims</h1>"));
+
+  Json file = complete_record();  // by a file of settings
+  file["options"]["config_file"] = "mine.json";
+  write_run(folder / "2", file);
+  Json smoke = changed;
+  smoke["options"]["preset"] = "smoke";
+  write_run(folder / "3", smoke);
+  CHECK(has(page_of(folder.path()), "<title>basin: no run that counts</title>"));
+
+  Json same = changed;  // --set with the preset's own value, which a newer record knows
+  same["options"]["changed"] = false;
+  same["claims"] = {claim("holds", true), claim("misses too", false)};
+  write_run(folder / "4", same);
+  page = page_of(folder.path());
+  CHECK(has(page, "<h1>1 of 2 claims hold</h1>"));
+  CHECK(has(page, "1 smoke run not counted. 2 runs with changed settings not counted."));
+  CHECK(count(page,
+              "preset quick with changed settings, seed 7; the paper&#39;s claims are about other settings, not") == 2);
+  CHECK(count(page, "only to see that it works, not counted") == 1);
+  CHECK(count(page, "preset quick, seed 7</span>") == 1);
+  CHECK(has(page, "explored"));
+  CHECK(has(page, "--data &#39;my data&#39; --set width=32"));
+}
+
 TEST_CASE("report: unfinished, foreign and damaged folders are left out with the reason") {
   const test::TemporaryFolder folder;
   write_run(folder / "good", complete_record());
@@ -219,6 +252,7 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   add("claim", [](Json& r) { r["claims"][0] = "held"; });
   add("held", [](Json& r) { r["claims"][0]["held"] = "yes"; });
   add("figures", [](Json& r) { r["figures"] = {1, 2}; });
+  add("changed", [](Json& r) { r["options"]["changed"] = "no"; });
   write_run(folder / "foreign", {{"name", "something else"}});
   write_run(folder / "list", Json::array({1, 2}));
   fs::create_directories(folder / "cut");
@@ -230,15 +264,16 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   const Outcome o = basin_command({"report", folder.path()});
   REQUIRE(o.code == 0);
   const std::string page = contents(folder / "report.html");
-  CHECK(has(page, "13 folders left out"));
+  CHECK(has(page, "14 folders left out"));
   for (const char* reason :
        {"running: the run is still at work", "interrupted: the run is interrupted",
         "failed: the run is failed: out of luck\n  and  of time\n",
         "no-options: its record is damaged: /options/preset is missing",
         "claims: its record is damaged: /claims has the", "claim: its record is damaged: /claims/0/statement",
         "held: its record is damaged: /claims/0/held", "figures: its record is damaged: /figures",
-        "foreign: its result.json is no record", "list: its result.json is no",
-        "cut: its result.json is damaged or cut off", "deep: its result.json is nested", "folder: cannot read"}) {
+        "changed: its record is damaged: /options/changed has the", "foreign: its result.json is no record",
+        "list: its result.json is no", "cut: its result.json is damaged or cut off", "deep: its result.json is nested",
+        "folder: cannot read"}) {
     CAPTURE(reason);
     CHECK(has(o.err, "left out: " + (folder / reason)));
   }
