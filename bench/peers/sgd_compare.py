@@ -3,9 +3,10 @@
     python3 bench/peers/sgd_compare.py [--build build/default] [--python PY] [--rounds 7] [--out FILE] [--device cuda]
                                        [--peers torch,torch-tuned,jax] [--quick]
 
-With --device, 1,024 trajectories side by side on it beside one of them on one core of the CPU. PY is a Python with PyTorch, and if it is to take part, JAX; what is not installed is left out. Each round times every side
-once; a ratio is that of the sides within a round, the table shows the median and the range over the rounds. Time is the
-processor's (the machine may be shared).
+With --device, 1,024 trajectories side by side on it beside one of them on one core of the CPU. PY is a Python with PyTorch,
+and if it is to take part, JAX; what is not installed is left out. Each round times every side once; a ratio is that of the
+sides within a round, the table shows the median and the range over the rounds. Time is the processor's (the machine may be
+shared), for a device the wall's.
 """
 import argparse
 import json

@@ -117,13 +117,10 @@ VelocityField weights_field(const Model& model, const Lumped& start) {
 /// How far the matrices (q r^T; r t) are from rank one: the largest eigenvalue but one by its size, over all modes.
 double second_eigenvalue(const Densities& d) {
   double most = 0;
-  for (size_t i = 0; i < d.q.size(); ++i) {
-    const int64_t k = d.q[i].rows();
-    Matrix m(2 * k, 2 * k);
-    m << d.q[i], d.r[i].transpose(), d.r[i], d.t[i];
-    Vector sizes = Eigen::SelfAdjointEigenSolver<Matrix>(m, Eigen::EigenvaluesOnly).eigenvalues().cwiseAbs();
+  for (const Vector& of_mode : eigenvalues(d)) {
+    Vector sizes = of_mode.cwiseAbs();
     std::sort(sizes.begin(), sizes.end());
-    most = std::max(most, sizes[2 * k - 2]);
+    most = std::max(most, sizes[sizes.size() - 2]);
   }
   return most;
 }

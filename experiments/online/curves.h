@@ -46,8 +46,7 @@ std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, do
 
 /// A row on how far simulations are from equations: the median below the bound, and, as the paper's words taken
 /// literally, every start. The median, because a start close to the border between two courses waits at a saddle until
-/// the noise of SGD decides, which the equations without noise do not know: there they multiply a change of the start
-/// by 200 to 10,000 (elsewhere by 10 to 80), at any D.
+/// the noise of SGD decides, of which the equations know nothing.
 void claim_agreement(Claims& claims, const std::string& statement, const std::string& words, const Samples& distance,
                      double bound);
 

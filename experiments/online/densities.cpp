@@ -1,6 +1,7 @@
 #include "experiments/online/densities.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "engine/error.h"
 
@@ -122,15 +123,20 @@ double population_error(const Densities& d, const Spectrum& s, const Transfer& g
   return s.trace() / 2 - o.r1.diagonal().dot(e.slope) + o.t0.cwiseProduct(e.product).sum() / 2;
 }
 
-double smallest_eigenvalue(const Densities& d) {
-  double least = 0;
+std::vector<Vector> eigenvalues(const Densities& d) {
+  std::vector<Vector> all;
   for (size_t i = 0; i < d.q.size(); ++i) {
     const int64_t k = d.q[i].rows();
     Matrix m(2 * k, 2 * k);
     m << d.q[i], d.r[i].transpose(), d.r[i], d.t[i];
-    const double found = Eigen::SelfAdjointEigenSolver<Matrix>(m, Eigen::EigenvaluesOnly).eigenvalues()[0];
-    least = i == 0 ? found : std::min(least, found);
+    all.push_back(Eigen::SelfAdjointEigenSolver<Matrix>(m, Eigen::EigenvaluesOnly).eigenvalues());
   }
+  return all;
+}
+
+double smallest_eigenvalue(const Densities& d) {
+  double least = INFINITY;
+  for (const Vector& of_mode : eigenvalues(d)) least = std::min(least, of_mode[0]);
   return least;
 }
 

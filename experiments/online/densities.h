@@ -23,7 +23,9 @@ enum class Coefficients { determinant, stein };
 Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Coefficients form);
 /// As weights(): E |x - f(x)|^2 / (2 D).
 double population_error(const Densities& d, const Spectrum& s, const Transfer& g);
-/// The smallest eigenvalue of (q r^T; r t) over all modes: below zero no weights belong to these densities.
+/// The eigenvalues of (q r^T; r t) of each mode, rising.
+std::vector<Vector> eigenvalues(const Densities& d);
+/// The smallest of them over all modes: below zero no weights belong to these densities.
 double smallest_eigenvalue(const Densities& d);
 
 }  // namespace basin::online

@@ -21,9 +21,9 @@ struct StableFactors {
 };
 /// The least over the course of the equations from `start` to the time `until`, or as far as a coarse integration gets:
 /// smaller rates see the beginning of the same course. What a simulation bears is less than both, by the scatter of
-/// single inputs: measured .35 to 1 (erf, linear) and .2 (relu) of the second.
+/// single inputs.
 StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s, double until);
-/// What the rates may be multiplied with to be safe: `equations`, or a fifth of `input`, which every simulation bore.
+/// What the rates may be multiplied with to be safe: `equations`, or a fifth of `input` (relu units bear little more).
 double safe_factor(const StableFactors& factors);
 std::string describe(const StableFactors& factors, const Rates& rates);
 

@@ -40,6 +40,7 @@ void Progress::add(int64_t steps) {
   run_.say(text(stage_, "  ", static_cast<int>(100 * share), " %  ", short_number(static_cast<double>(done_) / passed),
                 " steps/s  ", duration_text(passed * (1 - share) / share), " left"));
 }
+
 void Recorded::advance(int64_t to_step, double until, Progress& progress) {
   const int64_t piece = 100000;  // steps between two looks at the clock and at Ctrl-C
   for (int64_t left; (left = to_step - simulator_->steps()) > 0;) {

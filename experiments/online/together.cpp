@@ -3,11 +3,11 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <functional>
 
 #include "engine/array.h"
 #include "engine/error.h"
 #include "experiments/online/cuda/sgd_kernel.h"
-#include "kernels/cpu/parallel.h"
 
 namespace basin::online {
 namespace {

@@ -10,9 +10,8 @@
 // 1.75 GHz take 4.6e8 steps a second.
 // What the design adds. Two barriers a step and the totals of 12 sums, which one warp makes while the others draw the
 // next input: some 200 instructions of that warp. Four blocks of 128 threads on a multiprocessor (128 registers a
-// thread, at the price of 40 bytes of spilled addresses) cover each other's barriers; 1,024 trajectories are 1.9 rounds
-// of 528. Above four units, or with four Philox blocks a thread, weights spill to local memory: up to 2.7 KB a thread
-// for six units on 4,096 modes in f64.
+// thread; ptxas -v says 40 bytes spilled) cover each other's barriers; 1,024 trajectories are 1.9 rounds of 528. Larger
+// networks spill weights to local memory, up to 2.7 KB a thread for six units on 4,096 modes in f64.
 #include <stdexcept>
 #include <string>
 
