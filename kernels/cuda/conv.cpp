@@ -32,8 +32,16 @@ bool CudaBackend::convolve_by_cudnn(ConvKind kind, const View& out, const View& 
                                     Activation activation, const Window& window) {
   if (!cudnn_ || out.dtype != DType::f32 || out.size() == 0 || a.size() == 0 || b.size() == 0) return false;
   const bool plain = !bias.data && activation.op == Unary::identity;
-  if (!plain && cudnn_->run(kind, out, a, b, bias, activation, window, math_)) return true;
-  if (!cudnn_->run(kind, out, a, b, {}, {}, window, math_)) return false;
+  const auto by_columns = [&](Activation f) {
+    return [this, kind, f, &window](const View& y, const View& p, const View& q, const View& shift) {
+      if (kind == ConvKind::forward) convolve_by_columns(kind, p, q, y, window);
+      if (kind == ConvKind::input_grad) convolve_by_columns(kind, y, q, p, window);
+      if (kind == ConvKind::weight_grad) convolve_by_columns(kind, p, y, q, window);
+      finish(y, shift, f);
+    };
+  };
+  if (!plain && cudnn_->run(kind, out, a, b, bias, activation, window, math_, by_columns(activation))) return true;
+  if (!cudnn_->run(kind, out, a, b, {}, {}, window, math_, by_columns({}))) return false;
   if (!plain) finish(out, bias, activation);
   return true;
 }

@@ -1,12 +1,17 @@
 // What cuDNN makes of each convolution: the plan is looked for once and then remembered.
 #include "kernels/cuda/conv_cudnn.h"
 
+#include <algorithm>
 #include <array>
 #include <bit>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
+#include <limits>
+#include <optional>
 
 #include "kernels/cuda/cudnn_graph.h"
+#include "kernels/cuda/engine_check.h"
 #include "kernels/cuda/plan_cache.h"
 
 namespace basin::cuda {
@@ -22,6 +27,40 @@ bool asked_for(const char* variable) {
   const char* value = std::getenv(variable);
   return value && std::string(value) == "1";
 }
+
+/// Products that one element of the result sums, at most.
+int64_t terms_of(ConvKind kind, const View& out, const View& a, const View& b) {
+  const Shape& w = kind == ConvKind::weight_grad ? out.shape : b.shape;
+  if (kind == ConvKind::forward) return w[1] * w[2] * w[3];
+  if (kind == ConvKind::input_grad) return w[0] * w[2] * w[3];
+  return a.shape[0] * b.shape[2] * b.shape[3];
+}
+
+/// f32 memory of its own on the current device, shaped like a view of it.
+class Buffer {
+ public:
+  explicit Buffer(const View& like) : view_(like), bytes_(static_cast<size_t>(like.size()) * 4) {
+    if (bytes_ == 0) return;
+    BASIN_CHECK(cudaMalloc(&view_.data, bytes_));
+    memory_ = Handle<void*, cudaFree>(view_.data);
+  }
+  const View& view() const { return view_; }
+  void write(const std::vector<float>& values, cudaStream_t stream) {
+    BASIN_CHECK(cudaMemcpyAsync(view_.data, values.data(), bytes_, cudaMemcpyHostToDevice, stream));
+    BASIN_CHECK(cudaStreamSynchronize(stream));
+  }
+  std::vector<float> read(cudaStream_t stream) const {
+    std::vector<float> values(bytes_ / 4);
+    BASIN_CHECK(cudaMemcpyAsync(values.data(), view_.data, bytes_, cudaMemcpyDeviceToHost, stream));
+    BASIN_CHECK(cudaStreamSynchronize(stream));
+    return values;
+  }
+
+ private:
+  View view_;
+  size_t bytes_;
+  Handle<void*, cudaFree> memory_;
+};
 
 std::string text_of(ConvKind kind, const View& out, const View& a, const View& b) {
   const char* names[] = {"conv2d", "conv2d_input_grad", "conv2d_weight_grad"};
@@ -51,7 +90,7 @@ class Convolutions final : public CudnnConvolutions {
   }
 
   bool run(ConvKind kind, const View& out, const View& a, const View& b, const View& bias, Activation activation,
-           const Window& window, MathMode math) override {
+           const Window& window, MathMode math, const ConvReference& by_columns) override {
     const Unary f = activation.op;
     // for tanh and sigmoid cuDNN 9.19 has only its generic engine: better the good one, and our kernel for the rest
     if (f != Unary::identity && f != Unary::relu && f != Unary::leaky_relu) return false;
@@ -77,7 +116,19 @@ class Convolutions final : public CudnnConvolutions {
                                              activation, window, alignment);
         std::vector<CudnnPlan> found = find_plans({cudnn_, handle_}, graph, refused_notes(math, nondeterministic_),
                                                   largest_workspace, autotune_ ? plans_to_time : 1);
-        if (!found.empty()) return std::make_unique<CudnnPlan>(std::move(found[fastest(found, pointers)]));
+        std::optional<size_t> best;
+        if (!found.empty()) best = 0;
+        if (autotune_) {
+          std::vector<bool> exact(found.size(), true);
+          if (math == MathMode::f32) exact = exact_plans(kind, found, out, a, b, bias, by_columns);
+          best = fastest_accepted(
+              found.size(), [&](size_t i) { return exact[i]; },
+              [&](size_t i) { return milliseconds(found[i], pointers); });
+          if (const auto refused = std::count(exact.begin(), exact.end(), false))
+            std::fprintf(stderr, "basin: %s: %d of %d timed engines do not compute in f32 and are refused\n",
+                         text_of(kind, out, a, b).c_str(), static_cast<int>(refused), static_cast<int>(found.size()));
+        }
+        if (best) return std::make_unique<CudnnPlan>(std::move(found[*best]));
       } catch (const CudnnError& error) {
         why = error.what();
       }
@@ -109,25 +160,53 @@ class Convolutions final : public CudnnConvolutions {
     return block;
   }
 
-  /// Index of the fastest of three runs each, after one to warm up. Every plan computes the same from the same
-  /// operands.
-  size_t fastest(const std::vector<CudnnPlan>& plans, const std::vector<void*>& pointers) {
+  /// Which plans give the bits of the im2col path on the probes of engine_check.h (f32 only).
+  std::vector<bool> exact_plans(ConvKind kind, const std::vector<CudnnPlan>& plans, const View& out, const View& a,
+                                const View& b, const View& bias, const ConvReference& by_columns) {
+    Buffer result(out);
+    Buffer first(a);
+    Buffer second(b);
+    std::vector<void*> pointers = {result.view().data, first.view().data, second.view().data};
+    std::optional<Buffer> shift;
+    if (bias.data) {
+      shift.emplace(bias);
+      shift->write(std::vector<float>(static_cast<size_t>(bias.size()), 0.0f), stream_.stream);
+      pointers.push_back(shift->view().data);
+    }
+    const int64_t terms = terms_of(kind, out, a, b);
+    const std::vector<float> nothing(static_cast<size_t>(out.size()), std::nanf(""));
+    std::vector<bool> exact(plans.size(), true);
+    for (const Probe& probe : probes) {
+      first.write(probe_operand(probe, 0, a.size(), terms), stream_.stream);
+      second.write(probe_operand(probe, 1, b.size(), terms), stream_.stream);
+      by_columns(result.view(), first.view(), second.view(), shift ? shift->view() : View{});
+      const std::vector<float> expected = result.read(stream_.stream);
+      for (size_t i = 0; i < plans.size(); ++i) {
+        if (!exact[i]) continue;
+        result.write(nothing, stream_.stream);
+        execute({cudnn_, handle_}, plans[i], pointers, workspace(plans[i].workspace));
+        exact[i] = result.read(stream_.stream) == expected;
+      }
+    }
+    return exact;
+  }
+
+  /// The fastest of three runs of a plan, after one to warm up.
+  double milliseconds(const CudnnPlan& plan, const std::vector<void*>& pointers) {
     Handle<cudaEvent_t, cudaEventDestroy> begin, end;
     BASIN_CHECK(cudaEventCreate(begin.out()));
     BASIN_CHECK(cudaEventCreate(end.out()));
-    size_t best = 0;
-    float best_ms = 0;
-    for (size_t i = 0; i < plans.size() && plans.size() > 1; ++i)
-      for (int repeat = 0; repeat < 4; ++repeat) {
-        void* const memory = workspace(plans[i].workspace);
-        float ms = 0;
-        BASIN_CHECK(cudaEventRecord(begin.get(), stream_.stream));
-        execute({cudnn_, handle_}, plans[i], pointers, memory);
-        BASIN_CHECK(cudaEventRecord(end.get(), stream_.stream));
-        BASIN_CHECK(cudaEventSynchronize(end.get()));
-        BASIN_CHECK(cudaEventElapsedTime(&ms, begin.get(), end.get()));
-        if (repeat > 0 && (best_ms == 0 || ms < best_ms)) best = i, best_ms = ms;
-      }
+    void* const memory = workspace(plan.workspace);
+    float best = std::numeric_limits<float>::infinity();
+    for (int repeat = 0; repeat < 4; ++repeat) {
+      float ms = 0;
+      BASIN_CHECK(cudaEventRecord(begin.get(), stream_.stream));
+      execute({cudnn_, handle_}, plan, pointers, memory);
+      BASIN_CHECK(cudaEventRecord(end.get(), stream_.stream));
+      BASIN_CHECK(cudaEventSynchronize(end.get()));
+      BASIN_CHECK(cudaEventElapsedTime(&ms, begin.get(), end.get()));
+      if (repeat > 0) best = std::min(best, ms);
+    }
     return best;
   }
 
