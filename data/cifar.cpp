@@ -54,7 +54,7 @@ LabelledImages load_cifar10(const std::string& dir, Split split) {
   }
   std::vector<Array> images, labels;
   for (const std::string& path : paths) {
-    const LabelledImages part = parse_cifar10(read_file(path), path);
+    const LabelledImages part = parse_cifar10(read_file(path, most_rows * row_bytes), path);
     images.push_back(part.images);
     labels.push_back(part.labels);
   }

@@ -9,18 +9,22 @@ namespace basin {
 
 ImageFolder load_images(const std::string& folder) {
   namespace fs = std::filesystem;
-  constexpr std::string_view extensions[] = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".pgm", ".ppm"};
+  // the last two are not read; left out in silence, they would be missing without a word
+  constexpr std::string_view extensions[] = {".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".bmp", ".gif"};
   ImageFolder result;
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    std::error_code unknown;  // a link to nothing is no folder
+    if (name.starts_with('.') || entry->is_directory(unknown)) continue;
     std::string extension = entry->path().extension().string();
     std::transform(extension.begin(), extension.end(), extension.begin(),
                    [](unsigned char c) { return std::tolower(c); });
     if (std::find(std::begin(extensions), std::end(extensions), extension) != std::end(extensions))
-      result.names.push_back(entry->path().filename().string());
+      result.names.push_back(name);
   }
   require(!error, "images: cannot read the folder ", folder, ": ", error.message());
-  require(!result.names.empty(), "images: no .png, .jpg, .bmp, .gif, .pgm or .ppm in ", folder);
+  require(!result.names.empty(), "images: no .png, .jpg, .jpeg, .pgm or .ppm in ", folder);
   std::sort(result.names.begin(), result.names.end());
 
   for (size_t i = 0; i < result.names.size(); ++i) {

@@ -14,6 +14,15 @@ using Json = nlohmann::json;  // names sorted, so that equal input gives equal b
 constexpr uint64_t largest_header = 100'000'000;  // bytes; the limit of the reference implementation
 constexpr std::string_view dtype_names[] = {"F32", "F64", "I32", "U8", "U32"};  // in the order of DType
 
+constexpr int deepest = 127;  // levels of nesting; the limit of the reference implementation
+
+/// What the header says of one tensor.
+struct Claim {
+  std::string dtype;
+  std::vector<uint64_t> shape, offsets;
+  bool has_dtype = false, has_shape = false, has_offsets = false;
+};
+
 struct Entry {
   std::string name;
   DType dtype;
@@ -21,29 +30,133 @@ struct Entry {
   uint64_t begin, end;  // bytes after the header
 };
 
-std::vector<uint64_t> unsigned_list(const Json& entry, const char* key, const std::string& what) {
-  require(entry.contains(key) && entry[key].is_array(), what, ": \"", key, "\" must be a list of integers");
-  std::vector<uint64_t> values;
-  for (const Json& value : entry[key]) {
-    require(value.is_number_unsigned(), what, ": \"", key, "\" must hold integers of at least 0");
-    values.push_back(value.get<uint64_t>());
-  }
-  return values;
-}
+/// Takes the header apart while it is parsed. No tree is built, so memory grows with what is kept alone, and nesting is
+/// bounded. As in the reference implementation (serde), of two tensors with one name the last counts, and fields that
+/// it does not know are passed over.
+class Header : public nlohmann::json_sax<Json> {
+ public:
+  std::map<std::string, Claim> claims;
+  Metadata metadata;
 
-Entry parse_entry(const std::string& tensor, const Json& json, uint64_t data_size, const std::string& file) {
+  explicit Header(const std::string& file) : what_("safetensors " + file) {}
+
+  bool null() override { return take(Kind::null); }
+  bool boolean(bool) override { return take(Kind::other); }
+  bool number_integer(Json::number_integer_t) override { return take(Kind::other); }
+  bool number_unsigned(Json::number_unsigned_t value) override { return take(Kind::whole, value); }
+  bool number_float(Json::number_float_t, const std::string&) override { return take(Kind::other); }
+  bool string(std::string& value) override { return take(Kind::words, 0, value); }
+  bool binary(Json::binary_t&) override { return take(Kind::other); }
+  bool start_object(size_t) override { return open(Kind::object); }
+  bool start_array(size_t) override { return open(Kind::list); }
+  bool end_array() override { return close(); }
+
+  bool key(std::string& name) override {
+    if (depth_ == 1) {
+      tensor_ = name;
+      in_metadata_ = name == "__metadata__";
+    }
+    if (depth_ == 2) field_ = name;
+    return true;
+  }
+
+  bool end_object() override {
+    if (depth_ == 2 && !in_metadata_) {
+      const bool whole = claim_.has_dtype && claim_.has_shape && claim_.has_offsets;
+      require(whole, where(), ": \"dtype\", \"shape\" or \"data_offsets\" is missing");
+      claims[tensor_] = std::exchange(claim_, {});
+    }
+    return close();
+  }
+
+  bool parse_error(size_t, const std::string&, const nlohmann::detail::exception& error) override {
+    throw Error(text(what_, ": broken header: ", std::string(error.what()).substr(0, 300)));
+  }
+
+ private:
+  enum class Kind { null, whole, words, object, list, other };
+
+  std::string where() const { return text(what_, ": tensor \"", tensor_, '"'); }
+
+  bool open(Kind kind) {
+    require(depth_ < deepest, what_, ": the header is nested deeper than ", deepest, " levels");
+    take(kind);
+    ++depth_;
+    return true;
+  }
+
+  bool close() {
+    --depth_;
+    return true;
+  }
+
+  /// A value, where the keys and lists that are open say.
+  bool take(Kind kind, uint64_t number = 0, const std::string& words = {}) {
+    if (depth_ == 0) require(kind == Kind::object, what_, ": the header is not a JSON object");
+    if (depth_ == 1) take_entry(kind);
+    if (depth_ == 2 && in_metadata_) {
+      require(kind == Kind::words, what_, ": __metadata__ \"", field_, "\" must be a string");
+      metadata[field_] = words;
+    }
+    if (depth_ == 2 && !in_metadata_) take_field(kind, words);
+    if (depth_ == 3 && list_) {
+      require(kind == Kind::whole, where(), ": \"", field_, "\" must hold integers of at least 0");
+      const size_t most = field_ == "shape" ? max_rank : 2;
+      require(list_->size() < most, where(), ": \"", field_, "\" holds more than ", most, " integers");
+      list_->push_back(number);
+    }
+    return true;
+  }
+
+  void take_entry(Kind kind) {
+    if (!in_metadata_) {
+      require(kind == Kind::object, where(), ": its header entry is not an object");
+      return;
+    }
+    require(kind == Kind::object || kind == Kind::null, what_, ": __metadata__ must be an object of strings");
+    require(!has_metadata_, what_, ": __metadata__ occurs twice");
+    has_metadata_ = true;
+  }
+
+  void take_field(Kind kind, const std::string& words) {
+    list_ = nullptr;
+    const auto once = [&](bool& seen, bool right, const char* wanted) {
+      require(!seen, where(), ": \"", field_, "\" occurs twice");
+      require(right, where(), ": \"", field_, "\" must be ", wanted);
+      seen = true;
+    };
+    if (field_ == "dtype") {
+      once(claim_.has_dtype, kind == Kind::words, "a string");
+      claim_.dtype = words;
+    }
+    if (field_ == "shape") {
+      once(claim_.has_shape, kind == Kind::list, "a list of integers");
+      list_ = &claim_.shape;
+    }
+    if (field_ == "data_offsets") {
+      once(claim_.has_offsets, kind == Kind::list, "a list of integers");
+      list_ = &claim_.offsets;
+    }
+  }
+
+  std::string what_, tensor_, field_;
+  Claim claim_;
+  std::vector<uint64_t>* list_ = nullptr;  // where the integers of an open list go; none in a field that is passed over
+  int depth_ = 0;
+  bool in_metadata_ = false, has_metadata_ = false;
+};
+
+Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data_size, const std::string& file) {
   const std::string what = text("safetensors ", file, ": tensor \"", tensor, '"');
-  require(json.is_object(), what, ": its header entry is not an object");
-  require(json.contains("dtype") && json["dtype"].is_string(), what, ": \"dtype\" is missing");
-  const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), json["dtype"].get<std::string>());
-  require(known != std::end(dtype_names), what, ": dtype ", json["dtype"], " is not one of F32, F64, I32, U8, U32");
+  const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), claim.dtype);
+  require(known != std::end(dtype_names), what, ": dtype ", claim.dtype, " is not one of F32, F64, I32, U8, U32");
   const auto dtype = static_cast<DType>(known - std::begin(dtype_names));
-  const auto offsets = unsigned_list(json, "data_offsets", what);
+  const auto& offsets = claim.offsets;
   require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_size, what,
           ": data_offsets must be [begin, end] within the ", data_size,
           " bytes of data; the file is truncated or its header is wrong");
   const uint64_t bytes = offsets[1] - offsets[0];
-  const Shape shape = checked_shape(unsigned_list(json, "shape", what), dtype, bytes, what);
+  const Shape shape = checked_shape(claim.shape, dtype, bytes, what);
   require(static_cast<uint64_t>(shape.size()) * size_of(dtype) == bytes, what, ": ", dtype, shape,
           " does not fill its ", bytes, " bytes");
   return {tensor, dtype, shape, offsets[0], offsets[1]};
@@ -118,20 +231,16 @@ SafeTensors parse_safetensors(ByteSpan bytes, const std::string& file) {
           " bytes, the file has ", size, " and a header at most ", largest_header,
           "; the file is truncated or not safetensors");
   const ByteSpan header = bytes.subspan(8, header_size), data = bytes.subspan(8 + header_size);
+  require(std::find(header.begin(), header.end(), 0) == header.end(), "safetensors ", file,
+          ": the header holds a zero byte; it is padded with spaces (0x20)");
+  // nlohmann would pass over a byte order mark
+  require(header.empty() || header[0] != 0xef, "safetensors ", file, ": broken header: it begins with no {");
+  Header parsed(file);
+  Json::sax_parse(header.begin(), header.end(), &parsed);
   SafeTensors result;
+  result.metadata = std::move(parsed.metadata);
   std::vector<Entry> entries;
-  try {
-    const Json json = Json::parse(header);
-    require(json.is_object(), "safetensors ", file, ": the header is not a JSON object");
-    for (const auto& [name, value] : json.items()) {
-      if (name == "__metadata__")
-        result.metadata = value.get<Metadata>();
-      else
-        entries.push_back(parse_entry(name, value, data.size(), file));
-    }
-  } catch (const Json::exception& error) {
-    throw Error(text("safetensors ", file, ": broken header: ", error.what()));
-  }
+  for (const auto& [name, claim] : parsed.claims) entries.push_back(checked_entry(name, claim, data.size(), file));
   check_layout(entries, data.size(), file);
   for (const Entry& entry : entries) {
     const Array array(entry.shape, entry.dtype);

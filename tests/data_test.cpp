@@ -1,5 +1,6 @@
 // Readers of image sets, and the synthetic sets. The real sets are read when BASIN_DATA names their folder.
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "data/images.h"
 #include "data/synthetic.h"
 #include "data/textures.h"
+#include "engine/allocator.h"
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
@@ -183,10 +185,12 @@ TEST_CASE("data folder: option, then BASIN_DATA, then ./datasets, and nothing hi
   CHECK(data_folder("option") == "option");
   const std::string message = error_of([] { load_mnist("/no/such/folder", Split::train); });
   CHECK(has(message, "no folder /no/such/folder"));
-  CHECK(has(message, "/no/such/folder/mnist/train-images-idx3-ubyte.gz"));
+  CHECK(has(message, "\n  /no/such/folder/mnist\n"));
+  CHECK(has(message, "\n  /no/such/folder/MNIST/raw\n"));
+  CHECK(has(message, "train-images-idx3-ubyte or train-images.idx3-ubyte, plain or .gz"));
   CHECK(has(message, "scripts/fetch_data.sh mnist"));
   CHECK(!has(message, "/from/variable"));
-  CHECK(has(error_of([] { load_cifar10("", Split::test); }), "/from/variable/cifar-10/test_batch.bin"));
+  CHECK(has(error_of([] { load_cifar10("", Split::test); }), "\n  /from/variable/cifar-10-batches-bin\n"));
   CHECK(has(error_of([] { load_fashion_mnist("", Split::test); }), "scripts/fetch_data.sh fashion-mnist"));
 }
 
@@ -218,6 +222,97 @@ TEST_CASE("data folder: sets are found plain and packed, in their subfolder and 
   const LabelledImages set = load_cifar10(folder.path(), Split::train);
   CHECK(set.images.shape() == Shape{5, 3, 32, 32});
   CHECK(set.labels.to_vector<uint8_t>() == Bytes{0, 1, 2, 0, 1});
+}
+
+TEST_CASE("data folder: names as other programs write them") {
+  namespace fs = std::filesystem;
+  struct Names {
+    const char* place;
+    const char* option;  // the --data below the folder
+    const char* images;
+    const char* labels;
+    bool fashion;
+  };
+  for (const Names& names : {
+           Names{"mnist", "", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte", false},
+           Names{"mnist", "", "t10k-images.idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", false},
+           Names{"MNIST/raw", "", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", false},
+           Names{"MNIST/raw", "MNIST", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", false},
+           Names{"MNIST/raw", "MNIST/raw", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", false},
+           Names{"FashionMNIST/raw", "", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz", true},
+           Names{"FashionMNIST/raw", "FashionMNIST/raw", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", true},
+       }) {
+    const TemporaryFolder folder;
+    CAPTURE(names.place);
+    CAPTURE(names.option);
+    const fs::path place = fs::path(folder.path()) / names.place;
+    fs::create_directories(place);
+    const auto put = [&](const std::string& name, const Bytes& bytes) {
+      write_atomically((place / name).string(), name.ends_with(".gz") ? gzip(bytes) : bytes);
+    };
+    put(names.images, idx({4, 28, 28}));
+    put(names.labels, idx({4}, 10));
+    const std::string option = folder / names.option;
+    const auto read = [&](bool fashion) {
+      return error_of([&] { (fashion ? load_fashion_mnist : load_mnist)(option, Split::test); });
+    };
+    CHECK(read(names.fashion) == "no error");
+    CHECK(has(read(!names.fashion), "was not found"));  // the digits are not taken for clothes, nor clothes for digits
+  }
+  const TemporaryFolder folder;
+  fs::create_directories(folder / "cifar-10-batches-bin");
+  write_atomically(folder / "cifar-10-batches-bin/test_batch.bin.gz", gzip(cifar(2)));
+  CHECK(load_cifar10(folder.path(), Split::test).images.dim(0) == 2);
+}
+
+TEST_CASE("data folder: a pipe, a folder or a link to nothing in the place of a file is named as such") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "mnist");
+  const std::string images = folder / "mnist/t10k-images-idx3-ubyte";
+  const auto error = [&] { return error_of([&] { load_mnist(folder.path(), Split::test); }); };
+  SUBCASE("pipe") {
+    REQUIRE(::mkfifo(images.c_str(), 0600) == 0);
+    CHECK(has(error(), images + " is not a regular file"));
+  }
+  SUBCASE("folder") {
+    std::filesystem::create_directory(images);
+    CHECK(has(error(), images + " is a folder"));
+  }
+  SUBCASE("link") {
+    std::filesystem::create_symlink(folder / "gone", images);
+    CHECK(has(error(), images + " is a link to nothing"));
+  }
+  SUBCASE("a later batch is not left out in silence") {
+    write_atomically(folder / "data_batch_1.bin", cifar(1));
+    std::filesystem::create_directory(folder / "data_batch_2.bin");
+    CHECK(has(error_of([&] { load_cifar10(folder.path(), Split::train); }), "data_batch_2.bin is a folder"));
+  }
+  SUBCASE("a folder beside the file") {  // as one archive of MNIST unpacks
+    std::filesystem::create_directory(images);
+    write_atomically(folder / "mnist/t10k-images.idx3-ubyte", idx({4, 28, 28}));
+    write_atomically(folder / "mnist/t10k-labels-idx1-ubyte", idx({4}, 10));
+    CHECK(error() == "no error");
+  }
+}
+
+TEST_CASE("idx: a small file does not become a large array") {
+  // the header of a gzip file whose size lets it hold what it claims, 1032 times as much
+  const auto claims = [](uint8_t high, uint8_t low, size_t packed) {
+    Bytes file = gzip({0, 0, 8, 3, 0, high, low, 0, 0, 0, 0, 28, 0, 0, 0, 28});
+    file.resize(file.size() + packed, 1);
+    return file;
+  };
+  CHECK(has(idx_error(claims(0x2b, 0, 2'300'000)), "[2818048, 28, 28]"));  // 2.0 MiB that would become 2.2 GB
+  CHECK(has(idx_error(claims(0x2b, 0, 2'300'000)), "more than 1073741824 bytes"));
+  const TemporaryFolder folder;
+  write_atomically(folder / "t10k-images-idx3-ubyte.gz", claims(1, 0x86, 100'000));  // 99,840 digits
+  write_atomically(folder / "t10k-labels-idx1-ubyte", idx({4}, 10));
+  reset_peak();
+  const size_t before = memory_stats().live;
+  CHECK(has(error_of([&] { load_mnist(folder.path(), Split::test); }), "99840 images in"));
+  CHECK(memory_stats().peak - before < 1 << 20);  // refused by the headers alone
+  write_atomically(folder / "t10k-images-idx3-ubyte.gz", gzip(idx({4, 29, 28})));
+  CHECK(has(error_of([&] { load_mnist(folder.path(), Split::test); }), "28 x 28"));
 }
 
 TEST_CASE("image folder: sorted, alike, and a wrong one is named") {
@@ -406,7 +501,10 @@ TEST_CASE("fuzz corpus: what begins with good is read, everything else is an Err
       {"idx", [](const Bytes& bytes) { parse_idx(bytes, "corpus"); }},
       {"cifar", [](const Bytes& bytes) { parse_cifar10(bytes, "corpus"); }},
       {"safetensors", [](const Bytes& bytes) { parse_safetensors(bytes, "corpus"); }},
-      {"npy", [](const Bytes& bytes) { parse_npy(bytes, "corpus"); }}};
+      {"npy", [](const Bytes& bytes) { parse_npy(bytes, "corpus"); }},
+      {"png", [](const Bytes& bytes) { parse_image(bytes, "corpus"); }},
+      {"jpeg", [](const Bytes& bytes) { parse_image(bytes, "corpus"); }},
+      {"pnm", [](const Bytes& bytes) { parse_image(bytes, "corpus"); }}};
   for (const auto& [name, read] : readers) {
     int good = 0, bad = 0;
     for (const auto& entry : std::filesystem::directory_iterator(BASIN_TEST_DATA "/fuzz/corpus/" + std::string(name))) {
