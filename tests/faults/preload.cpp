@@ -244,6 +244,15 @@ WRAP_64(dirent*, "readdir", (DIR * folder), (folder), (Call::list, dirfd(folder)
 
 WRAP(pid_t, "fork", (), (), (Call::process, -1, nullptr, false), -1)
 
+// The child runs in the frame of the caller, so this function must have left its own: the real one
+// is jumped to, which the compiler does from -O2 on.
+pid_t wrapped_vfork() AS("vfork");
+pid_t wrapped_vfork() {
+  static const auto real = next<pid_t()>("vfork");
+  if (Observed(Call::process, -1, nullptr, false).fails()) return -1;
+  return real();
+}
+
 // A file that cannot be closed is closed all the same, as Linux does it.
 int wrapped_close(int file) AS("close");
 int wrapped_close(int file) {

@@ -35,6 +35,7 @@ std::string contents(const std::string& path) {
 [[noreturn]] void become(char** words, const Settings& settings, const std::string& out,
                          const std::string& err) {
   setpgid(0, 0);
+  for (const int number : {SIGINT, SIGTERM, SIGHUP, SIGUSR1, SIGTSTP}) signal(number, SIG_DFL);
   const int nothing = open("/dev/null", O_RDONLY);
   const int out_file = open(out.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
   const int err_file = open(err.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0666);
