@@ -29,6 +29,7 @@ inline const char*& current_operation() {
 template <class... Args>
 std::string text(const Args&... args) {
   std::ostringstream out;
+  out.exceptions(std::ios::badbit);  // else the text just ends where there is no memory for more of it
   (out << ... << args);
   return out.str();
 }
