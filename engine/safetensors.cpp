@@ -18,7 +18,7 @@ constexpr int deepest = 127;  // levels of nesting; the limit of the reference i
 
 /// What the header says of one tensor.
 struct Claim {
-  std::string dtype;
+  DType dtype = DType::f32;
   std::vector<uint64_t> shape, offsets;
   bool has_dtype = false, has_shape = false, has_offsets = false;
 };
@@ -127,7 +127,9 @@ class Header : public nlohmann::json_sax<Json> {
     };
     if (field_ == "dtype") {
       once(claim_.has_dtype, kind == Kind::words, "a string");
-      claim_.dtype = words;
+      const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), words);
+      require(known != std::end(dtype_names), where(), ": dtype ", words, " is not one of F32, F64, I32, U8, U32");
+      claim_.dtype = static_cast<DType>(known - std::begin(dtype_names));
     }
     if (field_ == "shape") {
       once(claim_.has_shape, kind == Kind::list, "a list of integers");
@@ -148,18 +150,15 @@ class Header : public nlohmann::json_sax<Json> {
 
 Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data_size, const std::string& file) {
   const std::string what = text("safetensors ", file, ": tensor \"", tensor, '"');
-  const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), claim.dtype);
-  require(known != std::end(dtype_names), what, ": dtype ", claim.dtype, " is not one of F32, F64, I32, U8, U32");
-  const auto dtype = static_cast<DType>(known - std::begin(dtype_names));
   const auto& offsets = claim.offsets;
   require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_size, what,
           ": data_offsets must be [begin, end] within the ", data_size,
           " bytes of data; the file is truncated or its header is wrong");
   const uint64_t bytes = offsets[1] - offsets[0];
-  const Shape shape = checked_shape(claim.shape, dtype, bytes, what);
-  require(static_cast<uint64_t>(shape.size()) * size_of(dtype) == bytes, what, ": ", dtype, shape,
+  const Shape shape = checked_shape(claim.shape, claim.dtype, bytes, what);
+  require(static_cast<uint64_t>(shape.size()) * size_of(claim.dtype) == bytes, what, ": ", claim.dtype, shape,
           " does not fill its ", bytes, " bytes");
-  return {tensor, dtype, shape, offsets[0], offsets[1]};
+  return {tensor, claim.dtype, shape, offsets[0], offsets[1]};
 }
 
 /// Sorts the tensors by place; they must lie back to back and end with the file.

@@ -40,22 +40,32 @@ size_t edit_distance(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-Json parse_config(const std::string& content, const std::string& source) {
-  require(content.size() <= max_bytes, "config ", source, ": ", content.size(), " bytes, settings need far fewer than ",
-          max_bytes, "; is this the right file?");
+namespace {
+
+/// JSON without deep nesting and names that occur twice in an object. Errors begin with `what`.
+Json parse_json(const std::string& content, const std::string& what) {
   std::vector<std::set<std::string>> names(1);
   const Json::parser_callback_t guard = [&](int depth, Json::parse_event_t event, Json& parsed) {
-    require(depth < max_depth, "config ", source, ": nested deeper than ", max_depth, " levels");
+    require(depth < max_depth, what, ": nested deeper than ", max_depth, " levels");
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
     if (event == Json::parse_event_t::key)
-      require(names.back().insert(parsed.get<std::string>()).second, "config ", source, ": ", shown(parsed),
-              " occurs twice");
+      require(names.back().insert(parsed.get<std::string>()).second, what, ": ", shown(parsed), " occurs twice");
     return true;
   };
+  // nlohmann takes a zero byte for the end
+  require(content.find('\0') == std::string::npos, what, ": not valid JSON: it holds a zero byte");
+  return Json::parse(content, guard);
+}
+
+}  // namespace
+
+Json parse_config(const std::string& content, const std::string& source) {
+  require(content.size() <= max_bytes, "config ", source, ": ", content.size(), " bytes, settings need far fewer than ",
+          max_bytes, "; is this the right file?");
   Json json;
   try {
-    json = Json::parse(content, guard);
+    json = parse_json(content, "config " + source);
   } catch (const Json::exception& e) {
     throw Error(text("config ", source, ": not valid JSON: ", e.what()));
   }
@@ -72,9 +82,13 @@ Json parse_assignment(const std::string& assignment) {
   const size_t at = assignment.find('=');
   require(at != std::string::npos && at > 0, "--set ", assignment, ": needs name=value, such as --set width=256");
   const std::string value = assignment.substr(at + 1);
-  const Json parsed = Json::parse(value, nullptr, false);
   Json json = Json::object();
-  json[assignment.substr(0, at)] = parsed.is_discarded() ? Json(value) : parsed;
+  Json& setting = json[assignment.substr(0, at)];
+  try {
+    setting = parse_json(value, "--set " + assignment.substr(0, at));
+  } catch (const Json::exception&) {
+    setting = value;
+  }
   return json;
 }
 

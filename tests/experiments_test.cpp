@@ -169,6 +169,11 @@ TEST_CASE("harness: settings files are checked like settings") {
   refused("{\"steps\": 3,", {"settings.json", "not valid JSON"});
   refused("[1, 2]", {"settings.json", "needs an object"});
   refused("{\"steps\": 1, \"steps\": 2}", {"occurs twice"});
+  refused(std::string("{\"steps\": 1}\0{", 13), {"zero byte"});
+  refused("{\"steps\": " + std::string(8, '[') + std::string(8, ']') + "}", {"nested deeper than 8 levels"});
+  check_refused({"run", "harness-test", "--set", "steps=" + std::string(60'000, '[') + std::string(60'000, ']')},
+                {"--set steps: nested deeper than 8 levels"});
+  check_refused({"run", "harness-test", "--set", "steps={\"a\": 1, \"a\": 2}"}, {"--set steps", "occurs twice"});
   refused("{\"steps\": 1.5}", {"'steps' needs a whole number", "1.5"});
   refused("{\"stepps\": 1}", {"unknown setting 'stepps'", "'steps'"});
   check_refused({"run", "harness-test", "--config", folder / "missing.json"}, {"missing.json"});

@@ -1,6 +1,7 @@
 // Any bytes: the reader returns or throws Error, nothing else.
 #include "data/cifar.h"
 #include "engine/allocator.h"
+#include "tests/fuzz/mutate.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   try {
@@ -9,4 +10,19 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   }
   basin::release_cache();  // so that the sanitizer sees every block anew
   return 0;
+}
+
+std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
+  if (dice.one_in(4) && !input.empty()) {
+    std::string result = input;
+    edit_bytes(result, dice);
+    return result;
+  }
+  std::string file;
+  for (uint64_t row = dice.below(3); row > 0; --row)
+    file += std::string(1, static_cast<char>(dice.below(dice.one_in(8) ? 256 : 10))) +
+            std::string(3072, static_cast<char>(dice.next()));
+  if (dice.one_in(8)) file += '\0';
+  // packed, for two plain rows are longer than most inputs
+  return dice.one_in(4) ? file : perhaps_packed(packed(file, static_cast<int>(dice.below(10))), dice);
 }

@@ -2,6 +2,7 @@
 #include <string>
 
 #include "experiments/config.h"
+#include "tests/fuzz/mutate.h"
 
 namespace {
 
@@ -39,4 +40,48 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   } catch (const basin::Error&) {
   }
   return 0;
+}
+
+std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
+  constexpr std::string_view words[] = {"{",
+                                        "}",
+                                        "[",
+                                        "]",
+                                        ":",
+                                        ",",
+                                        "\"",
+                                        "[[[[[[[[",
+                                        "{\"a\":",
+                                        "true",
+                                        "null",
+                                        "1",
+                                        "-1",
+                                        "0.5",
+                                        "1e999",
+                                        "9e15",
+                                        "9223372036854775808",
+                                        "\"flag\"",
+                                        "\"count\"",
+                                        "\"rate\"",
+                                        "\"name\"",
+                                        "\"list\"",
+                                        "=",
+                                        "count=",
+                                        "list=[1,2]",
+                                        "\\u0041",
+                                        "\\ud800",
+                                        "\xef\xbb\xbf"};
+  const std::string fields[] = {"\"flag\":" + dice.pick({"true", "false", "1"}),
+                                "\"count\":" + dice.pick({"1", "-7", "1e4", "2.0", "2.5"}),
+                                "\"rate\":" + dice.pick({"0.5", "1", "1e-300", "\"1\""}),
+                                "\"name\":" + dice.pick({"\"\"", "\"\\n\"", "\"\xc3\xa4\"", "3"}),
+                                "\"list\":" + dice.pick({"[]", "[1,2]", "[1.5]", "[[1]]"})};
+  std::string text = input;
+  if (dice.one_in(2) || input.empty()) {
+    text = "{";
+    for (uint64_t count = dice.below(6); count > 0; --count) text += fields[dice.below(5)] + (count > 1 ? "," : "");
+    text += "}";
+  }
+  if (dice.one_in(2)) edit_tokens(text, dice, words);
+  return text;
 }
