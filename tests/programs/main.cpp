@@ -1,12 +1,17 @@
 // Makes programs from seeds and checks them. Exit code 0: all hold; 1: one fails, printed with the command that makes
 // it again; 2: bad arguments; 77: the device cannot be opened.
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <mutex>
+#include <set>
+#include <thread>
 
 #include "autograd/op.h"
 #include "kernels/backend.h"
+#include "kernels/cpu/parallel.h"
 #include "tests/programs/program.h"
 
 using namespace basin;
@@ -81,6 +86,25 @@ void count_steps(const Program& program, Counts& counts) {
   }
 }
 
+/// How many of the pool's threads work at the same time: each task waits until all have begun, for ten seconds at most.
+size_t busy_at_once(int threads) {
+  set_cpu_threads(threads);
+  std::atomic<int> begun{0};
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  cpu::parallel_for(threads, [&](int64_t) {
+    {
+      const std::lock_guard lock(mutex);
+      seen.insert(std::this_thread::get_id());
+    }
+    ++begun;
+    while (begun < threads && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+  });
+  set_cpu_threads(1);
+  return begun == threads ? seen.size() : 0;
+}
+
 /// Names of the table that never came up.
 std::string missing(const Counts& counts) {
   std::string names;
@@ -134,6 +158,11 @@ int main(int argc, char** argv) {
                   static_cast<long long>(failures), seconds());
       std::fflush(stdout);
     }
+  }
+  if (options.settings.large) {
+    const size_t busy = busy_at_once(4);
+    std::printf("%zu of 4 threads were busy at once\n", busy);
+    if (busy != 4) ++failures;
   }
   const std::string never = missing(counts);
   std::printf("%lld programs on %s, %lld steps of %zu operations, %lld checks, %lld undecided, %lld failed, %.1f s\n",
