@@ -52,10 +52,10 @@ inline Tensor operator*(double a, const Tensor& x) {
   return scale(x, a);
 }
 inline Tensor operator/(const Tensor& x, double a) {
-  return scale(x, 1.0 / a);
+  return divide(x, a);
 }
 inline Tensor operator/(double a, const Tensor& x) {
-  return scale(reciprocal(x), a);
+  return over(x, a);
 }
 
 /// Any elementwise operation of the table by its enum; operations above are this with a name.
@@ -84,14 +84,19 @@ Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& axes, bool keep = false);
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& axes, bool keep = false);
-/// Largest / smallest element; a tie shares the derivative evenly.
+/// Largest / smallest element; a tie shares the derivative evenly. For these, mean, argmax and logsumexp an element of
+/// the result that nothing goes into is an error; sums of nothing are 0, and an empty result is empty.
 Tensor max(const Tensor& x, const Shape& axes, bool keep = false);
 Tensor min(const Tensor& x, const Shape& axes, bool keep = false);
-/// Index of the largest element, i32, the first at a tie. No derivative.
+/// Index of the largest element, i32, the first at a tie; the first NaN where there is one. No derivative.
 Array argmax(const Tensor& x, int axis);
+/// Elements equal to the largest count as exp(0), also when they are infinite, so that every row adds up to 1: (inf, 0)
+/// gives (1, 0), the limit, and a row of -inf gives 1 / n each, as every row of equal elements (PyTorch: NaN in both).
 Tensor softmax(const Tensor& x, int axis);
-/// scale * sum of (x - y)^2, shapes equal: a pass forward and a pass back.
-Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1);
+/// scale * sum of (x - y)^2 / divisor, shapes equal: a pass forward and a pass back.
+Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1, double divisor = 1);
+/// log of the sum of exp(x): -inf for a row of -inf, inf where an element is. Its slope is softmax(x), at infinities
+/// too.
 Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 
 // ---- linear algebra ----

@@ -4,6 +4,8 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/square_sum.h"
+
 namespace basin {
 namespace {
 
@@ -62,22 +64,23 @@ Array random_subset(const Key& key, int64_t n, int64_t count) {
 }
 
 Array Scaling::apply(const Array& x, DType dtype) const {
-  return map_columns(x, dtype, offset.size(), [&](double value, size_t j) { return (value - offset[j]) * factor[j]; });
+  return map_columns(x, dtype, offset.size(),
+                     [&](double value, size_t j) { return std::lerp(low, high, (value - offset[j]) / width[j]); });
 }
 
 Array Scaling::undo(const Array& scaled) const {
   return map_columns(scaled, scaled.dtype(), offset.size(),
-                     [&](double value, size_t j) { return value / factor[j] + offset[j]; });
+                     [&](double value, size_t j) { return (value - low) / (high - low) * width[j] + offset[j]; });
 }
 
 Scaling min_max_scale(const Array& x, double low, double high, bool per_column) {
   require(low < high, "min_max_scale: low ", low, " must be below high ", high);
-  Scaling scaling;
+  Scaling scaling{{}, {}, low, high};
   for (const auto& column : columns_of("min_max_scale", x, per_column)) {
     const auto [least, most] = std::minmax_element(column.begin(), column.end());
-    const double factor = *most > *least ? (high - low) / (*most - *least) : 1;
-    scaling.factor.push_back(factor);
-    scaling.offset.push_back(*least - low / factor);
+    require(std::isfinite(*most - *least), "min_max_scale: the range from ", *least, " to ", *most, " overflows");
+    scaling.offset.push_back(*least);
+    scaling.width.push_back(*most > *least ? *most - *least : 1);
   }
   return scaling;
 }
@@ -86,12 +89,18 @@ Scaling standardise(const Array& x, bool per_column) {
   Scaling scaling;
   for (const auto& column : columns_of("standardise", x, per_column)) {
     const auto n = static_cast<double>(column.size());
-    double mean = 0, variance = 0;
-    for (const double value : column) mean += value / n;
-    for (const double value : column) variance += (value - mean) * (value - mean) / n;
-    scaling.offset.push_back(mean);
     const auto [least, most] = std::minmax_element(column.begin(), column.end());
-    scaling.factor.push_back(*most > *least ? 1 / std::sqrt(variance) : 1);  // rounding may leave a variance above 0
+    const bool varies = *most > *least;
+    const auto sum_in = [&](double unit) {
+      double sum = 0;
+      for (const double value : column) sum += value / unit;
+      return sum;
+    };
+    const double sum = sum_in(1), mean = !varies ? *least : std::isfinite(sum) ? sum / n : sum_in(n);
+    SquareSum deviations;
+    for (const double value : column) deviations.add<double>(value - mean);
+    scaling.offset.push_back(mean);
+    scaling.width.push_back(varies ? deviations.length() / std::sqrt(n) : 1);
   }
   return scaling;
 }

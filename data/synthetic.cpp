@@ -63,7 +63,9 @@ Array spaced_1d(double low, double high, int64_t n, DType dtype) {
 }
 
 Array uniform_1d(const Key& key, int64_t n, double low, double high, DType dtype) {
-  return cast(uniform(key, {n, 1}, DType::f64, low, high), dtype);
+  const Array points = cast(uniform(key, {n, 1}, DType::f64, low, high), dtype);
+  keep_inside(points, low, high);  // a narrower dtype rounds up to high
+  return points;
 }
 
 Blobs gaussian_blobs(const Key& key, int64_t n, const Array& centres, double sd) {

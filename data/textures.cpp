@@ -72,12 +72,12 @@ Array shrink_images(const Array& rows, int64_t channels, int64_t side, int64_t f
   const int64_t n = rows.dim(0), small = side / factor;
   const std::vector<double> pixels = cast(rows, DType::f64).to_vector<double>();
   std::vector<double> means(static_cast<size_t>(n * channels * small * small), 0.0);
-  const double share = 1.0 / static_cast<double>(factor * factor);
   for (size_t i = 0; i < pixels.size(); ++i) {
     const auto at = static_cast<int64_t>(i), line = at / side, image = line / side;
     const int64_t y = line % side / factor, x = at % side / factor;
-    means[static_cast<size_t>((image * small + y) * small + x)] += share * pixels[i];
+    means[static_cast<size_t>((image * small + y) * small + x)] += pixels[i];
   }
+  for (double& mean : means) mean /= static_cast<double>(factor * factor);
   return cast(from_vector(means, {n, channels * small * small}), rows.dtype());
 }
 

@@ -1,7 +1,11 @@
 #include "engine/key.h"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
+
+#include "kernels/strided.h"
 
 namespace basin {
 
@@ -34,9 +38,33 @@ Array draw(const char* name, Distribution kind, const Key& key, const Shape& sha
 
 }  // namespace
 
+void keep_inside(const Array& x, double low, double high) {
+  if (low == high) return;
+  with_float(x.dtype(), [&](auto zero) {
+    using T = decltype(zero);
+    constexpr T end = std::numeric_limits<T>::infinity();
+    T first = static_cast<T>(low), last = static_cast<T>(high);
+    if (static_cast<double>(first) < low) first = std::nextafter(first, end);
+    if (static_cast<double>(last) >= high) last = std::nextafter(last, -end);
+    require(std::isfinite(first) && std::isfinite(last) && first <= last, "uniform: no finite number of ", x,
+            " lies in [", low, ", ", high, ")");
+    x.device().backend().unary(Unary::clamp, first, last, x.view(), x.view());
+  });
+}
+
 Array uniform(const Key& key, const Shape& shape, DType dtype, double low, double high, const Device& device) {
   require(low <= high, "uniform: low ", low, " is above high ", high);
-  return draw("uniform", Distribution::uniform, key, shape, dtype, device, low, high - low);
+  if (low == 0 && high == 1) return draw("uniform", Distribution::uniform, key, shape, dtype, device, 0, 1);
+  const double largest = dtype == DType::f32 ? std::numeric_limits<float>::max() : std::numeric_limits<double>::max();
+  require(std::abs(low) <= largest && std::abs(high) <= largest, "uniform: [", low, ", ", high,
+          ") leaves the range of ", dtype);
+  // twice the draw from half the interval where high - low overflows
+  const double unit = high - low <= largest ? 1 : 2;
+  const Array out =
+      draw("uniform", Distribution::uniform, key, shape, dtype, device, low / unit, high / unit - low / unit);
+  if (unit != 1) device.backend().unary(Unary::scale, unit, 0, out.view(), out.view());
+  keep_inside(out, low, high);  // rounding may reach high
+  return out;
 }
 
 Array normal(const Key& key, const Shape& shape, DType dtype, double mean, double sd, const Device& device) {

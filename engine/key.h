@@ -22,11 +22,14 @@ class Key {
   KeyBits bits_;
 };
 
-/// U[low, high) and N(mean, sd^2); dtype f32 or f64.
+/// U[low, high), never `high` itself (unless low == high), and N(mean, sd^2); dtype f32 or f64. Errors: no finite
+/// number of the dtype lies in [low, high).
 Array uniform(const Key& key, const Shape& shape, DType dtype, double low = 0, double high = 1,
               const Device& device = {});
 Array normal(const Key& key, const Shape& shape, DType dtype, double mean = 0, double sd = 1,
              const Device& device = {});
+/// Moves values of x outside [low, high) to the nearest one of its dtype inside, in place, as after a rounding.
+void keep_inside(const Array& x, double low, double high);
 /// The raw words, u32.
 Array random_bits(const Key& key, const Shape& shape, const Device& device = {});
 /// A permutation of 0 .. n-1 as i32 [n] (sorts random words; ties by index).

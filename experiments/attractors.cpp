@@ -73,8 +73,9 @@ Array histogram(const std::vector<AttractorStudy>& seeds) {
   for (const AttractorStudy& s : seeds)
     for (double radius : s.radii) {
       const double bin = std::min(radius / bin_width, bins - 1.0);  // also for a radius that is not a number
-      rows[2 * static_cast<size_t>(bin >= 0 ? bin : bins - 1.0) + 1] += 1 / all;
+      rows[2 * static_cast<size_t>(bin >= 0 ? bin : bins - 1.0) + 1] += 1;
     }
+  for (size_t row = 0; row < bins; ++row) rows[2 * row + 1] /= std::max(all, 1.0);
   return from_vector(rows, {bins, 2});
 }
 

@@ -24,7 +24,7 @@ inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t i
   const Tensor pixels(cast(reshape(all.images, {all.images.dim(0), -1}), DType::f32));
   const auto take = [&](int64_t from, int64_t to) {
     const Tensor rows = gather(pixels, contiguous(slice(order, 0, from, to)));
-    return copy_to((rows * (1.0 / 255)).array(), device);
+    return copy_to((rows / 255.0).array(), device);
   };
   Digits d{take(0, images), take(images, images + starts), {}};
   const std::vector<int32_t> index = order.to_vector<int32_t>();

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kernels/backend.h"
+#include "kernels/square_sum.h"
 
 namespace basin {
 
@@ -32,12 +33,14 @@ BASIN_HD inline void advance_control(double* control, const double* rates, doubl
   control[control_correction2] = 1.0 - whole_power(step.beta2, done);
 }
 
-/// What becomes of a point whose step had the squared length `squared` (f64 sums; `moved`: some coordinate changed).
-BASIN_HD inline int32_t state_after(double squared, bool moved, double tolerance) {
-  if (!(squared - squared == 0)) return point_lost;
+/// What becomes of a point after a step (`moved`: some coordinate changed).
+BASIN_HD inline int32_t state_after(const SquareSum& step, bool moved, double tolerance) {
+  const double length = step.length();
+  if (!(length - length == 0)) return point_lost;
   if (tolerance < 0) return point_running;
   if (tolerance == 0) return moved ? point_running : point_converged;
-  return squared <= tolerance * tolerance ? point_converged : point_running;
+  const bool rests = step.exact() ? step.plain <= tolerance * tolerance : length <= tolerance;
+  return rests ? point_converged : point_running;
 }
 
 }  // namespace basin

@@ -9,6 +9,7 @@
 
 #include "engine/step_graph.h"
 #include "kernels/cpu/parallel.h"
+#include "kernels/square_sum.h"
 
 namespace basin {
 namespace {
@@ -175,6 +176,7 @@ Nearest nearest(const Array& points, const Array& examples) {
   const std::vector<double> p = cast(points, DType::f64).to_vector<double>();
   const std::vector<double> e = cast(examples, DType::f64).to_vector<double>();
   const int64_t n = points.dim(0), m = examples.dim(0), d = points.dim(1), block = 32;
+  const auto at = [d](int64_t row, int64_t column) { return static_cast<size_t>(row * d + column); };
   Nearest result;
   result.index.assign(static_cast<size_t>(n), 0);
   result.distance.assign(static_cast<size_t>(n), std::numeric_limits<double>::infinity());
@@ -192,7 +194,19 @@ Nearest nearest(const Array& points, const Array& examples) {
           result.index[static_cast<size_t>(i)] = j;
         }
       }
-      result.distance[static_cast<size_t>(i)] = std::sqrt(best);
+      double distance = std::sqrt(best);
+      if (!(distance >= 0x1p-450 && std::isfinite(distance))) {
+        // squares overflowed or vanished: once more by lengths
+        distance = std::numeric_limits<double>::infinity();
+        for (int64_t j = 0; j < m && distance > 0; ++j) {
+          SquareSum sum;
+          for (int64_t k = 0; k < d; ++k) sum.add<double>(p[at(i, k)] - e[at(j, k)]);
+          if (!(sum.length() < distance)) continue;
+          distance = sum.length();
+          result.index[static_cast<size_t>(i)] = j;
+        }
+      }
+      result.distance[static_cast<size_t>(i)] = distance;
     }
   });
   return result;

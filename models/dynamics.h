@@ -13,8 +13,7 @@ using Map = std::function<Tensor(const Tensor&)>;
 struct IterateOptions {
   int64_t max_iterations = 1000;
   /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
-  /// which changes nothing but the time; with a negative value none does. Steps are squared in f64, so a positive
-  /// tolerance below about 1e-161 acts like that value.
+  /// which changes nothing but the time; with a negative value none does.
   double tolerance = 0;
   std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
   /// Called on the host now and then (on the CPU before every iteration); what it throws ends the work.
@@ -29,7 +28,7 @@ struct Trajectories {
 };
 
 /// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points
-/// whose step cannot be squared any more (they run to infinity, or are not numbers). No derivative. On a GPU f is
+/// whose step has no finite length any more (they run to infinity, or are not numbers). No derivative. On a GPU f is
 /// called a few times, recorded and replayed, so it must not read values on the host (see StepGraph); a network small
 /// enough runs all steps up to the next record in one kernel instead. Errors: start is not a matrix, f changes the
 /// shape, record_at is not ascending from 0 up to max_iterations.

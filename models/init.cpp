@@ -20,7 +20,8 @@ constexpr const char* kind_names[] = {"zero",           "constant",      "normal
 /// Parameters an operation of the table reads.
 size_t parameter_count_of(Unary op) {
   if (op == Unary::clamp || op == Unary::within) return 2;
-  for (Unary one : {Unary::scale, Unary::shift, Unary::power, Unary::constant, Unary::step_or, Unary::leaky_relu})
+  for (Unary one : {Unary::scale, Unary::divide, Unary::over, Unary::shift, Unary::power, Unary::constant,
+                    Unary::step_or, Unary::leaky_relu})
     if (op == one) return 1;
   return 0;
 }

@@ -63,13 +63,15 @@ double Schedule::rate(double base, int64_t t) const {
 }
 
 double gradient_norm(const Tensors& gradients) {
-  Tensor total;
-  for (const Tensor& g : gradients) {
-    if (!g.defined()) continue;
-    const Tensor squares = sum(square(g));
-    total = total.defined() ? total + squares : squares;
-  }
-  return total.defined() ? std::sqrt(total.item()) : 0;
+  const auto norm_in = [&](double unit) {  // a power of two
+    double total = 0;
+    for (const Tensor& g : gradients)
+      if (g.defined()) total += sum(square(cast(g, DType::f64) / unit)).item();
+    return unit * std::sqrt(total);
+  };
+  const double norm = norm_in(1);
+  // squares may overflow or vanish where their root does not
+  return !std::isfinite(norm) ? norm_in(0x1p540) : norm < 0x1p-450 ? norm_in(0x1p-600) : norm;
 }
 
 Tensors clip_by_value(const Tensors& gradients, double limit) {

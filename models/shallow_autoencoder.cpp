@@ -7,8 +7,8 @@
 namespace basin {
 
 Tensor ShallowAutoencoder::encode(const Tensor& x) const {
-  const double scale = scaled ? 1 / std::sqrt(static_cast<double>(encoder.dim(1))) : 1;
-  return observe("encoder", linear(x, scaled ? encoder * scale : encoder, bias, activation));
+  const Tensor w = scaled ? encoder / std::sqrt(static_cast<double>(encoder.dim(1))) : encoder;
+  return observe("encoder", linear(x, w, bias, activation));
 }
 
 Tensor ShallowAutoencoder::decode(const Tensor& code) const {

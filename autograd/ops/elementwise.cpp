@@ -54,6 +54,7 @@ class UnaryTensorOp final : public Op {
     if (unary_info[static_cast<int>(f_.op)].flat) return {};
     if (f_.op == Unary::identity || f_.op == Unary::shift) return t;
     if (f_.op == Unary::scale) return scale(t, f_.a);
+    if (f_.op == Unary::divide) return divide(t, f_.a);
     if (f_.op == Unary::neg) return neg(t);
     // whole powers end: x^(a - 1) times a = 0 must not become 0 * infinity at x = 0
     if (f_.op == Unary::power && f_.a == 0) return {};
@@ -105,6 +106,7 @@ class BinaryTensorOp final : public Op {
     if (flat()) return {};
     if (op_ == Binary::add) return t;
     if (op_ == Binary::sub) return side == 0 ? t : neg(t);
+    if (op_ == Binary::div && side == 0) return t / in[1];
     return t * slope_of(op_, side, in[0], in[1], out);
   }
 

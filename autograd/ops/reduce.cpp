@@ -59,10 +59,30 @@ class Softmax final : public Op {
   static Tensor chain(const Tensor& t, const Tensor& y) { return y * (t - sum(y * t, {-1}, true)); }
 };
 
-/// scale * sum of (x - y)^2 in one pass; so is the gradient, unless it is differentiated again.
+/// log of the sum of exp along the last axis, which becomes 1. The slope is softmax, finite at infinities too.
+class LogSumExp final : public Op {
+ public:
+  const char* name() const override { return "logsumexp"; }
+  Ref<const Op> clone() const override { return Ref<const Op>(new LogSumExp(*this)); }
+  bool reads_input(int) const override { return true; }
+
+  Array evaluate(Inputs in) const override {
+    const Tensor top = max(in[0], {-1}, true);
+    const Tensor from = where(is_finite(top), top, zeros_like(top));  // infinity - infinity is NaN
+    return (from + log(sum(exp(in[0] - from), {-1}, true))).array();
+  }
+  Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
+    return sum(tangents[0] * softmax(in[0], -1), {-1}, true);
+  }
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned, std::span<Tensor> grads) const override {
+    grads[0] = ct * softmax(in[0], -1);
+  }
+};
+
+/// scale * sum of (x - y)^2 / divisor in one pass; so is the gradient, unless it is differentiated again.
 class SquaredError final : public Op {
  public:
-  explicit SquaredError(double scale) : scale_(scale) {}
+  SquaredError(double scale, double divisor) : scale_(scale), divisor_(divisor) {}
   const char* name() const override { return "squared_error"; }
   Ref<const Op> clone() const override { return Ref<const Op>(new SquaredError(*this)); }
   bool reads_input(int) const override { return true; }
@@ -70,13 +90,13 @@ class SquaredError final : public Op {
   Array evaluate(Inputs in) const override {
     const Array x = contiguous(in[0].array()), y = contiguous(in[1].array());
     Array out({}, x.dtype(), x.device());
-    x.device().backend().squared_error(out.view(), x.view(), y.view(), scale_);
+    x.device().backend().squared_error(out.view(), x.view(), y.view(), scale_, divisor_);
     return out;
   }
   Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
     Tensor t = tangents[0];
     if (tangents[1].defined()) t = t.defined() ? t - tangents[1] : neg(tangents[1]);
-    return sum((in[0] - in[1]) * t) * (2 * scale_);
+    return sum((in[0] - in[1]) * t) * factor();
   }
   void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted, std::span<Tensor> grads) const override {
     if (wanted & 1) grads[0] = slope(ct, in[0], in[1]);
@@ -85,14 +105,15 @@ class SquaredError final : public Op {
 
  private:
   Tensor slope(const Tensor& ct, const Tensor& x, const Tensor& y) const {
-    if (!concrete({&ct, &x, &y})) return broadcast_to(ct * (2 * scale_), x.shape()) * (x - y);
+    if (!concrete({&ct, &x, &y})) return broadcast_to(ct * factor(), x.shape()) * (x - y);
     const Array a = contiguous(x.array()), b = contiguous(y.array());
     Array dx(a.shape(), a.dtype(), a.device());
-    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), scale_);
+    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), factor() / 2);
     return dx;
   }
+  double factor() const { return 2 * scale_ / divisor_; }
 
-  double scale_;
+  double scale_, divisor_;
 };
 
 /// The shape with 1 along the given axes. Errors: an axis outside or named twice.
@@ -120,16 +141,30 @@ Tensor without_axes(const Tensor& x, const Shape& axes) {
   return reshape(x, shape);
 }
 
+/// Errors: elements of the result that no element of x goes into.
+void check_elements(const char* name, const Tensor& x, const Shape& result) {
+  require(x.size() > 0 || result.size() == 0, name, ": no elements in ", x.array(), " to make ", result, " of");
+}
+
 Shape all_axes(const Tensor& x) {
   Shape axes;
   for (int i = 0; i < x.rank(); ++i) axes.push_back(i);
   return axes;
 }
 
+/// An operation on the last axis along another one.
+Tensor along_last(const Op& op, const Tensor& x, int axis) {
+  axis = axis < 0 ? axis + x.rank() : axis;
+  if (axis == x.rank() - 1) return perform(op, {x});
+  Shape order = all_axes(x);
+  std::swap(order[axis], order[x.rank() - 1]);  // its own inverse
+  return permute(perform(op, {permute(x, order)}), order);
+}
+
 Tensor extremum(Reduction kind, const Tensor& x, const Shape& axes, bool keep) {
   const char* name = kind == Reduction::max ? "max" : "min";
   const Shape shape = reduced_shape(name, x, axes);
-  require(x.size() > 0, name, ": no elements in ", x.array());
+  check_elements(name, x, shape);
   const Tensor kept = perform(Extremum(kind, shape), {x});
   return keep ? kept : without_axes(kept, axes);
 }
@@ -145,9 +180,10 @@ Tensor sum(const Tensor& x) {
 }
 
 Tensor mean(const Tensor& x, const Shape& axes, bool keep) {
-  const Tensor total = sum(x, axes, keep);
-  require(x.size() > 0, "mean: no elements in ", x.array());
-  return total * (static_cast<double>(total.size()) / static_cast<double>(x.size()));
+  const Shape result = reduced_shape("mean", x, axes);
+  check_elements("mean", x, result);
+  if (result.size() == 0) return sum(x, axes, keep);
+  return sum(x, axes, keep) / static_cast<double>(x.size() / result.size());
 }
 Tensor mean(const Tensor& x) {
   return mean(x, all_axes(x));
@@ -163,7 +199,7 @@ Tensor min(const Tensor& x, const Shape& axes, bool keep) {
 Array argmax(const Tensor& x, int axis) {
   const Shape shape = reduced_shape("argmax", x, {axis});
   axis = axis < 0 ? axis + x.rank() : axis;
-  require(x.dim(axis) > 0, "argmax: no elements along axis ", axis, " of ", x.array());
+  check_elements("argmax", x, shape);
   Array out(shape, DType::i32, x.device());
   x.device().backend().argmax(out.view(), x.array().view(), axis);
   Shape dropped;
@@ -174,16 +210,12 @@ Array argmax(const Tensor& x, int axis) {
 
 Tensor softmax(const Tensor& x, int axis) {
   reduced_shape("softmax", x, {axis});
-  axis = axis < 0 ? axis + x.rank() : axis;
-  if (axis == x.rank() - 1) return perform(Softmax(), {x});
-  Shape order = all_axes(x);
-  std::swap(order[axis], order[x.rank() - 1]);  // its own inverse
-  return permute(perform(Softmax(), {permute(x, order)}), order);
+  return along_last(Softmax(), x, axis);
 }
 
 Tensor logsumexp(const Tensor& x, int axis, bool keep) {
-  const Tensor top = max(stop_gradient(x), {axis}, true);
-  const Tensor kept = top + log(sum(exp(x - top), {axis}, true));
+  check_elements("logsumexp", x, reduced_shape("logsumexp", x, {axis}));
+  const Tensor kept = along_last(LogSumExp(), x, axis);
   return keep ? kept : without_axes(kept, {axis});
 }
 
@@ -195,15 +227,16 @@ std::vector<Sample> extremum_samples() {
            {{3, 2, 5}}},
           {"min", [](const Tensors& in) { return min(in[0], {-1}, true); }, {{3, 5}}},
           {"no such axis", [](const Tensors& in) { return max(in[0], {2}); }, {{3, 5}}, -2, 2, "are not axes"},
+          {"an empty batch", [](const Tensors& in) { return max(in[0], {1}); }, {{0, 5}}},
           {"empty", [](const Tensors& in) { return max(in[0], {0}); }, {{0, 5}}, -2, 2, "no elements"}};
 }
 
-Tensor squared_error(const Tensor& x, const Tensor& y, double scale) {
+Tensor squared_error(const Tensor& x, const Tensor& y, double scale, double divisor) {
   check_same("squared_error", x.array(), y.array());
   check_floating("squared_error", x.array());
   require(x.shape() == y.shape(), "squared_error: shapes differ: ", x.array(), " and ", y.array(),
           "; broadcast_to one of them if that is meant");
-  return perform(SquaredError(scale), {x, y});
+  return perform(SquaredError(scale, divisor), {x, y});
 }
 
 std::vector<Sample> softmax_samples() {
@@ -217,6 +250,7 @@ std::vector<Sample> squared_error_samples() {
   const auto call = [](const Tensors& in) { return squared_error(in[0], in[1], 0.3); };
   return {{"both", call, {{3, 5}, {3, 5}}},
           {"of one tensor", [](const Tensors& in) { return squared_error(in[0] * in[0], in[0], 0.5); }, {{3, 5}}},
+          {"divided", [](const Tensors& in) { return squared_error(in[0], in[1], 0.5, 7); }, {{3, 5}, {3, 5}}},
           {"second alone",
            [](const Tensors& in) { return squared_error(full(in[0].shape(), 0.3, DType::f64, in[0].device()), in[0]); },
            {{3, 5}}},
@@ -232,6 +266,7 @@ std::vector<Sample> composed_samples() {
            },
            {{3, 2, 5}}},
           {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{3, 5}}},
+          {"logsumexp inside", [](const Tensors& in) { return logsumexp(in[0], 0, true); }, {{3, 2, 4}}},
           {"concat", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {3, 4}}},
           {"concat misfit", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {2, 4}}, -2, 2, "concat"}};
 }

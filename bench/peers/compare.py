@@ -33,9 +33,14 @@ WANTED = {
     "converge 3x16x16 10000": 2.0,
 }
 MEMORY = "train 784 10x512 1000"
-# Both sides work in f32; what rounding does in 20 steps of Adam (which divides gradients by their own size) is seen in
-# PyTorch's distance from its own double-precision run. basin may be as far from that run, or this far.
-TOLERANCE = 1e-4
+# Both sides work in f32; what rounding does is seen in PyTorch's distance from its own double-precision run. basin may be as
+# far from that run, or this far: where 1,000 points are iterated or eigenvalues sought, and in 20 losses of a training at
+# the rate of ../workloads.cpp, where f32 is some 1e-8 off.
+TOLERANCE, TRAINING_TOLERANCE = 1e-4, 1e-6
+
+
+def tolerance(name):
+    return TRAINING_TOLERANCE if name.split()[0] in ("train", "conv") else TOLERANCE
 
 
 class Side:
@@ -166,7 +171,7 @@ def report(args, basin, folder):
         times, others = (wall, cpu) if args.clock == "wall" else (cpu, wall)
         middle, other = ([statistics.median(t) for t in which] for which in (times, others))
         wanted = f"{WANTED[name]:.1f}" if name in WANTED else ("basin < 1.5 µs" if name == "tiny" else "")
-        agrees = errors[0] <= max(TOLERANCE, errors[1])
+        agrees = errors[0] <= max(tolerance(name), errors[1])
         failed |= not agrees
         lines.append("| " + " | ".join([name] + [spread_text(t) for t in times] + [
             f"{middle[1] / middle[0]:.2f}", f"{middle[2] / middle[0]:.2f}", f"{other[1] / other[0]:.2f}", wanted,

@@ -25,7 +25,7 @@ import sys
 import tempfile
 import time
 
-from compare import ROOT, Side, TOLERANCE, error, seconds_text, spread_text
+from compare import ROOT, Side, error, seconds_text, spread_text, tolerance
 
 # The project's targets: work -> smallest PyTorch eager / basin and smallest captured graph / basin.
 WORK = {
@@ -247,7 +247,7 @@ def report(args, folder):
             aims = f"{SHARE:.0%} of the product: " + ("not measured" if share is None else "yes" if share >= SHARE else "**no**")
         theirs = max((result[t][1] or 0 for t in ("eager", "graph") if t in result), default=0)
         off = max((result[t][1] or 0 for t in ("basin", "basin replayed") if t in result), default=0)
-        bad = off > max(TOLERANCE, theirs)
+        bad = off > max(tolerance(name), theirs)
         wrong |= bad
         row = [name]
         for title in ("basin", "basin replayed", *KINDS):

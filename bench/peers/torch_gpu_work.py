@@ -95,7 +95,7 @@ class Work:
         self.training = self.name in ("train", "conv")
         if self.training:
             fast = dict(fused=True, capturable=True) if kind != "eager" and DEVICE.type == "cuda" else {}
-            self.adam = torch.optim.Adam(self.net.parameters(), lr=1e-3, **fast)
+            self.adam = torch.optim.Adam(self.net.parameters(), lr=1e-4, **fast)  # ../workloads.cpp says why
         self.forward = self.net
         if kind == "compile":
             torch._dynamo.reset()

@@ -52,7 +52,8 @@ GreyImages in_own_basis(RowMatrix<double> x, int64_t count, Centre centre, doubl
   x *= deviation / sd;
 
   Matrix moments = Matrix::Zero(d, d);
-  moments.selfadjointView<Eigen::Lower>().rankUpdate(own.transpose(), 1 / static_cast<double>(count));
+  moments.selfadjointView<Eigen::Lower>().rankUpdate(own.transpose());
+  moments /= static_cast<double>(count);
   Eigenbasis eigen = Eigenbasis::of(moments.selfadjointView<Eigen::Lower>());
   images.spectrum = eigen.spectrum;
   images.basis = std::move(eigen.vectors);

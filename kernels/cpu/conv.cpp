@@ -14,6 +14,7 @@ namespace {
 
 constexpr int64_t group_elements = int64_t{1} << 17;  // of the columns of a group
 constexpr int64_t group_count = 16;                   // groups there should be at least, to have work for threads
+constexpr int64_t longest_chain = 32;                 // groups whose weight gradients are summed in T, more in f64
 constexpr int64_t largest_partial = int64_t{1}
                                     << 15;  // weights, up to which the sum is shared among that many partials
 
@@ -217,18 +218,32 @@ void weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
   const int64_t n = s.points(), k = s.taps(), size = s.out * k, group = group_size(s, 512);
   const int64_t groups = (s.batch + group - 1) / group;
   const int64_t partials = size <= largest_partial ? std::clamp<int64_t>(groups, 1, group_count) : 1;
+  const bool few = groups <= longest_chain * partials;
   std::vector<T> others(static_cast<size_t>((partials - 1) * size));
+  std::vector<double> totals(static_cast<size_t>(few ? 0 : partials * size));
   std::fill_n(w, size, T(0));
   parallel_for(partials, [&](int64_t p) {
     T* const sum = p == 0 ? w : others.data() + (p - 1) * size;
-    for (int64_t g = p * groups / partials; g < (p + 1) * groups / partials; ++g) {
+    const int64_t begin = p * groups / partials, end = (p + 1) * groups / partials;
+    for (int64_t g = begin; g < end; ++g) {
       const int64_t first = g * group, count = std::min(group, s.batch - first), ld = count * n;
       const Matrix<const T> columns = columns_of(s, x + first * s.image(), count);
       gemm<T>(s.out, k, ld, outputs_of(s, y + first * s.out * n, count), {columns.data, 1, ld}, sum, k, true);
+      if (few || ((g + 1 - begin) % longest_chain != 0 && g + 1 < end)) continue;
+      for (int64_t i = 0; i < size; ++i) totals[static_cast<size_t>(p * size + i)] += static_cast<double>(sum[i]);
+      std::fill_n(sum, size, T(0));
     }
   });
-  for (int64_t p = 1; p < partials; ++p)
-    for (int64_t i = 0; i < size; ++i) w[i] += others[static_cast<size_t>((p - 1) * size + i)];
+  if (few) {
+    for (int64_t p = 1; p < partials; ++p)
+      for (int64_t i = 0; i < size; ++i) w[i] += others[static_cast<size_t>((p - 1) * size + i)];
+    return;
+  }
+  for (int64_t i = 0; i < size; ++i) {
+    double total = 0;
+    for (int64_t p = 0; p < partials; ++p) total += totals[static_cast<size_t>(p * size + i)];
+    w[i] = static_cast<T>(total);
+  }
 }
 
 }  // namespace

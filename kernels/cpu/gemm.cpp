@@ -22,10 +22,12 @@ constexpr int vector_bytes = 32;
 constexpr int vector_bytes = 16;
 #endif
 
-constexpr bool many_registers = vector_bytes == 64;                     // 32 vector registers, not 16
-constexpr int max_rows = 6, max_vectors = many_registers ? 4 : 2;       // of a register tile
-constexpr int dot_rows = many_registers ? 4 : 2, dot_cols = 4;          // of a tile of dot products
-constexpr int64_t max_depth = 512;                                      // k steps per pass: B panels fit the L2 cache
+constexpr bool many_registers = vector_bytes == 64;                // 32 vector registers, not 16
+constexpr int max_rows = 6, max_vectors = many_registers ? 4 : 2;  // of a register tile
+constexpr int dot_rows = many_registers ? 4 : 2, dot_cols = 4;     // of a tile of dot products
+constexpr int64_t max_depth = 512;                                 // k steps per pass: B panels fit the L2 cache
+// Longer sums are joined in f64: a chain of additions in f32 drifts with its length, by 1e-2 after 1e7 equal terms.
+constexpr int64_t dot_depth = 128, longest_chain = 32 * max_depth;      // vectors of k, and k steps, summed in T
 constexpr int64_t chunk_blocks = 10, chunk_panels = 4, dot_chunk = 64;  // tiles per task, down and across
 constexpr int64_t outer_rows = 1920, outer_cols = 2048;                 // bound what is packed at a time
 constexpr double serial_work = 1e5;                                     // products not worth waking a thread for
@@ -34,6 +36,9 @@ template <class T>
 using Vec [[gnu::vector_size(vector_bytes)]] = T;
 template <class T>
 constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+/// The lanes of a Vec<T> in f64.
+template <class T>
+using Wide [[gnu::vector_size(lanes<T> * sizeof(double))]] = double;
 template <class T>
 constexpr int panel_cols = max_vectors* lanes<T>;
 
@@ -73,7 +78,7 @@ template <class T>
 }
 
 /// Memory of this thread, one block per use; grows, and is reused by later calls.
-enum Use { packed_a, packed_b, swapped_c, uses };
+enum Use { packed_a, packed_b, swapped_c, piece_c, total_c, uses };
 template <class T>
 T* scratch(Use use, int64_t count) {
   static thread_local std::vector<std::aligned_storage_t<64, 64>> blocks[uses];
@@ -281,7 +286,43 @@ struct Product {
     constexpr int width = lanes<T>;
     const T* x = p.a.data + row * p.a.row_stride;
     const T* y = p.b.data + col * p.b.col_stride;
+    const auto put = [&](int r, int s, T total) {
+      T& out = p.c[(row + r) * p.ldc + col + s];
+      out = p.accumulate ? out + total : total;
+    };
+    if (p.k > dot_depth * width) {
+      Wide<T> sum[rows][cols] = {};
+      for (int64_t step = 0; step < p.k; step += dot_depth * width) {
+        Vec<T> part[rows][cols] = {};
+        add_dots<rows, cols>(p, x + step, y + step, std::min(dot_depth * width, p.k - step), part);
+        unrolled<rows>([&](auto r) {
+          unrolled<cols>([&](auto s) { sum[r][s] += __builtin_convertvector(part[r][s], Wide<T>); });
+        });
+      }
+      for (int r = 0; r < rows; ++r)
+        for (int s = 0; s < cols; ++s) {
+          double total = 0;
+          for (int l = 0; l < width; ++l) total += sum[r][s][l];
+          put(r, s, static_cast<T>(total));
+        }
+      return;
+    }
     Vec<T> sum[rows][cols] = {};
+    add_dots<rows, cols>(p, x, y, p.k, sum);
+    unrolled<rows>([&](auto r) {
+      unrolled<cols>([&](auto s) {
+        Vec<T> total = sum[r][s];
+        unrolled<halvings<T>>([&](auto i) { total += shuffle<T, 1, (width >> (i + 1))>(total, total); });
+        put(r, s, total[0]);
+      });
+    });
+  }
+
+  /// sum += the products of k steps, lane by lane.
+  template <int rows, int cols>
+  [[gnu::always_inline]] static void add_dots(const Product& p, const T* x, const T* y, int64_t k,
+                                              Vec<T> (&sum)[rows][cols]) {
+    constexpr int width = lanes<T>;
     const auto add_products = [&](auto loader) __attribute__((always_inline)) {
       Vec<T> factor[cols];
       unrolled<cols>([&](auto s) { factor[s] = loader(y + s * p.b.col_stride); });
@@ -291,17 +332,9 @@ struct Product {
       });
     };
     int64_t step = 0;
-    for (; step + width <= p.k; step += width, x += width, y += width)
+    for (; step + width <= k; step += width, x += width, y += width)
       add_products([](const T* from) { return load(from); });
-    if (step < p.k) add_products([&](const T* from) { return load_part(from, p.k - step); });
-    unrolled<rows>([&](auto r) {
-      unrolled<cols>([&](auto s) {
-        Vec<T> total = sum[r][s];
-        unrolled<halvings<T>>([&](auto i) { total += shuffle<T, 1, (width >> (i + 1))>(total, total); });
-        T& out = p.c[(row + r) * p.ldc + col + s];
-        out = p.accumulate ? out + total[0] : total[0];
-      });
-    });
+    if (step < k) add_products([&](const T* from) { return load_part(from, k - step); });
   }
 
   static constexpr auto dot_tiles = []<int... i>(std::integer_sequence<int, i...>) {
@@ -334,6 +367,22 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b,
     if (a.col_stride != 1) product.a = {contiguous<T>(packed_a, m, k, a), k, 1};
     if (b.row_stride != 1) product.b = {contiguous<T>(packed_b, n, k, {b.data, b.col_stride, b.row_stride}), 1, k};
     return product.dots();
+  }
+  if (k > longest_chain) {
+    T* const piece = scratch<T>(piece_c, m * n);
+    double* const total = scratch<double>(total_c, m * n);
+    std::fill_n(total, m * n, 0.0);
+    for (int64_t step = 0; step < k; step += longest_chain) {
+      gemm<T>(m, n, std::min(longest_chain, k - step), {a.data + step * a.col_stride, a.row_stride, a.col_stride},
+              {b.data + step * b.row_stride, b.row_stride, b.col_stride}, piece, n);
+      for (int64_t i = 0; i < m * n; ++i) total[i] += static_cast<double>(piece[i]);
+    }
+    for (int64_t r = 0; r < m; ++r)
+      for (int64_t i = 0; i < n; ++i) {
+        T& out = c[r * ldc + i];
+        out = static_cast<T>(accumulate ? static_cast<double>(out) + total[r * n + i] : total[r * n + i]);
+      }
+    return product.finish(0, m, 0, n);
   }
   if (n < lanes<T> / 2 && n < m && a.row_stride == 1) {
     // Narrow tiles would waste most lanes: compute the transpose, whose rows are long, and copy it over.

@@ -14,16 +14,16 @@ void CpuBackend::settle(const View& x, const View& next, const View& iterations,
         if (state.as<int32_t>()[i] != point_running) continue;
         T* at = x.as<T>() + i * d;
         const T* to = next.as<T>() + i * d;
-        double squared = 0;
+        SquareSum length;
         bool moved = false;
         for (int64_t j = 0; j < d; ++j) {
           const double step = static_cast<double>(to[j]) - static_cast<double>(at[j]);
-          squared += step * step;
+          length.add<T>(step);
           moved |= step != 0;
           at[j] = to[j];
         }
         ++iterations.as<int32_t>()[i];
-        state.as<int32_t>()[i] = state_after(squared, moved, tolerance);
+        state.as<int32_t>()[i] = state_after(length, moved, tolerance);
       }
     });
   });

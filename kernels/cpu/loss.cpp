@@ -17,7 +17,7 @@ void CpuBackend::softmax(const View& out, const View& in) {
         const T* x = in.as<const T>() + row * n;
         T* y = out.as<T>() + row * n;
         const T top = static_cast<T>(reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
-        for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] - top);
+        for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] == top ? T(0) : x[i] - top);
         const T total = static_cast<T>(reduce_run<JoinSum>(n, [&](int64_t i) { return static_cast<double>(y[i]); }));
         for (int64_t i = 0; i < n; ++i) y[i] /= total;
       }
@@ -25,7 +25,7 @@ void CpuBackend::softmax(const View& out, const View& in) {
   });
 }
 
-void CpuBackend::squared_error(const View& out, const View& x, const View& y, double scale) {
+void CpuBackend::squared_error(const View& out, const View& x, const View& y, double scale, double divisor) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *a = x.as<const T>(), *b = y.as<const T>();
@@ -33,7 +33,7 @@ void CpuBackend::squared_error(const View& out, const View& x, const View& y, do
       const auto d = static_cast<double>(a[i] - b[i]);
       return d * d;
     });
-    *out.as<T>() = static_cast<T>(scale * total);
+    *out.as<T>() = static_cast<T>(scale * total / divisor);
   });
 }
 

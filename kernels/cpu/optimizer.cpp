@@ -75,19 +75,29 @@ void CpuBackend::sgd(const SgdStep& step, const View& control, std::span<const U
 
 void CpuBackend::clip(const View& control, std::span<const View> gradients, double max_norm) {
   constexpr int64_t lanes = 16;  // sums side by side, joined in order
-  double total = 0;
-  for (const View& g : gradients)
-    with_float(g.dtype, [&](auto zero) {
-      const auto* x = g.as<decltype(zero)>();
-      double sums[lanes] = {};
-      const int64_t n = g.size(), whole = n / lanes * lanes;
-      for (int64_t i = 0; i < whole; i += lanes)
-        for (int64_t l = 0; l < lanes; ++l) sums[l] += static_cast<double>(x[i + l]) * static_cast<double>(x[i + l]);
-      for (int64_t i = whole; i < n; ++i) sums[i - whole] += static_cast<double>(x[i]) * static_cast<double>(x[i]);
-      for (double sum : sums) total += sum;
-    });
-  control.as<double>()[control_scale] = std::min(1.0, max_norm / (std::sqrt(total) + 1e-6));
-  if (!std::isfinite(total)) control.as<double>()[control_active] = 0;
+  // in this unit, a power of two
+  const auto norm_in = [&](double unit) {
+    double total = 0;
+    for (const View& g : gradients)
+      with_float(g.dtype, [&](auto zero) {
+        const auto* x = g.as<decltype(zero)>();
+        const auto square = [&](int64_t i) {
+          const double value = static_cast<double>(x[i]) / unit;
+          return value * value;
+        };
+        double sums[lanes] = {};
+        const int64_t n = g.size(), whole = n / lanes * lanes;
+        for (int64_t i = 0; i < whole; i += lanes)
+          for (int64_t l = 0; l < lanes; ++l) sums[l] += square(i + l);
+        for (int64_t i = whole; i < n; ++i) sums[i - whole] += square(i);
+        for (double sum : sums) total += sum;
+      });
+    return unit * std::sqrt(total);
+  };
+  double norm = norm_in(1);
+  if (!std::isfinite(norm)) norm = norm_in(0x1p540);  // squares may overflow where their root does not
+  control.as<double>()[control_scale] = std::min(1.0, max_norm / (norm + 1e-6));
+  if (!std::isfinite(norm)) control.as<double>()[control_active] = 0;
 }
 
 void CpuBackend::advance(const View& control, const View& rates, const View& losses, const View& loss,

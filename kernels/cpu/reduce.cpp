@@ -105,7 +105,7 @@ void CpuBackend::argmax(const View& out, const View& in, int axis) {
         const T* x = in.as<T>() + at[1] + i * s[1];
         int64_t best = 0;
         for (int64_t j = 1; j < n; ++j)
-          if (x[j * stride] > x[best * stride]) best = j;
+          if (!(x[j * stride] <= x[best * stride]) && x[best * stride] == x[best * stride]) best = j;
         out.as<int32_t>()[at[0] + i * s[0]] = static_cast<int32_t>(best);
       }
     });

@@ -14,17 +14,23 @@ __global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, i
     out[i] = in[static_cast<int64_t>(index[i / row]) * row + i % row];
 }
 
-/// A thread owns one column of `group` destinations and meets the rows in order, so sums have the CPU's order.
+/// A thread owns one column of `group` destinations and meets the rows in order, so sums have the CPU's order. They are
+/// made in f64, as there: `sums` is memory of its own for them, or (f64) out.
 template <class T>
-__global__ void scatter_add_kernel(T* out, const T* in, const int32_t* index, int64_t n, int64_t row, int64_t group,
-                                   int64_t threads) {
+__global__ void scatter_add_kernel(T* out, double* sums, const T* in, const int32_t* index, int64_t n, int64_t row,
+                                   int64_t rows, int64_t group, int64_t threads) {
   const int64_t t = global_thread();
   if (t >= threads) return;
   const int64_t column = t % row, from = t / row * group;
+  const int64_t end = from + group < rows ? from + group : rows;
+  if constexpr (sizeof(T) == 4)
+    for (int64_t r = from; r < end; ++r) sums[r * row + column] = static_cast<double>(out[r * row + column]);
   for (int64_t i = 0; i < n; ++i) {
     const int64_t to = index[i];
-    if (to >= from && to < from + group) out[to * row + column] += in[i * row + column];
+    if (to >= from && to < end) sums[to * row + column] += static_cast<double>(in[i * row + column]);
   }
+  if constexpr (sizeof(T) == 4)
+    for (int64_t r = from; r < end; ++r) out[r * row + column] = static_cast<T>(sums[r * row + column]);
 }
 
 }  // namespace
@@ -55,8 +61,10 @@ void CudaBackend::scatter_add(const View& out, const View& in, const View& index
   const int64_t group = (rows + groups - 1) / groups, threads = (rows + group - 1) / group * row;
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
+    const size_t bytes = sizeof(double) * static_cast<size_t>(rows * row);
+    double* const sums = sizeof(T) == 4 ? static_cast<double*>(scratch(bytes)) : out.as<double>();
     launch(stream_, Grid{dim3(static_cast<unsigned>((threads + 127) / 128)), dim3(128)}, scatter_add_kernel<T>,
-           out.as<T>(), in.as<const T>(), index.as<const int32_t>(), n, row, group, threads);
+           out.as<T>(), sums, in.as<const T>(), index.as<const int32_t>(), n, row, rows, group, threads);
   });
 }
 

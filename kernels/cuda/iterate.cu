@@ -193,7 +193,7 @@ __global__ void __launch_bounds__(threads, 1)
       }
       for (int bit = 1; bit < lanes; bit *= 2) squared += __shfl_xor_sync(mask, squared, bit);
       ++count;
-      now = state_after(squared, squared != 0, tolerance);
+      now = state_after({squared}, squared != 0, tolerance);
       running = now == point_running;
     }
     if (!ran || rank > 0) continue;

@@ -49,14 +49,14 @@ __global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, co
 
 }  // namespace
 
-void CudaBackend::squared_error(const View& out, const View& x, const View& y, double scale) {
+void CudaBackend::squared_error(const View& out, const View& x, const View& y, double scale, double divisor) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *a = x.as<const T>(), *b = y.as<const T>();
     with_flags(true, aligned(a, b) && x.size() % Pack<T>::width == 0, [&](auto, auto vector) {
       reduce_with<JoinSum>(
           stream_, [this](size_t bytes) { return scratch(bytes); }, SquaredDifferences<T, vector.value>{a, b}, 1, 1,
-          x.size(), Store<T>{out.as<T>(), {}, {}, scale});
+          x.size(), Store<T>{out.as<T>(), {}, {}, scale, divisor});
     });
   });
 }

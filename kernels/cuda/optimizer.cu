@@ -113,25 +113,35 @@ __device__ double block_sum(double value) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double* partial) {
-  double sum = 0;
+__global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double* partial, int64_t all) {
+  SquareSum sum;
   for_packs(table, [&](int t, int64_t at, int count) {
     const Pack<T> g = load_pack(table.g[t] + at, 1, count, table.vector[t] != 0);
-    for (int l = 0; l < Pack<T>::width; ++l) sum += static_cast<double>(g.v[l]) * static_cast<double>(g.v[l]);
+    for (int l = 0; l < Pack<T>::width; ++l) sum.add<T>(static_cast<double>(g.v[l]));
   });
-  sum = block_sum(sum);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
+  const double plain = block_sum(sum.plain);
+  __syncthreads();
+  const double large = block_sum(sum.large);
+  if (threadIdx.x != 0) return;
+  partial[blockIdx.x] = plain;
+  partial[all + blockIdx.x] = large;
 }
 
 __global__ void __launch_bounds__(threads)
     clip_kernel(const double* partial, int64_t n, double max_norm, double* control) {
-  double sum = 0;
-  for (int64_t i = threadIdx.x; i < n; i += threads) sum += partial[i];
-  sum = block_sum(sum);
+  SquareSum sum;
+  for (int64_t i = threadIdx.x; i < n; i += threads) {
+    sum.plain += partial[i];
+    sum.large += partial[n + i];
+  }
+  sum.plain = block_sum(sum.plain);
+  __syncthreads();
+  sum.large = block_sum(sum.large);
   if (threadIdx.x != 0) return;
-  const double scale = max_norm / (std::sqrt(sum) + 1e-6);
+  const double norm = sum.plain < 1 ? std::sqrt(sum.plain) : sum.length();  // 1e-6 is added to what is small
+  const double scale = max_norm / (norm + 1e-6);
   control[control_scale] = scale < 1.0 ? scale : 1.0;
-  if (!(sum - sum == 0)) control[control_active] = 0;
+  if (!(norm - norm == 0)) control[control_active] = 0;
 }
 
 template <class T>
@@ -206,10 +216,10 @@ void CudaBackend::clip(const View& control, std::span<const View> gradients, dou
     with_float(gradients[0].dtype, [&](auto zero) {
       using T = decltype(zero);
       for_tables<T>(views, [&](const Table<T>&, int blocks) { blocks_in_all += blocks; });
-      partial = static_cast<double*>(scratch(sizeof(double) * static_cast<size_t>(blocks_in_all + 1)));
+      partial = static_cast<double*>(scratch(2 * sizeof(double) * static_cast<size_t>(blocks_in_all + 1)));
       int64_t done = 0;
       for_tables<T>(views, [&](const Table<T>& table, int blocks) {
-        launch(stream_, grid_of(blocks), squares_kernel<T>, table, partial + done);
+        launch(stream_, grid_of(blocks), squares_kernel<T>, table, partial + done, blocks_in_all);
         done += blocks;
       });
     });

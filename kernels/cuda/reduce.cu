@@ -31,7 +31,7 @@ void reduce_view(const Stream& s, Scratch&& scratch, const View& out, const View
   });
 }
 
-/// The largest of some elements and where it is; equal ones: the first. A NaN is never larger.
+/// The largest of some elements and where it is; equal ones: the first. A NaN counts as largest.
 struct Best {
   double value;
   int64_t index;
@@ -39,7 +39,9 @@ struct Best {
 struct JoinBest {
   using Part = Best;
   __device__ static Best join(Best a, Best b) {
-    return b.value > a.value || (b.value == a.value && b.index < a.index) ? b : a;
+    const bool nan_a = a.value != a.value, nan_b = b.value != b.value;
+    const bool tie = nan_a ? nan_b : b.value == a.value;
+    return (tie ? b.index < a.index : !nan_a && (nan_b || b.value > a.value)) ? b : a;
   }
 };
 __device__ inline Best shuffle_xor(Best best, int lanes) {
@@ -57,8 +59,7 @@ __global__ void argmax_kernel(const T* x, ReducePlan plan, int64_t rows, int64_t
     best = JoinBest::join(best, {static_cast<double>(from[j * stride]), j});
   best = team_join<JoinBest>(best, team);
   if (row >= rows || threadIdx.x % team != 0) return;
-  const bool nan_first = from[0] != from[0];  // nothing is larger than that, as on the CPU
-  out[offset_at(plan.kept, plan.kept_out, row, plan.kept.rank)] = nan_first ? 0 : static_cast<int32_t>(best.index);
+  out[offset_at(plan.kept, plan.kept_out, row, plan.kept.rank)] = static_cast<int32_t>(best.index);
 }
 
 /// A team of threads for each row.
@@ -79,12 +80,13 @@ __global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int 
     for (int l = 0; l < count; ++l) top = JoinMax::join(top, static_cast<double>(p.v[l]));
   });
   const T largest = static_cast<T>(team_join<JoinMax>(top, team));
+  const auto below = [&](T v) { return v == largest ? T(0) : v - largest; };  // infinity - infinity is 0 here
   each([&](Pack<T>& p, int64_t, int count) {
-    for (int l = 0; l < count; ++l) total += static_cast<double>(scalar::exp_of(p.v[l] - largest));
+    for (int l = 0; l < count; ++l) total += static_cast<double>(scalar::exp_of(below(p.v[l])));
   });
   const T sum = static_cast<T>(team_join<JoinSum>(total, team));
   each([&](Pack<T>& p, int64_t i, int count) {
-    for (T& v : p.v) v = scalar::exp_of(v - largest) / sum;
+    for (T& v : p.v) v = scalar::exp_of(below(v)) / sum;
     store_pack(out + row * n + i, p, count, vector);
   });
 }

@@ -31,12 +31,12 @@ __device__ typename R::Part team_join(typename R::Part part, int team) {
   return part;
 }
 
-/// Where results go: scaled to out, or as partials to be joined. Without out nothing is kept.
+/// Where results go: scaled and divided to out, or as partials to be joined. Without out nothing is kept.
 template <class T>
 struct Store {
   T* out;
   Shape sizes, strides;
-  double scale = 1;
+  double scale = 1, divisor = 1;
   double* partial = nullptr;
   int64_t splits = 1;
 
@@ -44,7 +44,8 @@ struct Store {
     if (splits > 1)
       partial[index * splits + split] = value;
     else if (out)
-      out[offset_at(sizes, strides, index, sizes.rank)] = static_cast<T>(scale * value);
+      out[offset_at(sizes, strides, index, sizes.rank)] =
+          static_cast<T>(divisor == 1 ? scale * value : scale * value / divisor);
   }
 };
 
@@ -172,7 +173,7 @@ void reduce_with(const Stream& s, Scratch&& scratch, const Load& load, int64_t o
   partials.plan.kept = {results}, partials.plan.kept_in = {store.splits};
   partials.plan.gone = {store.splits}, partials.plan.gone_in = {1};
   reduce_with<R>(s, scratch, partials, results, 1, store.splits,
-                 Store<T>{store.out, store.sizes, store.strides, store.scale});
+                 Store<T>{store.out, store.sizes, store.strides, store.scale, store.divisor});
 }
 
 /// f(bool_constant, bool_constant)

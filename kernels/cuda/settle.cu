@@ -13,22 +13,26 @@ __global__ void settle_kernel(T* x, const T* next, int32_t* iterations, int32_t*
                               double tolerance) {
   const int64_t point = global_thread() / team;
   const bool running = point < n && state[point < n ? point : 0] == point_running;
-  double squared = 0;
+  SquareSum length;
   int moved = 0;
   if (running)
     for (int64_t j = threadIdx.x % team; j < d; j += team) {
       const double step = static_cast<double>(next[point * d + j]) - static_cast<double>(x[point * d + j]);
-      squared += step * step;
+      length.add<T>(step);
       moved |= step != 0;
       x[point * d + j] = next[point * d + j];
     }
   for (int lanes = team / 2; lanes > 0; lanes /= 2) {
-    squared += __shfl_xor_sync(0xffffffffu, squared, lanes);
+    length.plain += __shfl_xor_sync(0xffffffffu, length.plain, lanes);
+    if constexpr (sizeof(T) == 8) {
+      length.large += __shfl_xor_sync(0xffffffffu, length.large, lanes);
+      length.small += __shfl_xor_sync(0xffffffffu, length.small, lanes);
+    }
     moved |= __shfl_xor_sync(0xffffffffu, moved, lanes);
   }
   if (!running || threadIdx.x % team != 0) return;
   ++iterations[point];
-  state[point] = state_after(squared, moved != 0, tolerance);
+  state[point] = state_after(length, moved != 0, tolerance);
 }
 
 }  // namespace

@@ -1,0 +1,35 @@
+// Lengths of vectors whose squares f64 cannot hold, for both compilers.
+#pragma once
+#include <cmath>
+
+#include "kernels/fast_math.h"
+
+namespace basin {
+
+/// A sum of squares in f64, and beside it two of scaled ones that stand in where the plain one overflows or loses its
+/// digits (Blue 1978), so that the length is right wherever it is a number. Squares of f32 need neither.
+struct SquareSum {
+  double plain = 0, large = 0, small = 0;
+
+  template <class T>
+  BASIN_HD void add(double x) {
+    plain += x * x;
+    if constexpr (sizeof(T) == 8) {
+      large += (x * 0x1p-540) * (x * 0x1p-540);
+      small += (x * 0x1p600) * (x * 0x1p600);
+    }
+  }
+  BASIN_HD void add(const SquareSum& other) {
+    plain += other.plain;
+    large += other.large;
+    small += other.small;
+  }
+  BASIN_HD bool exact() const { return plain - plain == 0 && plain >= 0x1p-900; }
+  BASIN_HD double length() const {
+    if (exact()) return std::sqrt(plain);
+    if (plain < 1) return std::sqrt(small) * 0x1p-600;
+    return large > 0 ? std::sqrt(large) * 0x1p540 : plain;  // infinity and NaN stay what they are
+  }
+};
+
+}  // namespace basin
