@@ -112,7 +112,8 @@ TEST_CASE_TEMPLATE("gemm of larger shapes: several passes over k, many tasks, do
                    double) {
   const ThreadsRestored restored;
   const int64_t shapes[][3] = {{100, 128, 784}, {100, 10, 300}, {131, 257, 1300}, {1, 300, 700},  {300, 1, 700},
-                               {3, 200, 100},   {200, 3, 100},  {2000, 5, 40},    {20, 2100, 33}, {1, 1, 2000}};
+                               {3, 200, 100},   {200, 3, 100},  {2000, 5, 40},    {20, 2100, 33}, {1, 1, 2000},
+                               {1, 1, 20000},   {5, 3, 17000},  {3, 70, 17000}};
   for (const auto& shape : shapes)
     for (int layouts = 0; layouts < 4; ++layouts)
       check<T>(shape[0], shape[1], shape[2], layouts % 2 * 2, layouts / 2 * 2, layouts == 1, layouts == 2);

@@ -35,8 +35,8 @@ WANTED = {
 MEMORY = "train 784 10x512 1000"
 # Both sides work in f32; what rounding does is seen in PyTorch's distance from its own double-precision run. basin may be as
 # far from that run, or this far: where 1,000 points are iterated or eigenvalues sought, and in 20 losses of a training at
-# the rate of ../workloads.cpp, where f32 is some 1e-8 off.
-TOLERANCE, TRAINING_TOLERANCE = 1e-4, 1e-6
+# the rate of ../workloads.cpp, where f32 is 1e-8 to 2e-6 off.
+TOLERANCE, TRAINING_TOLERANCE = 1e-4, 1e-5
 
 
 def tolerance(name):
