@@ -98,7 +98,7 @@ Scaling standardise(const Array& x, bool per_column) {
     };
     const double sum = sum_in(1), mean = !varies ? *least : std::isfinite(sum) ? sum / n : sum_in(n);
     SquareSum deviations;
-    for (const double value : column) deviations.add<double>(value - mean);
+    for (const double value : column) deviations.add(value - mean);
     scaling.offset.push_back(mean);
     scaling.width.push_back(varies ? deviations.length() / std::sqrt(n) : 1);
   }

@@ -11,18 +11,10 @@ namespace basin {
 struct SquareSum {
   double plain = 0, large = 0, small = 0;
 
-  template <class T>
   BASIN_HD void add(double x) {
     plain += x * x;
-    if constexpr (sizeof(T) == 8) {
-      large += (x * 0x1p-540) * (x * 0x1p-540);
-      small += (x * 0x1p600) * (x * 0x1p600);
-    }
-  }
-  BASIN_HD void add(const SquareSum& other) {
-    plain += other.plain;
-    large += other.large;
-    small += other.small;
+    large += (x * 0x1p-540) * (x * 0x1p-540);
+    small += (x * 0x1p600) * (x * 0x1p600);
   }
   BASIN_HD bool exact() const { return plain - plain == 0 && plain >= 0x1p-900; }
   BASIN_HD double length() const {

@@ -200,7 +200,7 @@ Nearest nearest(const Array& points, const Array& examples) {
         distance = std::numeric_limits<double>::infinity();
         for (int64_t j = 0; j < m && distance > 0; ++j) {
           SquareSum sum;
-          for (int64_t k = 0; k < d; ++k) sum.add<double>(p[at(i, k)] - e[at(j, k)]);
+          for (int64_t k = 0; k < d; ++k) sum.add(p[at(i, k)] - e[at(j, k)]);
           if (!(sum.length() < distance)) continue;
           distance = sum.length();
           result.index[static_cast<size_t>(i)] = j;

@@ -27,7 +27,7 @@ constexpr int max_rows = 6, max_vectors = many_registers ? 4 : 2;  // of a regis
 constexpr int dot_rows = many_registers ? 4 : 2, dot_cols = 4;     // of a tile of dot products
 constexpr int64_t max_depth = 512;                                 // k steps per pass: B panels fit the L2 cache
 // Longer sums are joined in f64: a chain of additions in f32 drifts with its length, by 1e-2 after 1e7 equal terms.
-constexpr int64_t dot_depth = 128, longest_chain = 32 * max_depth;      // vectors of k, and k steps, summed in T
+constexpr int64_t dot_depth = 256, longest_chain = 32 * max_depth;      // vectors of k, and k steps, summed in T
 constexpr int64_t chunk_blocks = 10, chunk_panels = 4, dot_chunk = 64;  // tiles per task, down and across
 constexpr int64_t outer_rows = 1920, outer_cols = 2048;                 // bound what is packed at a time
 constexpr double serial_work = 1e5;                                     // products not worth waking a thread for

@@ -14,14 +14,18 @@ void CpuBackend::settle(const View& x, const View& next, const View& iterations,
         if (state.as<int32_t>()[i] != point_running) continue;
         T* at = x.as<T>() + i * d;
         const T* to = next.as<T>() + i * d;
+        const auto step = [&](int64_t j) { return static_cast<double>(to[j]) - static_cast<double>(at[j]); };
         SquareSum length;
         bool moved = false;
         for (int64_t j = 0; j < d; ++j) {
-          const double step = static_cast<double>(to[j]) - static_cast<double>(at[j]);
-          length.add<T>(step);
-          moved |= step != 0;
-          at[j] = to[j];
+          length.plain += step(j) * step(j);
+          moved |= step(j) != 0;
         }
+        if (moved && !length.exact()) {
+          length = {};
+          for (int64_t j = 0; j < d; ++j) length.add(step(j));
+        }
+        std::copy_n(to, d, at);
         ++iterations.as<int32_t>()[i];
         state.as<int32_t>()[i] = state_after(length, moved, tolerance);
       }

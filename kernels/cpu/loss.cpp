@@ -17,7 +17,10 @@ void CpuBackend::softmax(const View& out, const View& in) {
         const T* x = in.as<const T>() + row * n;
         T* y = out.as<T>() + row * n;
         const T top = static_cast<T>(reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
-        for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] == top ? T(0) : x[i] - top);
+        if (top - top == 0)
+          for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] - top);
+        else  // infinity - infinity is 0 here
+          for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] == top ? T(0) : x[i] - top);
         const T total = static_cast<T>(reduce_run<JoinSum>(n, [&](int64_t i) { return static_cast<double>(y[i]); }));
         for (int64_t i = 0; i < n; ++i) y[i] /= total;
       }

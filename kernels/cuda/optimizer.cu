@@ -117,7 +117,13 @@ __global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double
   SquareSum sum;
   for_packs(table, [&](int t, int64_t at, int count) {
     const Pack<T> g = load_pack(table.g[t] + at, 1, count, table.vector[t] != 0);
-    for (int l = 0; l < Pack<T>::width; ++l) sum.add<T>(static_cast<double>(g.v[l]));
+    for (int l = 0; l < Pack<T>::width; ++l) {
+      const auto value = static_cast<double>(g.v[l]);
+      if constexpr (sizeof(T) == 8)
+        sum.add(value);
+      else
+        sum.plain += value * value;
+    }
   });
   const double plain = block_sum(sum.plain);
   __syncthreads();

@@ -15,21 +15,28 @@ __global__ void settle_kernel(T* x, const T* next, int32_t* iterations, int32_t*
   const bool running = point < n && state[point < n ? point : 0] == point_running;
   SquareSum length;
   int moved = 0;
-  if (running)
-    for (int64_t j = threadIdx.x % team; j < d; j += team) {
-      const double step = static_cast<double>(next[point * d + j]) - static_cast<double>(x[point * d + j]);
-      length.add<T>(step);
-      moved |= step != 0;
-      x[point * d + j] = next[point * d + j];
-    }
+  const auto each = [&](auto&& f) {
+    for (int64_t j = running ? threadIdx.x % team : d; j < d; j += team)
+      f(point * d + j, static_cast<double>(next[point * d + j]) - static_cast<double>(x[point * d + j]));
+  };
+  each([&](int64_t, double step) {
+    length.plain += step * step;
+    moved |= step != 0;
+  });
   for (int lanes = team / 2; lanes > 0; lanes /= 2) {
     length.plain += __shfl_xor_sync(0xffffffffu, length.plain, lanes);
-    if constexpr (sizeof(T) == 8) {
+    moved |= __shfl_xor_sync(0xffffffffu, moved, lanes);
+  }
+  if (moved && !length.exact()) {  // for the whole team: 1 thread, or a warp
+    length = {};
+    each([&](int64_t, double step) { length.add(step); });
+    for (int lanes = team / 2; lanes > 0; lanes /= 2) {
+      length.plain += __shfl_xor_sync(0xffffffffu, length.plain, lanes);
       length.large += __shfl_xor_sync(0xffffffffu, length.large, lanes);
       length.small += __shfl_xor_sync(0xffffffffu, length.small, lanes);
     }
-    moved |= __shfl_xor_sync(0xffffffffu, moved, lanes);
   }
+  each([&](int64_t at, double) { x[at] = next[at]; });
   if (!running || threadIdx.x % team != 0) return;
   ++iterations[point];
   state[point] = state_after(length, moved != 0, tolerance);
