@@ -216,6 +216,7 @@ TEST_CASE("uniform draws stay below their end, and finite") {
     int64_t outside = 0;
     for (const double x : u) outside += !(x >= low && x < high);
     CHECK(outside == 0);
+    CHECK(u == values_of(Tensor(uniform(Key(1), {n}, dtype, low, high))));  // the CPU's bits on every device
     return u;
   };
   check(DType::f32, 1000000, 1000, 1001);
@@ -299,20 +300,21 @@ TEST_CASE("an empty batch has empty reductions and gradients; nothing has no lar
       {"min", [](const Tensor& x) { return min(x, {1}); }},
       {"logsumexp", [](const Tensor& x) { return logsumexp(x, 1); }},
   };
-  for (const auto& [name, f] : reductions) {
+  for (const auto& entry : reductions) {
+    const std::string& name = entry.first;
+    const Reduce& reduce = entry.second;
     CAPTURE(name);
-    const auto& reduce = f;
-    CHECK(f(empty({0, 5})).shape() == Shape{0});
-    CHECK(f(empty({0, 0})).shape() == Shape{0});
-    CHECK(f(empty({2, 5, 0})).shape() == Shape{2, 0});
+    CHECK(reduce(empty({0, 5})).shape() == Shape{0});
+    CHECK(reduce(empty({0, 0})).shape() == Shape{0});
+    CHECK(reduce(empty({2, 5, 0})).shape() == Shape{2, 0});
     const auto total = [&](const Tensor& t) { return sum(reduce(t)); };
     CHECK(grad(total, empty({0, 5})).shape() == Shape{0, 5});
     CHECK(jvp(reduce, empty({0, 5}), empty({0, 5})).second.shape() == Shape{0});
     CHECK(hvp(total, empty({0, 5}), empty({0, 5})).shape() == Shape{0, 5});
     if (name == "sum")
-      CHECK(values_of(f(empty({2, 0}))) == Values{0, 0});
+      CHECK(values_of(reduce(empty({2, 0}))) == Values{0, 0});
     else
-      CHECK_THROWS_WITH_AS(f(empty({2, 0})), doctest::Contains("no elements"), Error);
+      CHECK_THROWS_WITH_AS(reduce(empty({2, 0})), doctest::Contains("no elements"), Error);
   }
   CHECK(argmax(empty({0, 5}), 1).shape() == Shape{0});
   CHECK(argmax(empty({0, 5}), -1).shape() == Shape{0});
@@ -374,4 +376,9 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   CHECK(values_of(softmax(vector({3}), 0)) == Values{1});
   CHECK(matmul(tensor({3}, {1, 1}), tensor({4}, {1, 1})).item() == 12);
   CHECK(gradient_norm({empty({0}), Tensor()}) == 0);
+  CHECK(gather(empty({0, 3}), none).shape() == Shape{0, 3});
+  CHECK(permutation(Key(1), 0).size() == 0);
+  CHECK(iterate([](const Tensor& t) { return t * 0.5; }, empty({0, 2}).array()).points.shape() == Shape{0, 2});
+  CHECK(nearest(zeros({0, 2}, DType::f64), zeros({3, 2}, DType::f64)).index.empty());
+  CHECK(nearest(zeros({2, 0}, DType::f64), zeros({3, 0}, DType::f64)).distance == Values{0, 0});
 }
