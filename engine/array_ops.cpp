@@ -30,6 +30,7 @@ template Array from_vector(const std::vector<uint8_t>&, const Shape&, const Devi
 template Array from_vector(const std::vector<uint32_t>&, const Shape&, const Device&);
 
 Array arange(int64_t count, DType dtype, const Device& device, double start, double step) {
+  require(count >= 0, "arange: count ", count, " is negative");
   return with_type(dtype, [&](auto zero) {
     std::vector<decltype(zero)> values(static_cast<size_t>(count));
     for (size_t i = 0; i < values.size(); ++i)

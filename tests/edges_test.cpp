@@ -358,6 +358,8 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   const Tensors parts{empty({2, 0}), tensor({1, 2}, {2, 1}), empty({2, 0})};
   CHECK(values_of(concat(parts, 1)) == Values{1, 2});
   CHECK(concat(Tensors{empty({0, 2}), empty({0, 2})}, 0).shape() == Shape{0, 2});
+  const Values joined = values_of(concat(Tensors{vector({-0.0, 0}), vector({-0.0, inf})}, 0));
+  CHECK((std::signbit(joined[0]) && !std::signbit(joined[1]) && std::signbit(joined[2])));
   CHECK(slice(empty({0, 2}), 0, 0, 0).shape() == Shape{0, 2});
   CHECK(values_of(pad(empty({0}), 0, 0, 2)) == Values{0, 0});
   CHECK(sum(empty({0, 3})).item() == 0);
@@ -378,6 +380,11 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   CHECK(gradient_norm({empty({0}), Tensor()}) == 0);
   CHECK(gather(empty({0, 3}), none).shape() == Shape{0, 3});
   CHECK(permutation(Key(1), 0).size() == 0);
+  CHECK(arange(0, DType::f64).size() == 0);
+  CHECK_THROWS_WITH_AS(arange(-1, DType::f64), doctest::Contains("negative"), Error);
+  const auto cube = [](const Tensor& t) { return t * t * t; };
+  CHECK(jacobian(cube, empty({0, 3})).shape() == Shape{0, 3, 3});
+  CHECK(linearize(cube, empty({0, 3})).second(empty({0, 3})).shape() == Shape{0, 3});
   CHECK(iterate([](const Tensor& t) { return t * 0.5; }, empty({0, 2}).array()).points.shape() == Shape{0, 2});
   CHECK(nearest(zeros({0, 2}, DType::f64), zeros({3, 2}, DType::f64)).index.empty());
   CHECK(nearest(zeros({2, 0}, DType::f64), zeros({3, 0}, DType::f64)).distance == Values{0, 0});

@@ -71,13 +71,14 @@ struct Pad final : Movement<Pad> {
   static constexpr const char* op_name = "pad";
   int axis;
   int64_t start, count, step, length;
-  Pad(int a, int64_t first, int64_t n, int64_t by, int64_t full)
-      : axis(a), start(first), count(n), step(by), length(full) {}
+  double zero;  // -0 for places that something is added to: -0 + x is x, 0 + -0 is 0
+  Pad(int a, int64_t first, int64_t n, int64_t by, int64_t all, double around = 0)
+      : axis(a), start(first), count(n), step(by), length(all), zero(around) {}
   Array evaluate(Inputs in) const override {
     const Array& x = in[0].array();
     Shape shape = x.shape();
     shape[axis] = length;
-    Array out = zeros(shape, x.dtype(), x.device());
+    Array out = full(shape, zero, x.dtype(), x.device());
     if (x.size() > 0) x.device().backend().copy(slice(out, axis, start, stop(), step).view(), x.view());
     return out;
   }
@@ -165,7 +166,7 @@ Tensor concat(Inputs parts, int axis) {
   }
   Tensor whole;
   for (const Tensor& part : parts) {
-    const Tensor placed = pad(part, axis, at, length);
+    const Tensor placed = perform(Pad(axis, at, part.dim(axis), 1, length, -0.0), {part});
     whole = whole.defined() ? whole + placed : placed;
     at += part.dim(axis);
   }
