@@ -6,7 +6,7 @@
 
 namespace basin {
 
-/// Who has to act: the caller gave something wrong (exit code 2), we failed (1), or the user interrupted (130).
+/// Who failed, and the exit code: the input (2); we or the machine, as its disk or memory (1); a signal came (128 + N).
 enum class Fault { input = 2, internal = 1, interrupted = 130 };
 
 class Error : public std::runtime_error {

@@ -1,6 +1,8 @@
 // The command lines of `basin` and of `basin-NAME`, and the map from errors to exit codes.
 #include <CLI/CLI.hpp>
+#include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <iostream>
 
 #include "engine/build_info.h"
@@ -19,6 +21,11 @@ std::string version_text() {
   const BuildInfo& b = build_info();
   return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", "\n", b.compiler, "\n", b.flags, "\n",
               b.libraries);
+}
+
+int print(const std::string& words) {
+  std::cout << words;
+  return 0;
 }
 
 Preset parse_preset(const std::string& name) {
@@ -120,7 +127,7 @@ int run_experiment(const CLI::App& app, Parsed& p, const std::vector<std::string
 }
 
 /// All experiments under their papers.
-void list_experiments() {
+int list_experiments() {
   const auto list = experiments_by_paper();
   for (auto first = list.begin(); first != list.end();) {
     const auto same = [&](const Experiment* e) { return e->paper == (*first)->paper; };
@@ -131,26 +138,50 @@ void list_experiments() {
     for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, place_of((*first)->figure)});
     std::cout << table.text() << "\n";
   }
+  return 0;
+}
+
+/// What went wrong, on stderr.
+void tell(const char* kind, const char* message) {
+  try {
+    std::cerr << terminal_text(std::string(kind) + message) << std::endl;
+  } catch (const std::bad_alloc&) {
+    std::cerr << "error: out of memory" << std::endl;
+  }
 }
 
 /// Runs f and turns everything it throws into a message and an exit code.
 template <class F>
-int guarded(F&& f) {
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
+int told(F&& f) {
   try {
     return f();
   } catch (const Error& e) {
-    std::cerr << (e.fault() == Fault::interrupted ? "" : "error: ") << e.what() << std::endl;
-    return e.exit_code();
+    const bool interrupted = e.fault() == Fault::interrupted;
+    tell(interrupted ? "" : "error: ", e.what());
+    return interrupted && interrupting_signal() != 0 ? 128 + interrupting_signal() : e.exit_code();
   } catch (const CLI::ParseError& e) {
-    std::cerr << "error: " << e.what() << "\n`--help` lists the options" << std::endl;
+    tell("error: ", e.what());
+    std::cerr << "`--help` lists the options" << std::endl;
     return 2;
-  } catch (const std::bad_alloc&) {
-    std::cerr << "error: out of memory" << std::endl;
   } catch (const std::exception& e) {
-    std::cerr << "error: " << e.what() << std::endl;
+    tell("error: ", e.what());
   }
   return 1;
+}
+
+/// All of a program. What it could not print makes it fail.
+template <class F>
+int guarded(F&& f) {
+  secure_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
+  std::signal(SIGUSR1, SIG_IGN);  // until the guard of a run hears it
+  const int code = told(f);
+  errno = 0;
+  std::cout.flush();
+  if (std::cout) return code;
+  tell("error: standard output could not be written, what was printed is not complete: ",
+       errno ? std::strerror(errno) : "the disk may be full");
+  return code == 0 ? 1 : code;
 }
 
 }  // namespace
@@ -185,8 +216,8 @@ int basin_main(int argc, char** argv) {
     report->allow_extras();
     app.allow_extras();
     app.parse(argc, argv);
-    if (version) return std::cout << version_text() << std::endl, 0;
-    if (help) return std::cout << app.help(), 0;
+    if (version) return print(version_text() + "\n");
+    if (help) return print(app.help());
     const std::vector<std::string> extras = app.remaining();  // words before a command as well: they must not get lost
     if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run", "report"});
     if (!extras.empty() && run->parsed())
@@ -194,13 +225,13 @@ int basin_main(int argc, char** argv) {
           text("option '", extras[0], "' before the command; options follow it: basin run ", extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
     if (report->parsed()) {
-      if (report_help) return std::cout << options_of(*report), 0;
+      if (report_help) return print(options_of(*report));
       refuse_extras(*report, report->remaining());
-      return std::cout << "report: " << write_report(folder, page) << std::endl, 0;
+      return print("report: " + one_line(write_report(folder, page)) + "\n");
     }
     refuse_extras(app, extras);
-    if (list->parsed()) return list_experiments(), 0;
-    std::cout << app.help();
+    if (list->parsed()) return list_experiments();
+    print(app.help());
     return 2;
   });
 }
@@ -215,7 +246,7 @@ int single_main(int argc, char** argv) {
     app.add_flag("--version", version, "what this program was built of");
     add_run_options(app, parsed);
     app.parse(argc, argv);
-    if (version) return std::cout << version_text() << std::endl, 0;
+    if (version) return print(version_text() + "\n");
     return run_experiment(app, parsed, {argv, argv + argc});
   });
 }

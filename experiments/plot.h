@@ -13,8 +13,8 @@ bool gnuplot_available();
 /// Rows of a matrix [N, d] as a gnuplot data block, "$name << EOD ... EOD".
 std::string data_block(const std::string& name, const Array& rows);
 
-/// Writes folder/<name>.gp (a header that opens <name>.png, then `script`) and runs gnuplot on it. Returns "" on
-/// success, else why there is no picture. Errors: the script cannot be written.
+/// Writes folder/<name>.gp (a header that opens <name>.png, then `script`) and runs gnuplot on it, see gnuplot.h.
+/// Returns "" with the whole picture on disk, or that gnuplot is not installed. Errors: anything else.
 std::string run_gnuplot(const std::string& folder, const std::string& name, const std::string& script, int width,
                         int height);
 

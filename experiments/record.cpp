@@ -4,6 +4,7 @@
 #include <filesystem>
 
 #include "engine/file.h"
+#include "engine/system.h"
 
 namespace basin {
 namespace {
@@ -143,8 +144,7 @@ std::string move_aside(const std::string& folder) {
   while (fs::exists(text(base, previous, number), error)) ++number;
   const std::string name = text(base, previous, number);
   fs::rename(base, name, error);
-  require(!error, "--out ", folder, ": cannot be moved aside, to ", name, ": ", error.message(),
-          "; choose another folder");
+  if (error) throw system_fault(text("--out ", folder, ": cannot be moved aside, to ", name), error.value());
   return name;
 }
 

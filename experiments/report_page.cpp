@@ -7,6 +7,7 @@
 #include "engine/build_info.h"
 #include "engine/file.h"
 #include "experiments/claims.h"
+#include "experiments/gnuplot.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
 #include "experiments/record.h"
@@ -196,6 +197,8 @@ std::string figure(const ReportedRun& run, const std::string& name) {
                                          [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; }))
       return missing("it is no PNG picture");
     const uint32_t width = big_endian(bytes, 16), height = big_endian(bytes, 20);
+    const std::string fault = png_fault(bytes, width, height);
+    if (!fault.empty()) return missing("it is damaged: " + fault);
     const bool wide = width > 700 && width > 1.8 * height;  // on a phone it is moved sideways rather than shrunk
     return text("<figure", wide ? " class=\"wide\"" : "", "><div class=\"scroll\"><img width=\"", width, "\" height=\"",
                 height, "\" alt=\"", html(name), ", ", html(place_of(run.text("/figure"))),

@@ -1,8 +1,12 @@
 #include "experiments/run.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstdio>
 #include <ctime>
 #include <filesystem>
@@ -12,9 +16,13 @@
 #include "engine/file.h"
 #include "engine/image.h"
 #include "engine/npy.h"
+#include "engine/system.h"
 #include "experiments/papers.h"
 #include "experiments/plot.h"
+#include "experiments/process.h"
 #include "experiments/record.h"
+#include "experiments/table.h"
+#include "models/interrupt.h"
 
 namespace basin {
 namespace {
@@ -48,6 +56,22 @@ std::string contents(const std::string& path) {
   if (!fs::exists(path)) return "";
   const Bytes bytes = read_file(path);
   return {bytes.begin(), bytes.end()};
+}
+
+[[noreturn]] void cannot_write(const std::string& path) {
+  throw system_fault("cannot write " + path, errno != 0 ? errno : EIO);
+}
+
+void open_at_end(std::ofstream& file, const std::string& path) {
+  close(open_to_append(path));  // looks at what it is: opening a pipe would wait for its reader
+  file.open(path, std::ios::app);
+  if (!file) cannot_write(path);
+}
+
+void close_synced(std::ofstream& file, const std::string& path) {
+  file.close();
+  if (!file && errno != EINTR) cannot_write(path);  // interrupted or not, Linux has closed it
+  sync_file(path);
 }
 
 std::vector<Experiment>& registry() {
@@ -185,17 +209,12 @@ bool Run::check_record() const {
 
 void Run::open_folder() {
   std::error_code error;
-  const fs::file_status there = fs::status(folder_, error);
-  require(!error || there.type() == fs::file_type::not_found, "--out ", folder_, ": ", error.message());
-  require(there.type() == fs::file_type::not_found || there.type() == fs::file_type::directory, "--out ", folder_,
-          ": exists and is no folder; choose another");
-  fs::create_directories(folder_, error);
-  require(!error, "--out ", folder_, ": cannot be made: ", error.message());
+  make_folders(folder_);
   if (fs::exists(path("result.json"), error)) {
     const bool finished = check_record();
     if (!options_.resume && finished) {
       say("the finished run that was there is now in " + move_aside(folder_));
-      fs::create_directories(folder_, error);
+      make_folders(folder_);
     } else if (!options_.resume && fs::exists(path("checkpoints"), error) &&
                !fs::is_empty(path("checkpoints"), error)) {
       fs::remove_all(path("checkpoints.previous"), error);
@@ -209,11 +228,9 @@ void Run::open_folder() {
     require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
   }
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
-  fs::create_directories(path("checkpoints"), error);
-  require(!error, "--out ", folder_, ": not writable: ", error.message());
+  make_folders(path("checkpoints"));
   if (!options_.resume) write_atomically(path("metrics.jsonl"), std::string_view());
-  metrics_.open(path("metrics.jsonl"), std::ios::app);
-  require(metrics_.good(), "--out ", folder_, ": metrics.jsonl cannot be written");
+  open_at_end(metrics_, path("metrics.jsonl"));
 }
 
 void Run::write_record(const std::string& status) {
@@ -225,7 +242,7 @@ void Run::write_record(const std::string& status) {
 
 void Run::metrics(const Json& line) {
   metrics_ << line.dump() << std::endl;
-  if (!metrics_.good()) throw Error(path("metrics.jsonl") + ": cannot be written; is the disk full?");
+  if (!metrics_.good()) cannot_write(path("metrics.jsonl"));
 }
 
 void Run::rewind_metrics(const std::string& stage, int64_t step) {
@@ -238,7 +255,7 @@ void Run::rewind_metrics(const std::string& stage, int64_t step) {
     if (json.value("stage", "") != stage || json.value("step", int64_t{0}) < step) kept += line + "\n";
   }
   write_atomically(path("metrics.jsonl"), std::string_view(kept));
-  metrics_.open(path("metrics.jsonl"), std::ios::app);
+  open_at_end(metrics_, path("metrics.jsonl"));
 }
 
 void Run::save(const std::string& name, const Array& array) {
@@ -266,15 +283,18 @@ void Run::timed(const std::string& name, const std::function<void()>& work) {
 }
 
 void Run::say(const std::string& line) {
-  std::cout << line << std::endl;
+  std::istringstream lines(line);
+  for (std::string one; std::getline(lines, one);) std::cout << one_line(one) << "\n";
+  std::cout << std::flush;
 }
 
 int Run::execute() {
   say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.figure + "\n  preset " +
       name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " + std::to_string(cpu_threads()) +
-      " threads, " + device_.name() + ", into " + folder_);
+      " threads, " + device_.name() + ", into " + one_line(folder_));
   try {
     timed("total", [&] { experiment_.compute(*this, config_); });
+    close_synced(metrics_, path("metrics.jsonl"));  // on disk, as all else, before the record says that it is there
   } catch (const std::exception& e) {
     const auto* error = dynamic_cast<const Error*>(&e);
     const bool interrupted = error && error->fault() == Fault::interrupted;
@@ -283,10 +303,15 @@ int Run::execute() {
       write_record(interrupted ? "interrupted" : "failed");
     } catch (const Error&) {  // the first error is the one to tell
     }
-    if (interrupted)
-      throw Error(
-          text("interrupted; nothing is lost. To continue: ", options_.command, options_.resume ? "" : " --resume"),
-          Fault::interrupted);
+    if (interrupted) {
+      const int signal = interrupting_signal();
+      throw Error(text("interrupted",
+                       signal == SIGTERM  ? " by SIGTERM"
+                       : signal == SIGHUP ? " by SIGHUP"
+                                          : "",
+                       "; nothing is lost. To continue: ", options_.command, options_.resume ? "" : " --resume"),
+                  Fault::interrupted);
+    }
     throw;
   }
   record_["finished"] = utc_now();
@@ -300,11 +325,12 @@ void Run::print_claims() const {
   if (!skipped.empty()) {
     std::string names;
     for (const Json& s : skipped) names += (names.empty() ? "" : ", ") + s["figure"].get<std::string>();
-    std::cout << "figures skipped: " << names << ": " << skipped[0]["why"].get<std::string>() << "\n";
+    std::cout << "figures skipped: " << names << ": " << terminal_text(skipped[0]["why"]) << "\n";
   }
   std::string figures;
   for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
-  std::cout << "results in " << folder_ << (figures.empty() ? "" : "; figures: " + figures) << "\n\n";
+  std::cout << "results in " << one_line(folder_) << (figures.empty() ? "" : "; figures: " + one_line(figures))
+            << "\n\n";
   std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "") << std::flush;
 }
 

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cmath>
+#include <csignal>
 #include <cstring>
 #include <filesystem>
 #include <iostream>
@@ -16,6 +17,7 @@
 
 #include "engine/build_info.h"
 #include "engine/file.h"
+#include "engine/system.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
 #include "experiments/record.h"
@@ -48,9 +50,10 @@ struct Member {
 class FolderLock {
  public:
   explicit FolderLock(const std::string& folder)
-      : descriptor_(open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)) {
-    require(descriptor_ >= 0, "--out ", folder, ": ", std::strerror(errno));
-    if (flock(descriptor_, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) return;  // not every file system can lock
+      : descriptor_(repeated([&] { return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })) {
+    if (descriptor_ < 0) throw system_fault("--out " + folder, errno);
+    if (repeated([&] { return flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0 || errno != EWOULDBLOCK)
+      return;  // not every file system can lock
     close(descriptor_);
     throw Error(
         text("--out ", folder, ": another `basin run --paper` is at work in it; wait for it, or choose another"));
@@ -143,9 +146,7 @@ Suite::Suite(const SuiteOptions& options)
   jobs_ = options_.jobs > 0 ? static_cast<size_t>(options_.jobs) : o.device == "cpu" ? std::min<size_t>(total, 4) : 1;
   jobs_ = std::min(jobs_, all_.size());
   threads_ = std::max<size_t>(1, total / jobs_);
-  std::error_code error;
-  fs::create_directories(folder_ + "/logs", error);
-  require(!error, "--out ", folder_, ": ", folder_, "/logs cannot be made: ", error.message());
+  make_folders(folder_ + "/logs");
 }
 
 /// What is in a run's folder before it starts: a complete run may stay, a damaged record would only stop the new run.
@@ -157,7 +158,7 @@ void Suite::look_at_folder(Member& m) {
       keep_if_complete(m, read_record(m.folder));
     } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
       m.moved = text(e.what(), "; that folder is now ", move_aside(m.folder));
-      std::cout << m.experiment->name << ": " << m.moved << std::endl;
+      std::cout << terminal_text(m.experiment->name + ": " + m.moved) << std::endl;
     }
   } catch (const Error&) {  // none of ours, or it cannot be moved: the run itself will refuse it and say why
   }
@@ -229,7 +230,7 @@ void Suite::finish(Member& m, int code) {
   } catch (const std::exception& e) {
     m.note = e.what();
   }
-  if (code == 130) {
+  if (code == 128 + SIGINT || code == 128 + SIGTERM || code == 128 + SIGHUP) {
     m.state = State::interrupted;
     m.note = "--resume continues it";
     return tell(m, "interrupted after " + duration_text(m.seconds));
@@ -287,14 +288,16 @@ void Suite::show_running() {
 
 void Suite::wait_for_all() {
   bool passed_on = false;
+  CheckpointCalls calls;
   auto shown = Clock::now();
   for (;;) {
-    if (interrupted() && !std::exchange(passed_on, true))
-      for (Member& m : all_)
-        if (m.child) m.child->interrupt();
+    int pass = calls.due() ? SIGUSR1 : 0;
+    if (interrupted() && !std::exchange(passed_on, true)) pass = interrupting_signal();
+    for (Member& m : all_)
+      if (m.child && pass != 0) m.child->signal(pass);
     for (Member& m : all_)
       if (m.child)
-        if (const auto code = m.child->ended()) finish(m, *code);
+        if (const auto status = m.child->ended()) finish(m, exit_code_of(*status));
     for (Member& m : all_)
       if (m.state == State::waiting && !interrupted() && in_state(State::running) < jobs_) start(m);
     if (in_state(State::running) == 0 && (interrupted() || in_state(State::waiting) == 0)) break;
@@ -328,9 +331,9 @@ std::string Suite::summary() const {
   std::string notes;
   for (const Member& m : all_) {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
-    if (!m.moved.empty()) notes += text(m.experiment->name, ": ", m.moved, "\n");
+    if (!m.moved.empty()) notes += terminal_text(m.experiment->name + ": " + m.moved) + "\n";
     if (m.state == State::no_data || m.state == State::failed)
-      notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", m.log, "\n");
+      notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", one_line(m.log), "\n");
   }
   if (options_.options.preset == Preset::smoke) notes += smoke_note;
   return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
@@ -340,9 +343,9 @@ std::string Suite::summary() const {
 int Suite::conclude() const {
   const size_t missing = in_state(State::failed) + in_state(State::no_data) + in_state(State::interrupted);
   try {
-    std::cout << "\nreport: " << write_report(folder_) << std::endl;
+    std::cout << "\nreport: " << one_line(write_report(folder_)) << std::endl;
   } catch (const Error& e) {
-    std::cerr << "no report: " << e.what() << std::endl;
+    std::cerr << terminal_text("no report: " + std::string(e.what())) << std::endl;
     return 1;
   }
   const bool missed = std::any_of(all_.begin(), all_.end(), [](const Member& m) { return m.missed; });

@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cstdio>
+#include <sstream>
+
+#include "experiments/process.h"
 
 namespace basin {
 namespace {
@@ -50,10 +53,10 @@ void Table::row(const std::vector<std::string>& cells) {
 }
 
 std::string terminal_text(const std::string& message) {
+  std::istringstream lines(message.substr(0, message.find_last_not_of(" \n") + 1));
   std::string out;
-  for (const char c : message.substr(0, message.find_last_not_of(" \n") + 1)) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7f;
-    out += c == '\n' ? "\n  " : std::string(1, control ? ' ' : c);
+  for (std::string line; std::getline(lines, line);) {
+    out += (out.empty() ? "" : line.starts_with("  ") ? "\n" : "\n  ") + one_line(line);
   }
   return out;
 }

@@ -98,6 +98,7 @@ class Run {
   bool replays_;
   std::unique_ptr<ReplayedSteps> replayed_;
   bool said_so_ = false;
+  CheckpointCalls checkpoint_calls_;
   double expected_loss_ = std::numeric_limits<double>::quiet_NaN();  // by the last replay
   int64_t best_from_, step_ = 0, best_step_ = 0;
   mutable int64_t saved_step_ = -1;
@@ -116,6 +117,7 @@ TrainResult Run::go() {
                        options_.checkpoint.empty() ? "" : "; to go on, resume from " + options_.checkpoint),
                   Fault::interrupted);
     }
+    if (checkpoint_calls_.due() && !options_.checkpoint.empty()) save();
     const bool out_of_steps = step_ >= options_.max_steps;
     std::pair<Tensor, Tensors> now;
     if (out_of_steps) {
@@ -177,7 +179,8 @@ void Run::replay(Progress& progress) {
   const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
   const auto outcome = replayed_->run(from, to, best, [&](int64_t step, double loss) {
     progress.update(step, loss);
-    return interrupted() || (options_.wall_seconds > 0 && progress.seconds() >= options_.wall_seconds);
+    return interrupted() || checkpoint_calls_.waiting() ||
+           (options_.wall_seconds > 0 && progress.seconds() >= options_.wall_seconds);
   });
   for (size_t i = 0; i < outcome.losses.size(); ++i)
     if (in_window && outcome.losses[i] < best_loss_) {
@@ -330,6 +333,8 @@ TrainResult train_flat(const std::vector<std::string>& names, const Tensors& par
     throw Error(text(options.label, ": ", error.what(), run.kept(), "; at most ",
                      static_cast<int>(100 * std::clamp(share, 0.0, 1.0)), " % of this batch may fit"),
                 Fault::internal);
+  } catch (const std::bad_alloc& error) {
+    throw Error(text(options.label, ": ", error.what(), run.kept()), Fault::internal);
   }
 }
 

@@ -1,13 +1,16 @@
 // The harness from its command line: records, claims, bad input, interruption and resume.
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include <doctest/doctest.h>
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <thread>
 
 #include "engine/file.h"
 #include "engine/npy.h"
+#include "engine/safetensors.h"
 #include "experiments/plot.h"
 #include "experiments/training.h"
 #include "models/losses.h"
@@ -22,7 +25,7 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Config {
-  int64_t steps = 60, interrupt_at = -1, big = 0, units = 2, dimension = 9, dimensions = 8;
+  int64_t steps = 60, interrupt_at = -1, signal = SIGINT, big = 0, units = 2, dimension = 9, dimensions = 8;
   double rate = 1e-2;
   std::string fail;
   explicit Config(Preset preset) { steps = preset == Preset::smoke ? 6 : 60; }
@@ -30,6 +33,7 @@ struct Config {
   void each_field(F&& f) {
     f("steps", steps, "training steps");
     f("interrupt_at", interrupt_at, "step that a Ctrl-C comes at, once");
+    f("signal", signal, "the signal that comes then");
     f("big", big, "values of an array that is saved");
     f("rate", rate, "learning rate");
     f("fail", fail, "how to fail");
@@ -44,6 +48,10 @@ bool may_interrupt = true;
 void compute(Run& run, const Config& config) {
   if (config.fail == "standard") throw std::runtime_error("a standard exception");
   if (config.fail == "internal") throw Error("an error of ours", Fault::internal);
+  if (config.fail == "deaf") {
+    write_atomically(run.path("deaf"), std::string_view());
+    std::this_thread::sleep_for(std::chrono::minutes(1));
+  }
   MlpConfig shape;
   shape.widths = {3, 8, 3};
   Mlp net = make_mlp(shape, run.key().at("net"));
@@ -54,7 +62,8 @@ void compute(Run& run, const Config& config) {
   options.keep_best_after_fraction = 0.5;
   options.progress = false;
   const auto loss = [&](const Mlp& f, int64_t step) {
-    if (step == config.interrupt_at && may_interrupt) std::raise(SIGINT);
+    if (step == config.interrupt_at && may_interrupt) std::raise(static_cast<int>(config.signal));
+    if (step == 40 && config.fail == "at_40") throw Error("an error of ours", Fault::internal);
     return mse(f(x), x);
   };
   const TrainResult result = train_stage(run, "fit", net, loss, options);
@@ -152,7 +161,8 @@ TEST_CASE("harness: a paper's symbol in place of a setting's name finds the sett
   refused("K", "unknown setting 'K'; did you mean units (K, hidden units)? Valid: steps, interrupt_at");
   refused("D", "'D'; did you mean dimension (D, the size of an input) or dimensions (D, rising)? Valid: ");
   // no symbol: a part of one, the beginning of a sentence, another case, nothing at all
-  for (const char* other : {"d", "M", "D, the", "learning", "\xff"}) refused(other, text("'", other, "'; valid: "));
+  for (const char* other : {"d", "M", "D, the", "learning"}) refused(other, text("'", other, "'; valid: "));
+  refused("\xff", "'?'; valid: ");
   refused("unit", "'unit'; did you mean 'units'? Valid: ");
   write_atomically(folder / "settings.json", std::string_view("{\"K\": 5}"));
   check_refused({"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
@@ -258,6 +268,41 @@ TEST_CASE("harness: Ctrl-C leaves a checkpoint and 130, --resume ends where the 
   may_interrupt = true;
 }
 
+TEST_CASE("harness: SIGTERM and SIGHUP are as Ctrl-C, SIGUSR1 saves and goes on") {
+  const TemporaryFolder folder;
+  const auto settings = [](int signal) {
+    return std::vector<std::string>{"--set", "interrupt_at=37", "--set", text("signal=", signal), "--threads", "1"};
+  };
+  may_interrupt = true;
+  for (const auto& [signal, code] : {std::pair(SIGTERM, 143), std::pair(SIGHUP, 129)}) {
+    const std::string out = folder / text("run", signal);
+    const Outcome o = run_test(out, settings(signal));
+    CHECK(o.code == code);
+    CHECK(test::has(o.err, signal == SIGTERM ? "interrupted by SIGTERM; nothing is lost" : "interrupted by SIGHUP"));
+    CHECK(record_of(out)["status"] == "interrupted");
+    CHECK(test::has(record_of(out)["error"].get<std::string>(), "step 38"));
+  }
+  may_interrupt = false;
+  const std::string quiet = folder / "quiet", called = folder / "called";
+  REQUIRE(run_test(quiet, settings(SIGUSR1)).code == 0);
+  may_interrupt = true;
+  const Outcome o = run_test(called, settings(SIGUSR1));
+  CHECK(o.code == 0);
+  CHECK(record_of(called)["status"] == "complete");
+  for (const char* file : {"/weights.npy", "/checkpoints/fit.safetensors", "/curve.png", "/grey.png"})
+    CHECK(contents(called + file) == contents(quiet + file));
+}
+
+TEST_CASE("harness: SIGUSR1 leaves a checkpoint of that step") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  may_interrupt = true;  // the checkpoint of every tenth part would come at step 60 of 600
+  const Outcome o = run_test(out, {"--set", "steps=600", "--set", "interrupt_at=37", "--set", text("signal=", SIGUSR1),
+                                   "--set", "fail=at_40"});
+  CHECK(o.code == 1);
+  CHECK(load_safetensors(out + "/checkpoints/fit.safetensors").metadata.at("step") == "38");
+}
+
 TEST_CASE("harness: starting an interrupted run anew keeps its checkpoint aside") {
   const test::TemporaryFolder folder;
   const std::string out = folder / "run";
@@ -267,6 +312,34 @@ TEST_CASE("harness: starting an interrupted run anew keeps its checkpoint aside"
   REQUIRE(run_test(out, {"--set", "interrupt_at=5"}).code == 0);
   CHECK(fs::exists(out + "/checkpoints.previous/fit.safetensors"));
   may_interrupt = true;
+}
+
+TEST_CASE("harness: what is in the way of a folder or of a file of the run is named, and nothing waits") {
+  const TemporaryFolder folder;
+  fs::create_symlink("nowhere", folder / "link");
+  for (const char* out : {"link", "link/inside"}) {
+    const Outcome o = run_test(folder / out, {"--preset", "smoke"});
+    CHECK(o.code == 2);
+    CHECK(test::has(o.err, folder / "link" + " is a link to nowhere, which is not there"));
+  }
+  write_atomically(folder / "file", std::string_view("text"));
+  CHECK(test::has(run_test(folder / "file/inside").err, folder / "file" + " exists and is no folder"));
+  CHECK(folder.count() == 2);
+
+  may_interrupt = true;
+  const std::string out = folder / "run";
+  REQUIRE(run_test(out, {"--set", "interrupt_at=5"}).code == 130);
+  fs::remove(out + "/metrics.jsonl");
+  REQUIRE(mkfifo((out + "/metrics.jsonl").c_str(), 0600) == 0);
+  for (const std::vector<std::string>& more : {std::vector<std::string>{"--resume"}, std::vector<std::string>{}}) {
+    std::vector<std::string> arguments{"--set", "interrupt_at=5"};
+    arguments.insert(arguments.end(), more.begin(), more.end());
+    const Outcome o = run_test(out, arguments);
+    CHECK(o.code == 2);
+    CHECK(test::has(o.err, "cannot write " + out + "/metrics.jsonl: it is not a regular file"));
+  }
+  fs::remove(out + "/metrics.jsonl");
+  CHECK(run_test(out, {"--set", "interrupt_at=5", "--resume"}).code == 130);
 }
 
 TEST_CASE("harness: errors become exit codes, and the record says what happened") {
@@ -291,7 +364,7 @@ TEST_CASE("harness: a full disk is an error that names the file, and what was wr
   const Outcome o = run_test(out, {"--preset", "smoke", "--set", "big=100000"});
   setrlimit(RLIMIT_FSIZE, &before);
   std::signal(SIGXFSZ, old_handler);
-  CHECK(o.code == 2);
+  CHECK(o.code == 1);  // the fault of the machine
   CHECK(test::has(o.err, "big.npy"));
   CHECK_FALSE(fs::exists(out + "/big.npy"));
   CHECK(load_npy(out + "/weights.npy").shape() == Shape{8, 3});
@@ -312,7 +385,7 @@ TEST_CASE("harness: without gnuplot the run goes on and says which figures are m
   CHECK_FALSE(fs::exists(folder / "run/curve.png"));
 }
 
-TEST_CASE("plot: a script that gnuplot refuses gives its reason and no picture") {
+TEST_CASE("plot: a script that gnuplot refuses is an error with its reason, and leaves no picture") {
   if (!gnuplot_available()) {
     MESSAGE("skipped: gnuplot is not installed");
     return;
@@ -320,7 +393,14 @@ TEST_CASE("plot: a script that gnuplot refuses gives its reason and no picture")
   const test::TemporaryFolder folder;
   CHECK(run_gnuplot(folder.path(), "good", "plot x\n", 200, 150).empty());
   CHECK(fs::file_size(folder / "good.png") > 0);
-  const std::string why = run_gnuplot(folder.path(), "bad", "plto x\n", 200, 150);
+  std::string why;
+  try {
+    run_gnuplot(folder.path(), "bad", "plto x\n", 200, 150);
+  } catch (const Error& e) {
+    why = e.what();
+    CHECK(e.exit_code() == 1);
+  }
+  CHECK(test::has(why, "figure bad.png: gnuplot ended with exit code 1; it said: "));
   CHECK(test::has(why, "bad.gp"));
   CHECK(test::has(why, "plto"));
   CHECK_FALSE(fs::exists(folder / "bad.png"));

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
+#include "engine/system.h"
 #include "tests/files.h"
 
 using namespace basin;
@@ -140,6 +142,81 @@ TEST_CASE("files: written whole or not at all") {
   write_atomically(path, "new");
   CHECK(content(path) == "new");
   CHECK(folder.count() == 1);
+}
+
+TEST_CASE("files: a fault of the machine is told from bad input") {
+  const TemporaryFolder folder;
+  const auto fault = [](auto&& work) {
+    try {
+      work();
+    } catch (const Error& error) {
+      return error.fault();
+    }
+    return Fault::interrupted;
+  };
+  {
+    const FileSizeLimit limit(1000);
+    CHECK(fault([&] { write_atomically(folder / "file", std::string(100'000, 'n')); }) == Fault::internal);
+  }
+  write_atomically(folder / "file", "old");
+  CHECK(fault([&] { read_file(folder / "none"); }) == Fault::input);
+  CHECK(fault([&] { make_folders(folder / "file/inside"); }) == Fault::input);
+  for (const int reason : {ENOSPC, EDQUOT, EIO, ENOMEM, EMFILE, ENFILE, EAGAIN, EFBIG, ESTALE, EINTR})
+    CHECK(fault_of(reason) == Fault::internal);
+  for (const int reason : {ENOENT, ENOTDIR, EISDIR, EACCES, EPERM, EROFS, ELOOP, ENAMETOOLONG, EEXIST})
+    CHECK(fault_of(reason) == Fault::input);
+  CHECK(std::string(system_fault("x", ENOSPC).what()) ==
+        "x: No space left on device; free some space or choose another place");
+  CHECK(Error("x", Fault::internal).exit_code() == 1);
+  CHECK(Error("x").exit_code() == 2);
+}
+
+TEST_CASE("files: folders are made with those above them, and what is in the way is named") {
+  const TemporaryFolder folder;
+  make_folders(folder / "a/b//c/");
+  CHECK(std::filesystem::is_directory(folder / "a/b/c"));
+  make_folders(folder / "a/b");
+  std::filesystem::create_directory_symlink("b", folder / "a/link");
+  make_folders(folder / "a/link/d");
+  CHECK(std::filesystem::is_directory(folder / "a/b/d"));
+  write_atomically(folder / "file", std::string_view("old"));
+  for (const char* path : {"file", "file/x", "file/x/y"})
+    CHECK(has(error_of([&] { make_folders(folder / path); }), folder / "file" + " exists and is no folder"));
+  std::filesystem::create_symlink("nowhere/at all", folder / "dangling");
+  for (const char* path : {"dangling", "dangling/x"}) {
+    const std::string message = error_of([&] { make_folders(folder / path); });
+    CHECK(has(message, "cannot make the folder " + folder / path + ": " + folder / "dangling" +
+                           " is a link to nowhere/at all, which is not there"));
+  }
+  CHECK(has(error_of([&] { make_folders(folder / std::string(300, 'n')); }), std::strerror(ENAMETOOLONG)));
+}
+
+TEST_CASE("files: one that grows, and a pipe or a folder in its place") {
+  const TemporaryFolder folder;
+  for (const char* line : {"one\n", "two\n"}) {
+    const int file = open_to_append(folder / "lines");
+    FileSink(file, folder / "lines").write(line);
+    ::close(file);
+    sync_file(folder / "lines");
+  }
+  CHECK(content(folder / "lines") == "one\ntwo\n");
+
+  REQUIRE(::mkfifo((folder / "pipe").c_str(), 0600) == 0);
+  CHECK(has(error_of([&] { open_to_append(folder / "pipe"); }), folder / "pipe" + ": it is not a regular file"));
+  CHECK(has(error_of([&] { write_atomically(folder / "pipe", "x"); }), "not a regular file"));
+  CHECK(std::filesystem::is_fifo(folder / "pipe"));
+  CHECK(has(error_of([&] { open_to_append(folder.path()); }), folder.path()));
+  CHECK(has(error_of([&] { open_to_append(folder / "no/file"); }), std::strerror(ENOENT)));
+  CHECK(has(error_of([&] { open_to_append("/dev/null"); }), "not a regular file"));
+
+  write_atomically(folder / "part", std::string_view("new"));
+  sync_and_rename(folder / "part", folder / "lines");
+  CHECK(content(folder / "lines") == "new");
+  CHECK_FALSE(std::filesystem::exists(folder / "part"));
+  write_atomically(folder / "part", std::string_view("new"));
+  std::filesystem::create_directory(folder / "taken");
+  CHECK(has(error_of([&] { sync_and_rename(folder / "part", folder / "taken"); }), folder / "taken"));
+  CHECK_FALSE(std::filesystem::exists(folder / "part"));
 }
 
 TEST_CASE("files: what cannot be read is named") {

@@ -1,6 +1,8 @@
 // The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest -L slow). --device
 // NAME (or BASIN_TEST_DEVICE) chooses where tests that can run anywhere run; exit code 77 when it cannot be opened.
-// `basin_tests run ...` is `basin run ...`: the children that the tests of several experiments start.
+// `basin_tests run ...` is `basin run ...`, the children that the tests of several experiments start; `basin_tests
+// basin
+// ...` is `basin ...`.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -33,7 +35,9 @@ bool basin::open_cuda(Device& device) {
 }
 
 int main(int argc, char** argv) {
-  if (argc > 1 && std::string(argv[1]) == "run") return basin::basin_main(argc, argv);
+  const std::string first = argc > 1 ? argv[1] : "";
+  if (first == "run") return basin::basin_main(argc, argv);
+  if (first == "basin") return basin::basin_main(argc - 1, argv + 1);
   const char* from_environment = std::getenv("BASIN_TEST_DEVICE");
   std::string name = from_environment ? from_environment : "cpu";
   for (int i = 1; i + 1 < argc; ++i)

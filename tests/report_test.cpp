@@ -141,11 +141,13 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   for (const char* name : {"preset", "device", "math", "data", "config_file"}) record["options"][name] = evil;
   record["options"]["set"] = Json::array({evil});
   record["started"] = record["device"] = record["build"]["commit"] = evil;
-  record["figures"] = {evil, "../secret.png", "/etc/hostname", "..", "", "text.png"};
+  record["figures"] = {evil, "../secret.png", "/etc/hostname", "..", "", "text.png", "cut.png"};
   record["skipped_figures"] = Json::array({{{"figure", evil}, {"why", evil}}});
   write_run(folder / ("<b>run"), record);
   write_atomically(folder / "<b>run/text.png", std::string_view("no picture"));
   write_png(folder / "secret.png", zeros({2, 3}, DType::u8));
+  const Bytes whole = read_file(folder / "secret.png");
+  write_atomically(folder / "<b>run/cut.png", ByteSpan(whole).first(whole.size() - 12));
   write_run(folder / "<i>\xff", {{"experiment", "x"}, {"status", "failed"}, {"error", evil}});
   const std::string page = page_of(folder.path());
   CHECK_FALSE(has(page, "<script"));
@@ -157,6 +159,7 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   CHECK(has(page, "&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#39;&#38;?"));
   CHECK(count(page, "it is no file of the run&#39;s own folder") == 5);  // the first holds a slash too
   CHECK(has(page, "text.png is not shown: it is no PNG picture"));
+  CHECK(has(page, "cut.png is not shown: it is damaged: a picture that is cut off"));
 }
 
 TEST_CASE("report: papers and figures in order, the runs of one experiment side by side, smoke runs not counted") {
@@ -267,7 +270,7 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   CHECK(has(page, "14 folders left out"));
   for (const char* reason :
        {"running: the run is still at work", "interrupted: the run is interrupted",
-        "failed: the run is failed: out of luck\n  and  of time\n",
+        "failed: the run is failed: out of luck\n  and? of time\n",
         "no-options: its record is damaged: /options/preset is missing",
         "claims: its record is damaged: /claims has the", "claim: its record is damaged: /claims/0/statement",
         "held: its record is damaged: /claims/0/held", "figures: its record is damaged: /figures",

@@ -302,5 +302,5 @@ TEST_CASE("suite: what the command line refuses") {
   refused({"suite-first", "--jobs", "2"}, {"--jobs belongs to --paper"});
   CHECK(folder.count() == 0);
   write_atomically(folder / "out", std::string_view("a file"));
-  refused({"--paper", "memorization"}, {"--out", "cannot be made"});
+  refused({"--paper", "memorization"}, {"cannot make the folder", "exists and is no folder"});
 }

@@ -21,6 +21,7 @@ using Trajectories = std::vector<std::unique_ptr<Recorded>>;
 void advance_on(const Device& device, const std::vector<Recorded*>& all, int64_t to_step, double until,
                 Progress& progress) {
   const int64_t piece = 1000000;  // steps between two looks at Ctrl-C
+  CheckpointCalls calls;
   std::map<int64_t, std::vector<Recorded*>> by_step;
   for (Recorded* one : all) by_step[one->simulator().steps()].push_back(one);
   for (const auto& entry : by_step) {
@@ -40,7 +41,7 @@ void advance_on(const Device& device, const std::vector<Recorded*>& all, int64_t
       }
       progress.add((next - at) * static_cast<int64_t>(group.size()));
       at = next;
-      if (interrupted())
+      if (interrupted() || calls.due())
         for (const Recorded* one : all) one->save();
       check_interrupt();
     }

@@ -51,7 +51,7 @@ void Recorded::advance(int64_t to_step, double until, Progress& progress) {
       diverged(e, until);
     }
     progress.add(now);
-    if (interrupted()) save();
+    if (interrupted() || checkpoint_calls_.due()) save();
     check_interrupt();
   }
 }

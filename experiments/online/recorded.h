@@ -8,6 +8,7 @@
 #include "experiments/online/curves.h"
 #include "experiments/online/simulator.h"
 #include "experiments/run.h"
+#include "models/interrupt.h"
 
 namespace basin::online {
 
@@ -56,6 +57,7 @@ class Recorded {
   std::unique_ptr<Simulator> simulator_;
   Weights start_;
   Rows seen_;
+  CheckpointCalls checkpoint_calls_;
   std::chrono::steady_clock::time_point saved_ = std::chrono::steady_clock::now();
   std::vector<double> good_;  // the simulator's state at the last observation, or at the start
 };

@@ -1,10 +1,14 @@
 #include "kernels/cpu/parallel.h"
 
+#include <pthread.h>
+
 #include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <exception>
 #include <mutex>
+#include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -15,8 +19,12 @@ thread_local bool inside_task = false;
 
 class Pool {
  public:
-  Pool() { resize(static_cast<int>(std::thread::hardware_concurrency())); }
+  explicit Pool(int count) : size_(std::max(1, count)) {}
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
   ~Pool() { join(); }
+
+  Pool* before = nullptr;  // that of the parent process, to be reachable
 
   int size() const { return size_; }
 
@@ -30,7 +38,7 @@ class Pool {
   bool run(int64_t tasks, const std::function<void(int64_t)>& task) {
     const std::unique_lock callers(caller_, std::try_to_lock);
     if (!callers) return false;
-    while (static_cast<int>(workers_.size()) < size() - 1) workers_.emplace_back([this] { work(); });
+    while (static_cast<int>(workers_.size()) < size() - 1) add_worker();
     std::unique_lock lock(mutex_);
     task_ = &task;
     tasks_ = tasks;
@@ -49,6 +57,18 @@ class Pool {
   }
 
  private:
+  /// Those there are stay, so that a later call, or one with fewer threads, can go on.
+  void add_worker() {
+    try {
+      workers_.emplace_back([this] { work(); });
+    } catch (const std::system_error& error) {
+      const size_t there = workers_.size() + 1;
+      throw std::system_error(error.code(), "thread " + std::to_string(there + 1) + " of " + std::to_string(size()) +
+                                                " cannot be started; --threads " + std::to_string(there) +
+                                                " (set_threads) would do");
+    }
+  }
+
   void drain() {
     inside_task = true;
     for (int64_t i; (i = next_.fetch_add(1, std::memory_order_relaxed)) < tasks_;) {
@@ -104,9 +124,37 @@ class Pool {
   std::exception_ptr error_;
 };
 
+/// The pool of this process. After fork() only the calling thread lives on: the child gets a pool of its own, and the
+/// old one, whose threads it does not have and whose locks may be held, stays as it is.
+struct Owner {
+  Owner() : pool(new Pool(static_cast<int>(std::thread::hardware_concurrency()))) {
+    pthread_atfork(nullptr, nullptr, [] { owner().begin_again(); });
+  }
+  Owner(const Owner&) = delete;
+  Owner& operator=(const Owner&) = delete;
+  ~Owner() {
+    delete pool;
+    pool = nullptr;
+  }
+
+  void begin_again() {
+    if (!pool) return;  // at exit
+    inside_task = false;
+    Pool* mine = new Pool(pool->size());
+    mine->before = pool;
+    pool = mine;
+  }
+
+  static Owner& owner() {
+    static Owner instance;
+    return instance;
+  }
+
+  Pool* pool;
+};
+
 Pool& pool() {
-  static Pool instance;
-  return instance;
+  return *Owner::owner().pool;
 }
 
 }  // namespace

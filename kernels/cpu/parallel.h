@@ -14,7 +14,7 @@ int threads();
 
 /// Runs task(0) ... task(tasks - 1), each once, in any order, on the pool and the calling thread; returns when all are
 /// done. Runs inline with one thread, one task, from inside a task, or while another thread is using the pool.
-/// The first exception thrown by a task is rethrown here, and tasks not yet started are then dropped.
+/// Errors: the first exception of a task, others not begun are then dropped; std::system_error: a thread cannot start.
 void parallel_for(int64_t tasks, const std::function<void(int64_t)>& task);
 
 }  // namespace basin::cpu

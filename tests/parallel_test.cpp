@@ -1,0 +1,132 @@
+// The pool of threads and the process: fork(), and threads that the system refuses.
+#include "kernels/cpu/parallel.h"
+
+#include <doctest/doctest.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <functional>
+#include <mutex>
+#include <set>
+#include <string>
+#include <system_error>
+#include <thread>
+
+using namespace basin::cpu;
+
+namespace {
+
+struct ThreadsRestored {
+  int before = threads();
+  ~ThreadsRestored() { set_threads(before); }
+};
+
+/// How many threads take part in tasks that last a moment.
+size_t threads_at_work() {
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  parallel_for(32, [&](int64_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    const std::lock_guard lock(mutex);
+    seen.insert(std::this_thread::get_id());
+  });
+  return seen.size();
+}
+
+/// Exit code of a child that does `work` and then exit(), with all destructors; -1 when it has to be killed.
+int child(const std::function<int()>& work) {
+  std::fflush(nullptr);  // the child's exit() writes what is still to be written
+  const pid_t id = fork();
+  if (id == 0) std::exit(work());
+  int status = 0;
+  for (int i = 0; i < 2000; ++i) {
+    if (waitpid(id, &status, WNOHANG) == id) return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  }
+  kill(id, SIGKILL);
+  waitpid(id, nullptr, 0);
+  return -1;
+}
+
+#if defined(__SANITIZE_THREAD__)
+constexpr bool no_threads_after_fork = true;  // ThreadSanitizer ends such a child
+#else
+constexpr bool no_threads_after_fork = false;
+#endif
+
+}  // namespace
+
+TEST_CASE("parallel_for: the child of a process that used the pool ends, has threads of its own, and children again" *
+          doctest::skip(no_threads_after_fork)) {
+  const ThreadsRestored restored;
+  set_threads(3);
+  REQUIRE(threads_at_work() > 1);
+  CHECK(child([] { return 0; }) == 0);
+  CHECK(child([] { return threads() == 3 && threads_at_work() > 1 ? 5 : 1; }) == 5);
+  CHECK(child([] {
+          set_threads(2);
+          const bool works = threads_at_work() == 2;
+          return works && child([] { return threads_at_work() == 2 ? 7 : 1; }) == 7 ? 6 : 1;
+        }) == 6);
+  CHECK(child([] {  // before the child has used it
+          return child([] { return threads_at_work() > 1 ? 7 : 1; });
+        }) == 7);
+  // while another thread uses the pool, and from inside a task
+  std::atomic<bool> begun{false}, done{false};
+  std::thread other([&] {
+    parallel_for(8, [&](int64_t) {
+      begun = true;
+      while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    });
+  });
+  while (!begun) std::this_thread::yield();
+  CHECK(child([] { return threads_at_work() > 1 ? 5 : 1; }) == 5);
+  done = true;
+  other.join();
+  std::atomic<int> inside{0};
+  parallel_for(2, [&](int64_t i) {
+    if (i == 0) inside = child([] { return threads_at_work() > 1 ? 5 : 1; });
+  });
+  CHECK(inside == 5);
+  CHECK(threads_at_work() > 1);  // the parent's
+}
+
+TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer would do") {
+  const ThreadsRestored restored;
+  set_threads(2);
+  REQUIRE(threads_at_work() == 2);
+  pthread_attr_t before, huge;
+  REQUIRE(pthread_getattr_default_np(&before) == 0);
+  pthread_attr_init(&huge);
+  pthread_attr_setstacksize(&huge, size_t{1} << 46);  // no address space has that much
+  set_threads(4);
+  threads_at_work();
+  set_threads(1);
+  REQUIRE(pthread_setattr_default_np(&huge) == 0);
+  set_threads(4);
+  for (int repeat = 0; repeat < 2; ++repeat) {
+    std::string message;
+    try {
+      parallel_for(8, [](int64_t) {});
+    } catch (const std::system_error& error) {
+      message = error.what();
+    }
+    CHECK(message ==
+          "thread 2 of 4 cannot be started; --threads 1 (set_threads) would do: Resource temporarily unavailable");
+  }
+  set_threads(1);
+  int sum = 0;
+  parallel_for(8, [&](int64_t i) { sum += static_cast<int>(i); });
+  CHECK(sum == 28);
+  REQUIRE(pthread_setattr_default_np(&before) == 0);
+  pthread_attr_destroy(&before);
+  pthread_attr_destroy(&huge);
+  set_threads(4);
+  CHECK(threads_at_work() > 1);
+}

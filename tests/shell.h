@@ -1,0 +1,23 @@
+// Shell commands with this test program as `basin`, each with a time limit.
+#pragma once
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+#include "tests/command.h"
+
+namespace basin::test {
+
+/// `sh -c COMMAND` in a folder, where "$basin" is this program as `basin`. Ended after a minute: exit code 137.
+inline Outcome shell(const std::string& folder, const std::string& command) {
+  const std::string program = std::filesystem::read_symlink("/proc/self/exe").string();
+  write_atomically(folder + "/command.sh", std::string_view("basin='" + program + " basin'\n" + command + "\n"));
+  const int status = std::system(
+      ("cd '" + folder + "' && timeout --foreground -s KILL 60 sh ./command.sh > said.txt 2> cried.txt").c_str());
+  return {WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status), contents(folder + "/said.txt"),
+          contents(folder + "/cried.txt")};
+}
+
+}  // namespace basin::test
