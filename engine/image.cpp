@@ -6,7 +6,9 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <map>
 #include <memory>
+#include <utility>
 
 namespace {
 
@@ -191,7 +193,11 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
 /// Every segment is there up to the end marker. stb_image takes what a scan lacks for zeros, or leaves it unwritten.
 Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
   Outline outline;
-  uint64_t pixels = 0;
+  uint64_t width = 0;
+  uint64_t height = 0;
+  uint64_t interval = 0;  // blocks between two restart markers
+  std::map<uint8_t, std::pair<uint64_t, uint64_t>> sampling;
+  std::pair<uint64_t, uint64_t> finest{1, 1};
   size_t at = 2;
   const auto there = [&](size_t count) {
     require(count <= bytes.size() - at, what, ": ends at byte ", bytes.size(),
@@ -210,23 +216,40 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
     there(length);
     const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
     if (frame && length >= 8) {
-      const uint64_t height = big_endian(bytes.subspan(at + 3), 2);
-      const uint64_t width = big_endian(bytes.subspan(at + 5), 2);
+      height = big_endian(bytes.subspan(at + 3), 2);
+      width = big_endian(bytes.subspan(at + 5), 2);
       check_size(what, width, height);
-      pixels = width * height;
       outline.channels = bytes[at + 7] >= 3 ? 3 : 1;
+      for (size_t i = at + 8; i + 3 <= at + length; i += 3) {
+        sampling[bytes[i]] = {bytes[i + 1] >> 4, bytes[i + 1] & 15};
+        finest.first = std::max<uint64_t>(finest.first, bytes[i + 1] >> 4);
+        finest.second = std::max<uint64_t>(finest.second, bytes[i + 1] & 15);
+      }
     }
+    if (marker == 0xdd && length >= 4) interval = big_endian(bytes.subspan(at + 2), 2);
+    const auto [across, down] =
+        length >= 4 && bytes[at + 2] == 1 ? sampling[bytes[at + 3]] : std::pair{uint64_t{1}, uint64_t{1}};
     at += length;
     if (marker != 0xda) continue;
-    // the scan: up to a marker that is neither a zero that belongs to a 0xff nor a restart
-    for (there(2); bytes[at] != 0xff || bytes[at + 1] == 0 || (bytes[at + 1] >= 0xd0 && bytes[at + 1] <= 0xd7);
-         there(2))
+    // The scan goes up to a marker that is neither the zero after a 0xff of its own nor a restart.
+    uint64_t restarts = 0;
+    while (true) {
+      there(2);
+      const bool restart = bytes[at] == 0xff && bytes[at + 1] >= 0xd0 && bytes[at + 1] <= 0xd7;
+      if (bytes[at] == 0xff && bytes[at + 1] != 0 && !restart) break;
+      restarts += restart;
       ++at;
+    }
     outline.gaps.push_back({at, 64});
+    const auto ceiling = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
+    const uint64_t blocks = ceiling(width * across, 8 * finest.first) * ceiling(height * down, 8 * finest.second);
+    require(interval == 0 || blocks == 0 || restarts >= (blocks - 1) / interval, what, ": a JPEG scan of ", blocks,
+            " blocks has ", restarts, " restart markers, one every ", interval,
+            " blocks; the file is truncated or corrupt");
   }
   require(!outline.gaps.empty(), what, ": has no JPEG scan; the file is truncated or corrupt");
   // a block of 8 x 8 takes at least one bit
-  require(pixels <= 512 * bytes.size(), what, ": ", bytes.size(), " bytes cannot hold ", pixels,
+  require(width * height <= 512 * bytes.size(), what, ": ", bytes.size(), " bytes cannot hold ", width * height,
           " pixels; the file is truncated or corrupt");
   return outline;
 }

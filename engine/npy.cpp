@@ -59,7 +59,8 @@ class Header {
   }
 
   void expect(char wanted) {
-    require(take(wanted), what_, ": the header is no dictionary of Python: '", wanted, "' is missing before \"",
+    const bool there = take(wanted);  // before the arguments are evaluated
+    require(there, what_, ": the header is no dictionary of Python: '", wanted, "' is missing before \"",
             left_.substr(0, 16), '"');
   }
 

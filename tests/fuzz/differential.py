@@ -263,7 +263,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("program")
     parser.add_argument("--files", type=int, default=2000)
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", default="1")
     parser.add_argument("--show", type=int, default=10)
     options = parser.parse_args()
     print(f"NumPy {numpy.__version__}, safetensors {safetensors.__version__}")
