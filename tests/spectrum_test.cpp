@@ -375,10 +375,10 @@ int64_t wrong_answers(int64_t cases, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("spectrum: 120 random maps against dense decompositions") {
-  CHECK(wrong_answers(120, 5) == 0);
+TEST_CASE("spectrum: 24 random maps against dense decompositions") {
+  CHECK(wrong_answers(24, 5) == 0);
 }
 
-TEST_CASE("slow: spectrum: 3,000 random maps against dense decompositions") {
-  CHECK(wrong_answers(3000, 6) == 0);
+TEST_CASE("slow: spectrum: 1,000 random maps against dense decompositions") {
+  CHECK(wrong_answers(1000, 6) == 0);
 }

@@ -54,17 +54,23 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   return p.dy.allFinite() ? 0 : 1;  // 1: try a smaller step
 }
 
+template <class V>
+double length(const V& v) {
+  const double plain = v.norm();
+  return plain > 1e-140 && plain < 1e140 ? plain : v.stableNorm();
+}
+
 /// Differences, with an increment on the scale of the whole solution. CVODE's own shrink with a component and with dy:
 /// at a fixed point where some components have died away it would divide rounding errors by next to nothing.
 int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_Vector, N_Vector, N_Vector) {
   const auto& p = *static_cast<Problem*>(user);
   const int64_t n = p.y.size();
   const double root = std::sqrt(static_cast<double>(n));
-  double scale = Eigen::Map<const Vector>(values(y), n).norm() / root;
+  double scale = length(Eigen::Map<const Vector>(values(y), n)) / root;
   const Vector at = Eigen::Map<const Vector>(values(dy), n);
   if (scale == 0) {  // where the next step goes
     CVodeGetCurrentStep(p.cvode, &scale);
-    scale = std::abs(scale) * at.norm() / root;
+    scale = std::abs(scale) * length(at) / root;
   }
   for (int64_t i = 0; i < n; ++i) {
     double& component = values(y)[i];
