@@ -4,6 +4,7 @@
 #include <bit>
 #include <map>
 #include <mutex>
+#include <new>
 #include <utility>
 #include <vector>
 
@@ -86,10 +87,14 @@ class Pool {
  private:
   void keep(void* pointer, size_t bytes) {
     ledger_.stats.cached += bytes;
-    if (bytes <= mib)
-      small_[bin_of(bytes)].push_back(pointer);
-    else
-      large_.emplace(bytes, pointer);
+    try {
+      if (bytes <= mib)
+        small_[bin_of(bytes)].push_back(pointer);
+      else
+        large_.emplace(bytes, pointer);
+    } catch (const std::bad_alloc&) {  // no memory for the list: destructors, which come here, must not throw
+      release(pointer, bytes);
+    }
   }
 
   void release(void* pointer, size_t bytes) {

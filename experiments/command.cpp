@@ -2,7 +2,9 @@
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <iostream>
 
 #include "engine/build_info.h"
@@ -150,6 +152,27 @@ void tell(const char* kind, const char* message) {
   }
 }
 
+/// The plain std::bad_alloc, of libraries, has no words of use.
+const char* words_of(const std::exception& e) {
+  const bool plain = std::strcmp(e.what(), std::bad_alloc().what()) == 0;
+  return plain ? "out of memory: a library found none, and does not say how much it wanted" : e.what();
+}
+
+std::terminate_handler terminate_before = nullptr;
+
+/// For what nobody can catch: no memory in a destructor is told as no memory elsewhere.
+[[noreturn]] void at_a_loss() {
+  try {
+    if (const std::exception_ptr thrown = std::current_exception()) std::rethrow_exception(thrown);
+  } catch (const std::bad_alloc& e) {
+    tell("error: ", words_of(e));
+    std::_Exit(1);
+  } catch (...) {
+  }
+  terminate_before();
+  std::abort();
+}
+
 /// Runs f and turns everything it throws into a message and an exit code.
 template <class F>
 int told(F&& f) {
@@ -164,7 +187,7 @@ int told(F&& f) {
     std::cerr << "`--help` lists the options" << std::endl;
     return 2;
   } catch (const std::exception& e) {
-    tell("error: ", e.what());
+    tell("error: ", words_of(e));
   }
   return 1;
 }
@@ -173,6 +196,7 @@ int told(F&& f) {
 template <class F>
 int guarded(F&& f) {
   secure_streams();
+  if (!terminate_before) terminate_before = std::set_terminate(at_a_loss);
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
   std::signal(SIGUSR1, SIG_IGN);  // until the guard of a run hears it
   const int code = told(f);

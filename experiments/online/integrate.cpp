@@ -104,6 +104,22 @@ void keep_message(int, const char*, const char*, char* message, void* user) {
   static_cast<Problem*>(user)->message = message;
 }
 
+/// What SUNDIALS gives where it found no memory is nothing.
+template <class T>
+T had(T made, const char* what, int64_t unknowns) {
+  if (made) return made;
+  throw Error(text("integrate: out of memory for ", what, " of ", unknowns, " unknowns"), Fault::internal);
+}
+
+// SUNDIALS makes copies, and uses what it gets without a look. So these throw: the one exception that passes through
+// C code, which 64-bit systems compile for it.
+N_Vector copy_of(N_Vector v) {
+  return had(N_VClone_Serial(v), "a state", N_VGetLength(v));
+}
+SUNMatrix copy_of(SUNMatrix m) {
+  return had(SUNMatClone_Dense(m), "a matrix", SUNDenseMatrix_Rows(m));
+}
+
 template <class T, void (*Free)(T)>
 struct Freed {
   using pointer = T;
@@ -131,7 +147,7 @@ struct Context {
 };
 
 void check(int status, const char* call, const Problem& p) {
-  require(status >= 0, "integrate: ", call, " failed with ", status, ": ", p.message);
+  if (status < 0) throw Error(text("integrate: ", call, " failed with ", status, ": ", p.message), Fault::internal);
 }
 
 /// Advances to a time; both methods look the same from outside.
@@ -145,20 +161,20 @@ class Method {
 class Bdf : public Method {
  public:
   Bdf(Problem& p, N_Vector y, double t, const IntegrateOptions& o, SUNContext context) {
-    memory_ = CVodeCreate(CV_BDF, context);
-    require(memory_, "integrate: CVODE gives no memory");
+    const auto n = static_cast<sunindextype>(p.y.size());
+    memory_ = had(CVodeCreate(CV_BDF, context), "CVODE", n);
     p.cvode = memory_;
     check(CVodeSetErrHandlerFn(memory_, keep_message, &p), "CVodeSetErrHandlerFn", p);
     check(CVodeInit(memory_, evaluate, t, y), "CVodeInit", p);
     check(CVodeSetUserData(memory_, &p), "CVodeSetUserData", p);
     check(CVodeWFtolerances(memory_, weights), "CVodeWFtolerances", p);
     check(CVodeSetMaxNumSteps(memory_, o.max_steps), "CVodeSetMaxNumSteps", p);
-    const auto n = static_cast<sunindextype>(p.y.size());
     if (n <= largest_dense) {
-      matrix_.reset(SUNDenseMatrix(n, n, context));
-      solver_.reset(SUNLinSol_Dense(y, matrix_.get(), context));
+      matrix_.reset(had(SUNDenseMatrix(n, n, context), "a matrix", n));
+      matrix_->ops->clone = copy_of;
+      solver_.reset(had(SUNLinSol_Dense(y, matrix_.get(), context), "a solver", n));
     } else {
-      solver_.reset(SUNLinSol_SPGMR(y, SUN_PREC_NONE, 30, context));
+      solver_.reset(had(SUNLinSol_SPGMR(y, SUN_PREC_NONE, 30, context), "a solver", n));
     }
     check(CVodeSetLinearSolver(memory_, solver_.get(), matrix_.get()), "CVodeSetLinearSolver", p);
     if (matrix_) check(CVodeSetJacFn(memory_, jacobian), "CVodeSetJacFn", p);
@@ -183,8 +199,7 @@ class Bdf : public Method {
 class RungeKutta : public Method {
  public:
   RungeKutta(Problem& p, N_Vector y, double t, const IntegrateOptions& o, SUNContext context) {
-    memory_ = ERKStepCreate(evaluate, t, y, context);
-    require(memory_, "integrate: ARKODE gives no memory");
+    memory_ = had(ERKStepCreate(evaluate, t, y, context), "ARKODE", p.y.size());
     check(ERKStepSetErrHandlerFn(memory_, keep_message, &p), "ERKStepSetErrHandlerFn", p);
     check(ERKStepSetUserData(memory_, &p), "ERKStepSetUserData", p);
     check(ERKStepSetTableNum(memory_, ARKODE_FEHLBERG_13_7_8), "ERKStepSetTableNum", p);
@@ -249,8 +264,9 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
   const double next = times[path.states.size()];
   if (next - times[0] < 1e-6 * std::max(std::abs(next), std::abs(times[0]))) problem.origin = times[0];
   const Context context;
-  const VectorHandle state(N_VNew_Serial(static_cast<sunindextype>(y.size()), context.handle));
-  require(state != nullptr, "integrate: no memory for ", y.size(), " unknowns");
+  const VectorHandle state(
+      had(N_VNew_Serial(static_cast<sunindextype>(y.size()), context.handle), "a state", y.size()));
+  state->ops->nvclone = copy_of;
   Eigen::Map<Vector>(values(state.get()), y.size()) = y;
   std::unique_ptr<Method> method;
   double reached = times[0] - problem.origin;
@@ -262,6 +278,7 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
     problem.message.clear();
     const int status = method->advance(times[path.states.size()] - problem.origin, state.get(), &reached);
     if (problem.thrown) std::rethrow_exception(problem.thrown);
+    if (status == CV_MEM_FAIL) check(status, "a step", problem);  // as ARK_MEM_FAIL
     if (status < 0) {
       path.failure = text("the integrator stopped at t = ", problem.origin + reached, " (status ", status,
                           problem.origin != 0 ? ", with times from the start on" : "", "): ", problem.message);

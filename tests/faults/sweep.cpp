@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
@@ -269,11 +270,15 @@ void Sweep::judge_message(const Kind& kind, const std::string& message, Verdict&
   if (kind.act == Act::none)
     named = has(message, ".png") || has(message, ".gp");
   else if (plan_->hit_call == Call::allocation)
-    named = has(message, "memory") && has(message, text(plan_->hit_size));
+    // the size; or whose call had none, in C libraries, which do not tell how much they wanted
+    named = has(message, text(plan_->hit_size)) || has(message, std::strerror(ENOMEM)) ||
+            has(message, "integrate: out of memory") || has(message, "does not say how much");
   else if (plan_->hit_call == Call::thread)
     named = has(message, "thread");
   else if (plan_->hit_call == Call::process)
     named = has(message, "process") || has(message, "gnuplot");
+  else if (kind.onwards)  // the first that fails may be harmless: the message names a later one
+    named = has(message, out_);
   else
     named = has(message, path) || has(message, fs::path(path).filename());
   if (!named || !has(message, "error: ")) verdict.wrong.insert("unnamed");
