@@ -124,3 +124,22 @@ TEST_CASE("stop_gradient and host reads inside a transform") {
   CHECK(grad(f, scalar_of(3)).item() == 18);  // d(x^2) * 3 at 3
   CHECK(seen == 9);
 }
+
+TEST_CASE("layers of which the bias alone varies, in both modes") {
+  const Tensor x = uniform(Key(1), {2, 3}, DType::f64, -1, 1), w = uniform(Key(2), {4, 3}, DType::f64, -1, 1);
+  const Tensor image = uniform(Key(3), {2, 3, 4, 4}, DType::f64, -1, 1);
+  const Tensor kernel = uniform(Key(4), {4, 3, 3, 3}, DType::f64, -1, 1);
+  const Tensor bias = uniform(Key(5), {4}, DType::f64, -1, 1), v = uniform(Key(6), {4}, DType::f64, -1, 1);
+  const std::function<Tensor(const Tensor&)> layers[] = {
+      [&](const Tensor& b) { return linear(x, w, b, {Unary::tanh}); },
+      [&](const Tensor& b) {
+        return permute(conv2d(image, kernel, b, {Unary::tanh}), {0, 2, 3, 1});
+      }};
+  for (const auto& layer : layers) {
+    const auto [y, dy] = jvp(layer, bias, v);
+    const Tensor expected = (1.0 - square(y)) * v;  // the channel is the last axis
+    CHECK(max(abs(reshape(dy - expected, {-1})), {0}).item() < tiny);
+    const auto total = [&](const Tensor& b) { return sum(layer(b)); };
+    CHECK(std::abs(sum(grad(total, bias) * v).item() - sum(dy).item()) < tiny * 100);  // sums of 128 numbers
+  }
+}

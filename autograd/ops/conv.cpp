@@ -74,7 +74,7 @@ class ConvolutionLayer final : public Op {
       const Tensor shift = broadcast_to(reshape(tangents[2], {1, -1, 1, 1}), out.shape());
       dz = dz.defined() ? dz + shift : shift;
     }
-    return dz.defined() && f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
+    return f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {

@@ -44,7 +44,7 @@ class Linear final : public Op {
     if (tangents[0].defined()) add_term(linear(tangents[0], in[1], {}));
     if (tangents[1].defined()) add_term(linear(in[0], tangents[1], {}));
     if (tangents[2].defined()) add_term(broadcast_to(tangents[2], out.shape()));
-    return dz.defined() && f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
+    return f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
@@ -69,7 +69,6 @@ class Where final : public Op {
     return out;
   }
   Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override {
-    if (!tangents[1].defined() && !tangents[2].defined()) return {};
     const Tensor zero = zero_like(out);
     return where(in[0], tangents[1].defined() ? tangents[1] : zero, tangents[2].defined() ? tangents[2] : zero);
   }

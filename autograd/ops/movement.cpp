@@ -102,6 +102,10 @@ struct CopyTo final : Movement<CopyTo> {
   Tensor transpose(const Tensor& ct) const override { return copy_to(ct, from); }
 };
 
+void check_defined(const char* name, const Tensor& x) {
+  require(x.defined(), name, ": the operand is undefined");
+}
+
 int axis_of(const char* name, const Tensor& x, int axis) {
   require(x.defined() && axis >= -x.rank() && axis < x.rank(), name, ": no axis ", axis, " in ", x.array());
   return axis < 0 ? axis + x.rank() : axis;
@@ -110,11 +114,13 @@ int axis_of(const char* name, const Tensor& x, int axis) {
 }  // namespace
 
 Tensor broadcast_to(const Tensor& x, const Shape& shape) {
+  check_defined("broadcast_to", x);
   if (x.shape() == shape) return x;
   return perform(BroadcastTo(x.shape(), shape), {x});
 }
 
 Tensor sum_to(const Tensor& x, const Shape& shape) {
+  check_defined("sum_to", x);
   if (x.shape() == shape) return x;
   check_floating("sum_to", x.array());
   require(shape.rank <= x.rank() && broadcast_shapes("sum_to", x.shape(), shape) == x.shape(), "sum_to: ", x.array(),
@@ -123,12 +129,13 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
 }
 
 Tensor reshape(const Tensor& x, const Shape& shape) {
+  check_defined("reshape", x);
   if (x.shape() == shape) return x;
-  require(x.defined(), "reshape: the operand is undefined");
   return perform(Reshape(x.shape(), shape), {x});
 }
 
 Tensor permute(const Tensor& x, const Shape& axes) {
+  check_defined("permute", x);
   return perform(Permute(axes), {x});
 }
 
@@ -174,16 +181,19 @@ Tensor concat(Inputs parts, int axis) {
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
+  check_defined("cast", x);
   if (x.dtype() == dtype) return x;
   return perform(Cast(x.dtype(), dtype), {x});
 }
 
 Tensor copy_to(const Tensor& x, const Device& device) {
+  check_defined("copy_to", x);
   if (x.device() == device) return x;
   return perform(CopyTo(x.device(), device), {x});
 }
 
 Tensor zeros_like(const Tensor& x) {
+  check_defined("zeros_like", x);
   return zeros(x.shape(), x.dtype(), x.device());
 }
 
