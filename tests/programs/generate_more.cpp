@@ -15,6 +15,13 @@ Shape some_axes(Dice& dice, int rank) {
   return axes;
 }
 
+/// Every element of the reduced shape has elements to be made of.
+bool has_elements(const Shape& shape, const Shape& axes) {
+  Shape reduced = shape;
+  for (const int64_t axis : axes) reduced[static_cast<int>(axis < 0 ? axis + shape.rank : axis)] = 1;
+  return shape.size() > 0 || reduced.size() == 0;
+}
+
 /// The largest element of each run along the axes stands out, or every element is a tie.
 bool stands_out(const Array& x, const Shape& axes, bool largest) {
   const Tensor signed_x = largest ? Tensor(x) : neg(x);
@@ -43,7 +50,7 @@ int Generator::reduction() {
   if (kind == 0)
     return add("sum", text("sum ", how), {x},
                [=](Context&, const Tensors& in) { return all ? sum(in[0]) : sum(in[0], axes, keep); });
-  if (value(x).size() == 0) return -1;
+  if (!has_elements(shape(x), axes) || (all && value(x).size() == 0)) return -1;
   if (kind == 1)
     return add("mean", text("mean ", how), {x},
                [=](Context&, const Tensors& in) { return all ? mean(in[0]) : mean(in[0], axes, keep); });
@@ -67,7 +74,7 @@ int Generator::along_axis() {
       return add("softmax", text("softmax axis ", named), {x},
                  [named](Context&, const Tensors& in) { return softmax(in[0], named); });
     case 1: {
-      if (value(x).size() == 0) return -1;
+      if (!has_elements(shape(x), {axis})) return -1;
       const bool keep = dice_.chance(0.5);
       return add("logsumexp", text("logsumexp axis ", named, keep ? " keep" : ""), {x},
                  [=](Context&, const Tensors& in) { return logsumexp(in[0], named, keep); });
@@ -209,7 +216,7 @@ int Generator::indexing() {
   const int64_t rows = shape(x)[0], kind = dice_.below(3);
   if (kind == 0) {  // columns by the place of each row's largest element
     const int m = as_rank(x, 2);
-    if (m < 0 || value(m).size() == 0 || !stands_out(value(m), {1}, true)) return -1;
+    if (m < 0 || shape(m)[1] == 0 || !stands_out(value(m), {1}, true)) return -1;
     return add("argmax", "columns by argmax", {m}, [](Context& c, const Tensors& in) {
       const Array index = argmax(in[0], 1);
       if (c.sides)
