@@ -221,6 +221,7 @@ double spectral_norm(const Array& matrix) {
 
 Array pseudo_inverse(const Array& matrix) {
   Eigen::MatrixXd m = dense_matrix("pseudo_inverse", matrix);
+  if (m.size() == 0) return zeros({matrix.dim(1), matrix.dim(0)}, DType::f64);
   const int back = scale_to(m, 0);
   const Eigen::MatrixXd inverse = m.completeOrthogonalDecomposition().pseudoInverse();
   Array result({matrix.dim(1), matrix.dim(0)}, DType::f64);
