@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "models/spectrum.h"
 
@@ -26,6 +27,7 @@ Array covariance(const Array& x) {
 }
 
 Array trained_linear_map(const Array& x, double gamma, int64_t t) {
+  check_examples("trained_linear_map", x);
   require(t >= 0, "trained_linear_map: step ", t, " is negative");
   const Tensor eye(identity(x.dim(1)));
   Tensor factor = eye - gamma * Tensor(covariance(x)), power = eye;
@@ -48,20 +50,53 @@ Array minimum_norm_map(const Array& x, const Array& y) {
 std::vector<double> span_residuals(const Array& z, const Array& y) {
   const Tensor rows(cast(z, DType::f64)), spanning(cast(y, DType::f64));
   const Tensor inside = matmul(matmul(rows, Tensor(pseudo_inverse(spanning.array()))), spanning);
-  const Tensor outside = sum(square(rows - inside), {1}), all = sum(square(rows), {1});
-  return sqrt(outside / all).array().to_vector<double>();
+  const std::vector<double> all = rows.array().to_vector<double>();
+  const std::vector<double> outside = (rows - inside).array().to_vector<double>();
+  const auto d = static_cast<size_t>(rows.dim(1));
+  std::vector<double> residuals(static_cast<size_t>(rows.dim(0)));
+  for (size_t row = 0; row < residuals.size(); ++row) {
+    double largest = 0, part = 0, whole = 0;  // in units of the largest number: no square leaves the range of double
+    for (size_t i = row * d; i < (row + 1) * d; ++i) {
+      require(std::isfinite(all[i]), "span_residuals: row ", row, " of ", z, " is not finite");
+      largest = std::max(largest, std::abs(all[i]));
+    }
+    if (largest == 0) continue;
+    for (size_t i = row * d; i < (row + 1) * d; ++i) {
+      part += (outside[i] / largest) * (outside[i] / largest);
+      whole += (all[i] / largest) * (all[i] / largest);
+    }
+    residuals[row] = std::sqrt(part / whole);
+  }
+  return residuals;
 }
 
+namespace {
+
+/// phi^-1, to rounding also where phi is near phi(0).
+double inverse(const Activation& phi, double y) {
+  if (phi.op == Unary::tanh) return std::atanh(y);
+  return y < 0.25 || y > 0.75 ? std::log(y) - std::log1p(-y) : 2 * std::atanh(2 * y - 1);
+}
+
+/// f of every number of an array.
+Array each(const char* what, const Activation& phi, const Array& y, const std::function<double(double)>& f) {
+  require(phi.op == Unary::sigmoid || phi.op == Unary::tanh, what, ": only for sigmoid and tanh, got ", to_string(phi));
+  std::vector<double> values = cast(y, DType::f64).to_vector<double>();
+  std::transform(values.begin(), values.end(), values.begin(), f);
+  return cast(from_vector(values, y.shape()), y.dtype());
+}
+
+}  // namespace
+
 Array preimage(const Activation& phi, const Array& y) {
-  const Tensor t(y);
-  if (phi.op == Unary::sigmoid) return (log(t) - log(1.0 - t)).array();
-  require(phi.op == Unary::tanh, "preimage: only for sigmoid and tanh, got ", to_string(phi));
-  return ((log(1.0 + t) - log(1.0 - t)) * 0.5).array();
+  return each("preimage", phi, y, [&](double t) { return inverse(phi, t); });
 }
 
 Array chord_slopes(const Activation& phi, const Array& x) {
-  const double at_zero = phi.op == Unary::sigmoid ? 0.5 : 0.0;
-  return ((Tensor(x) - at_zero) / Tensor(preimage(phi, x))).array();
+  const bool logistic = phi.op == Unary::sigmoid;
+  const double at_zero = logistic ? 0.5 : 0.0, slope_at_zero = logistic ? 0.25 : 1.0;
+  return each("chord_slopes", phi, x,
+              [&](double t) { return t == at_zero ? slope_at_zero : (t - at_zero) / inverse(phi, t); });
 }
 
 Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes, double gamma) {
@@ -71,7 +106,8 @@ Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const
 }
 
 double infinite_width_eigenvalue(double norm) {
-  return norm * norm / (norm * norm + 1);
+  const double square = norm * norm;
+  return std::isinf(square) ? 1 : square / (square + 1);
 }
 
 PiecewiseLinear::PiecewiseLinear(const Array& points, double allowed) : epsilon(allowed) {

@@ -14,13 +14,13 @@ Array trained_linear_map(const Array& x, double gamma, int64_t t);
 Array projection(const Array& x);
 /// The matrix B of least norm with B x_i = y_i: x [n, d], y [n, m] -> [m, d].
 Array minimum_norm_map(const Array& x, const Array& y);
-/// The relative distance of each row of z from the span of the rows of y.
+/// The relative distance of each row of z from the span of the rows of y; 0 of a row of zeros, which lies in any.
 std::vector<double> span_residuals(const Array& z, const Array& y);
 
 /// phi^-1(y) for sigmoid and tanh. Errors: another activation.
 Array preimage(const Activation& phi, const Array& y);
 /// The gradient descent of theorem 1 (appendix B): every entry of the residual is divided by its chord slope
-/// s = (x - phi(0)) / phi^-1(x), which is `chord_slopes` [n, d]; phi' is left out.
+/// s = (x - phi(0)) / phi^-1(x), which is `chord_slopes` [n, d] (phi'(0) where x = phi(0)); phi' is left out.
 Array chord_slopes(const Activation& phi, const Array& x);
 Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes, double gamma);
 

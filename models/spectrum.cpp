@@ -1,13 +1,17 @@
-// The only file that sees Spectra, and outside kernels/cpu the only one that sees Eigen.
+// With krylov.cpp the only file outside kernels/cpu that sees Eigen. No matrix reaches Eigen empty, with an entry that
+// is not finite, or at a scale where its squares leave the range of double.
 #include "models/spectrum.h"
 
-#include <Spectra/GenEigsSolver.h>
-#include <Spectra/SymEigsSolver.h>
 #include <Eigen/Dense>
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <optional>
+#include <utility>
 
 #include "autograd/transforms.h"
 #include "kernels/cpu/parallel.h"
+#include "models/krylov.h"
 
 namespace basin {
 namespace {
@@ -21,15 +25,59 @@ void sort_by_modulus(Eigenvalues& values) {
   });
 }
 
-Eigenvalues dense_eigenvalues(const double* data, int64_t n) {
-  const Eigen::MatrixXd m = Eigen::Map<const Matrix>(data, n, n);
+/// Multiplies by the power of two that brings the largest entry to 2^wanted (up to a factor of two), in two exact
+/// steps. Returns the exponent that takes the result back.
+int scale_to(Eigen::MatrixXd& m, int wanted) {
+  const double largest = m.size() > 0 ? m.cwiseAbs().maxCoeff() : 0;
+  if (largest == 0) return 0;
+  const int up = wanted - std::ilogb(largest);
+  m *= std::ldexp(1.0, up / 2);
+  m *= std::ldexp(1.0, up - up / 2);
+  return -up;
+}
+
+/// D^-1 M D with powers of two in the diagonal D, so without rounding, that brings the norms of row i and column i near
+/// each other (Parlett and Reinsch 1969): eigenvalues are then as good as those of the best scales of the inputs. The
+/// permutations of the same paper would only save work.
+void balance(Eigen::MatrixXd& m) {
+  const Eigen::VectorXd diagonal = m.diagonal();  // stays as it is
+  m.diagonal().setZero();
+  for (bool again = true; again;) {
+    again = false;
+    for (Eigen::Index i = 0; i < m.rows(); ++i) {
+      const double column = m.col(i).lpNorm<1>(), row = m.row(i).lpNorm<1>(), own = 2 * std::abs(diagonal[i]);
+      if (!(column > 0 && row > 0)) continue;
+      const int shift = (std::ilogb(row) - std::ilogb(column)) / 2;
+      const double factor = std::ldexp(1.0, shift);
+      // Where the diagonal is what the norms are made of, there is nothing to win.
+      if (shift == 0 || column * factor + row / factor + own > 0.95 * (column + row + own)) continue;
+      m.col(i) *= factor;
+      m.row(i) /= factor;
+      again = true;
+    }
+  }
+  m.diagonal() = diagonal;
+}
+
+Eigenvalues dense_eigenvalues(Eigen::MatrixXd m) {
+  const Eigen::Index n = m.rows();
+  if (n == 0) return {};
   require(m.allFinite(), "eigenvalues: the matrix [", n, ", ", n, "] is not finite");
+  const int shift = scale_to(m, 960);  // so that balancing meets neither end of the range of double
+  balance(m);
+  const int back = shift + scale_to(m, 0);
   const Eigen::EigenSolver<Eigen::MatrixXd> solver(m, false);
   if (solver.info() != Eigen::Success)
     throw Error(text("eigenvalues: the QR iteration did not converge for [", n, ", ", n, "]"), Fault::internal);
-  Eigenvalues values(solver.eigenvalues().begin(), solver.eigenvalues().end());
+  Eigenvalues values;
+  for (const std::complex<double>& value : solver.eigenvalues())
+    values.emplace_back(std::ldexp(value.real(), back), std::ldexp(value.imag(), back));
   sort_by_modulus(values);
   return values;
+}
+
+double largest_modulus(const Eigenvalues& values) {
+  return values.empty() ? 0.0 : std::abs(values.front());
 }
 
 Eigen::MatrixXd dense_matrix(const char* what, const Array& matrix) {
@@ -40,28 +88,25 @@ Eigen::MatrixXd dense_matrix(const char* what, const Array& matrix) {
   return m;
 }
 
-/// A linear map R^n -> R^n given by a function, as Spectra wants it.
-struct Operator {
-  using Scalar = double;
-  int64_t n;
-  std::function<Tensor(const Tensor&)> product;
-  Tensor like;  // gives dtype and device
-
-  Eigen::Index rows() const { return n; }
-  Eigen::Index cols() const { return n; }
-  void perform_op(const double* in, double* out) const {
-    const Array x = from_vector(std::vector<double>(in, in + n), {1, n});
-    const Tensor y = product(Tensor(copy_to(cast(x, like.dtype()), like.device())));
+/// A linear map of rows [1, n] as one of vectors, in the dtype and on the device of `like`.
+Product product_of(const std::function<Tensor(const Tensor&)>& map, const Tensor& like) {
+  return [map, like](const Eigen::VectorXd& v) {
+    const Array x = from_vector(std::vector<double>(v.begin(), v.end()), {1, v.size()});
+    const Tensor y = map(Tensor(copy_to(cast(x, like.dtype()), like.device())));
     const std::vector<double> values = cast(y.array(), DType::f64).to_vector<double>();
-    std::copy(values.begin(), values.end(), out);
-  }
-};
+    return Eigen::VectorXd(Eigen::Map<const Eigen::VectorXd>(values.data(), y.size()));
+  };
+}
 
 // Below this size a dense decomposition is quicker than building a Krylov space.
-constexpr int64_t dense_below = 24;
+constexpr int64_t dense_below = 64;
 
 double tolerance_of(DType dtype) {
   return dtype == DType::f64 ? 1e-11 : 1e-6;
+}
+
+double eps_of(DType dtype) {
+  return dtype == DType::f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
 }
 
 void check_point(const char* what, const Tensor& x) {
@@ -134,8 +179,8 @@ Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
   return contiguous(broadcast_to(rows, {batch, k, k}).array());
 }
 
-/// Calls use(index, matrix, k) for the k x k matrix of every row of x, in parallel.
-void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(int64_t, const double*, int64_t)>& use) {
+/// Calls use(index, matrix) for the k x k matrix of every row of x, in parallel. None where k is 0.
+void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(int64_t, Eigen::MatrixXd)>& use) {
   require(!mlp.layers.empty() && x.rank() == 2 && x.dim(1) == mlp.widths().front() &&
               mlp.widths().front() == mlp.widths().back(),
           "spectrum: needs a network with equal input and output widths and points [B, d] of that width, got ",
@@ -145,12 +190,13 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(i
   const std::vector<int64_t> widths = mlp.widths();
   const int64_t k = *std::min_element(widths.begin(), widths.end());
   const int64_t largest = *std::max_element(widths.begin(), widths.end());
+  if (k == 0) return;
   const int64_t chunk = std::max<int64_t>(1, (int64_t{1} << 22) / (k * largest));  // 32 MiB of rows at a time
   for (int64_t from = 0; from < x.dim(0); from += chunk) {
     const int64_t to = std::min(x.dim(0), from + chunk);
     const Array matrices = copy_to(cyclic_jacobians(wide, slice(points, 0, from, to)), Device());
     const double* data = matrices.data<double>();
-    cpu::parallel_for(to - from, [&](int64_t i) { use(from + i, data + i * k * k, k); });
+    cpu::parallel_for(to - from, [&](int64_t i) { use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k)); });
   }
 }
 
@@ -158,7 +204,7 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(i
 
 Eigenvalues eigenvalues(const Array& matrix) {
   require(matrix.rank() == 2 && matrix.dim(0) == matrix.dim(1), "eigenvalues: needs a square matrix, got ", matrix);
-  return dense_eigenvalues(cast(matrix, DType::f64).to_vector<double>().data(), matrix.dim(0));
+  return dense_eigenvalues(dense_matrix("eigenvalues", matrix));
 }
 
 std::vector<double> singular_values(const Array& matrix) {
@@ -174,10 +220,13 @@ double spectral_norm(const Array& matrix) {
 }
 
 Array pseudo_inverse(const Array& matrix) {
-  const Eigen::MatrixXd inverse =
-      dense_matrix("pseudo_inverse", matrix).completeOrthogonalDecomposition().pseudoInverse();
+  Eigen::MatrixXd m = dense_matrix("pseudo_inverse", matrix);
+  if (m.size() == 0) return zeros({matrix.dim(1), matrix.dim(0)}, DType::f64);
+  const int back = scale_to(m, 0);
+  const Eigen::MatrixXd inverse = m.completeOrthogonalDecomposition().pseudoInverse();
   Array result({matrix.dim(1), matrix.dim(0)}, DType::f64);
-  Eigen::Map<Matrix>(result.data<double>(), inverse.rows(), inverse.cols()) = inverse;
+  Eigen::Map<Matrix>(result.data<double>(), inverse.rows(), inverse.cols()) =
+      inverse.unaryExpr([back](double value) { return std::ldexp(value, -back); });
   return result;
 }
 
@@ -185,52 +234,63 @@ Eigenvalues leading_eigenvalues(const Map& f, const Tensor& x, int64_t count) {
   check_point("leading_eigenvalues", x);
   const int64_t d = x.dim(1);
   require(count >= 1 && count <= d, "leading_eigenvalues: count is ", count, ", must be in 1 .. ", d);
-  if (d < dense_below || count > d - 2) {
-    Eigenvalues all = eigenvalues(reshape(jacobian(f, x), {d, d}).array());
-    all.resize(static_cast<size_t>(count));
-    return all;
+  const auto [y, push] = linearize(f, x);
+  require(y.shape() == x.shape(), "leading_eigenvalues: f must keep the shape, but ", x.array(), " became ", y.array());
+  Eigenvalues values;
+  if (d < dense_below || 2 * count + 2 >= d) {
+    values = eigenvalues(reshape(jacobian(f, x), {d, d}).array());
+  } else {
+    const Product product = product_of(push, x);
+    values = dense_eigenvalues(
+        leading_subspace("leading_eigenvalues", product, d, count, tolerance_of(x.dtype()), eps_of(x.dtype())).matrix);
   }
-  Operator op{d, linearize(f, x).second, x};
-  const int64_t space = std::min(d, std::max<int64_t>(2 * count + 1, 20));
-  Spectra::GenEigsSolver<Operator> solver(op, count, space);
-  solver.init();
-  solver.compute(Spectra::SortRule::LargestMagn, 1000, tolerance_of(x.dtype()));
-  if (solver.info() != Spectra::CompInfo::Successful)
-    throw Error(text("leading_eigenvalues: Arnoldi did not converge for ", count, " eigenvalues of a [", d, ", ", d,
-                     "] Jacobian; ask for more of them, or use eigenvalues(jacobian(f, x))"),
-                Fault::internal);
-  const Eigen::VectorXcd found = solver.eigenvalues();
-  Eigenvalues values(found.begin(), found.end());
-  sort_by_modulus(values);
+  values.resize(static_cast<size_t>(count));
   return values;
 }
 
 double spectral_norm(const Map& f, const Tensor& x) {
   check_point("spectral_norm", x);
   const int64_t d = x.dim(1);
+  const auto [y, push] = linearize(f, x);
+  if (x.size() == 0 || y.size() == 0) return 0;
   if (d < dense_below) return spectral_norm(reshape(jacobian(f, x), {-1, d}).array());
-  const auto push = linearize(f, x).second;
-  const auto pull = vjp(f, x).second;
-  Operator op{d, [&](const Tensor& v) { return pull(push(v)); }, x};
-  Spectra::SymEigsSolver<Operator> solver(op, 1, std::min<int64_t>(d, 20));
-  solver.init();
-  solver.compute(Spectra::SortRule::LargestAlge, 1000, tolerance_of(x.dtype()));
-  if (solver.info() != Spectra::CompInfo::Successful)
-    throw Error(text("spectral_norm: Lanczos did not converge for a Jacobian with ", d, " columns"), Fault::internal);
-  return std::sqrt(std::max(0.0, solver.eigenvalues()(0)));
+  const Product forward = product_of(push, x), back = product_of(vjp(f, x).second, y);
+  std::optional<double> factor;  // a power of two that brings J v near 1: J^T J v would leave the range of f32 at 1e20
+  const Product both = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
+    Eigen::VectorXd u = forward(v);
+    const double size = u.cwiseAbs().maxCoeff();
+    if (!factor && size > 0 && std::isfinite(size)) factor = std::ldexp(1.0, -std::ilogb(size));
+    u *= factor.value_or(1.0);
+    return back(u);
+  };
+  const double tolerance = tolerance_of(x.dtype()), eps = eps_of(x.dtype());
+  const Eigen::MatrixXd basis = leading_subspace("spectral_norm", both, d, 1, tolerance, eps).basis;
+  Eigen::MatrixXd images(y.size(), basis.cols());
+  for (Eigen::Index i = 0; i < basis.cols(); ++i) images.col(i) = forward(basis.col(i));
+  const Eigen::JacobiSVD<Eigen::MatrixXd> svd(images, Eigen::ComputeThinU | Eigen::ComputeThinV);
+  const double norm = svd.singularValues()[0];
+  if (norm == 0) return 0;
+  // J v = norm u holds as it was made; the other side is the test.
+  const Eigen::VectorXd v = basis * svd.matrixV().col(0), u = svd.matrixU().col(0);
+  const double residual = (back(u) / norm - v).norm();
+  if (!(residual <= 11 * tolerance + static_cast<double>(d) * eps))
+    throw Error(text("spectral_norm: |J^T u - s v| = ", residual, " s for the value s = ", norm,
+                     " found; use spectral_norm(jacobian(f, x))"),
+                Fault::internal);
+  return norm;
 }
 
 std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x) {
   std::vector<Eigenvalues> result(static_cast<size_t>(x.dim(0)));
   for_each_matrix(
-      mlp, x, [&](int64_t i, const double* m, int64_t k) { result[static_cast<size_t>(i)] = dense_eigenvalues(m, k); });
+      mlp, x, [&](int64_t i, Eigen::MatrixXd m) { result[static_cast<size_t>(i)] = dense_eigenvalues(std::move(m)); });
   return result;
 }
 
 std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x) {
   std::vector<double> result(static_cast<size_t>(x.dim(0)));
-  for_each_matrix(mlp, x, [&](int64_t i, const double* m, int64_t k) {
-    result[static_cast<size_t>(i)] = std::abs(dense_eigenvalues(m, k).front());
+  for_each_matrix(mlp, x, [&](int64_t i, Eigen::MatrixXd m) {
+    result[static_cast<size_t>(i)] = largest_modulus(dense_eigenvalues(std::move(m)));
   });
   return result;
 }
@@ -253,7 +313,7 @@ std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x) {
 
 std::vector<double> spectral_radius(const ConvNet& net, const Tensor& x) {
   std::vector<double> result;
-  for (const Eigenvalues& values : eigenvalues(net, x)) result.push_back(std::abs(values.front()));
+  for (const Eigenvalues& values : eigenvalues(net, x)) result.push_back(largest_modulus(values));
   return result;
 }
 

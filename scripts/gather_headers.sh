@@ -32,7 +32,6 @@ add() {  # <package> <name in our build> <header> <what to copy ...>
   echo "set(${name}_VERSION $(version_of "$package"))" >>"$folder/versions.cmake"
 }
 add libeigen3-dev Eigen3 Eigen/Dense Eigen
-add libspectra-dev Spectra Spectra/SymEigsSolver.h Spectra
 add nlohmann-json3-dev nlohmann_json nlohmann/json.hpp nlohmann
 add libcli11-dev CLI11 CLI/CLI.hpp CLI
 add doctest-dev doctest doctest/doctest.h doctest

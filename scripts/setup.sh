@@ -5,7 +5,7 @@ set -euo pipefail
 
 packages=(
   g++ cmake ninja-build git                                # build
-  libeigen3-dev libspectra-dev zlib1g-dev libstb-dev       # compiled in: linear algebra, .gz data, images
+  libeigen3-dev zlib1g-dev libstb-dev                      # compiled in: linear algebra, .gz data, images
   libsundials-dev                                          # compiled in: differential equations
   nlohmann-json3-dev libcli11-dev                          # compiled in: results and configs, command lines
   doctest-dev libbenchmark-dev                             # tests, benchmarks

@@ -10,7 +10,7 @@ namespace basin::online {
 /// eigenvectors.
 Matrix sinusoids(int64_t dimension, int64_t count);
 /// [D, D] with orthonormal columns: those of `first` [D, M], each made orthogonal to the ones before it, then random
-/// ones. Errors: more columns than rows, columns that depend on each other.
+/// ones. Errors: more columns than rows, columns that depend on each other or are not finite.
 Matrix completed_basis(const Matrix& first, const Key& key);
 /// [D, D], random.
 Matrix random_basis(const Key& key, int64_t dimension);

@@ -80,6 +80,7 @@ Densities densities(const Weights& w) {
 OrderParameters order_parameters(const Densities& d, const Spectrum& s) {
   require(d.q.size() == static_cast<size_t>(s.modes.size()), "order_parameters: densities of ", d.q.size(),
           " modes, but ", s.modes.size(), " eigenvalues");
+  require(!d.q.empty(), "order_parameters: densities of no mode");
   const int64_t k = d.q[0].rows();
   OrderParameters o{Matrix::Zero(k, k), Matrix::Zero(k, k), Matrix::Zero(k, k), Matrix::Zero(k, k)};
   for (size_t i = 0; i < d.q.size(); ++i) {
@@ -129,6 +130,7 @@ std::vector<Vector> eigenvalues(const Densities& d) {
     const int64_t k = d.q[i].rows();
     Matrix m(2 * k, 2 * k);
     m << d.q[i], d.r[i].transpose(), d.r[i], d.t[i];
+    require(m.allFinite(), "eigenvalues: the densities of mode ", i, " are not finite");
     all.push_back(Eigen::SelfAdjointEigenSolver<Matrix>(m, Eigen::EigenvaluesOnly).eigenvalues());
   }
   return all;

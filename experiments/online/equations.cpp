@@ -35,6 +35,7 @@ Brackets brackets(const Model& model, const Weights& w, const Spectrum& s, const
 }
 
 double largest_singular(const Matrix& m) {
+  require(m.allFinite(), "equations of online SGD: order parameters [", m.rows(), ", ", m.cols(), "] are not finite");
   return m.size() ? Eigen::JacobiSVD<Matrix>(m).singularValues()[0] : 0;
 }
 
@@ -118,6 +119,7 @@ double single_input_rate(const Model& model, const Weights& w, const Spectrum& s
 Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
   const int64_t n = s.modes.size(), bulk = n - spikes, k = w.units();
   require(spikes >= 0 && bulk >= 0, "lump: ", spikes, " spikes of ", n, " modes");
+  require(w.encoder.allFinite() && w.decoder.allFinite(), "lump: weights [", k, ", ", n, "] are not finite");
   if (bulk == 0) return {s, w};
   const double rt = s.modes[spikes];
   require((s.modes.tail(bulk).array() - rt).abs().maxCoeff() <= 1e-12 * std::abs(rt), "lump: the bulk is not flat (",
@@ -174,15 +176,20 @@ double Aligned::late_excess(double eta, double t) const {
 }
 
 std::pair<double, double> tied_minimum(double rt, int64_t dimension) {
+  require(rt > 0 && std::isfinite(rt) && dimension > 0, "tied_minimum: a spike of ", rt, " in ", dimension,
+          " dimensions; both are positive");
   const double root = std::sqrt(static_cast<double>(dimension));
   const auto error = [&](double c) {
     Aligned one;
     one.rt = rt;
     return one.excess(root * c, c);
   };
-  double low = 0, high = 2;  // the error falls, then rises; golden section
+  // The error falls, then rises; golden section. For a field of large variance, rt D c^2, the minimum is at c = sqrt(2
+  // rt / pi), for a small one at 1.12 D^(-1/4), and in between not above the larger one.
+  const double above = 2 * std::max(std::sqrt(rt), 1 / std::sqrt(root));
+  double low = 0, high = above;
   const double golden = (std::sqrt(5.0) - 1) / 2;
-  while (high - low > 1e-9) {
+  while (high - low > 5e-10 * above) {
     const double left = high - golden * (high - low), right = low + golden * (high - low);
     (error(left) < error(right) ? high : low) = error(left) < error(right) ? right : left;
   }

@@ -33,7 +33,7 @@ double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s);
 double single_input_rate(const Model& model, const Weights& w, const Spectrum& s);
 
 /// The same system with a flat bulk replaced by the span of the weights' bulk parts, exact at any D: spikes + at most
-/// 2K modes. `spikes` modes are kept as they are. Errors: bulk modes with different eigenvalues.
+/// 2K modes. `spikes` modes are kept as they are. Errors: bulk modes that differ, weights that are not finite.
 struct Lumped {
   Spectrum spectrum;
   Weights weights;

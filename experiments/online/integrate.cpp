@@ -23,7 +23,11 @@ constexpr int64_t largest_dense = 400;  // unknowns up to which a dense Jacobian
 /// What the C callbacks see.
 struct Problem {
   const VelocityField& f;
+  const IntegrateOptions& options;
+  double origin;   // the solver's clock counts from here
+  double largest;  // component so far; 0 for a start at zero, which has no scale
   Vector y, dy;
+  void* cvode = nullptr;
   std::exception_ptr thrown;
   std::string message;
   int64_t evaluations = 0;
@@ -40,7 +44,8 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   if (!p.y.allFinite()) return 1;  // no place to ask f about: a smaller step
   try {
     if (p.evaluations % 64 == 0) check_interrupt();  // two output times can be minutes apart
-    p.f(t, p.y, p.dy);
+    p.f(p.origin + t, p.y, p.dy);
+    require(p.dy.size() == p.y.size(), "integrate: f gave ", p.dy.size(), " derivatives of ", p.y.size(), " unknowns");
   } catch (...) {  // an exception must not pass through C code
     p.thrown = std::current_exception();
     return -1;
@@ -49,13 +54,24 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   return p.dy.allFinite() ? 0 : 1;  // 1: try a smaller step
 }
 
+template <class V>
+double length(const V& v) {
+  const double plain = v.norm();
+  return plain > 1e-140 && plain < 1e140 ? plain : v.stableNorm();
+}
+
 /// Differences, with an increment on the scale of the whole solution. CVODE's own shrink with a component and with dy:
 /// at a fixed point where some components have died away it would divide rounding errors by next to nothing.
 int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_Vector, N_Vector, N_Vector) {
   const auto& p = *static_cast<Problem*>(user);
   const int64_t n = p.y.size();
-  const double scale = Eigen::Map<const Vector>(values(y), n).norm() / std::sqrt(static_cast<double>(n));
+  const double root = std::sqrt(static_cast<double>(n));
+  double scale = length(Eigen::Map<const Vector>(values(y), n)) / root;
   const Vector at = Eigen::Map<const Vector>(values(dy), n);
+  if (scale == 0) {  // where the next step goes
+    CVodeGetCurrentStep(p.cvode, &scale);
+    scale = std::abs(scale) * length(at) / root;
+  }
   for (int64_t i = 0; i < n; ++i) {
     double& component = values(y)[i];
     const double before = component;
@@ -68,6 +84,20 @@ int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_
     if (status != 0) return status;
   }
   return 0;
+}
+
+/// Weights 1 / (relative |y| + absolute), but the absolute error is never above the relative one of the largest
+/// component so far: a solution of another scale is followed as well as one of scale 1.
+int weights(N_Vector y, N_Vector weight, void* user) {
+  auto& p = *static_cast<Problem*>(user);
+  const Eigen::Map<const Vector> at(values(y), p.y.size());
+  double absolute = p.options.absolute;
+  if (p.largest > 0 && p.options.relative > 0) {
+    p.largest = std::max(p.largest, at.cwiseAbs().maxCoeff());
+    absolute = std::min(absolute, std::max(p.options.relative * p.largest, 1e-290));
+  }
+  for (int64_t i = 0; i < at.size(); ++i) values(weight)[i] = 1 / (p.options.relative * std::abs(at[i]) + absolute);
+  return absolute > 0 || at.cwiseAbs().minCoeff() > 0 ? 0 : -1;
 }
 
 void keep_message(int, const char*, const char*, char* message, void* user) {
@@ -117,10 +147,11 @@ class Bdf : public Method {
   Bdf(Problem& p, N_Vector y, double t, const IntegrateOptions& o, SUNContext context) {
     memory_ = CVodeCreate(CV_BDF, context);
     require(memory_, "integrate: CVODE gives no memory");
+    p.cvode = memory_;
     check(CVodeSetErrHandlerFn(memory_, keep_message, &p), "CVodeSetErrHandlerFn", p);
     check(CVodeInit(memory_, evaluate, t, y), "CVodeInit", p);
     check(CVodeSetUserData(memory_, &p), "CVodeSetUserData", p);
-    check(CVodeSStolerances(memory_, o.relative, o.absolute), "CVodeSStolerances", p);
+    check(CVodeWFtolerances(memory_, weights), "CVodeWFtolerances", p);
     check(CVodeSetMaxNumSteps(memory_, o.max_steps), "CVodeSetMaxNumSteps", p);
     const auto n = static_cast<sunindextype>(p.y.size());
     if (n <= largest_dense) {
@@ -157,7 +188,7 @@ class RungeKutta : public Method {
     check(ERKStepSetErrHandlerFn(memory_, keep_message, &p), "ERKStepSetErrHandlerFn", p);
     check(ERKStepSetUserData(memory_, &p), "ERKStepSetUserData", p);
     check(ERKStepSetTableNum(memory_, ARKODE_FEHLBERG_13_7_8), "ERKStepSetTableNum", p);
-    check(ERKStepSStolerances(memory_, o.relative, o.absolute), "ERKStepSStolerances", p);
+    check(ERKStepWFtolerances(memory_, weights), "ERKStepWFtolerances", p);
     check(ERKStepSetMaxErrTestFails(memory_, 40), "ERKStepSetMaxErrTestFails", p);  // at the edge of stability
     check(ERKStepSetMaxNumSteps(memory_, o.max_steps), "ERKStepSetMaxNumSteps", p);
   }
@@ -176,35 +207,67 @@ class RungeKutta : public Method {
   void* memory_ = nullptr;
 };
 
+/// Up to here from the start a state is its tangent: the error, the square of this, is below any rounding, and the
+/// solvers compare products of two such times, which underflow.
+constexpr double tangent_only = 1e-140;
+
+void check_input(const Vector& y, const std::vector<double>& times, const IntegrateOptions& o) {
+  require(!times.empty() && y.size() > 0, "integrate: needs a state and at least one time");
+  require(y.allFinite(), "integrate: the state [", y.size(), "] at t = ", times[0], " has an entry that is not finite");
+  for (size_t i = 0; i < times.size(); ++i) {
+    require(std::isfinite(times[i]), "integrate: times[", i, "] is ", times[i], "; times are finite and rise");
+    require(i == 0 || times[i] > times[i - 1], "integrate: times must rise, but ", times[i], " follows ", times[i - 1]);
+  }
+  require(o.relative >= 0 && o.absolute >= 0 && o.relative + o.absolute > 0 && o.max_steps > 0,
+          "integrate: tolerances (", o.relative, ", ", o.absolute,
+          ") are not negative, one is positive, and max_steps (", o.max_steps, ") is positive");
+}
+
 }  // namespace
 
 Path integrate(const VelocityField& f, const Vector& y, const std::vector<double>& times,
                const IntegrateOptions& options) {
-  require(!times.empty() && y.size() > 0, "integrate: needs a state and at least one time");
-  for (size_t i = 1; i < times.size(); ++i)
-    require(times[i] > times[i - 1], "integrate: times must rise, but ", times[i], " follows ", times[i - 1]);
+  check_input(y, times, options);
   Path path{times, {y}, "", 0, 0};
-  if (times.size() == 1) return path;
+  Problem problem{f, options, 0, y.cwiseAbs().maxCoeff(), y, Vector(y.size()), nullptr, nullptr, "", 0};
+  const auto keep = [&](const Vector& state) {
+    const double t = times[path.states.size()];
+    if (!state.allFinite()) {
+      path.failure = text("the integrator stopped: the state at t = ", t, " is not finite");
+      return false;
+    }
+    path.states.push_back(state);
+    if (options.progress) options.progress(t);
+    return true;
+  };
+  while (path.states.size() < times.size() && times[path.states.size()] - times[0] < tangent_only) {
+    f(times[0], y, problem.dy);
+    if (!keep(y + (times[path.states.size()] - times[0]) * problem.dy)) return path;
+  }
+  if (path.states.size() == times.size()) return path;
+  // A clock that shows times[0] would have no digits left for steps to a first output so near.
+  const double next = times[path.states.size()];
+  if (next - times[0] < 1e-6 * std::max(std::abs(next), std::abs(times[0]))) problem.origin = times[0];
   const Context context;
-  Problem problem{f, y, Vector(y.size()), nullptr, "", 0};
   const VectorHandle state(N_VNew_Serial(static_cast<sunindextype>(y.size()), context.handle));
   require(state != nullptr, "integrate: no memory for ", y.size(), " unknowns");
   Eigen::Map<Vector>(values(state.get()), y.size()) = y;
   std::unique_ptr<Method> method;
+  double reached = times[0] - problem.origin;
   if (options.implicit)
-    method = std::make_unique<Bdf>(problem, state.get(), times[0], options, context.handle);
+    method = std::make_unique<Bdf>(problem, state.get(), reached, options, context.handle);
   else
-    method = std::make_unique<RungeKutta>(problem, state.get(), times[0], options, context.handle);
-  double reached = times[0];
-  for (size_t i = 1; i < times.size(); ++i) {
-    const int status = method->advance(times[i], state.get(), &reached);
+    method = std::make_unique<RungeKutta>(problem, state.get(), reached, options, context.handle);
+  while (path.states.size() < times.size()) {
+    problem.message.clear();
+    const int status = method->advance(times[path.states.size()] - problem.origin, state.get(), &reached);
     if (problem.thrown) std::rethrow_exception(problem.thrown);
     if (status < 0) {
-      path.failure = text("the integrator stopped at t = ", reached, " (status ", status, "): ", problem.message);
+      path.failure = text("the integrator stopped at t = ", problem.origin + reached, " (status ", status,
+                          problem.origin != 0 ? ", with times from the start on" : "", "): ", problem.message);
       break;
     }
-    path.states.emplace_back(Eigen::Map<const Vector>(values(state.get()), y.size()));
-    if (options.progress) options.progress(times[i]);
+    if (!keep(Eigen::Map<const Vector>(values(state.get()), y.size()))) break;
   }
   path.steps = method->steps();
   path.evaluations = problem.evaluations;

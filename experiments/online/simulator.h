@@ -56,7 +56,8 @@ std::unique_ptr<Simulator> make_dataset_simulator(const Model& model, const Spec
                                                   const Weights& start, const Key& key,
                                                   Precision precision = Precision::f32);
 /// A flat bulk by its Gram matrix (K encoder and K decoder rows): exact in law, a step costs O((M + 2K)^2) for any D.
-/// `start` has modes of the spikes and `2K` or all D of the bulk. Errors: D - M <= 2K, tied weights.
+/// `start` has modes of the spikes and `2K` or all D of the bulk. Errors: D - M <= 2K + 1, tied weights, a
+/// bulk that is not flat.
 std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectrum& spectrum, int64_t spikes,
                                                const Weights& start, const Key& key);
 

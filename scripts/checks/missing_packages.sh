@@ -16,7 +16,6 @@ expect() {  # <text the error must hold> <cmake options that hide the library ..
   rm -f "$scratch/build/CMakeCache.txt"
 }
 expect 'apt-get install libeigen3-dev' -DCMAKE_DISABLE_FIND_PACKAGE_Eigen3=ON
-expect 'apt-get install libspectra-dev' -DCMAKE_DISABLE_FIND_PACKAGE_Spectra=ON
 expect 'apt-get install nlohmann-json3-dev' -DCMAKE_DISABLE_FIND_PACKAGE_nlohmann_json=ON
 expect 'apt-get install libcli11-dev' -DCMAKE_DISABLE_FIND_PACKAGE_CLI11=ON
 expect 'apt-get install libsundials-dev' -DBASIN_CVODE_LIBRARY=
