@@ -43,14 +43,14 @@ LabelledImages parse_cifar10(ByteSpan bytes, const std::string& name) {
   return set;
 }
 
-LabelledImages load_cifar10(const std::string& dir, Split split) {
+LabelledImages load_cifar10(const DataFolder& dir, Split split) {
   std::vector<std::string> paths;
   if (split == Split::test) {
-    paths.push_back(find_data_file(dir, "cifar-10", "test_batch.bin"));
+    paths.push_back(find_data_file(dir.path, "cifar-10", "test_batch.bin"));
   } else {
-    paths.push_back(find_data_file(dir, "cifar-10", "data_batch_1.bin"));
+    paths.push_back(find_data_file(dir.path, "cifar-10", "data_batch_1.bin"));
     for (int batch = 2; batch <= 5; ++batch)
-      if (auto path = try_data_file(dir, "cifar-10", text("data_batch_", batch, ".bin"))) paths.push_back(*path);
+      if (auto path = try_data_file(dir.path, "cifar-10", text("data_batch_", batch, ".bin"))) paths.push_back(*path);
   }
   std::vector<Array> images, labels;
   for (const std::string& path : paths) {
@@ -58,7 +58,9 @@ LabelledImages load_cifar10(const std::string& dir, Split split) {
     images.push_back(part.images);
     labels.push_back(part.labels);
   }
-  return {stack_rows(images), stack_rows(labels)};
+  const LabelledImages all{stack_rows(images), stack_rows(labels)};
+  dir.tell(split == Split::train ? "cifar-10 train" : "cifar-10 test", {all.images, all.labels});
+  return all;
 }
 
 }  // namespace basin

@@ -13,6 +13,6 @@ LabelledImages parse_cifar10(ByteSpan bytes, const std::string& name);
 
 /// The training batches data_batch_1 ... data_batch_5 that are there (at least the first), or test_batch. `dir` is the
 /// --data option, see find.h.
-LabelledImages load_cifar10(const std::string& dir, Split split);
+LabelledImages load_cifar10(const DataFolder& dir, Split split);
 
 }  // namespace basin

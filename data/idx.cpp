@@ -13,6 +13,12 @@ constexpr uint8_t unsigned_byte = 0x08;  // the format's code for u8
 constexpr uint64_t most_bytes = uint64_t{1} << 30;  // of any array
 constexpr int64_t most_items = 60'000;              // of MNIST and Fashion-MNIST
 
+/// The official sets that we have met, by identity_of their images and labels.
+constexpr std::pair<std::string_view, std::string_view> known_sets[] = {
+    {"mnist train", "102d1144baac7deabf40e520952e022c5563432e71b518954bb51e5948633642"},
+    {"mnist test", "b76164a9205d5fbfc571af93fc520288316017523e98afb977702e545d790e7a"},
+    {"fashion-mnist test", "26d79c1ef68825520e7d4c12bddf438e9d2c002c7ffd4644b0b1c4f33700bfae"}};
+
 Shape read_header(ByteSource& source, const std::string& what) {
   uint8_t magic[4];
   source.read(magic, 4);
@@ -38,10 +44,16 @@ Shape idx_shape(ByteSpan bytes, const std::string& path) {
   return read_header(source, what);
 }
 
-LabelledImages load_set(const std::string& dir, const std::string& set, Split split) {
+LabelledImages load_set(const DataFolder& dir, const std::string& set, Split split) {
   const std::string prefix = split == Split::train ? "train" : "t10k";
-  const std::string images = find_data_file(dir, set, prefix + "-images-idx3-ubyte");
-  return load_idx_pair(images, find_data_file(dir, set, prefix + "-labels-idx1-ubyte"));
+  const std::string images = find_data_file(dir.path, set, prefix + "-images-idx3-ubyte");
+  LabelledImages all = load_idx_pair(images, find_data_file(dir.path, set, prefix + "-labels-idx1-ubyte"));
+  const LoadedSet loaded = identity_of(set + (split == Split::train ? " train" : " test"), {all.images, all.labels});
+  for (const auto& [name, digest] : known_sets)
+    require(digest != loaded.sha256 || name == loaded.name, "idx ", images, ": this is the set ", name, " where ",
+            loaded.name, " is wanted; put it into a folder called ", name.substr(0, name.find(' ')));
+  if (dir.loaded) dir.loaded(loaded);
+  return all;
 }
 
 }  // namespace
@@ -79,11 +91,11 @@ LabelledImages load_idx_pair(const std::string& images, const std::string& label
   return set;
 }
 
-LabelledImages load_mnist(const std::string& dir, Split split) {
+LabelledImages load_mnist(const DataFolder& dir, Split split) {
   return load_set(dir, "mnist", split);
 }
 
-LabelledImages load_fashion_mnist(const std::string& dir, Split split) {
+LabelledImages load_fashion_mnist(const DataFolder& dir, Split split) {
   return load_set(dir, "fashion-mnist", split);
 }
 

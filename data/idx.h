@@ -14,9 +14,9 @@ Array parse_idx(ByteSpan bytes, const std::string& name);
 Array load_idx(const std::string& path);
 
 /// MNIST and Fashion-MNIST: u8 [N, 28, 28] and labels 0..9. `dir` is the --data option, see find.h. Errors: as above,
-/// files not found, and of load_idx_pair.
-LabelledImages load_mnist(const std::string& dir, Split split);
-LabelledImages load_fashion_mnist(const std::string& dir, Split split);
+/// files not found, the files of the other set (their names are the same), and of load_idx_pair.
+LabelledImages load_mnist(const DataFolder& dir, Split split);
+LabelledImages load_fashion_mnist(const DataFolder& dir, Split split);
 /// An image file and a label file that belong together. Errors: counts that differ, more than 60,000 images or others
 /// than of 28 x 28 (all looked at before anything is unpacked), a label above 9.
 LabelledImages load_idx_pair(const std::string& images, const std::string& labels);

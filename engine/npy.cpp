@@ -129,23 +129,26 @@ DType parse_descr(const std::string& descr, bool& swapped, const std::string& wh
 
 }  // namespace
 
-void save_npy(const std::string& path, const Array& array) {
-  require(array.defined(), "save_npy ", path, ": the array is empty");
-  std::string header =
-      text("{'descr': '", descriptors[static_cast<int>(array.dtype())], "', 'fortran_order': False, 'shape': (");
-  for (int64_t dim : array.shape()) header += text(dim, array.rank() == 1 ? "," : ", ");
-  if (array.rank() > 1) header.resize(header.size() - 2);
+std::string npy_header(DType dtype, const Shape& shape) {
+  const int rank = shape.rank;
+  const std::string_view descr = descriptors[static_cast<int>(dtype)];
+  std::string header = text("{'descr': '", descr, "', 'fortran_order': False, 'shape': (");
+  for (int64_t dim : shape) header += text(dim, rank == 1 ? "," : ", ");
+  if (rank > 1) header.resize(header.size() - 2);
   header += "), }";
   // The data begins at a multiple of 64, the header ends with a newline.
   header.resize((10 + header.size() + 1 + 63) / 64 * 64 - 11, ' ');
   header += '\n';
   const auto header_size = static_cast<uint16_t>(header.size());
+  const char digits[] = {static_cast<char>(header_size & 0xff), static_cast<char>(header_size >> 8)};  // little-endian
+  return std::string(magic).append("\x01\x00", 2).append(digits, 2) + header;
+}
+
+void save_npy(const std::string& path, const Array& array) {
+  require(array.defined(), "save_npy ", path, ": the array is empty");
   const Array dense = contiguous(copy_to(array, Device()));
   write_atomically(path, [&](FileSink& sink) {
-    sink.write(magic);
-    sink.write(std::string_view("\x01\x00", 2));
-    sink.write(&header_size, 2);
-    sink.write(header);
+    sink.write(npy_header(array.dtype(), array.shape()));
     sink.write(dense.view().data, static_cast<size_t>(dense.size()) * size_of(dense.dtype()));
   });
 }

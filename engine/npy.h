@@ -7,6 +7,8 @@
 
 namespace basin {
 
+/// What save_npy writes before the numbers of an array.
+std::string npy_header(DType dtype, const Shape& shape);
 /// Writes any array atomically: version 1.0, C order, little-endian. Errors: the file cannot be written.
 void save_npy(const std::string& path, const Array& array);
 /// Reads f32, f64, i32, u8 or u32 of versions 1 to 3 into CPU memory, in C order whatever the file's is; big-endian

@@ -6,6 +6,8 @@
 #include <tuple>
 #include <utility>
 
+#include "engine/digest.h"
+
 namespace basin {
 namespace {
 
@@ -175,6 +177,26 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_size, const std::st
   require(cursor == data_size, "safetensors ", file, ": ", data_size - cursor, " bytes after the last tensor");
 }
 
+/// The entry of the digest as it stands in a header. Quotes inside names are escaped, so that nothing else reads so.
+std::string digest_entry(const std::string& digest) {
+  return text('"', digest_key, "\":\"", digest, '"');
+}
+
+/// Errors: the digest is not that of the file, in which zeros stand for its own digits.
+void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest, const std::string& file) {
+  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  const size_t place = all.substr(0, header_end).find(digest_entry(digest));
+  Sha256 hash;
+  if (place != std::string_view::npos && digest.size() == digest_length) {
+    const size_t digits = place + digest_entry("").size() - 1;
+    hash.add(all.substr(0, digits));
+    hash.add(std::string(digest_length, '0'));
+    hash.add(all.substr(digits + digest_length));
+  }
+  require(hash.hex() == digest, "safetensors ", file, ": its bytes do not give the SHA-256 in its metadata, ", digest,
+          "; the file is damaged, or another program changed it and kept the entry ", digest_key);
+}
+
 }  // namespace
 
 void save_safetensors(const std::string& path, const NamedArrays& tensors, const Metadata& metadata) {
@@ -187,7 +209,9 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors, const
                    [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
   const auto bytes_of = [](const Array& array) { return static_cast<uint64_t>(array.size()) * size_of(array.dtype()); };
   Json json = Json::object();
-  if (!metadata.empty()) json["__metadata__"] = metadata;
+  json["__metadata__"] = metadata;
+  require(json["__metadata__"].emplace(digest_key, std::string(digest_length, '0')).second, "safetensors ", path,
+          ": the metadata \"", digest_key, "\" is the file's own; leave it out");
   uint64_t cursor = 0;
   for (const auto& [name, array] : ordered) {
     require(!json.contains(name), "safetensors ", path, ": two tensors have the name \"", name, '"');
@@ -206,14 +230,20 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors, const
   require(header.size() <= largest_header, "safetensors ", path, ": the header has ", header.size(),
           " bytes, more than ", largest_header, "; shorten the metadata");
 
+  const uint64_t header_size = header.size();
+  Sha256 hash;
+  hash.add(&header_size, 8);
+  hash.add(header);
+  for (auto& [name, array] : ordered) {
+    array = contiguous(copy_to(array, Device()));
+    hash.add(array.view().data, bytes_of(array));
+  }
+  header.replace(header.find(digest_entry(std::string(digest_length, '0'))) + digest_entry("").size() - 1,
+                 digest_length, hash.hex());
   write_atomically(path, [&](FileSink& sink) {
-    const uint64_t header_size = header.size();
     sink.write(&header_size, 8);
     sink.write(header);
-    for (const auto& named : ordered) {
-      const Array dense = contiguous(copy_to(named.second, Device()));
-      sink.write(dense.view().data, bytes_of(dense));
-    }
+    for (const auto& named : ordered) sink.write(named.second.view().data, bytes_of(named.second));
   });
 }
 
@@ -241,6 +271,11 @@ SafeTensors parse_safetensors(ByteSpan bytes, const std::string& file) {
   std::vector<Entry> entries;
   for (const auto& [name, claim] : parsed.claims) entries.push_back(checked_entry(name, claim, data.size(), file));
   check_layout(entries, data.size(), file);
+  if (const auto digest = result.metadata.find(digest_key); digest != result.metadata.end()) {
+    check_digest(bytes, 8 + header_size, digest->second, file);
+    result.metadata.erase(digest);
+    result.sealed = true;
+  }
   for (const Entry& entry : entries) {
     const Array array(entry.shape, entry.dtype);
     std::copy(data.begin() + static_cast<ptrdiff_t>(entry.begin), data.begin() + static_cast<ptrdiff_t>(entry.end),

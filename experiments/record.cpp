@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/build_info.h"
+#include "engine/digest.h"
 #include "engine/file.h"
 #include "engine/system.h"
 
@@ -102,12 +104,28 @@ void check_record(const Json& record) {
                 {"/timings/total", Kind::number, status == "complete"},
                 {"/figures", Kind::words_list},
                 {"/skipped_figures", Kind::list, false},
-                {"/claims", Kind::list}},
+                {"/claims", Kind::list},
+                {"/data", Kind::list, false},
+                {"/files", Kind::list, false},
+                {"/sha256", Kind::words, false}},
                "");
   check_claims(record["claims"]);
   if (record.contains("skipped_figures"))
     for (const Json& skipped : record["skipped_figures"])
       check_fields(skipped, {{"/figure", Kind::words}, {"/why", Kind::words}}, "/skipped_figures");
+  for (const Json& set : record.value("data", Json::array()))
+    check_fields(set, {{"/set", Kind::words}, {"/count", Kind::number}, {"/sha256", Kind::words}}, "/data");
+  for (const Json& file : record.value("files", Json::array())) {
+    check_fields(file, {{"/name", Kind::words}, {"/bytes", Kind::number}, {"/sha256", Kind::words}}, "/files");
+    const fs::path name(file["name"].get<std::string>());
+    const bool inside = name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
+    sound(inside, "/files names a file that is not in its folder");
+  }
+}
+
+/// What a sealed text ends with.
+std::string seal_of(std::string_view before) {
+  return text(",\n  \"sha256\": \"", sha256(before), "\"\n}\n");
 }
 
 }  // namespace
@@ -127,7 +145,57 @@ Json read_record(const std::string& folder) {
   const auto words = [&](const char* name) { return record.contains(name) && record[name].is_string(); };
   require(record.is_object() && words("experiment") && words("status"), "its result.json is no record of basin");
   check_record(record);
+  if (record.contains("sha256")) {
+    const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+    const size_t before = all.size() - std::min(all.size(), seal_of("").size());
+    sound(all.substr(before) == seal_of(all.substr(0, before)),
+          "it does not give the SHA-256 at its end; whoever changes it by hand removes that line");
+  }
   return record;
+}
+
+std::string sealed_text(const Json& record) {
+  Json open = record;
+  open.erase("sha256");
+  std::string all = open.dump(2, ' ', false, Json::error_handler_t::replace);
+  all.resize(all.size() - 2);  // without "\n}"
+  return all + seal_of(all);
+}
+
+ListedFile listed_file(const std::string& folder, const std::string& name) {
+  const Bytes bytes = read_file(folder + "/" + name);
+  return {name, bytes.size(), sha256(bytes)};
+}
+
+Lack lack_of(const std::string& folder, const Json& record) {
+  for (const Json& file : record.value("files", Json::array())) {
+    const std::string name = file["name"];
+    std::error_code error;
+    const uintmax_t bytes = fs::file_size(folder + "/" + name, error);
+    if (error) return {name, name + " is missing: " + error.message()};
+    if (file["bytes"] != bytes) return {name, text(name, " has ", bytes, " bytes of ", file["bytes"])};
+    try {
+      if (listed_file(folder, name).sha256 != file["sha256"])
+        return {name, name + " is not as it was written: it has another SHA-256"};
+    } catch (const Error& e) {
+      return {name, e.what()};
+    }
+  }
+  return {};
+}
+
+std::string build_differences(const Json& record) {
+  const BuildInfo& now = build_info();
+  std::string words;
+  const auto compare = [&](const char* name, const std::string& here) {
+    const std::string there = record.at("build").value(name, here);
+    if (there != here) words += text(words.empty() ? "" : "; ", name, " ", there, ", now ", here);
+  };
+  compare("commit", now.commit);
+  compare("compiler", now.compiler);
+  compare("flags", now.flags);
+  compare("libraries", now.libraries);
+  return words;
 }
 
 bool has_changed_settings(const Json& record) {

@@ -12,9 +12,33 @@ class DamagedRecord : public Error {
   using Error::Error;
 };
 
-/// The record in a run's folder, of whatever status, with all fields that anyone reads checked. Errors: DamagedRecord;
-/// a plain Error for a file that cannot be read or is of another program.
+/// The text of a result.json, which ends with the digest of all before it, "sha256".
+std::string sealed_text(const Json& record);
+
+/// The record in a run's folder, of whatever status, with all fields that anyone reads checked, and its digest where it
+/// has one (older versions wrote none). Errors: DamagedRecord; a plain Error for a file that cannot be read or is of
+/// another program.
 Json read_record(const std::string& folder);
+
+/// A file of a run's folder as the record lists it, under "files".
+struct ListedFile {
+  std::string name;
+  uint64_t bytes;
+  std::string sha256;
+};
+/// Errors: the file cannot be read.
+ListedFile listed_file(const std::string& folder, const std::string& name);
+
+/// What a complete run's folder lacks of the files that its record lists: the first that is missing or not as it was
+/// written, and that in words; "" and "" when it is whole. Older records list none.
+struct Lack {
+  std::string name, words;
+};
+Lack lack_of(const std::string& folder, const Json& record);
+
+/// In words what differs between the build that wrote a record and this one, such that numbers may differ; "" when
+/// nothing is known to.
+std::string build_differences(const Json& record);
 
 /// True when settings were not the preset's own. Older records do not say it, only whether --set or --config was
 /// given, which is then taken for a change.

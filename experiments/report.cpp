@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "engine/file.h"
+#include "experiments/folder.h"
 #include "experiments/papers.h"
 #include "experiments/record.h"
 #include "experiments/run.h"
@@ -21,6 +22,8 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
     const std::string status = record["status"], error = record.value("error", "");
     require(status == "complete", "the run is ", status == "running" ? "still at work, or was killed" : status,
             error.empty() ? "" : ": ", error);
+    const std::string lack = lack_of(folder, record).words;
+    require(lack.empty(), "its record says complete, but ", lack, "; --resume runs it again");
     gathered.runs.push_back({folder, std::move(record)});
   } catch (const std::exception& e) {  // whatever is wrong with one folder, the others are shown
     gathered.skipped.push_back({folder, e.what()});
@@ -85,6 +88,7 @@ std::string write_report(const std::string& folder, std::string out) {
           gathered.skipped.empty() ? "" : text(" (", gathered.skipped.size(), " left out)"),
           "; `basin run NAME` makes one, `basin list` shows the names");
   if (out.empty()) out = folder + "/report.html";
+  remove_leftovers_of(out);
   write_atomically(out, [&](FileSink& sink) {
     sink.write(page_head(gathered, folder));
     for (size_t i = 0; i < gathered.runs.size(); ++i) sink.write(page_run(gathered, i));

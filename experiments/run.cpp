@@ -13,6 +13,7 @@
 #include <iostream>
 
 #include "engine/build_info.h"
+#include "engine/digest.h"
 #include "engine/file.h"
 #include "engine/image.h"
 #include "engine/npy.h"
@@ -38,13 +39,22 @@ std::string utc_now() {
   return buffer;
 }
 
-/// FNV-1a, 32 bits: short enough for a folder name, the full settings are in result.json.
+/// Short enough for a folder name, the full settings are in result.json.
 std::string hash_of(const std::string& s) {
-  uint32_t h = 2166136261u;
-  for (unsigned char c : s) h = (h ^ c) * 16777619u;
-  char buffer[9];
-  std::snprintf(buffer, sizeof buffer, "%08x", h);
-  return buffer;
+  return sha256(s).substr(0, 8);
+}
+
+/// What proves a line of metrics.jsonl whole: the beginning of the SHA-256 of all but its clock, so that equal runs
+/// give equal lines.
+std::string check_of(Json line) {
+  line.erase("seconds");
+  line.erase("check");
+  return sha256(line.dump()).substr(0, 16);
+}
+
+bool is_whole(const std::string& line) {
+  const Json json = Json::parse(line, nullptr, false);
+  return json.is_object() && json.dump() == line && json.value("check", Json()) == check_of(json);
 }
 
 std::string name_of(Preset preset) {
@@ -117,7 +127,10 @@ const Experiment& find_experiment(const std::string& name) {
 }
 
 Run::Run(const Experiment& experiment, const Options& options)
-    : experiment_(experiment), options_(options), config_(experiment.defaults(options.preset)) {
+    : experiment_(experiment),
+      options_(options),
+      config_(experiment.defaults(options.preset)),
+      data_(options.data, [this](const LoadedSet& set) { identify(set); }) {
   const Json standard = config_;
   if (!options.config_file.empty()) experiment.override(config_, read_config(options.config_file));
   for (const std::string& setting : options.settings) experiment.override(config_, parse_assignment(setting));
@@ -160,6 +173,7 @@ Run::Run(const Experiment& experiment, const Options& options)
                    {"libraries", build.libraries},
                    {"cuda", cuda_build_description()}}},
                  {"device", device_.backend().description()},
+                 {"data", Json::array()},
                  {"timings", Json::object()},
                  {"results", Json::object()},
                  {"figures", Json::array()},
@@ -167,8 +181,9 @@ Run::Run(const Experiment& experiment, const Options& options)
   open_folder();
 }
 
-std::string Run::path(const std::string& file) const {
-  return folder_ + "/" + file;
+std::string Run::path(const std::string& file) {
+  files_.insert(file);
+  return in_folder(file);
 }
 
 /// True when a folder holds nothing but what a run that died before its first record leaves.
@@ -176,13 +191,14 @@ static bool only_leftovers(const std::string& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name != "checkpoints" && name != "metrics.jsonl" && name.find(".tmp-") == std::string::npos) return false;
+    if (name != "checkpoints" && name != "metrics.jsonl" && name != FolderLock::name && !is_leftover(name))
+      return false;
   }
   return !error;
 }
 
-/// Compares the record of the run that is in the folder with ours. Returns true when that run is complete.
-bool Run::check_record() const {
+/// The record of the run that is in the folder. Errors: it is not the run that this one is.
+Json Run::check_record() const {
   Json before;
   try {
     before = read_record(folder_);
@@ -197,52 +213,132 @@ bool Run::check_record() const {
   same(before["experiment"], record_["experiment"], "experiment");
   for (const char* option : {"preset", "seed"}) same(there[option], record_["options"][option], option);
   same(before["config"], config_, "configuration");
-  for (const char* option : {"device", "math"})  // records before version 0.2 have no math mode
-    if (options_.resume && there.contains(option)) {
-      const Json now = record_["options"][option];
-      require(there[option] == now, "--resume: ", folder_, " was begun with --", option, " ", there[option].dump(),
-              ", now it is ", now.dump(), "; its bits would change on the way: continue with --", option, " ",
-              there[option].dump(), ", or start again without --resume");
-    }
-  return before["status"] == "complete";
+  if (options_.resume) check_resumed(before);
+  return before;
+}
+
+/// What the bits of a run depend on besides its configuration. Threads, folders and where the data lie may differ.
+void Run::check_resumed(const Json& before) const {
+  constexpr char or_else[] = ", or start again without --resume";
+  require(before.contains("sha256"), "--resume: ", folder_, "/result.json does not end with its SHA-256",
+          " (changed by hand, damaged, or of an older version), so that nobody knows whether it is whole: ",
+          "start again without --resume");
+  const Json& there = before["options"];
+  const auto same = [&](const std::string& what, const Json& was, const Json& now) {
+    require(was == now, "--resume: ", folder_, " was begun with ", what, " ", was.dump(), ", now it is ", now.dump(),
+            "; its bits would change on the way: continue with ", what, " ", was.dump(), or_else);
+  };
+  for (const char* option : {"device", "math"})
+    same(text("--", option), there.value(option, Json()), record_["options"][option]);
+  if (!device_.is_cpu()) same("the device", before["device"], record_["device"]);
+  const std::string build = build_differences(before);
+  require(build.empty(), "--resume: ", folder_, " was begun by another build (", build,
+          "), whose numbers may differ: continue with that one", or_else);
 }
 
 void Run::open_folder() {
-  std::error_code error;
   make_folders(folder_);
-  if (fs::exists(path("result.json"), error)) {
-    const bool finished = check_record();
-    if (!options_.resume && finished) {
-      say("the finished run that was there is now in " + move_aside(folder_));
-      make_folders(folder_);
-    } else if (!options_.resume && fs::exists(path("checkpoints"), error) &&
-               !fs::is_empty(path("checkpoints"), error)) {
-      fs::remove_all(path("checkpoints.previous"), error);
-      fs::rename(path("checkpoints"), path("checkpoints.previous"), error);
-      say("starting again; the checkpoints of the unfinished run before are in " + path("checkpoints.previous") +
-          " (--resume would have continued it)");
-    }
-  } else {
-    require(only_leftovers(folder_), "--out ", folder_,
-            ": holds other things (no result.json of basin there); choose an empty or a new folder");
-    require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
-  }
+  look_at_folder();  // what is not ours gets no lock of ours either
+  lock_ = std::make_unique<FolderLock>(folder_, "another run");
+  if (!lock_->missing().empty())
+    say(text("--out ", folder_, ": cannot be locked (", lock_->missing(), "): nothing keeps a second run out of it"));
+  const Json before = look_at_folder();
+  if (options_.resume) record_["data"] = before.value("data", Json::array());
+  remove_leftovers(folder_);
+  remove_leftovers(in_folder("checkpoints"));
+  if (!options_.resume) start_again(before.is_object() && before["status"] == "complete");
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
-  make_folders(path("checkpoints"));
-  if (!options_.resume) write_atomically(path("metrics.jsonl"), std::string_view());
-  open_at_end(metrics_, path("metrics.jsonl"));
+  make_folders(in_folder("checkpoints"));
+  const std::string metrics = path("metrics.jsonl");
+  if (!options_.resume) write_atomically(metrics, std::string_view());
+  if (options_.resume) check_metrics();
+  open_at_end(metrics_, metrics);
+}
+
+/// The record of the run that is there, null where there is none. Errors: the folder holds what is not ours, or another
+/// run than this one.
+Json Run::look_at_folder() const {
+  std::error_code error;
+  if (fs::exists(in_folder("result.json"), error)) return check_record();
+  require(only_leftovers(folder_), "--out ", folder_,
+          ": holds other things (no result.json of basin there); choose an empty or a new folder");
+  require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
+  return nullptr;
+}
+
+/// Moves aside what is there: a finished run, or the checkpoints of one that was not. Errors: that cannot be done.
+void Run::start_again(bool finished) {
+  std::error_code error;
+  if (finished) {
+    const std::string aside = move_aside(folder_);
+    lock_->moved_to(aside);
+    fs::create_directories(folder_, error);
+    require(!error, "--out ", folder_, ": cannot be made again after the finished run there was moved to ", aside, ": ",
+            error.message());
+    lock_ = std::make_unique<FolderLock>(folder_, "another run");
+    return say("the finished run that was there is now in " + aside);
+  }
+  const std::string checkpoints = in_folder("checkpoints"), previous = in_folder("checkpoints.previous");
+  if (!fs::exists(checkpoints, error) || fs::is_empty(checkpoints, error)) return;
+  fs::remove_all(previous, error);
+  require(!error, "--out ", folder_, ": ", previous, " cannot be removed: ", error.message(),
+          "; the checkpoints of the unfinished run would go there: choose another folder, or --resume");
+  fs::rename(checkpoints, previous, error);
+  require(!error, "--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous, ": ", error.message(),
+          "; choose another folder, or --resume");
+  say("starting again; the checkpoints of the unfinished run before are in " + previous +
+      " (--resume would have continued it)");
 }
 
 void Run::write_record(const std::string& status) {
   record_["status"] = status;
   record_["claims"] = claims_;
-  write_atomically(path("result.json"),
-                   std::string_view(record_.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"));
+  write_atomically(in_folder("result.json"), std::string_view(sealed_text(record_)));
+}
+
+/// Data sets are named in the record before anything is computed from them. Errors: another one than at the beginning.
+void Run::identify(const LoadedSet& set) {
+  const Json now{{"set", set.name}, {"count", set.count}, {"sha256", set.sha256}};
+  const auto words = [](const Json& s) -> std::string {
+    const std::string digest = s["sha256"];
+    return digest.empty() ? "not there" : text(s["count"], " items of SHA-256 ", digest);
+  };
+  for (const Json& before : record_["data"]) {
+    if (before["set"] != set.name) continue;
+    require(before == now, "--data ", data_.path, ": ", set.name,
+            " is not what this run was begun with: ", words(before), " then, ", words(now),
+            " now; its numbers would change on the way: continue with the data ",
+            "of the beginning, or start again without --resume");
+    return;
+  }
+  record_["data"].push_back(now);
+  write_record("running");
+}
+
+/// After a crash, the last line may be cut off: it is completed or dropped. Errors: a line is damaged in another way.
+void Run::check_metrics() const {
+  const std::string file = in_folder("metrics.jsonl"), all = contents(file);
+  size_t line = 0, begin = 0;
+  const auto damaged = [&] {
+    throw Error(text("--resume: ", file, ": line ", line, " is damaged; start again without --resume, or move that ",
+                     "file away and lose the lines that were in it"));
+  };
+  for (size_t end; (end = all.find('\n', begin)) != std::string::npos; begin = end + 1) {
+    ++line;
+    if (!is_whole(all.substr(begin, end - begin))) damaged();
+  }
+  ++line;
+  const std::string rest = all.substr(begin);
+  if (rest.empty()) return;
+  if (is_whole(rest.substr(0, rest.size() - 1))) damaged();  // all of a line, and no newline but something else
+  write_atomically(file, std::string_view(is_whole(rest) ? all + "\n" : all.substr(0, begin)));
 }
 
 void Run::metrics(const Json& line) {
-  metrics_ << line.dump() << std::endl;
-  if (!metrics_.good()) cannot_write(path("metrics.jsonl"));
+  Json checked = line;
+  checked["check"] = check_of(line);
+  metrics_ << checked.dump() << std::endl;
+  if (!metrics_.good()) cannot_write(in_folder("metrics.jsonl"));
 }
 
 void Run::rewind_metrics(const std::string& stage, int64_t step) {
@@ -268,6 +364,8 @@ void Run::picture(const std::string& name, const Array& image) {
 }
 
 void Run::plot(const std::string& name, const std::string& script, int width, int height) {
+  path(name + ".gp");
+  path(name + ".png");
   const std::string why = run_gnuplot(folder_, name, script, width, height);
   if (why.empty())
     record_["figures"].push_back(name + ".png");
@@ -315,6 +413,13 @@ int Run::execute() {
     throw;
   }
   record_["finished"] = utc_now();
+  record_["files"] = Json::array();
+  for (const std::string& name : files_) {
+    std::error_code error;
+    if (!fs::is_regular_file(in_folder(name), error)) continue;
+    const ListedFile file = listed_file(folder_, name);
+    record_["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+  }
   write_record("complete");
   print_claims();
   return options_.strict && !all_held(claims_) ? 1 : 0;
@@ -328,7 +433,7 @@ void Run::print_claims() const {
     std::cout << "figures skipped: " << names << ": " << terminal_text(skipped[0]["why"]) << "\n";
   }
   std::string figures;
-  for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + path(f.get<std::string>());
+  for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + in_folder(f.get<std::string>());
   std::cout << "results in " << one_line(folder_) << (figures.empty() ? "" : "; figures: " + one_line(figures))
             << "\n\n";
   std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "") << std::flush;

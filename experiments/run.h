@@ -10,12 +10,16 @@
 #pragma once
 #include <fstream>
 #include <functional>
+#include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
+#include "data/dataset.h"
 #include "engine/array.h"
 #include "engine/key.h"
 #include "experiments/claims.h"
+#include "experiments/folder.h"
 
 namespace basin {
 
@@ -55,20 +59,23 @@ struct Experiment {
 /// One run of one experiment: its settings, its folder, its claims and what else it reports.
 class Run : public Claims {
  public:
-  /// Opens the device and the folder. Errors: a folder with other contents, one that cannot be written, --resume
-  /// without a run to continue.
+  /// Opens the device and the folder, which is ours until the run ends. Errors: a folder with other contents, one that
+  /// another run is at work in or that cannot be written, --resume without a run to continue.
   Run(const Experiment& experiment, const Options& options);
+  Run(const Run&) = delete;
+  Run& operator=(const Run&) = delete;
 
   Preset preset() const { return options_.preset; }
   /// The root of all randomness; derive streams by key().at("data").at(i).
   Key key() const { return Key(options_.seed); }
   const Device& device() const { return device_; }
-  const std::string& data() const { return options_.data; }
+  /// Where data sets are loaded from. What is loaded is identified in the record, and after --resume must be the same.
+  const DataFolder& data() const { return data_; }
   bool resuming() const { return options_.resume; }
   /// Bytes that a dense matrix may take, see models/linear_operator.h.
   int64_t memory_limit() const { return options_.memory_limit_mib << 20; }
-  /// A file in the run's folder.
-  std::string path(const std::string& file) const;
+  /// A file in the run's folder. When the run is complete, those that are there are listed in the record.
+  std::string path(const std::string& file);
 
   /// One line of metrics.jsonl, on disk when this returns.
   void metrics(const Json& line);
@@ -92,8 +99,14 @@ class Run : public Claims {
   int execute();
 
  private:
+  std::string in_folder(const std::string& file) const { return folder_ + "/" + file; }
   void open_folder();
-  bool check_record() const;
+  Json look_at_folder() const;
+  Json check_record() const;
+  void check_resumed(const Json& before) const;
+  void start_again(bool finished);
+  void check_metrics() const;
+  void identify(const LoadedSet& set);
   void write_record(const std::string& status);
   void print_claims() const;
 
@@ -102,6 +115,9 @@ class Run : public Claims {
   Device device_;
   Json config_, record_;
   std::string folder_;
+  std::unique_ptr<FolderLock> lock_;
+  DataFolder data_;
+  std::set<std::string> files_;  // that the run asked a path of
   std::ofstream metrics_;
 };
 

@@ -1,15 +1,11 @@
 #include "experiments/suite.h"
 
-#include <fcntl.h>
-#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstring>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -18,6 +14,7 @@
 #include "engine/build_info.h"
 #include "engine/file.h"
 #include "engine/system.h"
+#include "experiments/folder.h"
 #include "experiments/papers.h"
 #include "experiments/process.h"
 #include "experiments/record.h"
@@ -42,28 +39,9 @@ struct Member {
   Clock::time_point begin;
   uintmax_t log_begin = 0;  // where the output of this session starts
   double seconds = 0;
-  std::string claims, note, moved;  // moved: where a damaged folder is now
-  bool missed = false;
-};
-
-/// Held while a suite works in a folder: two of them would write into the same runs.
-class FolderLock {
- public:
-  explicit FolderLock(const std::string& folder)
-      : descriptor_(repeated([&] { return open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC); })) {
-    if (descriptor_ < 0) throw system_fault("--out " + folder, errno);
-    if (repeated([&] { return flock(descriptor_, LOCK_EX | LOCK_NB); }) == 0 || errno != EWOULDBLOCK)
-      return;  // not every file system can lock
-    close(descriptor_);
-    throw Error(
-        text("--out ", folder, ": another `basin run --paper` is at work in it; wait for it, or choose another"));
-  }
-  FolderLock(const FolderLock&) = delete;
-  FolderLock& operator=(const FolderLock&) = delete;
-  ~FolderLock() { close(descriptor_); }
-
- private:
-  int descriptor_;
+  std::string claims, note;
+  std::string found;  // what was wrong with its folder, and what was done
+  bool missed = false, starts_again = false;
 };
 
 /// Errors: no such paper, or none of its experiments is in this program.
@@ -111,6 +89,7 @@ class Suite {
   void start(Member& m);
   void look_at_folder(Member& m);
   void keep_if_complete(Member& m, const Json& record);
+  void say_found(Member& m, const std::string& what);
   void finish(Member& m, int code);
   void count_claims(Member& m, const Json& record);
   void tell(const Member& m, const std::string& outcome);
@@ -156,23 +135,46 @@ void Suite::look_at_folder(Member& m) {
   try {
     try {
       keep_if_complete(m, read_record(m.folder));
+      if (m.state != State::kept) return;
+      const FolderLock ours(m.folder, "another run");
+      remove_leftovers(m.folder);
     } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
-      m.moved = text(e.what(), "; that folder is now ", move_aside(m.folder));
-      std::cout << terminal_text(m.experiment->name + ": " + m.moved) << std::endl;
+      FolderLock ours(m.folder, "another run");
+      const std::string aside = move_aside(m.folder);
+      ours.moved_to(aside);
+      say_found(m, text(e.what(), "; that folder is now ", aside));
     }
-  } catch (const Error&) {  // none of ours, or it cannot be moved: the run itself will refuse it and say why
+  } catch (const Error&) {  // none of ours, at work, or not to be moved: the run itself will refuse it and say why
   }
 }
 
-/// With --resume: a complete run of the same settings stays as it is.
+void Suite::say_found(Member& m, const std::string& what) {
+  m.found = terminal_text(what);
+  std::cout << m.experiment->name << ": " << m.found << std::endl;
+}
+
+/// With --resume: a complete run of the same settings stays as it is, if its folder holds all that it wrote.
 void Suite::keep_if_complete(Member& m, const Json& record) {
   const Json& o = record["options"];
   const std::string& device = options_.options.device;
   const bool same_device = device == "auto" || o["device"] == device || (device == "cuda" && o["device"] == "cuda:0");
-  if (!options_.options.resume || record["status"] != "complete" || record["experiment"] != m.experiment->name ||
-      !same_device || o.value("math", "f32") != options_.options.math || o["seed"] != options_.options.seed ||
+  if (!options_.options.resume || record["experiment"] != m.experiment->name || !same_device ||
+      o.value("math", "f32") != options_.options.math || o["seed"] != options_.options.seed ||
       record["config"] != m.experiment->defaults(options_.options.preset))
     return;
+  const std::string build = build_differences(record);
+  const bool complete = record["status"] == "complete";
+  const Lack lack = complete ? lack_of(m.folder, record) : Lack();
+  if (!complete || !lack.words.empty()) {  // a run is gone on with by its own build, and from whole checkpoints
+    std::error_code error;
+    const bool damaged = lack.name.starts_with("checkpoints/") && fs::exists(m.folder + "/" + lack.name, error);
+    m.starts_again = damaged || !build.empty();
+    if (complete)
+      say_found(m, lack.words + (m.starts_again ? "; it runs again from the start" : "; it runs again"));
+    else if (!build.empty())
+      say_found(m, "was begun by another build (" + build + "); it runs again from the start");
+    return;
+  }
   m.seconds = record["timings"]["total"];
   count_claims(m, record);
   m.state = State::kept;
@@ -195,7 +197,7 @@ void Suite::start(Member& m) {
   option("--math", o.math, "f32");
   option("--data", o.data, "");
   option("--memory-limit", text(o.memory_limit_mib), text(Options().memory_limit_mib));
-  if (o.resume && fs::exists(m.folder + "/result.json", error)) words.emplace_back("--resume");
+  if (o.resume && !m.starts_again && fs::exists(m.folder + "/result.json", error)) words.emplace_back("--resume");
   m.begin = Clock::now();
   m.log_begin = fs::exists(m.log, error) ? fs::file_size(m.log, error) : 0;
   try {
@@ -331,7 +333,7 @@ std::string Suite::summary() const {
   std::string notes;
   for (const Member& m : all_) {
     table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
-    if (!m.moved.empty()) notes += terminal_text(m.experiment->name + ": " + m.moved) + "\n";
+    if (!m.found.empty()) notes += text(m.experiment->name, ": ", m.found, "\n");
     if (m.state == State::no_data || m.state == State::failed)
       notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", one_line(m.log), "\n");
   }
@@ -353,8 +355,11 @@ int Suite::conclude() const {
 }
 
 int Suite::execute() {
-  const FolderLock lock(folder_);
   const Options& o = options_.options;
+  const FolderLock lock(folder_, "another `basin run --paper`");
+  if (!lock.missing().empty())
+    std::cout << "--out " << folder_ << ": cannot be locked (" << lock.missing()
+              << "): nothing keeps a second suite out of it" << std::endl;
   std::cout << "paper " << options_.paper << ": " << all_.size() << (all_.size() == 1 ? " experiment" : " experiments")
             << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
             << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into " << folder_

@@ -32,6 +32,18 @@ void read_named(const SafeTensors& file, const std::string& path, const std::str
   for (size_t i = 0; i < names.size(); ++i) assign(tensors[i].array(), copy_to(*found[i], tensors[i].array().device()));
 }
 
+SafeTensors load_checkpoint(const std::string& path) {
+  constexpr char mend[] = "; resume from another checkpoint, or delete this one to begin its training again";
+  try {
+    SafeTensors file = load_safetensors(path);
+    require(file.sealed, "it carries no digest (", digest_key,
+            " in its metadata), so that nobody knows whether it is whole; it is damaged or of an older version");
+    return file;
+  } catch (const Error& e) {
+    throw Error(text("checkpoint ", path, ": ", e.what(), mend), e.fault());
+  }
+}
+
 void check_architecture(const SafeTensors& file, const std::string& path, const std::string& architecture) {
   const auto entry = file.metadata.find("architecture");
   if (entry == file.metadata.end() || entry->second.empty() || architecture.empty()) return;

@@ -243,7 +243,7 @@ void Run::save() const {
 
 void Run::resume() {
   const std::string& path = options_.resume_from;
-  const SafeTensors file = load_safetensors(path);
+  const SafeTensors file = load_checkpoint(path);
   check_architecture(file, path, architecture_);
   const int64_t step = integer_at(file, path, "step");
   const auto optimizer = file.metadata.find("optimizer");

@@ -12,6 +12,7 @@
 #include "engine/npy.h"
 #include "experiments/online/course.h"
 #include "experiments/online/hebbian.h"
+#include "experiments/online/recorded.h"
 #include "tests/online_run.h"
 
 using namespace basin;
@@ -191,6 +192,33 @@ TEST_CASE("online resume: a damaged checkpoint, and one of another simulation") 
     CHECK(has(told.err, "cut-seed1.npy"));
     CHECK(has(told.err, "another key"));
   }
+}
+
+TEST_CASE("online resume: a state with one flipped bit anywhere is refused, with the mend") {
+  const Make make = simulators().at("Gram");
+  const test::TemporaryFolder folder;
+  const std::string file = folder / "state.npy";
+  const Observe observe = [](const Weights& w) { return std::vector<double>{w.encoder(0, 0)}; };
+  const std::vector<int64_t> steps{0, 48, 96};
+  Recorded written("state", file, make(0));
+  written.see(observe, 2, false);
+  written.simulator().run(20);
+  written.save();
+  const Bytes good = read_file(file);
+  for (size_t bit = 0; bit < 8 * good.size(); ++bit) {
+    CAPTURE(bit);
+    Bytes flipped = good;
+    flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
+    test::write_quickly(file, flipped);
+    Recorded read("state", file, make(0));
+    const std::string told = test::error_of([&] { read.load(steps, observe); });
+    CHECK(has(told, file));
+    CHECK(has(told, "delete it to begin this trajectory again"));
+  }
+  write_atomically(file, ByteSpan(good));
+  Recorded read("state", file, make(0));
+  read.load(steps, observe);
+  CHECK(read.simulator().state() == written.simulator().state());
 }
 
 TEST_CASE("online resume: the memory of a simulation does not depend on its steps") {

@@ -1,5 +1,6 @@
 // `basin run --paper`: several experiments as child processes of the test program (see main.cpp).
 #include <doctest/doctest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -9,6 +10,7 @@
 
 #include "data/find.h"
 #include "experiments/process.h"
+#include "experiments/record.h"
 #include "tests/command.h"
 #include "tests/files.h"
 
@@ -37,7 +39,7 @@ void claims(Run& run, const Config& config) {
 }
 
 void needs_data(Run& run, const Config& config) {
-  find_data_file(run.data(), "mnist", "t10k-images-idx3-ubyte");
+  find_data_file(run.data().path, "mnist", "t10k-images-idx3-ubyte");
   claims(run, config);
 }
 
@@ -231,6 +233,42 @@ TEST_CASE("suite: run, run --paper and report agree on what a record is") {
   same_answer(damaged + "/status is none of", [](Json& r) { r["status"] = "finished"; });
 }
 
+TEST_CASE("suite: --resume keeps a complete run only while its files are there, and goes on with its own build only") {
+  const test::TemporaryFolder folder;
+  const std::string quick = folder / "suite-quick/smoke-seed0", waits = folder / "suite-waits/smoke-seed0";
+  REQUIRE(suite("latent-dynamics", folder.path()).code == 0);
+  fs::remove(waits + "/process");
+  const Outcome lost = suite("latent-dynamics", folder.path(), {"--resume"});
+  CAPTURE(lost.out);
+  CHECK(lost.code == 0);
+  const std::string told = "suite-waits: process is missing: No such file or directory; it runs again\n";
+  CHECK(lost.out.find(told) != lost.out.rfind(told));  // as it happens, and again at the end
+  CHECK(has(lost.out, "suite-quick                   was complete"));
+  CHECK(fs::exists(waits + "/process"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "suite-waits                   was complete"));
+
+  Json record = record_of(quick);
+  record["status"] = "interrupted";
+  record["build"]["commit"] = "of yesterday";
+  write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
+  const Outcome built = suite("latent-dynamics", folder.path(), {"--resume"});
+  CAPTURE(built.out);
+  CHECK(built.code == 0);
+  CHECK(has(built.out, "suite-quick: was begun by another build (commit of yesterday, now "));
+  CHECK(has(built.out, "); it runs again from the start\n"));
+  CHECK(record_of(quick)["options"]["resume"] == false);
+}
+
+TEST_CASE("suite: a log that is a pipe is refused, not waited for") {
+  const test::TemporaryFolder folder;
+  fs::create_directories(folder / "logs");
+  REQUIRE(mkfifo((folder / "logs/suite-quick-smoke-seed0.txt").c_str(), 0666) == 0);
+  const Outcome o = suite("latent-dynamics", folder.path());
+  CHECK(o.code == 1);
+  CHECK(has(o.out, "suite-quick-smoke-seed0.txt: it is not a regular file"));
+  CHECK(has(o.out, "suite-waits                   done"));
+}
+
 TEST_CASE("suite: Ctrl-C reaches the runs, and --resume continues them") {
   const test::TemporaryFolder folder;
   const std::string waits = folder / "suite-waits/smoke-seed0";
@@ -270,7 +308,13 @@ TEST_CASE("suite: two at work in one folder are refused, and a killed one takes 
     REQUIRE(appears(process));
     const Outcome o = suite("latent-dynamics", folder.path(), {"--resume"});
     CHECK(o.code == 2);
-    CHECK(has(o.err, "another `basin run --paper` is at work"));
+    CHECK(has(o.err, "another `basin run --paper` is at work in it: process "));
+    CHECK(lives(contents(process)));
+    // a single run in the folder of one of its runs, whose process it names
+    const std::string member = folder / "suite-waits/smoke-seed0";
+    const Outcome single = basin_command({"run", "suite-waits", "--preset", "smoke", "--out", member});
+    CHECK(single.code == 2);
+    CHECK(has(single.err, "another run is at work in it: process " + contents(process) + " on "));
     CHECK(lives(contents(process)));
   }  // killed
   const std::string orphan = contents(process);

@@ -413,6 +413,30 @@ TEST_CASE("a checkpoint with numbers that are not finite is refused, by file and
     }
 }
 
+TEST_CASE("a training checkpoint with one flipped bit anywhere is never gone on from") {
+  const TemporaryFolder folder;
+  const std::string path = folder.file("run");
+  TrainOptions options = quiet(3);
+  options.checkpoint = path;
+  options.keep_best_after_fraction = 0;
+  Mlp model = make_mlp({autoencoder_widths(3, 2, 2)}, Key(1));
+  train(model, reconstruction(), options);
+  const std::string good = bytes_of(path);
+  options.resume_from = path;
+  options.max_steps = 5;
+  std::vector<double> bits = uniform(Key(3), {static_cast<int64_t>(good.size())}, DType::f64).to_vector<double>();
+  for (size_t byte = 0; byte < good.size(); ++byte) {
+    CAPTURE(byte);
+    std::string flipped = good;
+    flipped[byte] = static_cast<char>(flipped[byte] ^ 1 << static_cast<int>(8 * bits[byte]));
+    std::ofstream(path, std::ios::binary) << flipped;
+    check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input), path);
+    CHECK(bytes_of(path) == flipped);
+  }
+  std::ofstream(path, std::ios::binary) << good;
+  CHECK(train(model, reconstruction(), options).steps == 5);
+}
+
 TEST_CASE("checkpoints of other models are refused with both names") {
   const TemporaryFolder folder;
   const std::string path = folder.file("model");

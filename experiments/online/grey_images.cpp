@@ -23,7 +23,7 @@ RowMatrix<double> small_images(const Run& run, const std::string& source, const 
     const LabelledImages set = load_cifar10(run.data(), Split::train);
     const int64_t there = set.images.dim(0);
     require(count <= there, "images: ", count, " training images of CIFAR-10 were asked for, but the batches in ",
-            data_folder(run.data()), " hold ", there, "; ask for ", there, " or fewer (--set count=", there,
+            data_folder(run.data().path), " hold ", there, "; ask for ", there, " or fewer (--set count=", there,
             "), or put more of data_batch_1 ... data_batch_5 there");
     const Array colours = pixel_rows(contiguous(slice(set.images, 0, 0, count)), DType::f64);
     const Eigen::Map<const RowMatrix<double>> all(colours.data<double>(), count, 3 * d);
@@ -77,10 +77,12 @@ GreyImages load_grey_images(const Run& run, const std::string& source, const Key
   return in_own_basis(small_images(run, source, key, count), count, centre, 0.5);
 }
 
-std::optional<GreyImages> fashion_images(const std::string& data, int64_t count, int64_t others) {
-  const std::optional<std::string> path = try_data_file(data, "fashion-mnist", "t10k-images-idx3-ubyte");
+std::optional<GreyImages> fashion_images(const DataFolder& data, int64_t count, int64_t others) {
+  const std::optional<std::string> path = try_data_file(data.path, "fashion-mnist", "t10k-images-idx3-ubyte");
+  const std::vector<Array> read = path ? std::vector{load_idx(*path)} : std::vector<Array>();
+  data.tell("fashion-mnist test images", read);
   if (!path) return std::nullopt;
-  const Array all = load_idx(*path);
+  const Array& all = read[0];
   require(all.rank() == 3 && all.dim(1) == all.dim(2), *path, ": no square images, got ", all);
   require(count > 1 && others > 0, "Fashion-MNIST: needs two images or more to train on and others, got ", count,
           " and ", others);

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "data/dataset.h"
 #include "experiments/online/model.h"
 #include "experiments/run.h"
 
@@ -33,7 +34,7 @@ GreyImages load_grey_images(const Run& run, const std::string& source, const Key
 /// The first `count` Fashion-MNIST test images of a data folder (see data/find.h) with one mean for all pixels and a
 /// standard deviation of 1, and the `others` after them. Nothing where there is no such file. Errors: fewer than 2 or
 /// no others, more than there are.
-std::optional<GreyImages> fashion_images(const std::string& data, int64_t count, int64_t others);
+std::optional<GreyImages> fashion_images(const DataFolder& data, int64_t count, int64_t others);
 
 /// All inputs times a factor.
 GreyImages scaled(GreyImages images, double factor);

@@ -1,9 +1,10 @@
 #include "experiments/online/recorded.h"
 
 #include <algorithm>
-#include <bit>
 #include <cmath>
+#include <cstring>
 
+#include "engine/digest.h"
 #include "engine/error.h"
 #include "engine/npy.h"
 #include "experiments/online/divergence.h"
@@ -20,13 +21,24 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// FNV-1a, 32 bits, of all but the first number: a damaged file must not pass for another trajectory.
+/// The first 48 bits of the SHA-256 of all but the first number, where it stands as a whole number: a damaged file must
+/// not pass for another trajectory.
 double checksum(const std::vector<double>& all) {
-  uint32_t h = 2166136261u;
-  for (size_t i = 1; i < all.size(); ++i)
-    for (uint64_t bits = std::bit_cast<uint64_t>(all[i]), byte = 0; byte < 8; ++byte, bits >>= 8)
-      h = (h ^ static_cast<uint32_t>(bits & 0xFF)) * 16777619u;
-  return h;
+  Sha256 hash;
+  hash.add(all.data() + 1, (all.size() - 1) * sizeof(double));
+  return static_cast<double>(std::stoull(hash.hex().substr(0, 12), nullptr, 16));
+}
+
+/// The numbers of a state's file, every bit as save() wrote it. Errors: anything else.
+std::vector<double> read_state(const std::string& file) {
+  const Bytes bytes = read_file(file);
+  const Array saved = parse_npy(bytes, file);
+  const std::string header = npy_header(saved.dtype(), saved.shape());
+  std::vector<double> all = saved.dtype() == DType::f64 ? saved.to_vector<double>() : std::vector<double>();
+  const bool sound = all.size() > 3 && all[0] == checksum(all) && bytes.size() == header.size() + 8 * all.size() &&
+                     std::memcmp(header.data(), bytes.data(), header.size()) == 0;
+  require(sound, saved, ", no state of a simulation or a damaged one");
+  return all;
 }
 
 }  // namespace
@@ -97,15 +109,18 @@ void Recorded::tell_divergence(int64_t to_step, double until, const Error& found
 
 /// `steps`: of each observation.
 void Recorded::load(const std::vector<int64_t>& steps, const Observe& observe) {
-  const Array saved = load_npy(file_);
-  const std::vector<double> all = saved.dtype() == DType::f64 ? saved.to_vector<double>() : std::vector<double>();
-  require(all.size() > 3 && all[0] == checksum(all), file_, ": ", saved,
-          ", no state of a simulation or a damaged one; delete it to begin this trajectory again");
+  std::vector<double> all;
+  try {
+    all = read_state(file_);
+  } catch (const Error& e) {
+    throw Error(text(file_, ": ", e.what(), "; delete it to begin this trajectory again"), e.fault());
+  }
   const auto rows = static_cast<size_t>(all[1]), size = static_cast<size_t>(all[2]);
   const double* from = all.data() + 3;
+  const double* const end = all.data() + all.size();
   for (size_t i = 0; i < rows; ++i, from += size) seen_.emplace_back(from, from + size);
   try {
-    simulator_->restore({from, all.data() + all.size()});
+    simulator_->restore(std::vector<double>(from, end));
   } catch (const Error& e) {
     throw Error(text(file_, ": ", e.what(), "; it is of another simulation: delete it to begin this one again"));
   }

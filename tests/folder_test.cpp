@@ -1,0 +1,243 @@
+// A folder has one owner at a time, and what killed runs left in it goes.
+#include <doctest/doctest.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <csignal>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <thread>
+
+#include "experiments/process.h"
+#include "experiments/training.h"
+#include "models/losses.h"
+#include "models/mlp.h"
+#include "tests/command.h"
+#include "tests/files.h"
+
+using namespace basin;
+using namespace basin::test;
+namespace fs = std::filesystem;
+
+namespace {
+
+struct Config {
+  int64_t steps = 20;
+  explicit Config(Preset) {}
+  template <class F>
+  void each_field(F&& f) {
+    f("steps", steps, "of training");
+  }
+};
+
+bool is_set(const char* variable) {
+  return std::getenv(variable) != nullptr;
+}
+
+/// One short training; then it waits for its end, where the test says so.
+void compute(Run& run, const Config& config) {
+  Mlp net = make_mlp({{3, 2, 3}, parse_activation("tanh")}, run.key().at("net"));
+  const Tensor x(normal(run.key().at("data"), {4, 3}, DType::f32));
+  TrainOptions options;
+  options.max_steps = config.steps;
+  options.progress = false;
+  const TrainResult result = train_stage(
+      run, "fit", net, [&](const Mlp& f) { return mse(f(x), x); }, options);
+  if (is_set("BASIN_TEST_STAY")) write_atomically(run.path("process"), std::string_view(text(getpid())));
+  for (int i = 0; is_set("BASIN_TEST_STAY") && i < 3000; ++i)
+    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  run.save("weights", net.layers[0].weight.array());
+  run.picture("grey", zeros({4, 4}, DType::u8));
+  run.claim_below("the loss is finite", "-", result.loss, 1e9);
+}
+
+BASIN_EXPERIMENT(Config, compute, "folder-test", "no figure", "works in its folder")
+
+std::vector<std::string> words(const std::string& out, const std::vector<std::string>& more = {}) {
+  std::vector<std::string> all{"run", "folder-test", "--preset", "smoke", "--threads", "1", "--out", out};
+  all.insert(all.end(), more.begin(), more.end());
+  return all;
+}
+
+Outcome run_test(const std::string& out, const std::vector<std::string>& more = {}) {
+  return basin_command(words(out, more));
+}
+
+/// A run in a process of its own that has trained and now stays; killed on the way out.
+class StayingRun {
+ public:
+  StayingRun(const std::string& out, const std::string& log) : process_(out + "/process") {
+    fs::remove(process_);
+    setenv("BASIN_TEST_STAY", "1", 1);
+    std::vector<std::string> arguments = words(out);
+    arguments.insert(arguments.begin(), "basin");
+    child_ = std::make_unique<ChildProcess>(arguments, log);
+    for (int i = 0; i < 3000 && !fs::exists(process_); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    unsetenv("BASIN_TEST_STAY");
+    REQUIRE(fs::exists(process_));
+  }
+  std::string id() const { return contents(process_); }
+  void kill() { child_.reset(); }
+
+ private:
+  std::string process_;
+  std::unique_ptr<ChildProcess> child_;
+};
+
+/// Every file below a folder, with its bytes.
+std::map<std::string, std::string> snapshot(const std::string& folder) {
+  std::map<std::string, std::string> files;
+  for (const auto& entry : fs::recursive_directory_iterator(folder))
+    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = contents(entry.path().string());
+  return files;
+}
+
+/// Acts as an ordinary user while it lives: permissions mean nothing to root.
+struct OrdinaryUser {
+  OrdinaryUser() { (void)!seteuid(getuid() == 0 ? 65534 : getuid()); }
+  OrdinaryUser(const OrdinaryUser&) = delete;
+  OrdinaryUser& operator=(const OrdinaryUser&) = delete;
+  ~OrdinaryUser() { (void)!seteuid(getuid()); }
+};
+
+}  // namespace
+
+TEST_CASE("folder: a second run in the folder of a live one is refused and touches nothing") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  StayingRun first(out, folder / "log.txt");
+  const auto before = snapshot(out);
+  for (const std::vector<std::string>& more : {std::vector<std::string>{}, {"--resume"}}) {
+    const Outcome o = run_test(out, more);
+    CAPTURE(o.err);
+    CHECK(o.code == 2);
+    CHECK(has(o.err, "--out " + out + ": another run is at work in it: process " + first.id() + " on "));
+    CHECK(has(o.err, " since 20"));
+    CHECK(snapshot(out) == before);
+  }
+  const Outcome report = basin_command({"report", folder.path()});  // reads without asking
+  CHECK(has(report.err, out + ": the run is still at work, or was killed"));
+
+  first.kill();  // by SIGKILL: its lock is gone at once, its file of that name is not in the way
+  CHECK(run_test(out, {"--resume"}).code == 0);
+  CHECK(record_of(out)["status"] == "complete");
+  CHECK_FALSE(fs::exists(out + "/.lock"));
+}
+
+TEST_CASE("folder: a killed run is started again, its checkpoints aside, and its lock is no obstacle") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  StayingRun(out, folder / "log.txt").kill();
+  CHECK(fs::exists(out + "/.lock"));
+  CHECK(run_test(out).code == 0);
+  CHECK(fs::exists(out + "/checkpoints.previous/fit.safetensors"));
+  CHECK_FALSE(fs::exists(out + "/.lock"));
+  // a file of that name that is no lock of ours
+  for (const char* content : {"", "process 1 on here since ever", "\x1b[31m"}) {
+    write_atomically(out + "/.lock", std::string_view(content));
+    CHECK(run_test(out, {"--resume"}).code == 0);
+  }
+}
+
+TEST_CASE(
+    "folder: the holder of a lock is told without control characters, and another name of a folder is the same one") {
+  const TemporaryFolder folder;
+  const FolderLock lock(folder.path(), "another run");
+  CHECK(lock.missing().empty());
+  fs::create_directory_symlink(folder.path(), folder.path() + "-link");
+  const std::string told = error_of([&] { const FolderLock second(folder.path() + "-link", "another run"); });
+  fs::remove(folder.path() + "-link");
+  CHECK(has(told, text("process ", getpid(), " on ")));
+  write_quickly(folder / ".lock", ByteSpan(reinterpret_cast<const uint8_t*>("\x1b[31mred"), 8));
+  const std::string clean = error_of([&] { const FolderLock second(folder.path(), "another run"); });
+  CHECK(has(clean, "[31mred"));
+  CHECK_FALSE(has(clean, "\x1b"));
+}
+
+TEST_CASE("folder: what killed runs left goes, and nothing else") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run";
+  const std::vector<std::string> gone{"result.json.tmp-4711-0", "weights.npy.tmp-1-12", "curve.png.part",
+                                      "checkpoints/fit.safetensors.tmp-99999-3"};
+  const std::vector<std::string> kept{"notes.tmp",     "a.tmp-", "a.tmp-1",   "a.tmp-1-",        "a.tmp-1-2x",
+                                      "a.tmp-1-2.txt", "x.part", ".png.part", "b/c.npy.tmp-1-2", "a.tmp--1-2"};
+  const auto put = [&](const std::string& under) {
+    fs::create_directories(under + "/checkpoints");
+    fs::create_directories(under + "/b");
+    for (const auto& list : {gone, kept})
+      for (const std::string& name : list) write_atomically(under + "/" + name, std::string_view("left"));
+  };
+  REQUIRE(run_test(out).code == 0);
+  put(out);
+  REQUIRE(run_test(out, {"--resume"}).code == 0);
+  for (const std::string& name : gone) CHECK_FALSE(fs::exists(out + "/" + name));
+  for (const std::string& name : kept) CHECK_MESSAGE(fs::exists(out + "/" + name), name);
+
+  // before the first record, and after an unfinished run that is started again
+  const std::string fresh = folder / "fresh";
+  fs::create_directories(fresh + "/checkpoints");
+  for (const std::string& name : gone) write_atomically(fresh + "/" + name, std::string_view("left"));
+  REQUIRE(run_test(fresh).code == 0);
+  for (const std::string& name : gone) CHECK_FALSE(fs::exists(fresh + "/" + name));
+  CHECK(snapshot(fresh).size() == 5);  // record, metrics, checkpoint, array, picture, and no more
+
+  // of a page: only what no living process writes
+  write_atomically(folder / "report.html.tmp-999999999-0", std::string_view("left"));
+  write_atomically(folder / text("report.html.tmp-", getppid(), "-0"), std::string_view("at work"));
+  write_atomically(folder / "other.html.tmp-999999999-0", std::string_view("not ours"));
+  REQUIRE(basin_command({"report", folder.path()}).code == 0);
+  CHECK_FALSE(fs::exists(folder / "report.html.tmp-999999999-0"));
+  CHECK(fs::exists(folder / text("report.html.tmp-", getppid(), "-0")));
+  CHECK(fs::exists(folder / "other.html.tmp-999999999-0"));
+}
+
+TEST_CASE("folder: a folder with other contents gets no lock and loses nothing") {
+  const TemporaryFolder folder;
+  write_atomically(folder / "thesis.tmp-1-2", std::string_view("years of work"));
+  write_atomically(folder / "thesis.txt", std::string_view("years of work"));
+  const auto written = fs::last_write_time(folder.path());
+  CHECK(run_test(folder.path()).code == 2);
+  CHECK(fs::last_write_time(folder.path()) == written);
+  CHECK(folder.count() == 2);
+}
+
+TEST_CASE("folder: starting again does not go on over checkpoints that it cannot move aside") {
+  const TemporaryFolder folder;
+  chmod(folder.path().c_str(), 0777);
+  const std::string out = folder / "run", held = out + "/checkpoints.previous/held";
+  const OrdinaryUser user;
+  REQUIRE(run_test(out).code == 0);
+  Json record = record_of(out);
+  record["status"] = "interrupted";
+  record.erase("sha256");
+  write_atomically(out + "/result.json", std::string_view(record.dump()));
+  fs::create_directories(held);
+  write_atomically(held + "/old.safetensors", std::string_view("old"));
+  chmod(held.c_str(), 0555);
+  const auto before = snapshot(out);
+  const Outcome o = run_test(out);
+  chmod(held.c_str(), 0755);
+  CAPTURE(o.err);
+  CHECK(o.code == 2);
+  CHECK(has(o.err, "checkpoints.previous cannot be removed"));
+  CHECK(snapshot(out) == before);
+}
+
+TEST_CASE("folder: metrics.jsonl that is no file is refused, and a pipe is not waited for") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", metrics = out + "/metrics.jsonl";
+  REQUIRE(run_test(out).code == 0);
+  fs::remove(metrics);
+  REQUIRE(mkfifo(metrics.c_str(), 0666) == 0);
+  alarm(20);  // ends the test program where it waits
+  const Outcome o = run_test(out, {"--resume"});
+  alarm(0);
+  CHECK(o.code == 2);
+  CHECK(has(o.err, "metrics.jsonl"));
+  fs::remove(metrics);
+  REQUIRE(mkfifo((out + "/.lock").c_str(), 0666) == 0);
+  CHECK(run_test(out, {"--resume"}).code == 0);
+}
