@@ -10,8 +10,10 @@
 
 #if defined(__CUDACC__)
 #define BASIN_HD __host__ __device__
+#define BASIN_ONE_COPY __noinline__
 #else
 #define BASIN_HD
+#define BASIN_ONE_COPY [[gnu::noinline]]
 #endif
 
 namespace basin::scalar {
@@ -165,17 +167,25 @@ BASIN_HD inline double bell_size(double x, double) {
   return m > 40.0 ? 40.0 : m;
 }
 
-/// factor * exp(-h m^2) for m = bell_size(x, h). What m^2 loses by rounding, up to 100 units in the
-/// last place of the result, is put back.
+/// m^2, and what it loses by rounding: up to 100 units in the last place of exp(-m^2).
+template <class T>
+struct Square {
+  T value, lost;
+};
+template <class T>
+BASIN_HD inline Square<T> squared(T m) {
+  const T value = m * m, high = leading(m), low = m - high;
+  return {value, ((high * high - value) + T(2) * high * low) + low * low};
+}
+
+/// factor * exp(-h m^2) for m = bell_size(x, h)
 BASIN_HD inline float times_bell(float factor, float m, float h) {
-  const float square = m * m, high = leading(m), low = m - high;
-  const float lost = ((high * high - square) + 2.0f * high * low) + low * low;
-  return joined(scaled_exp(factor, -(h * square), -(h * lost)));
+  const Square s = squared(m);
+  return joined(scaled_exp(factor, -(h * s.value), -(h * s.lost)));
 }
 BASIN_HD inline double times_bell(double factor, double m, double h) {
-  const double square = m * m, high = leading(m), low = m - high;
-  const double lost = ((high * high - square) + 2.0 * high * low) + low * low;
-  return times_exp(factor, -(h * square), -(h * lost));
+  const Square s = squared(m);
+  return times_exp(factor, -(h * s.value), -(h * s.lost));
 }
 
 /// factor * exp(m^2 / 2) Phi(-m) for m = bell_size(x, 1/2), Phi the distribution function of a
@@ -225,9 +235,13 @@ BASIN_HD inline double times_mills(double factor, double m) {
 }
 
 /// exp(-h x^2) and x exp(-h x^2)
-template <class T>
-BASIN_HD inline T bell_of(T x, T h) {
-  return times_bell(T(1), bell_size(x, h), h);
+BASIN_HD inline float bell_of(float x, float h) {
+  return times_bell(1.0f, bell_size(x, h), h);
+}
+BASIN_HD inline double bell_of(double x, double h) {
+  const Square s = squared(bell_size(x, h));
+  const double e = std::exp(-(h * s.value));
+  return e - e * (h * s.lost);
 }
 template <class T>
 BASIN_HD inline T x_bell_of(T x, T h) {
@@ -263,10 +277,12 @@ BASIN_HD inline double pow_of(double x, double a, double b) {
 
 /// cos 10 x and sin 10 x of 8 x + 2 x, which are exact; where 8 x would overflow the angle is
 /// doubled by formula.
+/// Compiled once: inlined, some loops get sine and cosine from one call and some from two, with other
+/// bits.
 struct Turn {
   double cosine, sine;
 };
-BASIN_HD inline Turn ten_times(double x) {
+BASIN_ONE_COPY BASIN_HD inline Turn ten_times(double x) {
   const bool huge = std::abs(x) > 1e307;
   const double to = huge ? x : 8 * x;
   Turn eight{std::cos(to), std::sin(to)};
