@@ -83,7 +83,10 @@ bool concrete(std::initializer_list<const Tensor*> tensors);
 
 /// The slope of an elementwise operation as a tensor expression (the derivative column of ops.def).
 Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y);
-Reads reads_of(Unary op);
+/// Whether a layer applies the activation in its own kernel, and the slope that it has then, from
+/// the output alone.
+bool fuses(Unary op);
+Tensor slope_by_output(const Activation& f, const Tensor& y);
 
 /// dz = ct * slope at the output of activation(z + bias) [B, C] or [B, C, H, W] and, when asked for, the gradient of
 /// the bias: in one pass over ct where no transform is active.

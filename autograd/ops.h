@@ -103,7 +103,8 @@ Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 /// [m, k] [k, n], or with an equal leading batch dimension.
 Tensor matmul(const Tensor& x, const Tensor& y);
 /// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be undefined. Fuses when the activation's slope
-/// reads only its output (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies it after.
+/// can be had from its output (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies
+/// it after.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& activation = {});
 
 // ---- convolution of images [batch, channels, height, width] ----

@@ -1,6 +1,8 @@
-// exp, expm1, tanh and erf for f32 without branches, so that compilers turn loops over them into vector code (the
-// library's functions stay scalar calls). Polynomials are our own minimax fits; tests/fast_math_test.cpp holds the
-// measured errors (below 2 units in the last place, erf below 2.5). f64 takes the library's functions.
+// exp, expm1, tanh, erf and what is made of exponentials for f32 without branches, so that
+// compilers turn loops over them into vector code (the library's functions stay scalar calls).
+// Polynomials are our own minimax fits. Over all numbers the errors are below 2 units in the last
+// place (exp, expm1, tanh, bells), 2.5 (erf, sigmoid, x times a bell), 3 (silu), 3.5 (Phi), 4
+// (gelu): tests/fast_math_test.cpp. f64 takes the library's functions where it has them.
 #pragma once
 #include <bit>
 #include <cmath>
@@ -8,8 +10,10 @@
 
 #if defined(__CUDACC__)
 #define BASIN_HD __host__ __device__
+#define BASIN_ONE_COPY __noinline__
 #else
 #define BASIN_HD
+#define BASIN_ONE_COPY [[gnu::noinline]]
 #endif
 
 namespace basin::scalar {
@@ -32,26 +36,40 @@ BASIN_HD inline float power_of_two(int32_t n) {
   return std::bit_cast<float>(static_cast<uint32_t>(n + 127) << 23);
 }
 
-/// exp(x) = 2^n exp(r), |r| <= ln 2 / 2. Overflows to infinity, underflows through the subnormals to 0, keeps NaN.
-BASIN_HD inline float exp_of(float x) {
-  const float low = x < -104.0f ? -104.0f : x;
-  const float bounded = low > 89.0f ? 89.0f : low;
-  const float shifted = bounded * 1.44269504f + 12582912.0f;  // rounds to an integer in the low bits (1.5 * 2^23)
+/// value * 2^half * 2^rest
+struct Scaled {
+  float value;
+  int32_t half, rest;
+};
+/// factor * exp(x + low) for |x| <= 110 or NaN, |low| below 1e-4 or absent: exp(x) = 2^n exp(r),
+/// |r| <= ln 2 / 2. As it stands it neither over- nor underflows; products and quotients can be
+/// formed before the powers of two come in. (Cuts of x are the callers': of two in a row compilers
+/// make paths with constants, whose subnormals are slow.)
+template <class... Low>
+BASIN_HD inline Scaled scaled_exp(float factor, float x, Low... low) {
+  const float shifted = x * 1.44269504f + 12582912.0f;  // rounds to an integer in the low bits (1.5 * 2^23)
   const float n = shifted - 12582912.0f;
-  const float r =
-      (bounded - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, the first exact for |n| < 2^9
+  // ln 2 in two parts, the first exact for |n| < 2^9
+  const float r = (((x - n * 0.693359375f) + n * 2.12194440e-4f) + ... + low);
   float p = 1.395060202e-03f;
   p = p * r + 8.368953455e-03f;
   p = p * r + 4.166620414e-02f;
   p = p * r + 1.666651831e-01f;
   p = p * r + 5.000000096e-01f;
-  const float value = 1.0f + (r + r * r * p);
-  // n out of the bits, not by conversion, which a NaN must not reach; two factors, so that n = 128 and n < -126 are
-  // exact
+  // n out of the bits, not by conversion, which a NaN must not reach; two powers, so that n = 128
+  // and n < -126 are exact
   const auto exponent = static_cast<int32_t>(std::bit_cast<uint32_t>(shifted) - 0x4B400000u);
-  const int32_t in_range = exponent < -252 ? -252 : (exponent > 254 ? 254 : exponent);
-  const int32_t half = in_range >> 1;
-  return value * power_of_two(half) * power_of_two(in_range - half);
+  const int32_t half = exponent >> 1;
+  return {factor + factor * (r + r * r * p), half, exponent - half};
+}
+BASIN_HD inline float joined(const Scaled& e) {
+  return e.value * power_of_two(e.half) * power_of_two(e.rest);
+}
+
+/// Overflows to infinity, underflows through the subnormals to 0, keeps NaN.
+BASIN_HD inline float exp_of(float x) {
+  const float low = x < -110.0f ? -110.0f : x;
+  return joined(scaled_exp(1.0f, low > 110.0f ? 110.0f : low));
 }
 
 BASIN_HD inline float expm1_of(float x) {
@@ -99,6 +117,192 @@ BASIN_HD inline float erf_of(float x) {
   q = q * m - 1.260270817e-04f;
   const float far = 1.0f - exp_of(-q);
   return magnitude < 0.85f ? near : (x < 0.0f ? -far : far);
+}
+
+/// 1 / (1 + exp(-x)) and x / (1 + exp(-x)). With exp(-x) = v 2^h 2^r the first is 2^-h / (2^-h + v
+/// 2^r): the exponential may overflow where the quotient does not. Below -110 (f64: -800) both are
+/// 0.
+BASIN_HD inline float sigmoid_of(float x) {
+  const float low = x < -110.0f ? -110.0f : x;
+  const Scaled e = scaled_exp(1.0f, -(low > 110.0f ? 110.0f : low));
+  const float one = power_of_two(-e.half);
+  return one / (one + e.value * power_of_two(e.rest));
+}
+BASIN_HD inline float silu_of(float x) {
+  const float low = x < -110.0f ? -110.0f : x;
+  const Scaled e = scaled_exp(1.0f, -(low > 110.0f ? 110.0f : low));
+  const float one = power_of_two(-e.half);
+  return low / (one + e.value * power_of_two(e.rest)) * one;
+}
+/// factor * exp(x + low). A product in the normal range never passes through a subnormal exp(x).
+template <class... Low>
+BASIN_HD inline double times_exp(double factor, double x, Low... low) {
+  const bool deep = x < -650.0;  // exp(x + 64) and exp(-64): both normal
+  const double part = std::exp(deep ? x + 64.0 : x), value = factor * (part + ... + (part * low));
+  return deep ? value * 1.6038108905486379e-28 : value;
+}
+BASIN_HD inline double sigmoid_of(double x) {
+  return x < -700.0 ? std::exp(x) : 1.0 / (1.0 + std::exp(-x));
+}
+BASIN_HD inline double silu_of(double x) {
+  const double low = x < -800.0 ? -800.0 : x;
+  return x < -700.0 ? times_exp(low, low) : x / (1.0 + std::exp(-x));
+}
+
+/// The leading half of the bits: its square is exact.
+BASIN_HD inline float leading(float x) {
+  return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0xFFFFF000u);
+}
+BASIN_HD inline double leading(double x) {
+  return std::bit_cast<double>(std::bit_cast<uint64_t>(x) & 0xFFFFFFFFF8000000u);
+}
+
+/// |x|, cut where exp(-h x^2) is 0, h = 1 or 1/2, also times x.
+BASIN_HD inline float bell_size(float x, float h) {
+  const float end = h == 1.0f ? 10.48f : 14.8f, m = std::abs(x);
+  return m > end ? end : m;
+}
+BASIN_HD inline double bell_size(double x, double) {
+  const double m = std::abs(x);
+  return m > 40.0 ? 40.0 : m;
+}
+
+/// m^2, and what it loses by rounding: up to 100 units in the last place of exp(-m^2).
+template <class T>
+struct Square {
+  T value, lost;
+};
+template <class T>
+BASIN_HD inline Square<T> squared(T m) {
+  const T value = m * m, high = leading(m), low = m - high;
+  return {value, ((high * high - value) + T(2) * high * low) + low * low};
+}
+
+/// factor * exp(-h m^2) for m = bell_size(x, h)
+BASIN_HD inline float times_bell(float factor, float m, float h) {
+  const Square s = squared(m);
+  return joined(scaled_exp(factor, -(h * s.value), -(h * s.lost)));
+}
+BASIN_HD inline double times_bell(double factor, double m, double h) {
+  const Square s = squared(m);
+  return times_exp(factor, -(h * s.value), -(h * s.lost));
+}
+
+/// factor * exp(m^2 / 2) Phi(-m) for m = bell_size(x, 1/2), Phi the distribution function of a
+/// standard normal variable.
+BASIN_HD inline float times_mills(float factor, float m) {
+  const float u = (m - 1.0f) / (m + 2.5f);
+  float p = -2.405322855e-03f;
+  p = p * u + 1.463277498e-03f;
+  p = p * u + 6.245349534e-03f;
+  p = p * u + 3.986025695e-03f;
+  p = p * u - 1.329966169e-02f;
+  p = p * u - 3.124271519e-02f;
+  p = p * u + 2.386454679e-02f;
+  p = p * u + 1.478976905e-01f;
+  p = p * u - 2.421125770e-01f;
+  p = p * u + 1.407285687e-02f;
+  p = p * u + 4.904592931e-01f;
+  return factor * p / (m + 0.875f);  // p changes little: 0.36 to 0.49
+}
+BASIN_HD inline double times_mills(double factor, double m) {
+  const double u = (m - 1.5) / (m + 3.5), s = u * u;
+  double even = -2.029051452387204e-05;
+  even = even * s - 3.189275671334833e-06;
+  even = even * s - 4.719947042524505e-06;
+  even = even * s + 2.4146135161166478e-05;
+  even = even * s + 5.200164564232906e-05;
+  even = even * s - 0.0004889204519774817;
+  even = even * s + 0.001987509973054961;
+  even = even * s - 0.007006244122880556;
+  even = even * s + 0.03024499200437944;
+  even = even * s - 0.19012836962409732;
+  even = even * s - 0.2106294964579507;
+  even = even * s + 0.4887290840713124;
+  double odd = 3.966536897540087e-06;
+  odd = odd * s + 3.189858144138758e-05;
+  odd = odd * s - 2.2017392789382826e-05;
+  odd = odd * s - 1.4079497482428213e-05;
+  odd = odd * s + 9.584552250522614e-05;
+  odd = odd * s - 0.00023482682356941583;
+  odd = odd * s + 0.00020529112501074982;
+  odd = odd * s + 0.0011079397767174734;
+  odd = odd * s - 0.007895042336407893;
+  odd = odd * s + 0.02585047182940115;
+  odd = odd * s + 0.3101244439872106;
+  odd = odd * s - 0.04306811434519701;
+  return factor * (even + u * odd) / (m + 0.875);
+}
+
+/// exp(-h x^2) and x exp(-h x^2)
+BASIN_HD inline float bell_of(float x, float h) {
+  return times_bell(1.0f, bell_size(x, h), h);
+}
+BASIN_HD inline double bell_of(double x, double h) {
+  const Square s = squared(bell_size(x, h));
+  const double e = std::exp(-(h * s.value));
+  return e - e * (h * s.lost);
+}
+template <class T>
+BASIN_HD inline T x_bell_of(T x, T h) {
+  const T m = bell_size(x, h);
+  return times_bell(x < T(0) ? -m : m, m, h);
+}
+
+/// Phi(x)
+template <class T>
+BASIN_HD inline T normal_cdf_of(T x) {
+  const T m = bell_size(x, T(0.5)), tail = times_bell(times_mills(T(1), m), m, T(0.5));
+  return x > T(0) ? T(1) - tail : tail;
+}
+
+/// x Phi(x) = max(x, 0) - |x| Phi(-|x|)
+template <class T>
+BASIN_HD inline T gelu_of(T x) {
+  const T m = bell_size(x, T(0.5)), tail = times_bell(times_mills(-m, m), m, T(0.5));
+  return x > T(0) ? x + tail : tail;
+}
+
+/// x^(a + b) with a + b as it is before rounding.
+BASIN_HD inline float pow_of(float x, float a, float b) {
+  const double sum = static_cast<double>(a) + static_cast<double>(b);
+  const auto rounded = static_cast<float>(sum);
+  if (static_cast<double>(rounded) == sum) return std::pow(x, rounded);
+  return static_cast<float>(std::pow(static_cast<double>(x), sum));
+}
+BASIN_HD inline double pow_of(double x, double a, double b) {
+  const double sum = a + b, part = sum - a, lost = (a - (sum - part)) + (b - part), y = std::pow(x, sum);
+  return lost == 0 || y == 0 || y - y != 0 ? y : y + y * (lost * std::log(std::abs(x)));
+}
+
+/// cos 10 x and sin 10 x of 8 x + 2 x, which are exact; where 8 x would overflow the angle is
+/// doubled by formula.
+/// Compiled once: inlined, some loops get sine and cosine from one call and some from two, with other
+/// bits.
+struct Turn {
+  double cosine, sine;
+};
+BASIN_ONE_COPY BASIN_HD inline Turn ten_times(double x) {
+  const bool huge = std::abs(x) > 1e307;
+  const double to = huge ? x : 8 * x;
+  Turn eight{std::cos(to), std::sin(to)};
+  for (int i = 0; i < 3 && huge; ++i)
+    eight = {(eight.cosine - eight.sine) * (eight.cosine + eight.sine), 2 * eight.cosine * eight.sine};
+  const double c = huge ? std::cos(x) : std::cos(2 * x), s = huge ? std::sin(x) : std::sin(2 * x);
+  const Turn two = huge ? Turn{(c - s) * (c + s), 2 * c * s} : Turn{c, s};
+  return {eight.cosine * two.cosine - eight.sine * two.sine, eight.sine * two.cosine + eight.cosine * two.sine};
+}
+BASIN_HD inline double cos_ten_of(double x) {
+  return ten_times(x).cosine;
+}
+BASIN_HD inline double sin_ten_of(double x) {
+  return ten_times(x).sine;
+}
+BASIN_HD inline float cos_ten_of(float x) {
+  return static_cast<float>(std::cos(10.0 * static_cast<double>(x)));
+}
+BASIN_HD inline float sin_ten_of(float x) {
+  return static_cast<float>(std::sin(10.0 * static_cast<double>(x)));
 }
 
 }  // namespace basin::scalar

@@ -25,6 +25,11 @@ enum class Binary : uint8_t {
 /// What the derivative of an operation reads.
 enum class Reads : uint8_t { NONE = 0, X = 1, Y = 2, XY = 3 };
 
+template <Unary>
+struct UnaryOp;
+template <Binary>
+struct BinaryOp;
+
 namespace scalar {
 
 #define BASIN_FORMULA(name, formula)                                                                \
@@ -48,6 +53,11 @@ namespace scalar {
 #include "kernels/ops.def"
 #undef BASIN_FORMULA2
 
+template <class T>
+BASIN_HD inline T where(T condition, T x, T y) {
+  return condition != T(0) ? x : y;
+}
+
 /// d name / dx as a function of x, y = name(x), a, b.
 #define UNARY(name, reads, formula, derivative, ...)   \
   template <class T>                                   \
@@ -57,37 +67,66 @@ namespace scalar {
   }
 #include "kernels/ops.def"
 
+/// The slope as a function of y alone, where the table has one.
+template <Unary op>
+struct OutputSlope {
+  static constexpr bool known = false;
+  template <class T>
+  BASIN_HD static T at(T y, T a, T b) {
+    return UnaryOp<op>::slope(y, y, a, b);
+  }
+};
+#define BY_OUTPUT(name, derivative)       \
+  template <>                             \
+  struct OutputSlope<Unary::name> {       \
+    static constexpr bool known = true;   \
+    template <class T>                    \
+    BASIN_HD static T at(T y, T a, T b) { \
+      (void)y, (void)a, (void)b;          \
+      return derivative;                  \
+    }                                     \
+  };
+#include "kernels/ops.def"
+
 }  // namespace scalar
 
 /// The functors: UnaryOp<op>::value(x, a, b) and ::slope(x, y, a, b); BinaryOp<op>::value(x, y).
-template <Unary>
-struct UnaryOp;
-template <Binary>
-struct BinaryOp;
+/// Where ::fuses, ::slope_by_output(y, a, b) is the slope for kernels that keep the output alone.
 
-#define UNARY(name, ...)                          \
-  template <>                                     \
-  struct UnaryOp<Unary::name> {                   \
-    template <class T>                            \
-    BASIN_HD static T value(T x, T a, T b) {      \
-      return scalar::name(x, a, b);               \
-    }                                             \
-    template <class T>                            \
-    BASIN_HD static T slope(T x, T y, T a, T b) { \
-      return scalar::name##_slope(x, y, a, b);    \
-    }                                             \
+#define UNARY(name, reads, ...)                                                                                \
+  template <>                                                                                                  \
+  struct UnaryOp<Unary::name> {                                                                                \
+    static constexpr bool fuses =                                                                              \
+        scalar::OutputSlope<Unary::name>::known || Reads::reads == Reads::Y || Unary::name == Unary::identity; \
+    template <class T>                                                                                         \
+    BASIN_HD static T value(T x, T a, T b) {                                                                   \
+      return scalar::name(x, a, b);                                                                            \
+    }                                                                                                          \
+    template <class T>                                                                                         \
+    BASIN_HD static T slope(T x, T y, T a, T b) {                                                              \
+      return scalar::name##_slope(x, y, a, b);                                                                 \
+    }                                                                                                          \
+    template <class T>                                                                                         \
+    BASIN_HD static T slope_by_output(T y, T a, T b) {                                                         \
+      return scalar::OutputSlope<Unary::name>::at(y, a, b);                                                    \
+    }                                                                                                          \
   };
-#define FLAT(name, ...)                      \
-  template <>                                \
-  struct UnaryOp<Unary::name> {              \
-    template <class T>                       \
-    BASIN_HD static T value(T x, T a, T b) { \
-      return scalar::name(x, a, b);          \
-    }                                        \
-    template <class T>                       \
-    BASIN_HD static T slope(T, T, T, T) {    \
-      return T(0);                           \
-    }                                        \
+#define FLAT(name, ...)                          \
+  template <>                                    \
+  struct UnaryOp<Unary::name> {                  \
+    static constexpr bool fuses = false;         \
+    template <class T>                           \
+    BASIN_HD static T value(T x, T a, T b) {     \
+      return scalar::name(x, a, b);              \
+    }                                            \
+    template <class T>                           \
+    BASIN_HD static T slope(T, T, T, T) {        \
+      return T(0);                               \
+    }                                            \
+    template <class T>                           \
+    BASIN_HD static T slope_by_output(T, T, T) { \
+      return T(0);                               \
+    }                                            \
   };
 #define BINARY(name, ...)               \
   template <>                           \

@@ -32,6 +32,20 @@ TEST_CASE("f32 exp, expm1, tanh and erf keep the errors that fast_math.h states"
   CHECK(worst_ulp([](float x) { return erf_of(x); }, [](double x) { return std::erf(x); }, -5, 5) < 2.5);
 }
 
+TEST_CASE("f32 activations and bells keep the errors that fast_math.h states, subnormal results included") {
+  const auto logistic = [](double x) { return 1 / (1 + std::exp(-x)); };
+  const auto phi = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
+  CHECK(worst_ulp([](float x) { return sigmoid_of(x); }, logistic, -110, 20) < 2.5);
+  CHECK(worst_ulp([](float x) { return silu_of(x); }, [&](double x) { return x * logistic(x); }, -115, 20) < 3);
+  CHECK(worst_ulp([](float x) { return bell_of(x, 0.5f); }, [](double x) { return std::exp(-x * x / 2); }, -15, 15) <
+        2);
+  CHECK(worst_ulp([](float x) { return bell_of(x, 1.0f); }, [](double x) { return std::exp(-x * x); }, -11, 11) < 2);
+  CHECK(worst_ulp([](float x) { return x_bell_of(x, 0.5f); }, [](double x) { return x * std::exp(-x * x / 2); }, -15,
+                  15) < 2.5);
+  CHECK(worst_ulp([](float x) { return normal_cdf_of(x); }, phi, -15, 6) < 3.5);
+  CHECK(worst_ulp([](float x) { return gelu_of(x); }, [&](double x) { return x * phi(x); }, -15, 6) < 4);
+}
+
 TEST_CASE("f32 functions at the ends: infinities, NaN, zero, subnormals") {
   const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(exp_of(inf) == inf);
@@ -48,4 +62,16 @@ TEST_CASE("f32 functions at the ends: infinities, NaN, zero, subnormals") {
   CHECK(tanh_of(0.0f) == 0.0f);
   CHECK(tanh_of(1e-30f) == 1e-30f);
   CHECK(expm1_of(-inf) == -1.0f);
+  CHECK(sigmoid_of(-inf) == 0.0f);
+  CHECK(sigmoid_of(-88.8f) > 0.0f);
+  CHECK(std::isnan(sigmoid_of(nan)));
+  CHECK(silu_of(-inf) == 0.0f);
+  CHECK(silu_of(-88.8f) < 0.0f);
+  CHECK(std::isnan(silu_of(nan)));
+  CHECK(silu_of(inf) == inf);
+  CHECK(gelu_of(-inf) == 0.0f);
+  CHECK(gelu_of(inf) == inf);
+  CHECK(gelu_of(-13.0f) < 0.0f);
+  CHECK(std::isnan(gelu_of(nan)));
+  CHECK(x_bell_of(-inf, 0.5f) == 0.0f);
 }

@@ -74,7 +74,7 @@ class ConvolutionLayer final : public Op {
       const Tensor shift = broadcast_to(reshape(tangents[2], {1, -1, 1, 1}), out.shape());
       dz = dz.defined() ? dz + shift : shift;
     }
-    return dz.defined() && f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
+    return dz.defined() && f_.op != Unary::identity ? dz * slope_by_output(f_, out) : dz;
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
@@ -131,11 +131,10 @@ Tensor layer(const char* name, const Geometry& c, const Tensor& a, const Tensor&
     require(bias.shape() == Shape{c.shapes[c.gives][1]}, name, ": bias ", bias.array(), " does not fit w ", w.array(),
             "; it needs one entry per channel of the output");
   }
-  const bool fuses = f.op == Unary::identity || reads_of(f.op) == Reads::Y;
-  const Tensor z = !bias.defined() && (f.op == Unary::identity || !fuses)
+  const Tensor z = !bias.defined() && (f.op == Unary::identity || !fuses(f.op))
                        ? perform(Convolution(c), {a, w})
-                       : perform(ConvolutionLayer(c, fuses ? f : Activation{}), {a, w, bias});
-  return fuses ? z : apply_activation(f, z);
+                       : perform(ConvolutionLayer(c, fuses(f.op) ? f : Activation{}), {a, w, bias});
+  return fuses(f.op) ? z : apply_activation(f, z);
 }
 
 }  // namespace

@@ -8,10 +8,10 @@ namespace {
 constexpr struct {
   const char* name;
   Reads reads;
-  bool flat;
+  bool flat, fuses;
 } unary_info[] = {
-#define UNARY(name, reads, ...) {#name, Reads::reads, false},
-#define FLAT(name, ...) {#name, Reads::NONE, true},
+#define UNARY(name, reads, ...) {#name, Reads::reads, false, UnaryOp<Unary::name>::fuses},
+#define FLAT(name, ...) {#name, Reads::NONE, true, false},
 #include "kernels/ops.def"
 };
 
@@ -57,8 +57,8 @@ class UnaryTensorOp final : public Op {
     if (f_.op == Unary::divide) return divide(t, f_.a);
     if (f_.op == Unary::neg) return neg(t);
     // whole powers end: x^(a - 1) times a = 0 must not become 0 * infinity at x = 0
-    if (f_.op == Unary::power && f_.a == 0) return {};
-    if (f_.op == Unary::power && f_.a == 1) return t;
+    if (f_.op == Unary::power && f_.a + f_.b == 0) return {};
+    if (f_.op == Unary::power && f_.a + f_.b == 1) return t;
     const bool with_x = reads_input(0), with_y = reads_output();
     if (level_of(t) > 0 || (with_x && level_of(x) > 0) || (with_y && level_of(y) > 0)) return t * slope_of(f_, x, y);
     Array out(t.shape(), t.dtype(), t.device());
@@ -126,7 +126,9 @@ Tensor binary(Binary op, const Tensor& x, const Tensor& y) {
 
 Tensor elementwise(Unary op, const Tensor& x, double a, double b) {
   require(x.defined(), unary_info[static_cast<int>(op)].name, ": the operand is undefined");
-  return perform(UnaryTensorOp(op, a, b), {x});
+  // what kernels in f32 make of the parameters: derivatives must be those of the same function
+  const auto seen = [&](double p) { return x.dtype() == DType::f32 ? static_cast<double>(static_cast<float>(p)) : p; };
+  return perform(UnaryTensorOp(op, seen(a), seen(b)), {x});
 }
 
 #define UNARY(name, ...)                             \
@@ -141,8 +143,8 @@ Tensor elementwise(Unary op, const Tensor& x, double a, double b) {
 #define FLAT_BINARY(name, ...) BINARY(name)
 #include "kernels/ops.def"
 
-Reads reads_of(Unary op) {
-  return unary_info[static_cast<int>(op)].reads;
+bool fuses(Unary op) {
+  return unary_info[static_cast<int>(op)].fuses;
 }
 
 Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y) {
@@ -156,6 +158,18 @@ Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y) {
 #include "kernels/ops.def"
     default:
       return constant(x.defined() ? x : y, 0.0);
+  }
+}
+
+Tensor slope_by_output(const Activation& f, const Tensor& y) {
+  using T = double;
+  switch (f.op) {
+#define BY_OUTPUT(name, derivative) \
+  case Unary::name:                 \
+    return derivative;
+#include "kernels/ops.def"
+    default:
+      return slope_of(f, y, y);
   }
 }
 

@@ -44,7 +44,7 @@ class Linear final : public Op {
     if (tangents[0].defined()) add_term(linear(tangents[0], in[1], {}));
     if (tangents[1].defined()) add_term(linear(in[0], tangents[1], {}));
     if (tangents[2].defined()) add_term(broadcast_to(tangents[2], out.shape()));
-    return dz.defined() && f_.op != Unary::identity ? dz * slope_of(f_, out, out) : dz;
+    return dz.defined() && f_.op != Unary::identity ? dz * slope_by_output(f_, out) : dz;
   }
 
   void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
@@ -89,7 +89,7 @@ Tensor layer_pullback(const Activation& f, const Tensor& ct, const Tensor& out, 
   const bool active = f.op != Unary::identity;
   if (!active && !dbias) return ct;
   if (!concrete({&ct, &out})) {
-    const Tensor dz = active ? ct * slope_of(f, out, out) : ct;
+    const Tensor dz = active ? ct * slope_by_output(f, out) : ct;
     if (dbias) *dbias = dz.rank() == 2 ? sum_to(dz, {dz.dim(1)}) : sum(dz, {0, 2, 3});
     return dz;
   }
@@ -121,9 +121,7 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activa
     require(bias.shape() == Shape{w.dim(0)}, "linear: bias ", bias.array(), " does not fit w ", w.array(),
             "; it needs one entry per output");
   }
-  const Reads reads = reads_of(activation.op);
-  const bool fuses = activation.op == Unary::identity || reads == Reads::Y;
-  if (fuses) return perform(Linear(activation), {x, w, bias});
+  if (fuses(activation.op)) return perform(Linear(activation), {x, w, bias});
   return apply_activation(activation, perform(Linear({}), {x, w, bias}));
 }
 

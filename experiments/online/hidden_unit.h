@@ -14,9 +14,9 @@ template <class T>
 BASIN_HD inline void evaluate(UnitKind kind, T field, T& value, T& slope) {
   if (kind == UnitKind::erf) {
     value = scalar::erf_of(field * T(0.70710678118654752440));
-    slope = T(0.79788456080286535588) * scalar::exp_of(T(-0.5) * field * field);  // sqrt(2 / pi)
+    slope = T(0.79788456080286535588) * scalar::bell_of(field, T(0.5));  // sqrt(2 / pi)
   } else {
-    const bool on = kind == UnitKind::linear || field > 0;
+    const bool on = kind == UnitKind::linear || !(field <= 0);  // a NaN stays one
     value = on ? field : T(0), slope = on ? T(1) : T(0);
   }
 }

@@ -82,7 +82,7 @@ void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct
             const int64_t at = (i * columns + c) * inner;
             T* to = dz.as<T>() + at;
             const T *g = ct.as<const T>() + at, *v = slopes.as<const T>() + at;
-            for (int64_t j = 0; j < inner; ++j) to[j] = g[j] * Op::template slope<T>(v[j], v[j], a, b);
+            for (int64_t j = 0; j < inner; ++j) to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
             if (dbias.data) acc += reduce_run<JoinSum>(inner, [&](int64_t j) { return static_cast<double>(to[j]); });
           }
           if (dbias.data) dbias.as<T>()[c] = static_cast<T>(acc);
@@ -95,9 +95,9 @@ void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct
           const T* g = ct.as<T>() + i * ct.strides[0] + from * ct.strides[1];
           const T* v = slopes.as<T>() + i * columns + from;
           if (ct.strides[1] == 1)
-            for (int64_t j = 0; j < n; ++j) to[j] = g[j] * Op::template slope<T>(v[j], v[j], a, b);
+            for (int64_t j = 0; j < n; ++j) to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
           else
-            for (int64_t j = 0; j < n; ++j) to[j] = g[j * ct.strides[1]] * Op::template slope<T>(v[j], v[j], a, b);
+            for (int64_t j = 0; j < n; ++j) to[j] = g[j * ct.strides[1]] * Op::template slope_by_output<T>(v[j], a, b);
           if (dbias.data)
             for (int64_t j = 0; j < n; ++j) acc[j] += static_cast<double>(to[j]);
         }

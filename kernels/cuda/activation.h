@@ -5,13 +5,13 @@
 
 namespace basin::cuda {
 
-/// Calls f with the functor of an activation that may be fused: its slope reads at most the output.
+/// Calls f with the functor of an activation that may be fused.
 template <class F>
 __device__ void with_activation(Unary op, F&& f) {
   switch (op) {
-#define UNARY(name, reads, ...)                                                                       \
-  case Unary::name:                                                                                   \
-    if constexpr (Reads::reads == Reads::NONE || Reads::reads == Reads::Y) f(UnaryOp<Unary::name>{}); \
+#define UNARY(name, ...)                                                  \
+  case Unary::name:                                                       \
+    if constexpr (UnaryOp<Unary::name>::fuses) f(UnaryOp<Unary::name>{}); \
     break;
 #include "kernels/ops.def"
     default:

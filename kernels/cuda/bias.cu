@@ -71,7 +71,7 @@ struct BiasPullback {
     Pack<T> z = raw.ct;
     with_activation(f.op, [&](auto op) {
       for (int l = 0; l < Pack<T>::width; ++l)
-        z.v[l] *= op.template slope<T>(raw.y.v[l], raw.y.v[l], static_cast<T>(f.a), static_cast<T>(f.b));
+        z.v[l] *= op.template slope_by_output<T>(raw.y.v[l], static_cast<T>(f.a), static_cast<T>(f.b));
     });
     if (!flat || vector) store_pack(dz + offset(base, at), z, count, vector);
     for (int l = 0; l < count && flat && !vector; ++l) dz[offset(base, at + l)] = z.v[l];
