@@ -226,6 +226,15 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
         finest.second = std::max<uint64_t>(finest.second, bytes[i + 1] & 15);
       }
     }
+    // stb_image would read a Huffman table beyond its segment, and write one of more than 256 codes beyond its own
+    for (size_t i = at + 2; marker == 0xc4 && i < at + length;) {
+      const size_t left = at + length - i;
+      size_t codes = 0;
+      for (size_t bits = 1; left >= 17 && bits <= 16; ++bits) codes += bytes[i + bits];
+      require(left >= 17 + codes && codes <= 256, what, ": a Huffman table of ", codes,
+              " codes does not fit; the file is corrupt");
+      i += 17 + codes;
+    }
     if (marker == 0xdd && length >= 4) interval = big_endian(bytes.subspan(at + 2), 2);
     const auto [across, down] =
         length >= 4 && bytes[at + 2] == 1 ? sampling[bytes[at + 3]] : std::pair{uint64_t{1}, uint64_t{1}};
