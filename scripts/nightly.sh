@@ -54,13 +54,13 @@ ctest_of() {  # <preset> <options ...>
   shift
   nice -n 10 ctest --test-dir "build/$preset" --parallel "$jobs" --no-tests=error --output-on-failure "$@"
 }
-# How many random programs fit: as many as 200 of them take a share of the time.
+# How many random programs fit: as many as 100 of them take a share of the time.
 programs_for() {  # <seconds> <command ...>
   local share=$1 begin=$EPOCHREALTIME took
   shift
-  "$@" --count 200 >/dev/null || true
+  "$@" --count 100 >/dev/null || true
   took=$(awk -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { print b - a + .001 }')
-  awk -v s="$share" -v t="$took" 'BEGIN { n = int(200 * s / t); print n > 200 ? n : 200 }'
+  awk -v s="$share" -v t="$took" 'BEGIN { n = int(100 * s / t); print(n > 100 ? n : 100) }'
 }
 seed=$(date +%Y%m%d)0000000  # another one each night; a failure prints the one that makes it again
 
