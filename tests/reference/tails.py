@@ -180,11 +180,16 @@ def sqrt(x):
     return (INF, 0, 0) if mp.isinf(x) else (mp.sqrt(x), 1 / (2 * mp.sqrt(x)), -1 / (4 * x * mp.sqrt(x)))
 
 
-def reciprocal(x, negative_zero):
-    if x == 0:
-        sign = -1 if negative_zero else 1
-        return sign * INF, -INF, sign * INF
-    return (0, 0, 0) if mp.isinf(x) else (1 / x, -1 / x**2, 2 / x**3)
+def quotient_of(a):
+    """a / x, whose limits at 0 depend on the sign of the zero."""
+    def f(x, negative_zero):
+        if x == 0:
+            sign = -1 if negative_zero else 1
+            return sign * INF, -INF, sign * INF
+        return (0, 0, 0) if mp.isinf(x) else (a / x, -a / x**2, 2 * a / x**3)
+
+    f.signed_zero = True
+    return f
 
 
 def power(p):
@@ -243,13 +248,15 @@ def functions(kind):
         "identity": ((0, 0), piecewise(lambda x: x, lambda x: 1), NAN, [], thin),
         "neg": ((0, 0), piecewise(lambda x: -x, lambda x: -1), NAN, [], thin),
         "scale": ((1.7, 0), piecewise(lambda x: p["s"] * x, lambda x: p["s"]), NAN, [], thin),
+        "divide": ((1.7, 0), piecewise(lambda x: x / p["s"], lambda x: 1 / p["s"]), NAN, [], thin),
         "shift": ((0.3, 0), piecewise(lambda x: x + p["h"], lambda x: 1), NAN, near(-0.3), thin),
         "exp": ((0, 0), lambda x: [e(x)] * 3, NAN, far + [(-2, 2, 10), (0.93 * end, 0.94 * end, 10)], full),
         "log": ((0, 0), log, NAN, near(1) + [(0.5, 2, 10)], full),
         "sqrt": ((0, 0), sqrt, NAN, [], full),
         "abs": ((0, 0), piecewise(abs, lambda x: mp.sign(x)), NAN, [], thin),
         "square": ((0, 0), lambda x: (x * x, 2 * x, 2), NAN, [], thin),
-        "reciprocal": ((0, 0), None, NAN, [], full),
+        "reciprocal": ((0, 0), quotient_of(mp.mpf(1)), NAN, [], full),
+        "over": ((1.7, 0), quotient_of(p["s"]), NAN, [], full),
         "power": ((2.5, 0), power(mp.mpf(2.5)), NAN, [], full),
         "sin": ((0, 0), trigonometric((mp.sin, mp.cos, lambda x: -mp.sin(x))), NAN, zeros, full),
         "cos": ((0, 0), trigonometric((mp.cos, lambda x: -mp.sin(x), lambda x: -mp.cos(x))), NAN, zeros, full),
@@ -310,8 +317,8 @@ def unary(name, kind, row):
         if math.isnan(v):
             values, terms = (at_nan, NAN, NAN), (0, 0, 0)
         else:
-            negative_zero = v == 0 and math.copysign(1, v) < 0
-            values = reciprocal(mp.mpf(v), negative_zero) if f is None else f(mp.mpf(v))
+            more = [math.copysign(1, v) < 0] if hasattr(f, "signed_zero") else []
+            values = f(mp.mpf(v), *more)
             values, terms = values if len(values) == 2 else (values, (0, 0, 0))
         want.append([rounded(w, kind) for w in values])
         term.append([rounded(t, kind) for t in terms])
