@@ -194,7 +194,8 @@ static bool only_leftovers(const std::string& folder) {
     if (name != "checkpoints" && name != "metrics.jsonl" && name != FolderLock::name && !is_leftover(name))
       return false;
   }
-  return !error;
+  if (error) throw system_fault(text("--out ", folder, ": cannot be listed"), error.value());
+  return true;
 }
 
 /// The record of the run that is in the folder. Errors: it is not the run that this one is.
@@ -260,6 +261,7 @@ void Run::open_folder() {
 Json Run::look_at_folder() const {
   std::error_code error;
   if (fs::exists(in_folder("result.json"), error)) return check_record();
+  if (error) throw system_fault("cannot look for " + in_folder("result.json"), error.value());
   require(only_leftovers(folder_), "--out ", folder_,
           ": holds other things (no result.json of basin there); choose an empty or a new folder");
   require(!options_.resume, "--resume: ", folder_, " holds no run to continue");

@@ -53,7 +53,8 @@ std::string comparable(const fs::path& path, const std::string& below) {
 }
 
 bool is_temporary(const std::string& name) {
-  return name.find(".tmp-") != std::string::npos || name.ends_with(".part");
+  return name.find(".tmp-") != std::string::npos || name.ends_with(".part") ||
+         name.ends_with(".lock");
 }
 
 std::string list(const char* title, const std::vector<std::string>& names) {

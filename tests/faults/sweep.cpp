@@ -278,7 +278,7 @@ void Sweep::judge_message(const Kind& kind, const std::string& message, Verdict&
   else if (plan_->hit_call == Call::process)
     named = has(message, "process") || has(message, "gnuplot");
   else if (kind.onwards)  // the first that fails may be harmless: the message names a later one
-    named = has(message, out_);
+    named = has(message, out_) || has(message, fs::path(path).stem());
   else
     named = has(message, path) || has(message, fs::path(path).filename());
   if (!named || !has(message, "error: ")) verdict.wrong.insert("unnamed");
