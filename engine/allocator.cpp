@@ -1,5 +1,7 @@
 #include "engine/allocator.h"
 
+#include <pthread.h>
+
 #include <array>
 #include <bit>
 #include <map>
@@ -155,7 +157,12 @@ Ledger& ledger_of(const Device& device) {
     ledger->main = new Pool(*ledger, false);
     return ledger;
   };
-  static Ledger& cpu = *make({});
+  static Ledger& cpu = *[] {
+    Ledger* ledger = make({});
+    static std::mutex& held = ledger->mutex;  // by nobody else while fork() copies it
+    pthread_atfork([] { held.lock(); }, [] { held.unlock(); }, [] { held.unlock(); });
+    return ledger;
+  }();
   if (device.is_cpu()) return cpu;
   static std::mutex mutex;
   static auto& ledgers = *new std::map<int, Ledger*>;

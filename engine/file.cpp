@@ -160,8 +160,8 @@ void make_folders(const std::string& path) {
 }
 
 void sync_file(const std::string& path) {
-  const Descriptor file(open_file(path, O_RDONLY));
-  if (file.number < 0 || !syncs(file.number)) fail("cannot write", path);
+  Descriptor file(open_file(path, O_RDONLY));
+  if (file.number < 0 || !syncs(file.number) || !closes(std::exchange(file.number, -1))) fail("cannot write", path);
 }
 
 void sync_and_rename(const std::string& temporary, const std::string& path) {

@@ -18,6 +18,8 @@
 #include <system_error>
 #include <thread>
 
+#include "engine/allocator.h"
+
 using namespace basin::cpu;
 
 namespace {
@@ -95,6 +97,20 @@ TEST_CASE("parallel_for: the child of a process that used the pool ends, has thr
   });
   CHECK(inside == 5);
   CHECK(threads_at_work() > 1);  // the parent's
+}
+
+TEST_CASE("allocator: a fork() while another thread allocates leaves the child its memory") {
+  std::atomic<bool> done{false};
+  std::thread other([&] {
+    while (!done) basin::deallocate(basin::allocate({}, 64));
+  });
+  for (int i = 0; i < 30; ++i)
+    CHECK(child([] {
+            basin::deallocate(basin::allocate({}, 64));
+            return 3;
+          }) == 3);
+  done = true;
+  other.join();
 }
 
 TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer would do") {
