@@ -42,12 +42,16 @@ int scale_to(Eigen::MatrixXd& m, int wanted) {
 void balance(Eigen::MatrixXd& m) {
   const Eigen::VectorXd diagonal = m.diagonal();  // stays as it is
   m.diagonal().setZero();
+  const auto shift_of = [](double column, double row) {
+    return column > 0 && row > 0 ? (std::ilogb(row) - std::ilogb(column)) / 2 : 0;
+  };
   for (bool again = true; again;) {
     again = false;
+    const Eigen::VectorXd columns = m.cwiseAbs().colwise().sum(), rows = m.cwiseAbs().rowwise().sum();
     for (Eigen::Index i = 0; i < m.rows(); ++i) {
+      if (shift_of(columns[i], rows[i]) == 0) continue;  // if a change of others spoils that, the next round sees it
       const double column = m.col(i).lpNorm<1>(), row = m.row(i).lpNorm<1>(), own = 2 * std::abs(diagonal[i]);
-      if (!(column > 0 && row > 0)) continue;
-      const int shift = (std::ilogb(row) - std::ilogb(column)) / 2;
+      const int shift = shift_of(column, row);
       const double factor = std::ldexp(1.0, shift);
       // Where the diagonal is what the norms are made of, there is nothing to win.
       if (shift == 0 || column * factor + row / factor + own > 0.95 * (column + row + own)) continue;
@@ -63,9 +67,12 @@ Eigenvalues dense_eigenvalues(Eigen::MatrixXd m) {
   const Eigen::Index n = m.rows();
   if (n == 0) return {};
   require(m.allFinite(), "eigenvalues: the matrix [", n, ", ", n, "] is not finite");
-  const int shift = scale_to(m, 960);  // so that balancing meets neither end of the range of double
+  // Balancing must meet neither end of the range of double, and Eigen no number that it counts as 0.
+  const double largest = m.cwiseAbs().maxCoeff();
+  const bool inside = largest > 0x1p-400 && largest < 0x1p+400;
+  int back = inside ? 0 : scale_to(m, 960);
   balance(m);
-  const int back = shift + scale_to(m, 0);
+  if (!inside) back += scale_to(m, 0);
   const Eigen::EigenSolver<Eigen::MatrixXd> solver(m, false);
   if (solver.info() != Eigen::Success)
     throw Error(text("eigenvalues: the QR iteration did not converge for [", n, ", ", n, "]"), Fault::internal);
