@@ -56,7 +56,7 @@ GatheredRuns gather_runs(const std::string& folder) {
       add_run(gathered, entry->path().string());
     }
   }
-  require(!error, "report: ", folder, " cannot be read: ", error.message());
+  if (error) throw system_fault(text("report: ", folder, " cannot be read"), error.value());
   std::sort(gathered.runs.begin(), gathered.runs.end(), [](auto& a, auto& b) { return order_of(a) < order_of(b); });
   std::sort(gathered.skipped.begin(), gathered.skipped.end(), [](auto& a, auto& b) { return a.folder < b.folder; });
   return gathered;

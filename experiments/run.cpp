@@ -275,19 +275,25 @@ void Run::start_again(bool finished) {
     const std::string aside = move_aside(folder_);
     lock_->moved_to(aside);
     fs::create_directories(folder_, error);
-    require(!error, "--out ", folder_, ": cannot be made again after the finished run there was moved to ", aside, ": ",
-            error.message());
+    if (error)
+      throw system_fault(
+          text("--out ", folder_, ": cannot be made again after the finished run there was moved to ", aside),
+          error.value());
     lock_ = std::make_unique<FolderLock>(folder_, "another run");
     return say("the finished run that was there is now in " + aside);
   }
   const std::string checkpoints = in_folder("checkpoints"), previous = in_folder("checkpoints.previous");
   if (!fs::exists(checkpoints, error) || fs::is_empty(checkpoints, error)) return;
   fs::remove_all(previous, error);
-  require(!error, "--out ", folder_, ": ", previous, " cannot be removed: ", error.message(),
-          "; the checkpoints of the unfinished run would go there: choose another folder, or --resume");
+  const std::string mend = "choose another folder, or --resume";
+  if (error)
+    throw system_fault(text("--out ", folder_, ": ", previous, " cannot be removed, where the checkpoints of the ",
+                            "unfinished run would go; ", mend),
+                       error.value());
   fs::rename(checkpoints, previous, error);
-  require(!error, "--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous, ": ", error.message(),
-          "; choose another folder, or --resume");
+  if (error)
+    throw system_fault(text("--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous, "; ", mend),
+                       error.value());
   say("starting again; the checkpoints of the unfinished run before are in " + previous +
       " (--resume would have continued it)");
 }
