@@ -251,8 +251,12 @@ void Run::open_folder() {
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
   make_folders(in_folder("checkpoints"));
   const std::string metrics = path("metrics.jsonl");
-  if (!options_.resume) write_atomically(metrics, std::string_view());
-  if (options_.resume) check_metrics();
+  if (options_.resume) {
+    close(open_to_append(metrics));  // names what is no file before it is read
+    check_metrics();
+  } else {
+    write_atomically(metrics, std::string_view());
+  }
   open_at_end(metrics_, metrics);
 }
 
