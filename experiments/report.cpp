@@ -5,6 +5,7 @@
 #include <iostream>
 
 #include "engine/file.h"
+#include "engine/system.h"
 #include "experiments/folder.h"
 #include "experiments/papers.h"
 #include "experiments/record.h"

@@ -107,3 +107,9 @@ TEST_CASE("progress: on a terminal one line is written again and again, with the
   close(user);
   close(terminal);
 }
+
+TEST_CASE("durations are readable") {
+  CHECK(duration_text(0.4) == "0 s");
+  CHECK(duration_text(59.6) == "1 min 00 s");
+  CHECK(duration_text(3725) == "1 h 02 min");
+}

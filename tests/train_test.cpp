@@ -13,9 +13,10 @@
 #include "models/interrupt.h"
 #include "models/losses.h"
 #include "models/mlp.h"
-#include "models/progress.h"
+#include "tests/files.h"
 
 using namespace basin;
+using test::TemporaryFolder;
 
 namespace {
 
@@ -26,18 +27,6 @@ struct Point {
   void each_parameter(F&& f) {
     f("x", x);
   }
-};
-
-/// A folder of its own, removed on the way out.
-struct TemporaryFolder {
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "basin-train-XXXXXX").string();
-    REQUIRE(mkdtemp(name.data()));
-    path = name;
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path); }
-  std::string file(const char* name) const { return (path / name).string(); }
-  std::filesystem::path path;
 };
 
 std::string bytes_of(const std::string& path) {
@@ -161,12 +150,12 @@ TEST_CASE("N steps equal k steps, a checkpoint, and N - k steps, bit for bit") {
     const auto loss = [x = data(), lucky](const Mlp& m, int64_t step) {
       return mse(m(x), x) * (step == lucky ? 0.01 : 1 + 0.5 * std::sin(static_cast<double>(step)));
     };
-    options.checkpoint = folder.file("straight");
+    options.checkpoint = folder / "straight";
     Mlp straight = small_network();
     const TrainResult whole = train(straight, loss, options);
 
     // The first part ends by an exception after the checkpoint of step 40.
-    options.checkpoint = folder.file("parts");
+    options.checkpoint = folder / "parts";
     options.checkpoint_every = 20;
     options.report_every = 1;
     options.report = [](const TrainRow& row) {
@@ -180,7 +169,7 @@ TEST_CASE("N steps equal k steps, a checkpoint, and N - k steps, bit for bit") {
     const TrainResult rest = train(resumed, loss, options);
 
     CHECK(numbers(resumed) == numbers(straight));
-    CHECK(bytes_of(folder.file("parts")) == bytes_of(folder.file("straight")));
+    CHECK(bytes_of(folder / "parts") == bytes_of(folder / "straight"));
     CHECK(rest.steps == 60);
     CHECK(rest.loss == whole.loss);
     CHECK(rest.best_loss == whole.best_loss);
@@ -197,11 +186,11 @@ TEST_CASE("equal runs write equal checkpoint bytes, whatever the number of threa
     set_cpu_threads(name[0] == 'o' ? 1 : 3);
     Mlp model = small_network("tanh", 200);
     TrainOptions options = quiet(5);
-    options.checkpoint = folder.file(name);
+    options.checkpoint = folder / name;
     train(model, reconstruction(), options);
   }
   set_cpu_threads(threads);
-  CHECK(bytes_of(folder.file("one")) == bytes_of(folder.file("two")));
+  CHECK(bytes_of(folder / "one") == bytes_of(folder / "two"));
 }
 
 TEST_CASE("the snapshot is that of the lowest loss in its window") {
@@ -240,7 +229,7 @@ TEST_CASE("Ctrl-C writes a checkpoint and throws; the resumed run ends as if not
   TrainOptions options = quiet(30);
   Mlp straight = small_network();
   train(straight, reconstruction(), options);
-  options.checkpoint = folder.file("run");
+  options.checkpoint = folder / "run";
   options.report_every = 1;
   options.report = [](const TrainRow& row) {
     if (row.step == 11) std::raise(SIGINT);
@@ -267,7 +256,7 @@ TEST_CASE("the wall clock stops a run") {
 TEST_CASE("a loss that is not finite names the step and where that began, and keeps the last checkpoint") {
   const TemporaryFolder folder;
   TrainOptions options = quiet(100);
-  options.checkpoint = folder.file("run");
+  options.checkpoint = folder / "run";
   options.checkpoint_every = 5;
   const Tensor x = data();
   const auto failing = [&](const char* activation, auto&& loss) {
@@ -347,14 +336,14 @@ TEST_CASE("parameters that are not finite are an error although the loss is, and
   check_contains(run([](TrainOptions& o) { o.stop_loss_below = 0.1; }), "parameter y became not finite");
   check_contains(run([](TrainOptions& o) { o.keep_best_after_fraction = 0.5; }), "parameter y became not finite");
   const TemporaryFolder folder;
-  check_contains(run([&](TrainOptions& o) { o.checkpoint = folder.file("run"); }), "parameter y became not finite");
-  CHECK(!std::filesystem::exists(folder.file("run")));
+  check_contains(run([&](TrainOptions& o) { o.checkpoint = folder / "run"; }), "parameter y became not finite");
+  CHECK(!std::filesystem::exists(folder / "run"));
 }
 
 TEST_CASE("a run resumes only with the settings its checkpoint was written with, the learning rate apart") {
   const TemporaryFolder folder;
   TrainOptions options = quiet(6);
-  options.checkpoint = folder.file("run");
+  options.checkpoint = folder / "run";
   Mlp model = small_network();
   train(model, reconstruction(), options);
   const auto ended = numbers(model);
@@ -392,7 +381,7 @@ TEST_CASE("a run resumes only with the settings its checkpoint was written with,
 
 TEST_CASE("a checkpoint with numbers that are not finite is refused, by file and tensor") {
   const TemporaryFolder folder;
-  const std::string path = folder.file("run");
+  const std::string path = folder / "run";
   TrainOptions options = quiet(3);
   options.checkpoint = path;
   options.keep_best_after_fraction = 0;
@@ -415,7 +404,7 @@ TEST_CASE("a checkpoint with numbers that are not finite is refused, by file and
 
 TEST_CASE("a training checkpoint with one flipped bit anywhere is never gone on from") {
   const TemporaryFolder folder;
-  const std::string path = folder.file("run");
+  const std::string path = folder / "run";
   TrainOptions options = quiet(3);
   options.checkpoint = path;
   options.keep_best_after_fraction = 0;
@@ -439,7 +428,7 @@ TEST_CASE("a training checkpoint with one flipped bit anywhere is never gone on 
 
 TEST_CASE("checkpoints of other models are refused with both names") {
   const TemporaryFolder folder;
-  const std::string path = folder.file("model");
+  const std::string path = folder / "model";
   const Mlp model = small_network();
   save_model(path, model);
   Mlp same = make_mlp({autoencoder_widths(3, 4, 8)}, Key(5));
@@ -464,7 +453,7 @@ TEST_CASE("checkpoints of other models are refused with both names") {
   options.resume_from = path;
   options.optimizer = OptimizerConfig::named("sgd", 0.1);
   check_contains(message_of([&] { train(same, reconstruction(), options); }, Fault::input), "\"adam betas");
-  options.resume_from = folder.file("absent");
+  options.resume_from = folder / "absent";
   check_contains(message_of([&] { train(same, reconstruction(), options); }, Fault::input), "absent");
 }
 
@@ -502,10 +491,4 @@ TEST_CASE("training leaves no memory behind") {
         options);
   }
   CHECK(memory_stats().live == before);
-}
-
-TEST_CASE("durations are readable") {
-  CHECK(duration_text(0.4) == "0 s");
-  CHECK(duration_text(59.6) == "1 min 00 s");
-  CHECK(duration_text(3725) == "1 h 02 min");
 }
