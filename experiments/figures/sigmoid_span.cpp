@@ -114,8 +114,8 @@ void draw(Run& run, const std::vector<std::pair<Case, Measured>>& first) {
     for (size_t k = 0; k < m.times.size(); ++k) rows.insert(rows.end(), {m.times[k], m.errors[k]});
     if (rows.empty()) continue;
     script += data_block(text("case", i), from_vector(rows, {static_cast<int64_t>(m.times.size()), 2}));
-    plot +=
-        text(plot.empty() ? "plot " : ", ", "$case", i, " using 1:2 with lines lw 2 title '", first[i].first.name, "'");
+    plot += text(plot.empty() ? "plot " : ", ", "$case", i, " using 1:2 with lines lw 2 title \"", first[i].first.name,
+                 "\"");
   }
   run.plot("convergence",
            script +
