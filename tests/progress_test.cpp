@@ -2,6 +2,7 @@
 #include <doctest/doctest.h>
 
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <termios.h>
 #include <unistd.h>
@@ -31,10 +32,17 @@ void with_stderr(int descriptor, const std::function<void()>& work) {
   close(before);
 }
 
+/// What can be read until nothing more has come for half a second: a terminal hands its output over in parts.
 std::string all_of(int descriptor) {
-  char buffer[4096];
-  const ssize_t n = read(descriptor, buffer, sizeof buffer);
-  return std::string(buffer, n > 0 ? static_cast<size_t>(n) : 0);
+  std::string all;
+  pollfd ready{descriptor, POLLIN, 0};
+  while (poll(&ready, 1, 500) > 0) {
+    char buffer[4096];
+    const ssize_t n = read(descriptor, buffer, sizeof buffer);
+    if (n <= 0) break;
+    all.append(buffer, static_cast<size_t>(n));
+  }
+  return all;
 }
 
 }  // namespace
