@@ -177,6 +177,7 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
       unpacked = width * height * depth * (colour == 3 ? 1 : outline.channels) / 8;
     }
     if (begins_with(body, "IDAT")) packed += length;
+    require(packed > 0 || !begins_with(body, "IDAT"), what, ": its first chunk of pixels is empty; save it again");
     if (begins_with(body, "PLTE") && length < 768) {
       outline.palette_length = at;
       outline.gaps = {{at + 8 + length, 768 - length}};
