@@ -83,7 +83,7 @@ Array each(const char* what, const Activation& phi, const Array& y, const std::f
   require(phi.op == Unary::sigmoid || phi.op == Unary::tanh, what, ": only for sigmoid and tanh, got ", to_string(phi));
   std::vector<double> values = cast(y, DType::f64).to_vector<double>();
   std::transform(values.begin(), values.end(), values.begin(), f);
-  return cast(from_vector(values, y.shape()), y.dtype());
+  return cast(from_vector(values, y.shape(), y.device()), y.dtype());
 }
 
 }  // namespace
