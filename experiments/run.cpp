@@ -204,7 +204,8 @@ Json Run::check_record() const {
   try {
     before = read_record(folder_);
   } catch (const Error& e) {
-    throw Error(text("--out ", folder_, ": ", e.what(), "; choose another folder, or move that one away"));
+    const char* mend = e.fault() == Fault::input ? "; choose another folder, or move that one away" : "";
+    throw Error(text("--out ", folder_, ": ", e.what(), mend), e.fault());
   }
   const auto same = [&](const Json& a, const Json& b, const char* what) {
     require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
@@ -287,7 +288,9 @@ void Run::start_again(bool finished) {
     return say("the finished run that was there is now in " + aside);
   }
   const std::string checkpoints = in_folder("checkpoints"), previous = in_folder("checkpoints.previous");
-  if (!fs::exists(checkpoints, error) || fs::is_empty(checkpoints, error)) return;
+  const bool there = fs::exists(checkpoints, error) && !fs::is_empty(checkpoints, error);
+  if (error) throw system_fault("cannot look into " + checkpoints, error.value());
+  if (!there) return;
   fs::remove_all(previous, error);
   const std::string mend = "choose another folder, or --resume";
   if (error)
@@ -428,7 +431,9 @@ int Run::execute() {
   record_["files"] = Json::array();
   for (const std::string& name : files_) {
     std::error_code error;
-    if (!fs::is_regular_file(in_folder(name), error)) continue;
+    const fs::file_status there = fs::status(in_folder(name), error);
+    if (there.type() == fs::file_type::none) throw system_fault("cannot look for " + in_folder(name), error.value());
+    if (!fs::is_regular_file(there)) continue;
     const ListedFile file = listed_file(folder_, name);
     record_["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
