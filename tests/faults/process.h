@@ -42,7 +42,7 @@ struct Settings {
   std::string scratch;         // folder for what it prints
   std::string path;            // in front of PATH; empty: as it is
   bool dies_together = false;  // Plan::root becomes the program
-  double seconds = 60;         // more is late: it is killed
+  double seconds = 300;        // more is late: it is killed
 };
 
 /// Runs a program (words[0]) and waits for it and all that it started. A stopped program is
