@@ -199,6 +199,7 @@ int guarded(F&& f) {
   if (!terminate_before) terminate_before = std::set_terminate(at_a_loss);
   std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
   std::signal(SIGUSR1, SIG_IGN);  // until the guard of a run hears it
+  std::signal(SIGCHLD, SIG_DFL);  // ignored, as some launchers leave it, no end of a child could be seen
   const int code = told(f);
   errno = 0;
   std::cout.flush();

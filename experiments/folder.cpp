@@ -78,7 +78,7 @@ void remove_files(const fs::path& folder, const F& goes) {
 }  // namespace
 
 FolderLock::FolderLock(const std::string& folder, const std::string& who) : file_(folder + "/" + name) {
-  for (;;) {
+  for (int tries = 0;; ++tries) {
     // not through links, and never waiting: it may be a pipe
     constexpr int how = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     descriptor_ = repeated([&] { return open(file_.c_str(), how, 0666); });
@@ -97,6 +97,7 @@ FolderLock::FolderLock(const std::string& folder, const std::string& who) : file
     if (failed != 0) missing_ = std::strerror(errno);
     if (is_same_file(file_, descriptor_)) break;
     close(descriptor_);  // the one before us has removed this file: there is another now, or none
+    if (tries == 100) throw system_fault("--out " + folder + ": " + file_ + " is never the same file", EIO);
   }
   const std::string me = myself();
   // Only for the message above: a full disk does not make the folder less ours.

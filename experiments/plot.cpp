@@ -119,7 +119,7 @@ void draw(const std::string& program, const std::string& folder, const std::stri
     channel.listen();
     if (const std::optional<int> status = gnuplot.ended()) {
       if (*status == 0) return;
-      throw failed(ending(*status), WIFSIGNALED(*status) ? Fault::internal : Fault::internal);
+      throw failed(ending(*status), Fault::internal);
     }
     // a pause in which we were stopped (Ctrl-Z) does not count
     waited += std::min<Clock::duration>(Clock::now() - before, std::chrono::milliseconds(100));

@@ -181,7 +181,12 @@ void ChildProcess::signal(int number) {
 std::optional<int> ChildProcess::ended() {
   siginfo_t info{};
   if (id_ <= 0) return std::nullopt;
-  repeated([&] { return waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT); });
+  const int looked =
+      repeated([&] { return waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT); });
+  if (looked < 0) {  // it is no child of ours any more: somebody else has waited for it
+    id_ = -1;
+    throw Error(system_fault("cannot wait for a process that was started", errno).what(), Fault::internal);
+  }
   if (info.si_pid != id_) return std::nullopt;
   kill(-id_, SIGKILL);  // before the number is free for another group
   int status = 0;

@@ -191,8 +191,8 @@ static bool only_leftovers(const std::string& folder) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     const std::string name = entry->path().filename().string();
-    if (name != "checkpoints" && name != "metrics.jsonl" && name != FolderLock::name && !is_leftover(name))
-      return false;
+    const bool record = name.starts_with("result.json") && is_leftover(name);
+    if (!record && name != FolderLock::name) return false;
   }
   if (error) throw system_fault(text("--out ", folder, ": cannot be listed"), error.value());
   return true;
@@ -287,21 +287,23 @@ void Run::start_again(bool finished) {
     lock_ = std::make_unique<FolderLock>(folder_, "another run");
     return say("the finished run that was there is now in " + aside);
   }
-  const std::string checkpoints = in_folder("checkpoints"), previous = in_folder("checkpoints.previous");
+  const std::string checkpoints = in_folder("checkpoints");
   const bool there = fs::exists(checkpoints, error) && !fs::is_empty(checkpoints, error);
   if (error) throw system_fault("cannot look into " + checkpoints, error.value());
   if (!there) return;
-  fs::remove_all(previous, error);
-  const std::string mend = "choose another folder, or --resume";
-  if (error)
-    throw system_fault(text("--out ", folder_, ": ", previous, " cannot be removed, where the checkpoints of the ",
-                            "unfinished run would go; ", mend),
-                       error.value());
+  std::string previous = in_folder("checkpoints.previous");  // what is aside already stays
+  for (int number = 2; fs::exists(previous, error); ++number)
+    previous = in_folder(text("checkpoints.previous-", number));
   fs::rename(checkpoints, previous, error);
   if (error)
-    throw system_fault(text("--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous, "; ", mend),
+    throw system_fault(text("--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous,
+                            "; choose another folder, or --resume"),
                        error.value());
-  say("starting again; the checkpoints of the unfinished run before are in " + previous +
+  const std::string metrics = in_folder("metrics.jsonl");  // one that is no file is refused below
+  if (fs::is_regular_file(metrics, error)) fs::rename(metrics, previous + "/metrics.jsonl", error);
+  if (error && error != std::errc::no_such_file_or_directory)
+    throw system_fault(text("--out ", folder_, ": metrics.jsonl cannot be moved aside, to ", previous), error.value());
+  say("starting again; checkpoints and metrics of the unfinished run before are in " + previous +
       " (--resume would have continued it)");
 }
 

@@ -77,7 +77,7 @@ class Run : public Claims {
   /// A file in the run's folder. When the run is complete, those that are there are listed in the record.
   std::string path(const std::string& file);
 
-  /// One line of metrics.jsonl, on disk when this returns.
+  /// One line of metrics.jsonl, handed to the system when this returns.
   void metrics(const Json& line);
   /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint.
   void rewind_metrics(const std::string& stage, int64_t step);

@@ -358,12 +358,12 @@ int Suite::execute() {
   const Options& o = options_.options;
   const FolderLock lock(folder_, "another `basin run --paper`");
   if (!lock.missing().empty())
-    std::cout << "--out " << folder_ << ": cannot be locked (" << lock.missing()
+    std::cout << "--out " << one_line(folder_) << ": cannot be locked (" << lock.missing()
               << "): nothing keeps a second suite out of it" << std::endl;
   std::cout << "paper " << options_.paper << ": " << all_.size() << (all_.size() == 1 ? " experiment" : " experiments")
             << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
-            << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into " << folder_
-            << "; what each prints is in " << folder_ << "/logs" << std::endl;
+            << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into "
+            << one_line(folder_) << "; what each prints is in " << one_line(folder_) << "/logs" << std::endl;
   for (Member& m : all_) look_at_folder(m);
   wait_for_all();
   std::cout << summary() << std::flush;

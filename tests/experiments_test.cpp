@@ -229,8 +229,9 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
   }
   CHECK(run_test(folder / std::string(300, 'a')).code == 2);  // a name the file system refuses
   const std::string cut = folder / "cut";                     // a run that died before its first record
-  std::filesystem::create_directories(cut + "/checkpoints");
-  write_atomically(cut + "/metrics.jsonl", std::string_view());
+  std::filesystem::create_directories(cut);
+  write_atomically(cut + "/result.json.tmp-4711-0", std::string_view("{"));
+  write_atomically(cut + "/.lock", std::string_view());
   CHECK(run_test(cut, {"--preset", "smoke"}).code == 0);
   CHECK(test::has(run_test(folder / "new", {"--resume"}).err, "no run to continue"));
 }

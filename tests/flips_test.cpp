@@ -135,12 +135,14 @@ TEST_CASE("flips: one bit in any byte of a cut off run is refused by --resume, o
   put_back(out, cut);
   REQUIRE(run_test(out, {"--resume"}).code == 0);
   const Files resumed = results_of(out);
-  for (const auto& [name, content] : whole) CHECK_MESSAGE(resumed.at(name) == content, name);
+  for (const auto& file : whole) CHECK_MESSAGE(resumed.at(file.first) == file.second, file.first);
   REQUIRE(resumed == whole);
 
   const Key key(2026);
   size_t refused = 0, without_effect = 0;
-  for (const auto& [name, content] : cut) {
+  for (const auto& file : cut) {
+    const std::string name = file.first;
+    const std::string content = file.second;
     const std::vector<double> draws =
         uniform(key.at(name), {static_cast<int64_t>(content.size())}, DType::f64).to_vector<double>();
     for (size_t byte = every == 1 ? 0 : cut.size() % every; byte < content.size(); byte += every) {

@@ -176,12 +176,12 @@ TEST_CASE("folder: what killed runs left goes, and nothing else") {
   for (const std::string& name : gone) CHECK_FALSE(fs::exists(out + "/" + name));
   for (const std::string& name : kept) CHECK_MESSAGE(fs::exists(out + "/" + name), name);
 
-  // before the first record, and after an unfinished run that is started again
+  // before the first record: that record alone may be half written
   const std::string fresh = folder / "fresh";
-  fs::create_directories(fresh + "/checkpoints");
-  for (const std::string& name : gone) write_atomically(fresh + "/" + name, std::string_view("left"));
+  fs::create_directories(fresh);
+  write_atomically(fresh + "/" + gone[0], std::string_view("left"));
   REQUIRE(run_test(fresh).code == 0);
-  for (const std::string& name : gone) CHECK_FALSE(fs::exists(fresh + "/" + name));
+  CHECK_FALSE(fs::exists(fresh + "/" + gone[0]));
   CHECK(snapshot(fresh).size() == 5);  // record, metrics, checkpoint, array, picture, and no more
 
   // of a page: only what no living process writes
@@ -204,25 +204,69 @@ TEST_CASE("folder: a folder with other contents gets no lock and loses nothing")
   CHECK(folder.count() == 2);
 }
 
-TEST_CASE("folder: starting again does not go on over checkpoints that it cannot move aside") {
+TEST_CASE("folder: what looks like parts of a run, without a record, is somebody else's") {
+  for (const char* name : {"metrics.jsonl", "checkpoints/epoch-99.pt", "photo.png.part", "thesis.odt.tmp-12-3"}) {
+    CAPTURE(name);
+    const TemporaryFolder folder;
+    const std::string file = folder / name;
+    fs::create_directories(fs::path(file).parent_path());
+    write_atomically(file, std::string_view("years of work"));
+    const auto before = snapshot(folder.path());
+    const Outcome o = run_test(folder.path());
+    CHECK(o.code == 2);
+    CHECK(has(o.err, "holds other things"));
+    CHECK(snapshot(folder.path()) == before);
+  }
+}
+
+TEST_CASE("folder: an unfinished run that is started again, and again, loses nothing") {
   const TemporaryFolder folder;
-  chmod(folder.path().c_str(), 0777);
-  const std::string out = folder / "run", held = out + "/checkpoints.previous/held";
-  const OrdinaryUser user;
+  const std::string out = folder / "run";
+  const auto unfinished = [&] {
+    REQUIRE(run_test(out).code == 0);
+    Json record = record_of(out);
+    record["status"] = "interrupted";
+    record.erase("sha256");
+    write_atomically(out + "/result.json", std::string_view(record.dump()));
+  };
+  for (int i = 0; i < 3; ++i) unfinished();
   REQUIRE(run_test(out).code == 0);
-  Json record = record_of(out);
-  record["status"] = "interrupted";
-  record.erase("sha256");
-  write_atomically(out + "/result.json", std::string_view(record.dump()));
-  fs::create_directories(held);
-  write_atomically(held + "/old.safetensors", std::string_view("old"));
-  chmod(held.c_str(), 0555);
+  for (const char* aside : {"checkpoints.previous", "checkpoints.previous-2", "checkpoints.previous-3"}) {
+    CAPTURE(aside);
+    CHECK(fs::exists(out + "/" + aside + "/fit.safetensors"));
+    CHECK(fs::exists(out + "/" + aside + "/metrics.jsonl"));
+  }
+}
+
+TEST_CASE("folder: starting again does not go on over checkpoints that it cannot move aside") {
+  if (getuid() != 0) {
+    MESSAGE("skipped: only root can make a folder whose contents somebody else may not rename");
+    return;
+  }
+  const TemporaryFolder folder;
+  chmod(folder.path().c_str(), 0755);
+  const std::string out = folder / "run";
+  fs::create_directories(out);
+  chmod(out.c_str(), 01777);  // everybody may make files, and rename or remove his own
+  {
+    const OrdinaryUser user;
+    REQUIRE(run_test(out).code == 0);
+    Json record = record_of(out);
+    record["status"] = "interrupted";
+    record.erase("sha256");
+    write_atomically(out + "/result.json", std::string_view(record.dump()));
+  }
+  REQUIRE(chown((out + "/checkpoints").c_str(), 0, 0) == 0);
+  chmod((out + "/checkpoints").c_str(), 0777);
   const auto before = snapshot(out);
-  const Outcome o = run_test(out);
-  chmod(held.c_str(), 0755);
+  Outcome o;
+  {
+    const OrdinaryUser user;
+    o = run_test(out);
+  }
   CAPTURE(o.err);
   CHECK(o.code == 2);
-  CHECK(has(o.err, "checkpoints.previous cannot be removed"));
+  CHECK(has(o.err, "checkpoints cannot be moved aside"));
   CHECK(snapshot(out) == before);
 }
 

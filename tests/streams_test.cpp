@@ -81,7 +81,9 @@ TEST_CASE("streams: what cannot be printed is an error") {
 
 TEST_CASE("signals: SIGTERM, SIGHUP and Ctrl-C leave a checkpoint and 128 + their number") {
   const std::pair<const char*, int> signals[] = {{"TERM", 143}, {"HUP", 129}, {"INT", 130}};
-  for (const auto& [name, code] : signals) {
+  for (const auto& signal : signals) {
+    const std::string name = signal.first;
+    const int code = signal.second;
     CAPTURE(name);
     const TemporaryFolder folder;
     const Outcome o = shell(folder.path(), endless + "&\n" + begun + "kill -" + name + " $!; wait $!; echo $?");
@@ -94,10 +96,9 @@ TEST_CASE("signals: SIGTERM, SIGHUP and Ctrl-C leave a checkpoint and 128 + thei
 
 TEST_CASE("signals: nohup keeps SIGHUP away, twice at once is once, the second one later ends at once") {
   const TemporaryFolder folder;
-  Outcome o =
-      shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun +
-                               "kill -HUP $!; sleep .2; kill -0 $! && echo lives; kill -TERM $!; kill -TERM $!\n"
-                               "wait $!; echo $?");
+  Outcome o = shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun +
+                                       "kill -HUP $!; sleep .2; kill -0 $! && echo lives; kill -TERM $! $!\n"
+                                       "wait $!; echo $?");
   CHECK(o.out.ends_with("lives\n143\n"));
   CHECK(record_of(folder / "o")["status"] == "interrupted");
   // this one looks at the flag only once: it has to be ended

@@ -141,6 +141,7 @@ void sweep(const Options& options, const std::string& experiment, Report& report
       if (!wanted.empty() && std::find(wanted.begin(), wanted.end(), row) == wanted.end()) continue;
       planned.push_back({row, sweep.cases(row)});
     }
+  if (planned.empty()) throw std::runtime_error("no such row for " + experiment);
   for (auto& [name, cases] : planned) {
     Row row;
     row.name = experiment + " " + name;
@@ -198,6 +199,8 @@ int run(int argc, char** argv) {
   for (const std::string& experiment : options.experiments)
     sweep(options, experiment, report, rows);
   report.table(rows);
+  for (const Row& row : rows)
+    if (row.there == 0) throw std::runtime_error(row.name + " had nothing to try");
   return report.bad() ? 1 : 0;
 }
 
