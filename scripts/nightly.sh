@@ -92,12 +92,14 @@ run_bits() { BASIN_FLIP_EVERY=1 ctest_of default -R '^flips_test(_slow)?$'; }
 # eleven readers, about 4,000 executions of each a second
 run_fuzz() { bash tests/fuzz/campaign.sh $(($(seconds_of 40) * 4000 / 11)); }
 
+code="$(git rev-parse HEAD 2>/dev/null) $(git diff HEAD 2>/dev/null | sha256sum | cut -c 1-16) $minutes"
 table=() failed=0
 [ ${#wanted[@]} -gt 0 ] && stages=("${wanted[@]}") && for stage in "${wanted[@]}"; do rm -f "$out/$stage.passed"; done
 for stage in "${stages[@]}"; do
   log=$out/$stage.log begin=$SECONDS
-  if [ -e "$out/$stage.passed" ]; then
-    table+=("$(printf '%-18s %-8s %8s  %s' "$stage" passed earlier "$(cat "$out/$stage.passed")")")
+  # what passed earlier stands for the same code and the same length only; a build is always checked
+  if [ "$stage" != build ] && [ "$(head -n 1 "$out/$stage.passed" 2>/dev/null)" = "$code" ]; then
+    table+=("$(printf '%-18s %-8s %8s  %s' "$stage" passed earlier "$(tail -n +2 "$out/$stage.passed")")")
     continue
   fi
   echo "=== $stage"
@@ -106,7 +108,7 @@ for stage in "${stages[@]}"; do
   # the last line with a number is what the stage counted
   count=$(grep -E '[0-9]' "$log" | tail -n 1 | cut -c 1-140)
   if [ "$status" = 0 ]; then
-    echo "$count" >"$out/$stage.passed"
+    printf '%s\n%s\n' "$code" "$count" >"$out/$stage.passed"
     result=passed
   else
     failed=$((failed + 1)) result="FAILED ($status)"
@@ -116,7 +118,7 @@ done
 echo "=== $(git rev-parse --short HEAD 2>/dev/null || echo 'no commit'), $minutes minutes, logs in $out"
 printf '%s\n' "${table[@]}"
 if [ $failed = 0 ]; then
-  rm -f "$out"/*.passed  # the next night begins anew
+  for stage in "${stages[@]}"; do rm -f "$out/$stage.passed"; done  # the next night begins anew
   exit 0
 fi
 echo "$failed of ${#stages[@]} stages failed; run it again to repeat these"

@@ -20,7 +20,7 @@ while [ $# -gt 0 ]; do
 done
 programs=(basin_tests basin_tests_emulated basin_programs basin_programs_emulated)
 if [ $make = 1 ]; then
-  bash scripts/setup.sh clang-14 llvm-14
+  bash scripts/setup.sh clang-14 llvm-14 libclang-rt-14-dev
   cmake --preset coverage -DBASIN_WERROR=ON >/dev/null
   nice -n 10 cmake --build --preset coverage --parallel "$(nproc)" --target "${programs[@]}" basin
 fi

@@ -21,6 +21,7 @@ fi
 one_buffer=(call checkpoint cifar config gzip idx jpeg npy png pnm safetensors)
 targets=("${@:-}")
 [ $# -gt 0 ] || targets=("${one_buffer[@]}" folder record differential)
+bash scripts/setup.sh clang-14 libclang-rt-14-dev
 cmake "${preset[@]}" >/dev/null
 programs=("${targets[@]/%/_fuzz}")
 cmake --build "$build" --target "${programs[@]/differential_fuzz/read_stream}" | tail -n 1
@@ -42,6 +43,10 @@ fuzz() {
 for target in "${targets[@]}"; do
   case $target in
     differential)
+      if ! command -v "${PYTHON:-python3}" >/dev/null; then
+        echo "differential: skipped, no ${PYTHON:-python3} here"
+        continue
+      fi
       status=0
       "${PYTHON:-python3}" tests/fuzz/differential.py "$build/bin/read_stream" --files $((executions / 40)) || status=$?
       [ "$status" -eq 0 ] || [ "$status" -eq 77 ] || exit 1
