@@ -182,17 +182,19 @@ std::string digest_entry(const std::string& digest) {
   return text('"', digest_key, "\":\"", digest, '"');
 }
 
-/// Errors: the digest is not that of the file, in which zeros stand for its own digits.
+/// Errors: the digest is not that of the file, in which zeros stand for its own digits, or its
+/// entry is not to be found as it was written.
 void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest, const std::string& file) {
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const size_t place = all.substr(0, header_end).find(digest_entry(digest));
+  const bool found = place != std::string_view::npos && digest.size() == digest_length;
+  require(found, "safetensors ", file, ": its entry ", digest_key, " is not spelled as basin does",
+          "; the file is damaged, or another program changed it and kept that entry");
+  const size_t digits = place + digest_entry("").size() - 1;
   Sha256 hash;
-  if (place != std::string_view::npos && digest.size() == digest_length) {
-    const size_t digits = place + digest_entry("").size() - 1;
-    hash.add(all.substr(0, digits));
-    hash.add(std::string(digest_length, '0'));
-    hash.add(all.substr(digits + digest_length));
-  }
+  hash.add(all.substr(0, digits));
+  hash.add(std::string(digest_length, '0'));
+  hash.add(all.substr(digits + digest_length));
   require(hash.hex() == digest, "safetensors ", file, ": its bytes do not give the SHA-256 in its metadata, ", digest,
           "; the file is damaged, or another program changed it and kept the entry ", digest_key);
 }

@@ -57,6 +57,22 @@ TEST_CASE("digest: a network's file with any one bit flipped is refused as a che
   }
 }
 
+TEST_CASE("digest: an entry in another spelling is no seal, also with the digest of nothing") {
+  for (const std::string& entry :
+       {"\"basin.sha256\" :\"" + sha256("") + '"', "\"basin.sha256\": \"" + sha256("") + '"',
+        "\"basin\\u002esha256\":\"" + sha256("") + '"', std::string("\"basin.sha256\":\"\"")}) {
+    CAPTURE(entry);
+    const std::string tensor = "{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}";
+    const std::string header = "{\"__metadata__\":{" + entry + "},\"w\":" + tensor + "}";
+    std::string file(8, '\0');
+    file[0] = static_cast<char>(header.size());
+    file += header + "x";
+    const Bytes bytes(file.begin(), file.end());
+    const std::string told = error_of([&] { parse_safetensors(bytes, "f"); });
+    CHECK(has(told, "is not spelled as basin does"));
+  }
+}
+
 TEST_CASE("digest: files of other writers carry none; what was changed and kept its digest is refused") {
   const TemporaryFolder folder;
   const std::string path = folder / "net.safetensors";
