@@ -34,13 +34,16 @@ void read_named(const SafeTensors& file, const std::string& path, const std::str
 
 SafeTensors load_checkpoint(const std::string& path) {
   constexpr char mend[] = "; resume from another checkpoint, or delete this one to begin its training again";
+  // A file that cannot be read, or for which there is no memory, may be good: keep it.
+  const Bytes bytes = read_file(path);
   try {
-    SafeTensors file = load_safetensors(path);
+    SafeTensors file = parse_safetensors(bytes, path);
     require(file.sealed, "it carries no digest (", digest_key,
             " in its metadata), so that nobody knows whether it is whole; it is damaged or of an older version");
     return file;
   } catch (const Error& e) {
-    throw Error(text("checkpoint ", path, ": ", e.what(), mend), e.fault());
+    const bool refused = e.fault() == Fault::input;
+    throw Error(text("checkpoint ", path, ": ", e.what(), refused ? mend : ""), e.fault());
   }
 }
 

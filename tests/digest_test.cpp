@@ -57,6 +57,15 @@ TEST_CASE("digest: a network's file with any one bit flipped is refused as a che
   }
 }
 
+TEST_CASE("digest: a checkpoint that cannot be read is not said to be worth deleting") {
+  const TemporaryFolder folder;
+  for (const std::string& path : {folder / "gone.safetensors", folder.path()}) {
+    const std::string told = error_of([&] { load_checkpoint(path); });
+    CHECK(has(told, path));
+    CHECK_FALSE(has(told, "delete"));
+  }
+}
+
 TEST_CASE("digest: an entry in another spelling is no seal, also with the digest of nothing") {
   for (const std::string& entry :
        {"\"basin.sha256\" :\"" + sha256("") + '"', "\"basin.sha256\": \"" + sha256("") + '"',
