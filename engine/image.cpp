@@ -46,6 +46,7 @@ namespace {
 constexpr uint64_t most_side = STBI_MAX_DIMENSIONS;
 constexpr uint64_t most_pixels = uint64_t{1} << 26;
 constexpr uint64_t largest_file = uint64_t{1} << 28;
+constexpr size_t most_scans = 500;  // of a JPEG; each may go over all its pixels again
 
 void check_size(const std::string& what, uint64_t width, uint64_t height) {
   require(width > 0 && height > 0, what, ": ", width, " x ", height, " has no pixels");
@@ -251,6 +252,8 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
       ++at;
     }
     outline.gaps.push_back({at, 64});
+    require(outline.gaps.size() <= most_scans, what, ": has ", outline.gaps.size(),
+            " JPEG scans or more, the limit is ", most_scans, "; save it again");
     const auto ceiling = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
     const uint64_t blocks = ceiling(width * across, 8 * finest.first) * ceiling(height * down, 8 * finest.second);
     require(interval == 0 || blocks == 0 || restarts >= (blocks - 1) / interval, what, ": a JPEG scan of ", blocks,

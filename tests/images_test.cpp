@@ -246,6 +246,22 @@ TEST_CASE("jpeg: truncated at any length, also when its end is mended") {
   }
 }
 
+TEST_CASE("jpeg: a scan may be repeated, but not without limit") {
+  const Bytes good = read_file(corpus("jpeg/good_progressive.jpg"));  // has ten scans
+  constexpr std::ptrdiff_t begin = 410, end = 421;                    // one that may be repeated
+  REQUIRE(has(std::string(good.begin() + begin, good.begin() + end), "\xff\xda"));
+  const auto with_scans = [&](size_t count) {
+    const Bytes scan(good.begin() + begin, good.begin() + end);
+    Bytes file = first(good, end);
+    for (size_t i = 10; i < count; ++i) file.insert(file.end(), scan.begin(), scan.end());
+    return file + Bytes(good.begin() + end, good.end());
+  };
+  CHECK(with_scans(10) == good);
+  CHECK(pixels_of(with_scans(500)) == pixels_of(good));
+  for (const size_t count : {501, 600, 100'000})
+    CHECK(has(image_error(with_scans(count)), "has 501 JPEG scans or more, the limit is 500"));
+}
+
 TEST_CASE("images: memory that was never written does not appear as pixels") {
   std::vector<Bytes> files;
   const std::string header = "P5\n64 64\n255\n";
