@@ -1,6 +1,5 @@
 #include "data/find.h"
 
-#include <algorithm>
 #include <cctype>
 #include <cerrno>
 #include <cstdlib>
@@ -14,12 +13,13 @@ namespace {
 
 namespace fs = std::filesystem;
 
-/// "MNIST/raw" of ".../MNIST/raw/", in small letters: what a folder says of what it holds.
-std::string last_names(const fs::path& folder) {
-  const fs::path path = folder.has_filename() ? folder : folder.parent_path();
-  std::string names = (path.parent_path().filename() / path.filename()).string();
-  std::transform(names.begin(), names.end(), names.begin(), [](unsigned char c) { return std::tolower(c); });
-  return names;
+/// "mnist" of ".../MNIST" and ".../MNIST/raw/": what a folder is called, in small letters.
+std::string own_name(const fs::path& folder) {
+  fs::path path = folder.has_filename() ? folder : folder.parent_path();
+  if (path.filename() == "raw") path = path.parent_path();
+  std::string name = path.filename().string();
+  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
+  return name;
 }
 
 /// The folders that may hold a set, the data folder's own last.
@@ -28,10 +28,10 @@ std::vector<fs::path> places(const fs::path& folder, const std::string& set) {
   const std::string torch = set == "mnist" ? "MNIST" : "FashionMNIST";                    // torchvision's root
   std::vector<fs::path> result{folder / set, folder / torch / "raw"};
   // Both MNIST sets use the same file names: a folder named after the other one is never taken for this one.
-  const std::string own = last_names(folder);
-  const bool fashion = own.find("fashion") != std::string::npos;
-  const bool digits = !fashion && own.find("mnist") != std::string::npos;
-  if (set == "mnist" ? !fashion : !digits) result.insert(result.end(), {folder / "raw", folder});
+  const std::string own = own_name(folder);
+  const bool fashion = own == "fashion-mnist" || own == "fashion_mnist" || own == "fashionmnist";
+  const bool other = set == "mnist" ? fashion : own == "mnist";
+  if (!other) result.insert(result.end(), {folder / "raw", folder});
   return result;
 }
 

@@ -121,6 +121,16 @@ TEST_CASE("data folder: names as other programs write them") {
     CHECK(read(names.fashion) == "no error");
     CHECK(has(read(!names.fashion), "was not found"));  // the digits are not taken for clothes, nor clothes for digits
   }
+  // Only a whole name says what a folder holds.
+  for (const char* place : {"fashion-study/data", "data/fashion", "my-mnist", "mnist/set"}) {
+    const TemporaryFolder folder;
+    CAPTURE(place);
+    fs::create_directories(folder / place);
+    write_atomically(folder / place + "/t10k-images-idx3-ubyte", idx({4, 28, 28}));
+    write_atomically(folder / place + "/t10k-labels-idx1-ubyte", idx({4}, 10));
+    CHECK(error_of([&] { load_mnist(folder / place, Split::test); }) == "no error");
+    CHECK(error_of([&] { load_fashion_mnist(folder / place, Split::test); }) == "no error");
+  }
   const TemporaryFolder folder;
   fs::create_directories(folder / "cifar-10-batches-bin");
   write_atomically(folder / "cifar-10-batches-bin/test_batch.bin.gz", gzip(cifar(2)));
