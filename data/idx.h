@@ -14,7 +14,9 @@ Array parse_idx(ByteSpan bytes, const std::string& name);
 Array load_idx(const std::string& path);
 
 /// MNIST and Fashion-MNIST: u8 [N, 28, 28] and labels 0..9. `dir` is the --data option, see find.h. Errors: as above,
-/// files not found, the files of the other set (their names are the same), and of load_idx_pair.
+/// files not found, and of load_idx_pair. The files of both sets have the same names: those of the
+/// other set are an error where their bytes are known, which are those of mnist train and test and
+/// of fashion-mnist test; clothes in the place of the digits of mnist train are not noticed.
 LabelledImages load_mnist(const DataFolder& dir, Split split);
 LabelledImages load_fashion_mnist(const DataFolder& dir, Split split);
 /// An image file and a label file that belong together. Errors: counts that differ, more than 60,000 images or others
