@@ -231,7 +231,8 @@ void check_input(const Vector& y, const std::vector<double>& times, const Integr
   require(y.allFinite(), "integrate: the state [", y.size(), "] at t = ", times[0], " has an entry that is not finite");
   for (size_t i = 0; i < times.size(); ++i) {
     require(std::isfinite(times[i]), "integrate: times[", i, "] is ", times[i], "; times are finite and rise");
-    require(i == 0 || times[i] > times[i - 1], "integrate: times must rise, but ", times[i], " follows ", times[i - 1]);
+    const double before = i > 0 ? times[i - 1] : -HUGE_VAL;
+    require(times[i] > before, "integrate: times must rise, but ", times[i], " follows ", before);
   }
   require(o.relative >= 0 && o.absolute >= 0 && o.relative + o.absolute > 0 && o.max_steps > 0,
           "integrate: tolerances (", o.relative, ", ", o.absolute,
