@@ -64,8 +64,11 @@ Array random_subset(const Key& key, int64_t n, int64_t count) {
 }
 
 Array Scaling::apply(const Array& x, DType dtype) const {
-  return map_columns(x, dtype, offset.size(),
-                     [&](double value, size_t j) { return std::lerp(low, high, (value - offset[j]) / width[j]); });
+  return map_columns(x, dtype, offset.size(), [&](double value, size_t j) {
+    const double t = (value - offset[j]) / width[j];
+    // lerp makes NaN of infinity
+    return std::isinf(t) ? t * (high - low) : std::lerp(low, high, t);
+  });
 }
 
 Array Scaling::undo(const Array& scaled) const {

@@ -146,6 +146,17 @@ TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
   for (const double z : standardise(constant).apply(constant, DType::f64).to_vector<double>()) CHECK(z == 0);
 }
 
+TEST_CASE("a scaling of infinite values") {
+  const Array column = from_vector<double>({1, 2, 4}, {3, 1}),
+              odd = from_vector<double>({inf, -inf, no_number}, {3, 1});
+  for (const Scaling& scaling : {standardise(column), min_max_scale(column), min_max_scale(column, -3, 5)}) {
+    const Values scaled = scaling.apply(odd, DType::f64).to_vector<double>();
+    CHECK(scaled[0] == inf);
+    CHECK(scaled[1] == -inf);
+    CHECK(std::isnan(scaled[2]));
+  }
+}
+
 TEST_CASE("lengths whose squares overflow or vanish") {
   CHECK(distance(gradient_norm({vector({3e19, 4e19}, DType::f32)}), 5e19) <= 1e-7);
   CHECK(distance(gradient_norm({vector({3e-30, 4e-30}, DType::f32)}), 5e-30) <= 1e-7);
