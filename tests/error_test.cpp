@@ -19,6 +19,11 @@ using namespace basin;
 #define BASIN_SANITIZED
 #endif
 
+TEST_CASE("text: all arguments, one after the other") {
+  CHECK(text() == "");
+  CHECK(text("a", 1, ' ', 2.5, std::string("b")) == "a1 2.5b");
+}
+
 #ifndef BASIN_SANITIZED  // sanitizers need address space without a limit
 namespace {
 

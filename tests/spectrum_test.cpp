@@ -375,7 +375,7 @@ int64_t wrong_answers(int64_t cases, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("spectrum: 24 random maps against dense decompositions") {
+TEST_CASE("slow: spectrum: 24 random maps against dense decompositions") {
   CHECK(wrong_answers(24, 5) == 0);
 }
 
