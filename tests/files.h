@@ -9,6 +9,16 @@
 #include "engine/error.h"
 #include "engine/file.h"
 
+// AddressSanitizer keeps what was freed, ThreadSanitizer forbids threads after fork().
+#if defined(__has_feature)
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define BASIN_SANITIZED
+#endif
+#endif
+#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
+#define BASIN_SANITIZED
+#endif
+
 namespace basin::test {
 
 class TemporaryFolder {

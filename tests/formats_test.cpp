@@ -337,15 +337,6 @@ TEST_CASE("safetensors: entries that the reference implementation reads, and tho
   CHECK(has(error("{" + w + "}", 25), "1 bytes after"));
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define BASIN_ADDRESS_SANITIZER
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__)
-#define BASIN_ADDRESS_SANITIZER
-#endif
-
 TEST_CASE("safetensors: nesting is bounded, and so is memory") {
   const auto nested = [](int depth) {  // as deep as serde_json goes, and one more
     const std::string bytes = safetensors("{\"w\":{\"x\":" + std::string(depth, '[') + std::string(depth, ']') +
@@ -362,7 +353,7 @@ TEST_CASE("safetensors: nesting is bounded, and so is memory") {
     [[maybe_unused]] const int64_t before = peak_kib();
     CAPTURE(unit);
     CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes), "f"); }), "safetensors f"));
-#ifndef BASIN_ADDRESS_SANITIZER           // which keeps what was freed
+#ifndef BASIN_SANITIZED                   // which keeps what was freed
     CHECK(peak_kib() - before < 10'000);  // five times the header
 #endif
   }

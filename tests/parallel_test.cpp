@@ -20,6 +20,8 @@
 
 #include "engine/allocator.h"
 
+#include "tests/files.h"
+
 using namespace basin::cpu;
 
 namespace {
@@ -56,12 +58,7 @@ int child(const std::function<int()>& work) {
   return -1;
 }
 
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define BASIN_SANITIZED
-#endif
-#endif
-#if defined(__SANITIZE_THREAD__) || defined(__SANITIZE_ADDRESS__) || defined(BASIN_SANITIZED)
+#if defined(BASIN_SANITIZED)
 // ThreadSanitizer ends such a child; to LeakSanitizer what its lost threads held has leaked
 constexpr bool no_threads_after_fork = true;
 #else
