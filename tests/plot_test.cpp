@@ -204,8 +204,8 @@ TEST_CASE("plot: gnuplot does not see the user's settings") {
   const TemporaryFolder folder;
   const std::string seen = folder / "seen";
   const FakeGnuplot tells("env > '" + seen + "'; echo \"$@\" >> '" + seen + "'; exit 3");
-  const Variable terminal("GNUTERM", "qt"), library("GNUPLOT_LIB", "/tmp"), locale("LC_NUMERIC", "de_DE.UTF-8"),
-      language("LANG", "de_DE.UTF-8"), log("FIT_LOG", "/tmp/x"), other("BASIN_OTHER", "stays");
+  const Variable terminal("GNUTERM", "qt"), library("GNUPLOT_LIB", "scripts"), locale("LC_NUMERIC", "de_DE.UTF-8"),
+      language("LANG", "de_DE.UTF-8"), log("FIT_LOG", "fit.log"), other("BASIN_OTHER", "stays");
   CHECK(has(failure().message, "exit code 3"));
   const std::string all = contents(seen);
   for (const char* name : {"GNUTERM", "GNUPLOT_LIB", "LC_NUMERIC", "LANG", "FIT_LOG"}) CHECK_FALSE(has(all, name));
