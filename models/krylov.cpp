@@ -89,9 +89,12 @@ class Krylov {
     random_direction(0);
     for (int restarts = 0;; ++restarts) {
       expand(kept, room);
-      const Eigen::RealSchur<Matrix> schur(h_);
+      Eigen::RealSchur<Matrix> schur(h_);
+      const double shift = schur.info() == Eigen::Success ? 0 : h_.norm();  // see dense_eigenvalues in spectrum.cpp
+      if (shift > 0) schur.compute(h_ + shift * Matrix::Identity(room, room));
       if (schur.info() != Eigen::Success) fail("the QR iteration did not converge");
       Matrix t = schur.matrixT(), u = schur.matrixU();
+      t.diagonal().array() -= shift;
       sort_schur(t, u);
       const Vector rest = beta_ * u.row(room - 1).transpose();  // b^T U
       const Index want = boundary(t, count);

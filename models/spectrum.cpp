@@ -73,12 +73,20 @@ Eigenvalues dense_eigenvalues(Eigen::MatrixXd m) {
   int back = inside ? 0 : scale_to(m, 960);
   balance(m);
   if (!inside) back += scale_to(m, 0);
-  const Eigen::EigenSolver<Eigen::MatrixXd> solver(m, false);
+  Eigen::EigenSolver<Eigen::MatrixXd> solver(m, false);
+  double shift = 0;
+  if (solver.info() != Eigen::Success) {
+    // Eigen holds a subdiagonal against its neighbours on the diagonal, which are nothing where 0 is an eigenvalue many
+    // times: then it may wait for ever. Moved away from 0, by as much as rounding of the matrix allows, none is.
+    shift = m.norm();
+    m.diagonal().array() += shift;
+    solver.compute(m, false);
+  }
   if (solver.info() != Eigen::Success)
     throw Error(text("eigenvalues: the QR iteration did not converge for [", n, ", ", n, "]"), Fault::internal);
   Eigenvalues values;
   for (const std::complex<double>& value : solver.eigenvalues())
-    values.emplace_back(std::ldexp(value.real(), back), std::ldexp(value.imag(), back));
+    values.emplace_back(std::ldexp(value.real() - shift, back), std::ldexp(value.imag(), back));
   sort_by_modulus(values);
   return values;
 }

@@ -91,12 +91,18 @@ Matrix jordan_block(int64_t d) {
 /// How far the moduli found can be from those of A for the backward error that leading_eigenvalues promises: the
 /// eigenvalue of index i moves by up to its condition 1 / |y_i^H x_i| times |E|, to first order.
 Eigen::VectorXd allowed_errors(const Matrix& a, std::vector<double>& dense) {
-  const Eigen::EigenSolver<Matrix> solver(a);
+  Eigen::EigenSolver<Matrix> solver(a);
+  double shift = 0;
+  if (solver.info() != Eigen::Success) {  // where 0 comes many times it may not converge; moved away from 0 it does
+    shift = a.norm();
+    solver.compute(a + shift * Matrix::Identity(a.rows(), a.rows()));
+    REQUIRE(solver.info() == Eigen::Success);
+  }
   const Eigen::MatrixXcd x = solver.eigenvectors(), y = x.inverse();
   std::vector<std::pair<double, double>> all;
   const double norm = a.norm();
   for (Eigen::Index i = 0; i < a.rows(); ++i)
-    all.emplace_back(std::abs(solver.eigenvalues()[i]), y.row(i).norm() * x.col(i).norm() * 1e-10 * norm);
+    all.emplace_back(std::abs(solver.eigenvalues()[i] - shift), y.row(i).norm() * x.col(i).norm() * 1e-10 * norm);
   std::sort(all.rbegin(), all.rend());
   Eigen::VectorXd allowed(a.rows());
   for (Eigen::Index i = 0; i < a.rows(); ++i) {
@@ -361,11 +367,13 @@ int64_t wrong_answers(int64_t cases, uint64_t seed) {
     std::vector<double> dense;
     const Eigen::VectorXd allowed = allowed_errors(a, dense);
     const std::vector<double> found = leading_moduli(a, count);
+    const std::vector<double> all = moduli(eigenvalues(array_of(a)));
     for (int64_t i = 0; i < count; ++i) {
       const auto at = static_cast<size_t>(i);
       // The zeros of a low rank may be defective; they are within the norm times the root of the backward error.
       const double tolerance = n % 6 == 1 ? 1e-5 * a.norm() : std::min(1e-6, allowed[i]);
       wrong += !(std::abs(found[at] - dense[at]) <= tolerance);
+      wrong += !(std::abs(all[at] - dense[at]) <= tolerance);
     }
     const double norm = spectral_norm(array_of(a));
     wrong += !(std::abs(norm_of(a) - norm) <= 1e-10 * norm);
@@ -375,7 +383,7 @@ int64_t wrong_answers(int64_t cases, uint64_t seed) {
 
 }  // namespace
 
-TEST_CASE("slow: spectrum: 24 random maps against dense decompositions") {
+TEST_CASE("spectrum: 24 random maps against dense decompositions") {
   CHECK(wrong_answers(24, 5) == 0);
 }
 
