@@ -150,6 +150,22 @@ TEST_CASE("gemm spreads not-a-number and infinity only where they belong") {
     }
 }
 
+TEST_CASE("slow: gemm of long sums and many elements: block by block, the sums beside it stay small") {
+  // rows and columns of equal entries, by stride 0: element (r, c) is k a_r b_c, a whole number below 2^24
+  const int64_t m = 1100;
+  const int64_t n = 1030;
+  const int64_t k = 16385;
+  std::vector<float> a(m), b(n), c(m * n, 1);
+  for (int64_t r = 0; r < m; ++r) a[static_cast<size_t>(r)] = static_cast<float>(r % 7 - 3);
+  for (int64_t j = 0; j < n; ++j) b[static_cast<size_t>(j)] = static_cast<float>(j % 11 - 5);
+  gemm<float>(m, n, k, {a.data(), 1, 0}, {b.data(), 0, 1}, c.data(), n, true);
+  bool exact = true;
+  for (int64_t i = 0; i < m * n; ++i)
+    exact = exact && c[static_cast<size_t>(i)] ==
+                         1 + static_cast<float>(k) * a[static_cast<size_t>(i / n)] * b[static_cast<size_t>(i % n)];
+  CHECK(exact);
+}
+
 TEST_CASE("parallel_for runs each task once, also nested, and passes exceptions on") {
   const ThreadsRestored restored;
   for (int count : {1, 2, 4}) {

@@ -30,6 +30,7 @@ constexpr int64_t max_depth = 512;                                 // k steps pe
 constexpr int64_t dot_depth = 256, longest_chain = 32 * max_depth;      // vectors of k, and k steps, summed in T
 constexpr int64_t chunk_blocks = 10, chunk_panels = 4, dot_chunk = 64;  // tiles per task, down and across
 constexpr int64_t outer_rows = 1920, outer_cols = 2048;                 // bound what is packed at a time
+constexpr int64_t largest_block = int64_t{1} << 20;                     // elements that are summed in f64 at a time
 constexpr double serial_work = 1e5;                                     // products not worth waking a thread for
 
 template <class T>
@@ -369,18 +370,29 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b,
     return product.dots();
   }
   if (k > longest_chain) {
-    T* const piece = scratch<T>(piece_c, m * n);
-    double* const total = scratch<double>(total_c, m * n);
-    std::fill_n(total, m * n, 0.0);
-    for (int64_t step = 0; step < k; step += longest_chain) {
-      gemm<T>(m, n, std::min(longest_chain, k - step), {a.data + step * a.col_stride, a.row_stride, a.col_stride},
-              {b.data + step * b.row_stride, b.row_stride, b.col_stride}, piece, n);
-      for (int64_t i = 0; i < m * n; ++i) total[i] += static_cast<double>(piece[i]);
-    }
-    for (int64_t r = 0; r < m; ++r)
-      for (int64_t i = 0; i < n; ++i) {
-        T& out = c[r * ldc + i];
-        out = static_cast<T>(accumulate ? static_cast<double>(out) + total[r * n + i] : total[r * n + i]);
+    // in blocks of the result, so that the sums kept beside it stay small
+    const int64_t cols = std::min(n, largest_block);
+    const int64_t rows = std::min(m, largest_block / cols);
+    T* const piece = scratch<T>(piece_c, rows * cols);
+    double* const total = scratch<double>(total_c, rows * cols);
+    for (int64_t top = 0; top < m; top += rows)
+      for (int64_t left = 0; left < n; left += cols) {
+        const int64_t height = std::min(rows, m - top);
+        const int64_t width = std::min(cols, n - left);
+        std::fill_n(total, height * width, 0.0);
+        for (int64_t step = 0; step < k; step += longest_chain) {
+          const T* const x = a.data + top * a.row_stride + step * a.col_stride;
+          const T* const y = b.data + step * b.row_stride + left * b.col_stride;
+          gemm<T>(height, width, std::min(longest_chain, k - step), {x, a.row_stride, a.col_stride},
+                  {y, b.row_stride, b.col_stride}, piece, width);
+          for (int64_t i = 0; i < height * width; ++i) total[i] += static_cast<double>(piece[i]);
+        }
+        for (int64_t r = 0; r < height; ++r)
+          for (int64_t i = 0; i < width; ++i) {
+            T& out = c[(top + r) * ldc + left + i];
+            const double sum = total[r * width + i];
+            out = static_cast<T>(accumulate ? static_cast<double>(out) + sum : sum);
+          }
       }
     return product.finish(0, m, 0, n);
   }
