@@ -255,6 +255,21 @@ TEST_CASE("uniform draws stay below their end, and finite") {
     CHECK(u[i] == static_cast<double>(static_cast<float>(words[i] >> 8) * 0x1p-24f * 0.75f + -0.25f));
 }
 
+TEST_CASE("scatter_add into more rows than are summed at a time") {
+  // 8.4 million f32: the f64 sums of all of them would take more than the 64 MiB that a device keeps for them
+  const int64_t rows = 8400;
+  const int64_t row = 1000;
+  const std::vector<int32_t> to = {8399, 0, 8399, 8388, 8389, 0, 4000};
+  const auto n = static_cast<int64_t>(to.size());
+  const Tensor x(copy_to(arange(n, DType::f32), test_device()));
+  const Tensor each = broadcast_to(reshape(x, {n, 1}), {n, row});
+  const Tensor y = scatter_add(each, copy_to(from_vector(to, {n}), test_device()), rows);
+  std::vector<double> expected(rows, 0.0);
+  for (size_t i = 0; i < to.size(); ++i) expected[static_cast<size_t>(to[i])] += static_cast<double>(i);
+  CHECK(values_of(max(y, {1})) == expected);
+  CHECK(values_of(min(y, {1})) == expected);
+}
+
 TEST_CASE("sums of many equal terms are as good as f64 makes them") {
   // A chain of f32 additions of 0.1 drifts by 1.3e-4 after 1e5 terms, 1e-2 after 1e7. Sums in f64 round once to f32; a
   // product may use chains of f32 of up to 512 terms: half a unit for each term, times the partial sum (512 / 2).

@@ -14,11 +14,15 @@ __global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, i
     out[i] = in[static_cast<int64_t>(index[i / row]) * row + i % row];
 }
 
-/// A thread owns one column of `group` destinations and meets the rows in order, so sums have the CPU's order. They are
-/// made in f64, as there: `sums` is memory of its own for them, or (f64) out.
+/// Bytes of f64 sums beside an f32 result, at most; a larger one is made strip by strip.
+constexpr int64_t largest_sums = int64_t{64} << 20;
+
+/// Of the destinations first ... first + rows, which `out` begins with, a thread owns one column of `group` and meets
+/// the rows of `in` in order, so sums have the CPU's order. They are made in f64, as there: `sums` is memory of its own
+/// for them, or (f64) out.
 template <class T>
 __global__ void scatter_add_kernel(T* out, double* sums, const T* in, const int32_t* index, int64_t n, int64_t row,
-                                   int64_t rows, int64_t group, int64_t threads) {
+                                   int64_t first, int64_t rows, int64_t group, int64_t threads) {
   const int64_t t = global_thread();
   if (t >= threads) return;
   const int64_t column = t % row, from = t / row * group;
@@ -26,7 +30,7 @@ __global__ void scatter_add_kernel(T* out, double* sums, const T* in, const int3
   if constexpr (sizeof(T) == 4)
     for (int64_t r = from; r < end; ++r) sums[r * row + column] = static_cast<double>(out[r * row + column]);
   for (int64_t i = 0; i < n; ++i) {
-    const int64_t to = index[i];
+    const int64_t to = index[i] - first;
     if (to >= from && to < end) sums[to * row + column] += static_cast<double>(in[i * row + column]);
   }
   if constexpr (sizeof(T) == 4)
@@ -57,14 +61,21 @@ void CudaBackend::gather(const View& out, const View& in, const View& index) {
 void CudaBackend::scatter_add(const View& out, const View& in, const View& index) {
   if (in.size() == 0) return;
   const int64_t n = in.shape[0], row = in.size() / n, rows = out.size() / row;
-  const int64_t groups = std::clamp<int64_t>(int64_t{512} * stream_.processors / row, 1, rows);
-  const int64_t group = (rows + groups - 1) / groups, threads = (rows + group - 1) / group * row;
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const size_t bytes = sizeof(double) * static_cast<size_t>(rows * row);
-    double* const sums = sizeof(T) == 4 ? static_cast<double*>(scratch(bytes)) : out.as<double>();
-    launch(stream_, Grid{dim3(static_cast<unsigned>((threads + 127) / 128)), dim3(128)}, scatter_add_kernel<T>,
-           out.as<T>(), sums, in.as<const T>(), index.as<const int32_t>(), n, row, rows, group, threads);
+    constexpr bool apart = sizeof(T) == 4;
+    constexpr auto bytes = static_cast<int64_t>(sizeof(double));
+    const int64_t strip = apart ? std::clamp<int64_t>(largest_sums / (bytes * row), 1, rows) : rows;
+    void* const memory = apart ? scratch(static_cast<size_t>(bytes * strip * row)) : nullptr;
+    for (int64_t first = 0; first < rows; first += strip) {
+      const int64_t here = std::min(strip, rows - first);
+      const int64_t groups = std::clamp<int64_t>(int64_t{512} * stream_.processors / row, 1, here);
+      const int64_t group = (here + groups - 1) / groups, threads = (here + group - 1) / group * row;
+      T* const to = out.as<T>() + first * row;
+      double* const sums = apart ? static_cast<double*>(memory) : reinterpret_cast<double*>(to);
+      launch(stream_, Grid{dim3(static_cast<unsigned>((threads + 127) / 128)), dim3(128)}, scatter_add_kernel<T>, to,
+             sums, in.as<const T>(), index.as<const int32_t>(), n, row, first, here, group, threads);
+    }
   });
 }
 
