@@ -1,5 +1,5 @@
 # Included: basin_add_build_info(target) adds a generated build_info.cpp to the target.
-# Run as a script (cmake -P) at each build: writes that file, and only when commit or dirty flag changed.
+# Run as a script (cmake -P) at each build: writes that file, and only when the commit, the dirty flag or a source changed.
 if(NOT CMAKE_SCRIPT_MODE_FILE)
   set(basin_build_info_script ${CMAKE_CURRENT_LIST_FILE})
   function(basin_add_build_info target)
@@ -36,6 +36,26 @@ if(git)
   endif()
 endif()
 
+# Builds of one commit with other local changes, and those of no commit, differ in what the program is made of. Names and
+# contents only, so that the same sources have the same digest on every machine.
+set(patterns "")
+foreach(room kernels engine autograd models data experiments)
+  foreach(kind h cpp cu def txt)
+    list(APPEND patterns ${SOURCE_DIR}/${room}/*.${kind})
+  endforeach()
+endforeach()
+file(GLOB_RECURSE files RELATIVE ${SOURCE_DIR} ${patterns})
+file(GLOB build_files RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/CMakeLists.txt ${SOURCE_DIR}/cmake/*.*)
+list(APPEND files ${build_files})
+list(SORT files)
+set(listing "")
+foreach(source IN LISTS files)
+  file(SHA256 ${SOURCE_DIR}/${source} digest)
+  string(APPEND listing "${digest} ${source}\n")
+endforeach()
+string(SHA256 sources "${listing}")
+string(SUBSTRING ${sources} 0 16 sources)
+
 foreach(value COMPILER FLAGS LIBRARIES)
   string(REGEX REPLACE "([\\\\\"])" "\\\\\\1" ${value} "${${value}}")
 endforeach()
@@ -45,7 +65,7 @@ file(CONFIGURE OUTPUT ${OUTPUT} @ONLY CONTENT [[
 namespace basin {
 
 const BuildInfo& build_info() {
-  static const BuildInfo info = {"@commit@", @dirty@, "@COMPILER@", "@FLAGS@", "@LIBRARIES@"};
+  static const BuildInfo info = {"@commit@", @dirty@, "@sources@", "@COMPILER@", "@FLAGS@", "@LIBRARIES@"};
   return info;
 }
 

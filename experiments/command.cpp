@@ -21,8 +21,8 @@ namespace {
 
 std::string version_text() {
   const BuildInfo& b = build_info();
-  return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", "\n", b.compiler, "\n", b.flags, "\n",
-              b.libraries);
+  return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", ", sources ", b.sources, "\n", b.compiler,
+              "\n", b.flags, "\n", b.libraries);
 }
 
 int print(const std::string& words) {

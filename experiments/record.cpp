@@ -99,6 +99,7 @@ void check_record(const Json& record) {
                 {"/started", Kind::words},
                 {"/build/commit", Kind::words},
                 {"/build/dirty", Kind::flag},
+                {"/build/sources", Kind::words, false},
                 {"/device", Kind::words},
                 {"/timings", Kind::object},
                 {"/timings/total", Kind::number, status == "complete"},
@@ -192,6 +193,7 @@ std::string build_differences(const Json& record) {
     if (there != here) words += text(words.empty() ? "" : "; ", name, " ", there, ", now ", here);
   };
   compare("commit", now.commit);
+  compare("sources", now.sources);
   compare("compiler", now.compiler);
   compare("flags", now.flags);
   compare("libraries", now.libraries);

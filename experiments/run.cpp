@@ -57,6 +57,9 @@ bool is_whole(const std::string& line) {
   return json.is_object() && json.dump() == line && json.value("check", Json()) == check_of(json);
 }
 
+constexpr char metrics_mend[] =
+    "; start again without --resume, or move that file away and lose the lines that were in it";
+
 std::string name_of(Preset preset) {
   return preset_names()[static_cast<size_t>(preset)];
 }
@@ -168,6 +171,7 @@ Run::Run(const Experiment& experiment, const Options& options)
                  {"build",
                   {{"commit", build.commit},
                    {"dirty", build.dirty},
+                   {"sources", build.sources},
                    {"compiler", build.compiler},
                    {"flags", build.flags},
                    {"libraries", build.libraries},
@@ -249,9 +253,13 @@ void Run::open_folder() {
   remove_leftovers(folder_);
   remove_leftovers(in_folder("checkpoints"));
   if (!options_.resume) start_again(before.is_object() && before["status"] == "complete");
+  const std::string metrics = in_folder("metrics.jsonl"), checkpoints = in_folder("checkpoints");
+  std::error_code error;
+  const bool moved = !fs::exists(metrics, error) && !fs::is_empty(checkpoints, error) && !error;
+  if (options_.resume && (moved || before.contains("metrics_moved"))) record_["metrics_moved"] = true;
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
-  make_folders(in_folder("checkpoints"));
-  const std::string metrics = path("metrics.jsonl");
+  make_folders(checkpoints);
+  path("metrics.jsonl");
   if (options_.resume) {
     close(open_to_append(metrics));  // names what is no file before it is read
     check_metrics();
@@ -336,10 +344,7 @@ void Run::identify(const LoadedSet& set) {
 void Run::check_metrics() const {
   const std::string file = in_folder("metrics.jsonl"), all = contents(file);
   size_t line = 0, begin = 0;
-  const auto damaged = [&] {
-    throw Error(text("--resume: ", file, ": line ", line, " is damaged; start again without --resume, or move that ",
-                     "file away and lose the lines that were in it"));
-  };
+  const auto damaged = [&] { throw Error(text("--resume: ", file, ": line ", line, " is damaged", metrics_mend)); };
   for (size_t end; (end = all.find('\n', begin)) != std::string::npos; begin = end + 1) {
     ++line;
     if (!is_whole(all.substr(begin, end - begin))) damaged();
@@ -358,17 +363,25 @@ void Run::metrics(const Json& line) {
   if (!metrics_.good()) cannot_write(in_folder("metrics.jsonl"));
 }
 
-void Run::rewind_metrics(const std::string& stage, int64_t step) {
+void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t every) {
   metrics_.close();
-  std::istringstream lines(contents(path("metrics.jsonl")));
+  const std::string file = path("metrics.jsonl");
+  std::istringstream lines(contents(file));
   std::string kept;
+  int64_t there = 0;
   for (std::string line; std::getline(lines, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object()) continue;  // a line cut off by a crash
-    if (json.value("stage", "") != stage || json.value("step", int64_t{0}) < step) kept += line + "\n";
+    const bool of_stage = json.value("stage", "") == stage;
+    if (of_stage && json.value("step", int64_t{0}) >= step) continue;
+    there += of_stage;
+    kept += line + "\n";
   }
-  write_atomically(path("metrics.jsonl"), std::string_view(kept));
-  open_at_end(metrics_, path("metrics.jsonl"));
+  const int64_t wanted = (step + every - 1) / every;
+  require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", file, ": holds ", there, " of the ",
+          wanted, " lines of ", stage, " before step ", step, metrics_mend);
+  write_atomically(file, std::string_view(kept));
+  open_at_end(metrics_, file);
 }
 
 void Run::save(const std::string& name, const Array& array) {

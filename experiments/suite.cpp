@@ -167,7 +167,8 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
   const Lack lack = complete ? lack_of(m.folder, record) : Lack();
   if (!complete || !lack.words.empty()) {  // a run is gone on with by its own build, and from whole checkpoints
     std::error_code error;
-    const bool damaged = lack.name.starts_with("checkpoints/") && fs::exists(m.folder + "/" + lack.name, error);
+    const bool goes_on_from = lack.name.starts_with("checkpoints/") || lack.name == "metrics.jsonl";
+    const bool damaged = goes_on_from && fs::exists(m.folder + "/" + lack.name, error);
     m.starts_again = damaged || !build.empty();
     if (complete)
       say_found(m, lack.words + (m.starts_again ? "; it runs again from the start" : "; it runs again"));
@@ -179,7 +180,11 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
   count_claims(m, record);
   m.state = State::kept;
   const std::string commit = record["build"]["commit"];
-  if (commit != build_info().commit) m.note = "by commit " + commit.substr(0, 10);
+  const std::string sources = record["build"].value("sources", build_info().sources);
+  if (commit != build_info().commit)
+    m.note = "by commit " + commit.substr(0, 10);
+  else if (sources != build_info().sources)
+    m.note = "by other local changes";
   tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
 }
 

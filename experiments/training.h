@@ -20,7 +20,7 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   if (run.resuming() && std::filesystem::exists(options.checkpoint)) options.resume_from = options.checkpoint;
   bool first = true;
   options.report = [&](const TrainRow& row) {
-    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step);
+    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step, options.report_every);
     run.metrics({{"stage", stage},
                  {"step", row.step},
                  {"loss", row.loss},

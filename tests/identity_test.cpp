@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 
 namespace {
 
-bool stops = false;
+int64_t stops_at = -1;
 
 struct Config {
   int64_t steps = 20;
@@ -46,7 +46,7 @@ void compute(Run& run, const Config& config) {
   options.max_steps = config.steps;
   options.progress = false;
   const auto loss = [&](const Mlp& f, int64_t step) {
-    if (stops && step == config.steps / 2) std::raise(SIGINT);
+    if (step == stops_at) std::raise(SIGINT);
     return mse(f(x), x);
   };
   train_stage(run, "fit", net, loss, options);
@@ -78,9 +78,9 @@ void put_set(const std::string& root, const std::string& set, const std::string&
 
 /// Leaves a run in `out` that Ctrl-C cut off in the middle of its training.
 void cut_off(const std::string& out, const std::string& data) {
-  stops = true;
+  stops_at = 10;
   REQUIRE(run_test(out, data).code == 130);
-  stops = false;
+  stops_at = -1;
 }
 
 /// Changes a record and seals it again, as another build, device or version might have written it.
@@ -193,7 +193,7 @@ TEST_CASE("identity: --resume goes on with the same build and device only, and w
     write_atomically(out + "/result.json", std::string_view(whole));
   };
   const std::string begun = "--resume: " + out + " was begun ";
-  for (const char* name : {"commit", "compiler", "flags", "libraries"})
+  for (const char* name : {"commit", "sources", "compiler", "flags", "libraries"})
     refused(text(begun, "by another build (", name, " of yesterday, now "),
             [&](Json& r) { r["build"][name] = "of yesterday"; });
   refused(begun + "with --device \"cuda:0\", now it is \"cpu\"", [](Json& r) { r["options"]["device"] = "cuda:0"; });
@@ -274,6 +274,43 @@ TEST_CASE("identity: a damaged line of metrics is refused, a line cut off by a c
   }
   CHECK(outcome(good.substr(0, good.size() - 1)).code == 0);  // just before the newline
   CHECK(before() == wanted);
+}
+
+TEST_CASE("identity: lines that are missing from metrics are noticed, in all stages") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", file = out + "/metrics.jsonl", data = folder / "data";
+  put_set(data, "mnist", first_set);
+  cut_off(out, data);
+  const std::string good = contents(file);
+  REQUIRE(std::count(good.begin(), good.end(), '\n') == 11);
+  const size_t second = good.find('\n') + 1, last = good.rfind('{');
+  for (const std::string& lacking :
+       {good.substr(second), good.substr(0, second) + good.substr(good.find('\n', second) + 1), good.substr(0, last),
+        good.substr(0, last + 20), std::string()}) {  // the first, the second, the last, a part of it, all
+    write_atomically(file, std::string_view(lacking));
+    const Outcome o = run_test(out, data, {"--resume"});
+    CAPTURE(o.err);
+    CHECK(o.code == 2);
+    CHECK(has(o.err, text("--resume: ", file, ": holds ", lacking.empty() ? 0 : 10, " of the 11 lines of fit before ",
+                          "step 11; start again without --resume, or move that file away")));
+  }
+  fs::remove(file);  // as that says, and then once more
+  stops_at = 15;
+  CHECK(run_test(out, data, {"--resume"}).code == 130);
+  stops_at = -1;
+  CHECK(run_test(out, data, {"--resume"}).code == 0);
+  CHECK(record_of(out)["metrics_moved"] == true);
+  std::istringstream lines(contents(file));
+  int64_t count = 0;
+  for (std::string line; std::getline(lines, line);) count += Json::parse(line)["step"] == 11 + count;
+  CHECK(count == 10);
+
+  // of a stage that had ended, too
+  const std::string whole = folder / "whole";
+  REQUIRE(run_test(whole, data).code == 0);
+  const std::string all = contents(whole + "/metrics.jsonl");
+  write_atomically(whole + "/metrics.jsonl", std::string_view(all).substr(all.find('\n') + 1));
+  CHECK(has(run_test(whole, data, {"--resume"}).err, "holds 19 of the 20 lines of fit before step 20;"));
 }
 
 TEST_CASE("identity: a run is complete only while the files that it wrote are there as they were") {

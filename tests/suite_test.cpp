@@ -247,7 +247,15 @@ TEST_CASE("suite: --resume keeps a complete run only while its files are there, 
   CHECK(fs::exists(waits + "/process"));
   CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "suite-waits                   was complete"));
 
+  const std::string metrics = waits + "/metrics.jsonl";
+  write_atomically(metrics, std::string_view("{}\n"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "it runs again from the start\n"));
+  CHECK(contents(metrics).empty());
+
   Json record = record_of(quick);
+  record["build"]["sources"] = "of yesterday";
+  write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, by other local changes\n"));
   record["status"] = "interrupted";
   record["build"]["commit"] = "of yesterday";
   write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
@@ -255,6 +263,7 @@ TEST_CASE("suite: --resume keeps a complete run only while its files are there, 
   CAPTURE(built.out);
   CHECK(built.code == 0);
   CHECK(has(built.out, "suite-quick: was begun by another build (commit of yesterday, now "));
+  CHECK(has(built.out, "; sources of yesterday, now "));
   CHECK(has(built.out, "); it runs again from the start\n"));
   CHECK(record_of(quick)["options"]["resume"] == false);
 }

@@ -1,0 +1,46 @@
+# cmake -D SCRIPT=cmake/build_info.cmake -D FOLDER=... -P this: what the generated build_info.cpp says of a tree of sources
+# in a folder of its own, before and after changes there.
+function(build_info result)
+  execute_process(COMMAND ${CMAKE_COMMAND} -D SOURCE_DIR=${tree} -D OUTPUT=${FOLDER}/info.cpp -D COMPILER=c -D FLAGS=f
+                          -D LIBRARIES=l -P ${SCRIPT} COMMAND_ERROR_IS_FATAL ANY)
+  file(READ ${FOLDER}/info.cpp content)
+  set(${result} "${content}" PARENT_SCOPE)
+endfunction()
+function(check)
+  if(NOT (${ARGN}))
+    message(FATAL_ERROR "does not hold: ${ARGN}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${FOLDER})
+set(tree ${FOLDER}/tree)
+file(WRITE ${tree}/engine/a.cpp "int a;\n")
+file(WRITE ${tree}/kernels/cpu/b.h "int b;\n")
+build_info(first)
+check(first MATCHES "{\"unknown\", false, \"[0-9a-f]+\", \"c\", \"f\", \"l\"}")
+build_info(again)
+check(again STREQUAL first)
+file(WRITE ${tree}/engine/notes.md "no source\n")
+file(WRITE ${tree}/results/run/a.cpp "nor this\n")
+build_info(again)
+check(again STREQUAL first)
+
+file(WRITE ${tree}/kernels/cpu/b.h "int c;\n")
+build_info(changed)
+check(NOT changed STREQUAL first)
+file(WRITE ${tree}/kernels/cpu/b.h "int b;\n")
+build_info(again)
+check(again STREQUAL first)
+file(RENAME ${tree}/engine/a.cpp ${tree}/engine/c.cpp)
+build_info(renamed)
+check(NOT renamed STREQUAL first)
+file(RENAME ${tree}/engine/c.cpp ${tree}/engine/a.cpp)
+file(WRITE ${tree}/data/d.cpp "int d;\n")  # one that git does not know
+build_info(more)
+check(NOT more STREQUAL first)
+file(REMOVE ${tree}/data/d.cpp)
+
+set(tree ${FOLDER}/elsewhere/tree)  # as on another machine
+file(COPY ${FOLDER}/tree DESTINATION ${FOLDER}/elsewhere)
+build_info(again)
+check(again STREQUAL first)
