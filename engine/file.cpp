@@ -12,6 +12,7 @@
 #include <new>
 #include <utility>
 
+#include "engine/digest.h"
 #include "engine/error.h"
 #include "engine/system.h"
 
@@ -56,10 +57,6 @@ bool renames(const std::string& from, const std::string& to) {
   return repeated([&] { return ::rename(from.c_str(), to.c_str()); }) == 0;
 }
 
-void remove_temporary(const std::string& path) {
-  repeated([&] { return ::unlink(path.c_str()); });
-}
-
 std::string parent_of(const std::string& path) {
   const std::string parent = std::filesystem::path(path).parent_path().string();
   return parent.empty() ? "." : parent;
@@ -100,6 +97,12 @@ Error system_fault(const std::string& what, int reason) {
                fault_of(reason));
 }
 
+std::string this_machine() {
+  char host[256] = "";
+  ::gethostname(host, sizeof host - 1);
+  return sha256(std::string_view(host)).substr(0, 8);
+}
+
 void FileSink::write(const void* data, size_t count) {
   const char* next = static_cast<const char*>(data);
   while (count > 0) {
@@ -119,7 +122,7 @@ void write_atomically(const std::string& path, const std::function<void(FileSink
   Descriptor file(-1);
   std::string temporary;
   do {
-    temporary = text(path, ".tmp-", ::getpid(), '-', counter++);
+    temporary = text(path, ".tmp-", this_machine(), '-', ::getpid(), '-', counter++);
     file.number = open_file(temporary, O_WRONLY | O_CREAT | O_EXCL);
   } while (file.number < 0 && errno == EEXIST);
   if (file.number < 0) fail("cannot write", path);
@@ -129,7 +132,7 @@ void write_atomically(const std::string& path, const std::function<void(FileSink
     if (!syncs(file.number) || !closes(std::exchange(file.number, -1))) fail("cannot write", path);
     if (!renames(temporary, path)) fail("cannot write", path);
   } catch (...) {
-    remove_temporary(temporary);
+    repeated([&] { return ::unlink(temporary.c_str()); });
     throw;
   }
   sync_folder(folder.number, path);
@@ -172,7 +175,7 @@ void sync_and_rename(const std::string& temporary, const std::string& path) {
     if (!renames(temporary, path)) fail("cannot write", path);
     sync_folder(folder.number, path);
   } catch (...) {
-    remove_temporary(temporary);
+    repeated([&] { return ::unlink(temporary.c_str()); });
     throw;
   }
 }

@@ -143,13 +143,9 @@ Array read_pnm(ByteSpan bytes, const std::string& what) {
 
 /// What a walk through the parts of a file shows before it is decoded.
 struct Outline {
-  struct Gap {
-    size_t at;
-    size_t count;
-  };
   int channels = 1;
-  std::vector<Gap> gaps;      // where stb_image would go on with bytes that the file does not hold
-  size_t palette_length = 0;  // where a PNG says how long its palette is, if that has gaps
+  std::vector<std::pair<size_t, size_t>> gaps;  // where stb_image would go on with so many bytes that are not there
+  size_t palette_length = 0;                    // where a PNG says how long its palette is, if that has gaps
 };
 
 /// Every chunk is there up to the last, with its checksum. stb_image looks at no checksum, and reads colours that lie
@@ -158,8 +154,7 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
   Outline outline;
   uint64_t packed = 0;
   uint64_t unpacked = 0;
-  bool ended = false;
-  for (size_t at = 8; !ended;) {
+  for (size_t at = 8;;) {
     const ByteSpan left = bytes.subspan(at);
     require(left.size() >= 12 && big_endian(left, 4) <= left.size() - 12, what, ": ends at byte ", bytes.size(),
             " within a PNG chunk; the file is truncated");
@@ -183,7 +178,7 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
       outline.palette_length = at;
       outline.gaps = {{at + 8 + length, 768 - length}};
     }
-    ended = begins_with(body, "IEND");
+    if (begins_with(body, "IEND")) break;
     at += 12 + length;
   }
   // deflate makes things at most 1032 times smaller (zlib, "technical details")
@@ -211,8 +206,7 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
     const uint8_t marker = bytes[at + 1];
     if (marker == 0xd9) break;
     at += marker == 0xff ? 1 : 2;  // markers may be preceded by any number of 0xff
-    const bool alone = marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7);
-    if (alone) continue;
+    if (marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7)) continue;  // they stand alone
     there(2);
     const size_t length = big_endian(bytes.subspan(at), 2);
     there(length);
@@ -271,11 +265,11 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
 Array decode(ByteSpan bytes, const Outline& outline, uint8_t fill, const std::string& what) {
   Bytes filled;
   size_t from = 0;
-  for (const Outline::Gap& gap : outline.gaps) {
+  for (const auto& [at, count] : outline.gaps) {
     filled.insert(filled.end(), bytes.begin() + static_cast<ptrdiff_t>(from),
-                  bytes.begin() + static_cast<ptrdiff_t>(gap.at));
-    filled.insert(filled.end(), gap.count, fill);
-    from = gap.at;
+                  bytes.begin() + static_cast<ptrdiff_t>(at));
+    filled.insert(filled.end(), count, fill);
+    from = at;
   }
   filled.insert(filled.end(), bytes.begin() + static_cast<ptrdiff_t>(from), bytes.end());
   if (outline.palette_length != 0) filled[outline.palette_length + 2] = 3;  // 768 bytes

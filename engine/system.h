@@ -23,6 +23,9 @@ Fault fault_of(int reason);
 /// "WHAT: the reason in words", with its fault.
 Error system_fault(const std::string& what, int reason);
 
+/// This host in the names of temporary files: eight digits of a digest of its name.
+std::string this_machine();
+
 /// Makes `path` and the folders above it that are missing, and syncs the folder of each. Errors: the part of the path
 /// that is in the way, also a link to nowhere.
 void make_folders(const std::string& path);

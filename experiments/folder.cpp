@@ -24,7 +24,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr char temporary[] = ".tmp-";       // NAME.tmp-PROCESS-COUNT, see write_atomically
+constexpr char temporary[] = ".tmp-";       // NAME.tmp-MACHINE-PROCESS-COUNT, see write_atomically
 constexpr char unfinished[] = ".png.part";  // see run_gnuplot
 
 /// "process 4711 on HOST since 2026-11-27T17:12:00Z".
@@ -53,25 +53,32 @@ bool is_same_file(const std::string& path, int descriptor) {
          there.st_dev == here.st_dev;
 }
 
-/// The process that a temporary file's name ends with, 0 where it is not such a name.
-pid_t process_of(const std::string& name) {
+/// Who wrote a temporary file, by its name; process 0 where it is not such a name.
+struct Writer {
+  std::string machine;  // "": older versions did not say it
+  pid_t process = 0;
+};
+Writer writer_of(const std::string& name) {
   const size_t at = name.rfind(temporary);
-  if (at == std::string::npos || at == 0) return 0;
+  if (at == std::string::npos || at == 0) return {};
+  const std::string words = name.substr(at + sizeof temporary - 1);
+  char machine[9] = "";
   int process = 0, end = 0;
   unsigned count = 0;
-  const std::string numbers = name.substr(at + sizeof temporary - 1);
-  const bool whole = std::sscanf(numbers.c_str(), "%d-%u%n", &process, &count, &end) == 2;
-  return whole && static_cast<size_t>(end) == numbers.size() && process > 0 ? process : 0;
+  const auto whole = [&] { return static_cast<size_t>(end) == words.size() && process > 0; };
+  if (std::sscanf(words.c_str(), "%d-%u%n", &process, &count, &end) == 2 && whole()) return {"", process};
+  const int read = std::sscanf(words.c_str(), "%8[0-9a-f]-%d-%u%n", machine, &process, &count, &end);
+  return read == 3 && whole() && machine[7] != 0 ? Writer{machine, process} : Writer{};
 }
 
-/// Removes the regular files of a folder whose names are to go.
+/// Removes the regular files of a folder that are to go.
 template <class F>
 void remove_files(const fs::path& folder, const F& goes) {
   std::error_code error;
   for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
     std::error_code ignored;  // what cannot be removed harms nobody
     const bool regular = fs::is_regular_file(entry->symlink_status(ignored));
-    if (regular && goes(entry->path().filename().string())) fs::remove(entry->path(), ignored);
+    if (regular && goes(entry->path())) fs::remove(entry->path(), ignored);
   }
 }
 
@@ -111,19 +118,25 @@ FolderLock::~FolderLock() {
 }
 
 bool is_leftover(const std::string& name) {
-  return process_of(name) > 0 || (name.size() >= sizeof unfinished && name.ends_with(unfinished));
+  return writer_of(name).process > 0 || (name.size() >= sizeof unfinished && name.ends_with(unfinished));
 }
 
-void remove_leftovers(const std::string& folder) {
-  remove_files(folder, is_leftover);
+void remove_leftovers(const std::string& folder, const FolderLock& lock) {
+  if (!lock.missing().empty()) return;
+  remove_files(folder, [](const fs::path& file) { return is_leftover(file.filename().string()); });
 }
 
 void remove_leftovers_of(const std::string& file) {
   const fs::path path(file);
   const std::string begins = path.filename().string() + temporary;
-  const auto is_over = [&](const std::string& name) {
-    const pid_t process = process_of(name);
-    return name.starts_with(begins) && process > 0 && kill(process, 0) != 0 && errno == ESRCH;
+  const auto is_over = [&](const fs::path& temporary_file) {
+    const std::string name = temporary_file.filename().string();
+    const Writer writer = writer_of(name);
+    if (!name.starts_with(begins) || writer.process == 0) return false;
+    if (writer.machine == this_machine() && kill(writer.process, 0) != 0 && errno == ESRCH) return true;
+    std::error_code error;
+    const auto written = fs::last_write_time(temporary_file, error);
+    return !error && fs::file_time_type::clock::now() - written > std::chrono::hours(24);
   };
   remove_files(path.has_parent_path() ? path.parent_path() : fs::path("."), is_over);
 }

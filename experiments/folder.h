@@ -26,10 +26,11 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
-/// Removes the unfinished files of killed processes from a folder that we own, not from folders below: those of
-/// write_atomically and of gnuplot.
-void remove_leftovers(const std::string& folder);
-/// The same for one file in a folder that others may work in: only what a process that has ended left of it.
+/// Removes the unfinished files of killed processes from a folder that we own by a lock that keeps others out, not from
+/// folders below: those of write_atomically and of gnuplot.
+void remove_leftovers(const std::string& folder, const FolderLock& lock);
+/// The same for one file in a folder that others may work in, also from other hosts: only what a process of this host
+/// that has ended left of it, and what nobody has written to for a day.
 void remove_leftovers_of(const std::string& file);
 /// True for names of such files.
 bool is_leftover(const std::string& name);

@@ -2,6 +2,7 @@
 #pragma once
 #include <chrono>
 #include <string>
+#include <utility>
 
 #include "engine/file.h"
 
@@ -13,8 +14,8 @@ namespace basin {
 std::string run_gnuplot(const std::string& folder, const std::string& name, const std::string& script, int width,
                         int height, std::chrono::milliseconds limit);
 
-/// What keeps these bytes from being a whole PNG of that size, "" when nothing does: signature, sizes and checksums of
-/// the chunks up to the last one.
-std::string png_fault(ByteSpan bytes, uint32_t width, uint32_t height);
+/// Height and width of a PNG with all its pixels, see parse_image. Errors: it is none, damaged or cut off, or bytes
+/// follow its end; they name `name`.
+std::pair<int64_t, int64_t> png_size(ByteSpan bytes, const std::string& name);
 
 }  // namespace basin

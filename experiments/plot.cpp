@@ -4,7 +4,6 @@
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
-#include <zlib.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +12,7 @@
 #include <cstring>
 #include <filesystem>
 
+#include "engine/image.h"
 #include "engine/system.h"
 #include "experiments/gnuplot.h"
 #include "experiments/process.h"
@@ -130,8 +130,19 @@ void draw(const std::string& program, const std::string& folder, const std::stri
   throw failed(text("did not end within ", limit.count() / 1000.0, " s and was stopped"), Fault::internal);
 }
 
-uint32_t number_at(ByteSpan bytes, size_t at) {
-  return uint32_t{bytes[at]} << 24 | uint32_t{bytes[at + 1]} << 16 | uint32_t{bytes[at + 2]} << 8 | bytes[at + 3];
+/// What keeps a file from being a picture of that size, "" when nothing does.
+std::string fault_of(const std::string& path, int64_t width, int64_t height) {
+  std::error_code error;
+  if (!std::filesystem::exists(path, error)) return "nothing";
+  try {
+    const auto [high, wide] = png_size(read_file(path), path);
+    return high == height && wide == width
+               ? ""
+               : text("a picture of ", wide, " x ", high, ", not of ", width, " x ", height);
+  } catch (const Error& e) {
+    if (e.fault() != Fault::input) throw;
+    return text("no whole picture: ", e.what());
+  }
 }
 
 }  // namespace
@@ -152,30 +163,13 @@ std::string data_block(const std::string& name, const Array& rows) {
   return out.str();
 }
 
-std::string png_fault(ByteSpan bytes, uint32_t width, uint32_t height) {
-  constexpr uint8_t signature[] = {137, 80, 78, 71, 13, 10, 26, 10};
-  constexpr size_t around = 12, header = 13;  // length, type and checksum of a chunk; the size of the first one
-  if (bytes.size() < sizeof signature || !std::equal(std::begin(signature), std::end(signature), bytes.begin()))
-    return text(bytes.size(), " bytes that are no PNG");
-  bool pixels = false;
-  for (size_t at = sizeof signature; bytes.size() - at >= around;) {
-    const size_t length = number_at(bytes, at);
-    if (length > bytes.size() - at - around) break;
-    const std::string type(bytes.begin() + static_cast<ptrdiff_t>(at + 4),
-                           bytes.begin() + static_cast<ptrdiff_t>(at + 8));
-    if (crc32(0, bytes.data() + at + 4, static_cast<uInt>(length + 4)) != number_at(bytes, at + 8 + length))
-      return text("a wrong checksum in byte ", at);
-    if (at == sizeof signature) {
-      if (type != "IHDR" || length != header) return "no header";
-      const uint32_t wide = number_at(bytes, at + 8), high = number_at(bytes, at + 12);
-      if (wide != width || high != height)
-        return text("a picture of ", wide, " x ", high, ", not of ", width, " x ", height);
-    }
-    pixels = pixels || type == "IDAT";
-    at += length + around;
-    if (type == "IEND") return !pixels ? "no pixels" : at != bytes.size() ? "bytes after its end" : "";
-  }
-  return text("a picture that is cut off after ", bytes.size(), " bytes");
+std::pair<int64_t, int64_t> png_size(ByteSpan bytes, const std::string& name) {
+  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  require(all.starts_with("\x89PNG\r\n\x1a\n"), "image ", name, ": its ", all.size(), " bytes are no PNG");
+  const Array picture = parse_image(bytes, name);
+  const std::string_view end("\0\0\0\0IEND\xae\x42\x60\x82", 12);
+  require(all.ends_with(end), "image ", name, ": bytes follow its end");
+  return {picture.dim(1), picture.dim(2)};
 }
 
 std::string run_gnuplot(const std::string& folder, const std::string& name, const std::string& script, int width,
@@ -193,10 +187,7 @@ std::string run_gnuplot(const std::string& folder, const std::string& name, cons
   if (program.empty()) return "gnuplot is not installed (apt install gnuplot-nox)";
   try {
     draw(program, folder, name, limit);
-    std::error_code error;
-    const bool drawn = std::filesystem::exists(part, error);
-    const std::string fault =
-        drawn ? png_fault(read_file(part), static_cast<uint32_t>(width), static_cast<uint32_t>(height)) : "nothing";
+    const std::string fault = fault_of(part, width, height);
     if (!fault.empty())
       throw Error(text("figure ", name, ".png: gnuplot ended well but left ", fault, "; is the disk full?"),
                   Fault::internal);

@@ -179,10 +179,6 @@ std::pair<std::string, std::string> headline(const ClaimCounts& total, int64_t r
 
 // ---- the section of one run ----
 
-uint32_t big_endian(const Bytes& bytes, size_t at) {
-  return static_cast<uint32_t>(bytes[at]) << 24 | bytes[at + 1] << 16 | bytes[at + 2] << 8 | bytes[at + 3];
-}
-
 /// A picture of the run inside the page, or why it is not there.
 std::string figure(const ReportedRun& run, const std::string& name) {
   const auto missing = [&](const std::string& why) {
@@ -192,14 +188,8 @@ std::string figure(const ReportedRun& run, const std::string& name) {
     return missing("it is no file of the run's own folder");
   try {
     const Bytes bytes = read_file(run.folder + "/" + name, max_figure);
-    const std::string signature = "\x89PNG\r\n\x1a\n";
-    if (bytes.size() < 33 || !std::equal(signature.begin(), signature.end(), bytes.begin(),
-                                         [](char a, uint8_t b) { return static_cast<uint8_t>(a) == b; }))
-      return missing("it is no PNG picture");
-    const uint32_t width = big_endian(bytes, 16), height = big_endian(bytes, 20);
-    const std::string fault = png_fault(bytes, width, height);
-    if (!fault.empty()) return missing("it is damaged: " + fault);
-    const bool wide = width > 700 && width > 1.8 * height;  // on a phone it is moved sideways rather than shrunk
+    const auto [height, width] = png_size(bytes, name);
+    const bool wide = width > 700 && 5 * width > 9 * height;  // on a phone it is moved sideways rather than shrunk
     return text("<figure", wide ? " class=\"wide\"" : "", "><div class=\"scroll\"><img width=\"", width, "\" height=\"",
                 height, "\" alt=\"", html(name), ", ", html(place_of(run.text("/figure"))),
                 "\" src=\"data:image/png;base64,", base64(bytes), "\"></div><figcaption>", html(name),

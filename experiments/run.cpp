@@ -250,8 +250,8 @@ void Run::open_folder() {
     say(text("--out ", folder_, ": cannot be locked (", lock_->missing(), "): nothing keeps a second run out of it"));
   const Json before = look_at_folder();
   if (options_.resume) record_["data"] = before.value("data", Json::array());
-  remove_leftovers(folder_);
-  remove_leftovers(in_folder("checkpoints"));
+  remove_leftovers(folder_, *lock_);
+  remove_leftovers(in_folder("checkpoints"), *lock_);
   if (!options_.resume) start_again(before.is_object() && before["status"] == "complete");
   const std::string metrics = in_folder("metrics.jsonl"), checkpoints = in_folder("checkpoints");
   std::error_code error;

@@ -137,7 +137,7 @@ void Suite::look_at_folder(Member& m) {
       keep_if_complete(m, read_record(m.folder));
       if (m.state != State::kept) return;
       const FolderLock ours(m.folder, "another run");
-      remove_leftovers(m.folder);
+      remove_leftovers(m.folder, ours);
     } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
       FolderLock ours(m.folder, "another run");
       const std::string aside = move_aside(m.folder);

@@ -161,9 +161,20 @@ TEST_CASE("folder: what killed runs left goes, and nothing else") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
   const std::vector<std::string> gone{"result.json.tmp-4711-0", "weights.npy.tmp-1-12", "curve.png.part",
-                                      "checkpoints/fit.safetensors.tmp-99999-3"};
-  const std::vector<std::string> kept{"notes.tmp",     "a.tmp-", "a.tmp-1",   "a.tmp-1-",        "a.tmp-1-2x",
-                                      "a.tmp-1-2.txt", "x.part", ".png.part", "b/c.npy.tmp-1-2", "a.tmp--1-2"};
+                                      "checkpoints/fit.safetensors.tmp-99999-3", "a.npy.tmp-0123abcd-1-2"};
+  const std::vector<std::string> kept{"notes.tmp",
+                                      "a.tmp-",
+                                      "a.tmp-1",
+                                      "a.tmp-1-",
+                                      "a.tmp-1-2x",
+                                      "a.tmp-12-3-4",
+                                      "a.tmp-0123abcd-1-2x",
+                                      "a.tmp-0123abcde-1-2",
+                                      "a.tmp-1-2.txt",
+                                      "x.part",
+                                      ".png.part",
+                                      "b/c.npy.tmp-1-2",
+                                      "a.tmp--1-2"};
   const auto put = [&](const std::string& under) {
     fs::create_directories(under + "/checkpoints");
     fs::create_directories(under + "/b");
@@ -183,15 +194,33 @@ TEST_CASE("folder: what killed runs left goes, and nothing else") {
   REQUIRE(run_test(fresh).code == 0);
   CHECK_FALSE(fs::exists(fresh + "/" + gone[0]));
   CHECK(snapshot(fresh).size() == 5);  // record, metrics, checkpoint, array, picture, and no more
+}
 
-  // of a page: only what no living process writes
-  write_atomically(folder / "report.html.tmp-999999999-0", std::string_view("left"));
-  write_atomically(folder / text("report.html.tmp-", getppid(), "-0"), std::string_view("at work"));
-  write_atomically(folder / "other.html.tmp-999999999-0", std::string_view("not ours"));
-  REQUIRE(basin_command({"report", folder.path()}).code == 0);
-  CHECK_FALSE(fs::exists(folder / "report.html.tmp-999999999-0"));
-  CHECK(fs::exists(folder / text("report.html.tmp-", getppid(), "-0")));
-  CHECK(fs::exists(folder / "other.html.tmp-999999999-0"));
+TEST_CASE("folder: of a report, only what no living process of any host can be writing goes") {
+  const TemporaryFolder folder;
+  REQUIRE(run_test(folder / "run").code == 0);
+  std::string ours;
+  write_atomically(folder / "a", [&](FileSink&) {
+    for (const auto& entry : fs::directory_iterator(folder.path()))
+      if (has(entry.path().string(), "/a.tmp-")) ours = entry.path().filename().string();
+  });
+  const std::string here = ours.substr(0, ours.find('-', 6)), dead = "-999999999-0";  // "a.tmp-0123abcd"
+  CHECK(ours == text(here, "-", getpid(), ours.substr(ours.rfind('-'))));
+  const std::string elsewhere = here.substr(0, 6) + (here.ends_with("00000000") ? "11111111" : "00000000");
+  const auto left = [&](const std::string& name, bool old) {
+    const std::string file = folder / name;
+    write_atomically(file, std::string_view("left"));
+    if (old) fs::last_write_time(file, fs::last_write_time(file) - std::chrono::hours(25));
+    REQUIRE(basin_command({"report", (folder / "run"), "--out", folder / "a"}).code == 0);
+    return fs::exists(file);
+  };
+  CHECK_FALSE(left(here + dead, false));
+  CHECK(left(text(here, "-", getppid(), "-0"), false));  // at work
+  CHECK(left(elsewhere + dead, false));                  // nobody here can know
+  CHECK(left("a.tmp" + dead, false));                    // older versions did not say where
+  CHECK_FALSE(left(elsewhere + dead, true));
+  CHECK_FALSE(left("a.tmp" + dead, true));
+  CHECK(left("b" + here.substr(1) + dead, true));  // not of this report
 }
 
 TEST_CASE("folder: a folder with other contents gets no lock and loses nothing") {

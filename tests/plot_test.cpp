@@ -2,7 +2,9 @@
 #include <doctest/doctest.h>
 #include <sys/resource.h>
 #include <unistd.h>
+#include <zlib.h>
 
+#include <algorithm>
 #include <chrono>
 #include <csignal>
 #include <cstdlib>
@@ -106,20 +108,28 @@ std::string line_of(const std::string& path) {
 
 TEST_CASE("plot: a whole PNG of the right size, judged to its end") {
   const Bytes good = picture(20, 10);
-  CHECK(png_fault(good, 20, 10).empty());
-  CHECK(png_fault(good, 10, 20) == "a picture of 20 x 10, not of 10 x 20");
-  for (size_t size = 0; size < good.size(); ++size) CHECK_FALSE(png_fault(ByteSpan(good).first(size), 20, 10).empty());
+  CHECK(png_size(good, "a") == std::pair<int64_t, int64_t>(10, 20));
+  const auto fault = [](ByteSpan bytes) { return error_of([&] { png_size(bytes, "a.png"); }); };
+  for (size_t size = 0; size < good.size(); ++size) CHECK(has(fault(ByteSpan(good).first(size)), "image a.png: "));
   for (size_t byte = 0; byte < good.size(); ++byte) {
     Bytes bad = good;
     bad[byte] ^= uint8_t{1};
-    CHECK_FALSE(png_fault(bad, 20, 10).empty());
+    CHECK(has(fault(bad), "image a.png: "));
   }
   Bytes longer = good;
   longer.push_back(0);
-  CHECK(png_fault(longer, 20, 10) == "bytes after its end");
+  CHECK(has(fault(longer), "bytes follow its end"));
   Bytes empty(good.begin(), good.begin() + 33);  // signature and header, then the end
   empty.insert(empty.end(), good.end() - 12, good.end());
-  CHECK(png_fault(empty, 20, 10) == "no pixels");
+  CHECK(has(fault(empty), "0 compressed bytes cannot hold"));
+  Bytes hollow = good;  // all checksums are right, the pixels are not there
+  const auto data = std::search(hollow.begin(), hollow.end(), std::begin("IDAT"), std::begin("IDAT") + 4);
+  const size_t length = hollow[static_cast<size_t>(data - hollow.begin()) - 1];
+  data[6] ^= uint8_t{0xff};
+  const uLong sum = crc32(0, &*data, static_cast<uInt>(length + 4));
+  for (size_t i = 0; i < 4; ++i)
+    data[static_cast<ptrdiff_t>(4 + length + i)] = static_cast<uint8_t>(sum >> (24 - 8 * i));
+  CHECK(has(fault(hollow), "image a.png: cannot be read: "));
 }
 
 TEST_CASE("plot: the exit status of gnuplot is not taken for its picture") {
@@ -127,7 +137,7 @@ TEST_CASE("plot: the exit status of gnuplot is not taken for its picture") {
   {
     const FakeGnuplot rubbish("printf 123456789 > curve.png.part");
     const Failure f = failure();
-    CHECK(has(f.message, "figure curve.png: gnuplot ended well but left 9 bytes that are no PNG"));
+    CHECK(has(f.message, "figure curve.png: gnuplot ended well but left no whole picture: image "));
     CHECK(f.fault == Fault::internal);
   }
   {
@@ -137,7 +147,8 @@ TEST_CASE("plot: the exit status of gnuplot is not taken for its picture") {
   write_atomically(folder / "cut", ByteSpan(picture(200, 150)).first(60));
   {
     const FakeGnuplot cut("cp '" + folder / "cut" + "' curve.png.part");
-    CHECK(has(failure().message, "left a picture that is cut off after 60 bytes; is the disk full?"));
+    CHECK(has(failure().message,
+              "curve.png.part: ends at byte 60 within a PNG chunk; the file is truncated; is the disk full?"));
   }
   write_atomically(folder / "other", ByteSpan(picture(150, 200)));
   const FakeGnuplot other("cp '" + folder / "other" + "' curve.png.part");

@@ -158,8 +158,8 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   CHECK_FALSE(has(page, "data:image"));
   CHECK(has(page, "&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#39;&#38;?"));
   CHECK(count(page, "it is no file of the run&#39;s own folder") == 5);  // the first holds a slash too
-  CHECK(has(page, "text.png is not shown: it is no PNG picture"));
-  CHECK(has(page, "cut.png is not shown: it is damaged: a picture that is cut off"));
+  CHECK(has(page, "text.png is not shown: image text.png: its 10 bytes are no PNG"));
+  CHECK(has(page, "cut.png is not shown: image cut.png: ends at byte "));
 }
 
 TEST_CASE("report: papers and figures in order, the runs of one experiment side by side, smoke runs not counted") {
