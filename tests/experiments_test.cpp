@@ -50,7 +50,7 @@ void compute(Run& run, const Config& config) {
   if (config.fail == "internal") throw Error("an error of ours", Fault::internal);
   if (config.fail == "deaf") {
     write_atomically(run.path("deaf"), std::string_view());
-    std::this_thread::sleep_for(std::chrono::minutes(1));
+    std::this_thread::sleep_for(std::chrono::minutes(10));
   }
   MlpConfig shape;
   shape.widths = {3, 8, 3};

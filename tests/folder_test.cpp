@@ -9,7 +9,6 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <thread>
 
 #include "experiments/process.h"
 #include "experiments/training.h"
@@ -17,6 +16,7 @@
 #include "models/mlp.h"
 #include "tests/command.h"
 #include "tests/files.h"
+#include "tests/wait.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -47,8 +47,8 @@ void compute(Run& run, const Config& config) {
   const TrainResult result = train_stage(
       run, "fit", net, [&](const Mlp& f) { return mse(f(x), x); }, options);
   if (is_set("BASIN_TEST_STAY")) write_atomically(run.path("process"), std::string_view(text(getpid())));
-  for (int i = 0; is_set("BASIN_TEST_STAY") && i < 3000; ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  if (is_set("BASIN_TEST_STAY")) alarm(no_machine_needs);
+  while (is_set("BASIN_TEST_STAY")) pause();
   run.save("weights", net.layers[0].weight.array());
   run.picture("grey", zeros({4, 4}, DType::u8));
   run.claim_below("the loss is finite", "-", result.loss, 1e9);
@@ -75,9 +75,9 @@ class StayingRun {
     std::vector<std::string> arguments = words(out);
     arguments.insert(arguments.begin(), "basin");
     child_ = std::make_unique<ChildProcess>(arguments, log);
-    for (int i = 0; i < 3000 && !fs::exists(process_); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
+    const bool there = appears(process_);
     unsetenv("BASIN_TEST_STAY");
-    REQUIRE(fs::exists(process_));
+    REQUIRE(there);
   }
   std::string id() const { return contents(process_); }
   void kill() { child_.reset(); }
@@ -305,7 +305,7 @@ TEST_CASE("folder: metrics.jsonl that is no file is refused, and a pipe is not w
   REQUIRE(run_test(out).code == 0);
   fs::remove(metrics);
   REQUIRE(mkfifo(metrics.c_str(), 0666) == 0);
-  alarm(20);  // ends the test program where it waits
+  alarm(no_machine_needs);  // ends the test program where it waits
   const Outcome o = run_test(out, {"--resume"});
   alarm(0);
   CHECK(o.code == 2);

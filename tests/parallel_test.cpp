@@ -9,6 +9,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
@@ -31,31 +32,32 @@ struct ThreadsRestored {
   ~ThreadsRestored() { set_threads(before); }
 };
 
-/// How many threads take part in tasks that last a moment.
+/// How many threads take part in tasks that all wait for as many as there should be; a minute at most, which only a
+/// thread that never comes lets pass.
 size_t threads_at_work() {
   std::mutex mutex;
+  std::condition_variable all_there;
   std::set<std::thread::id> seen;
   parallel_for(32, [&](int64_t) {
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-    const std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex);
     seen.insert(std::this_thread::get_id());
+    all_there.notify_all();
+    all_there.wait_for(lock, std::chrono::minutes(1), [&] { return seen.size() >= static_cast<size_t>(threads()); });
   });
   return seen.size();
 }
 
-/// Exit code of a child that does `work` and then exit(), with all destructors; -1 when it has to be killed.
+/// Exit code of a child that does `work` and then exit(), with all destructors; -SIGALRM when it never ends.
 int child(const std::function<int()>& work) {
   std::fflush(nullptr);  // the child's exit() writes what is still to be written
   const pid_t id = fork();
-  if (id == 0) std::exit(work());
-  int status = 0;
-  for (int i = 0; i < 2000; ++i) {
-    if (waitpid(id, &status, WNOHANG) == id) return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-    std::this_thread::sleep_for(std::chrono::milliseconds(10));
+  if (id == 0) {
+    alarm(600);
+    std::exit(work());
   }
-  kill(id, SIGKILL);
-  waitpid(id, nullptr, 0);
-  return -1;
+  int status = 0;
+  waitpid(id, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
 }
 
 #if defined(BASIN_SANITIZED)
@@ -87,12 +89,14 @@ TEST_CASE("parallel_for: the child of a process that used the pool ends, has thr
   std::thread other([&] {
     parallel_for(8, [&](int64_t) {
       begun = true;
-      while (!done) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+      begun.notify_all();
+      done.wait(false);
     });
   });
-  while (!begun) std::this_thread::yield();
+  begun.wait(false);
   CHECK(child([] { return threads_at_work() > 1 ? 5 : 1; }) == 5);
   done = true;
+  done.notify_all();
   other.join();
   std::atomic<int> inside{0};
   parallel_for(2, [&](int64_t i) {

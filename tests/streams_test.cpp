@@ -18,10 +18,14 @@ namespace fs = std::filesystem;
 namespace {
 
 const std::string smoke = "$basin run harness-test --preset smoke --threads 1 --out o ";
-/// Minutes of training.
-const std::string endless = "$basin run harness-test --set steps=20000000 --threads 1 --out o ";
+/// Years of training.
+const std::string endless = "$basin run harness-test --set steps=1000000000000 --threads 1 --out o ";
 /// Waits until the endless run has begun its training; then $! is its process number.
-const std::string begun = "i=0; while [ ! -s o/metrics.jsonl ] && [ $i -lt 3000 ]; do sleep .01; i=$((i + 1)); done\n";
+const std::string begun = "until [ -s o/metrics.jsonl ]; do sleep .01; done\n";
+/// Waits until the process $! is in a state, as /proc tells it.
+std::string until_state(const std::string& state) {
+  return "until grep -q ') " + state + " ' /proc/$!/stat; do sleep .01; done\n";
+}
 
 int64_t lines_that_are_not_json(const std::string& path) {
   std::istringstream lines(contents(path));
@@ -96,27 +100,32 @@ TEST_CASE("signals: SIGTERM, SIGHUP and Ctrl-C leave a checkpoint and 128 + thei
 
 TEST_CASE("signals: nohup keeps SIGHUP away, twice at once is once, the second one later ends at once") {
   const TemporaryFolder folder;
-  Outcome o = shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun +
-                                       "kill -HUP $!; sleep .2; kill -0 $! && echo lives; kill -TERM $! $!\n"
-                                       "wait $!; echo $?");
-  CHECK(o.out.ends_with("lives\n143\n"));
+  // had SIGHUP been taken, it would have been the first
+  Outcome o =
+      shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun + "kill -HUP $!; kill -TERM $!; wait $!; echo $?");
+  CHECK(o.out.ends_with("143\n"));
+  CHECK(record_of(folder / "o")["status"] == "interrupted");
+  // both wait for a process that is stopped
+  o = shell(folder.path(), "rm -r o; " + endless + "&\n" + begun + "kill -STOP $!\n" + until_state("T") +
+                               "kill -TERM $!; kill -INT $!; kill -CONT $!; wait $!; echo $?");
+  CHECK((o.out.ends_with("143\n") || o.out.ends_with("130\n")));
   CHECK(record_of(folder / "o")["status"] == "interrupted");
   // this one looks at the flag only once: it has to be ended
   o = shell(folder.path(),
             "rm -r o; $basin run harness-test --preset smoke --set fail=deaf --out o &\n"
-            "i=0; while [ ! -e o/deaf ] && [ $i -lt 3000 ]; do sleep .01; i=$((i + 1)); done\n"
-            "kill -TERM $!; sleep .3; kill -TERM $!; wait $!; echo $?");
+            "until [ -e o/deaf ]; do sleep .01; done\n"
+            "while kill -TERM $! && ! grep -q ') Z ' /proc/$!/stat; do sleep .15; done; wait $!; echo $?");
   CHECK(o.out.ends_with("143\n"));
   CHECK(record_of(folder / "o")["status"] == "running");
 }
 
 TEST_CASE("signals: a suite passes them on and waits") {
   const TemporaryFolder folder;
-  const Outcome o = shell(
-      folder.path(),
-      "BASIN_TEST_WAIT=1 $basin run --paper latent-dynamics --preset smoke --jobs 2 --threads 2 --out o &\n"
-      "i=0; while [ ! -s o/suite-waits/smoke-seed0/process ] && [ $i -lt 3000 ]; do sleep .01; i=$((i + 1)); done\n"
-      "kill -TERM $!; wait $!; echo $?; kill -0 $(cat o/suite-waits/smoke-seed0/process) || echo gone");
+  const Outcome o =
+      shell(folder.path(),
+            "BASIN_TEST_WAIT=1 $basin run --paper latent-dynamics --preset smoke --jobs 2 --threads 2 --out o &\n"
+            "until [ -s o/suite-waits/smoke-seed0/process ]; do sleep .01; done\n"
+            "kill -TERM $!; wait $!; echo $?; kill -0 $(cat o/suite-waits/smoke-seed0/process) || echo gone");
   CHECK(o.out.ends_with("143\ngone\n"));
   CHECK(record_of(folder / "o/suite-waits/smoke-seed0")["status"] == "interrupted");
   CHECK(has(o.out, "suite-waits                   interrupted"));

@@ -13,6 +13,7 @@
 #include "experiments/record.h"
 #include "tests/command.h"
 #include "tests/files.h"
+#include "tests/wait.h"
 
 using namespace basin;
 using namespace basin::test;
@@ -52,7 +53,8 @@ void fails(Run& run, const Config& config) {
 /// Waits for Ctrl-C, unless told not to; its process number goes into its folder.
 void waits(Run& run, const Config& config) {
   write_atomically(run.path("process"), std::string_view(text(::getpid())));
-  for (int i = 0; is_set("BASIN_TEST_WAIT") && i < 6000; ++i) {
+  if (is_set("BASIN_TEST_WAIT")) alarm(no_machine_needs);
+  while (is_set("BASIN_TEST_WAIT")) {
     check_interrupt();
     std::this_thread::sleep_for(std::chrono::milliseconds(10));
   }
@@ -87,23 +89,6 @@ Outcome suite(const std::string& paper, const std::string& out, std::vector<std:
                                      "--out", out,       "--data", out + "/data"};
   arguments.insert(arguments.end(), more.begin(), more.end());
   return basin_command(arguments);
-}
-
-/// Waits until a file is there; false after half a minute.
-bool appears(const std::string& file) {
-  for (int i = 0; i < 3000 && !fs::exists(file); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  return fs::exists(file);
-}
-
-/// False once a process has ended, reaped or not.
-bool lives(const std::string& process) {
-  const std::string status = "/proc/" + process + "/stat";
-  try {
-    const std::string line = contents(status);
-    return !has(line, ") Z ") && !has(line, ") X ");
-  } catch (const Error&) {
-    return false;
-  }
 }
 
 }  // namespace
@@ -327,8 +312,7 @@ TEST_CASE("suite: two at work in one folder are refused, and a killed one takes 
     CHECK(lives(contents(process)));
   }  // killed
   const std::string orphan = contents(process);
-  for (int i = 0; i < 1000 && lives(orphan); ++i) std::this_thread::sleep_for(std::chrono::milliseconds(10));
-  CHECK_FALSE(lives(orphan));
+  CHECK(ends(orphan));
 }
 
 TEST_CASE("suite: what the command line refuses") {

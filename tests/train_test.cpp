@@ -250,7 +250,6 @@ TEST_CASE("the wall clock stops a run") {
   const TrainResult result = train(model, reconstruction(), options);
   CHECK(result.stopped_by == StoppedBy::wall_time);
   CHECK(result.seconds >= 0.05);
-  CHECK(result.steps > 0);
 }
 
 TEST_CASE("a loss that is not finite names the step and where that began, and keeps the last checkpoint") {

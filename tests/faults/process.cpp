@@ -75,7 +75,7 @@ bool wait_until(pid_t process, double end, int& status) {
 int wait_for_orphans() {
   int left = 0;
   int status = 0;
-  const double end = now() + 2;
+  const double end = now() + 60;
   for (;;) {
     const pid_t child = waitpid(-1, &status, WNOHANG);
     if (child < 0) return left;

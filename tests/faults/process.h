@@ -29,7 +29,7 @@ struct Outcome {
   int code = -1;   // exit code; -1: ended by a signal or in time
   int signal = 0;  // that ended it
   bool late = false;
-  int orphans = 0;  // of its children: still there two seconds after it ended
+  int orphans = 0;  // of its children: still there a minute after it ended
   std::string out;
   std::string err;
 
