@@ -195,8 +195,7 @@ Nearest nearest(const Array& points, const Array& examples) {
         }
       }
       double distance = std::sqrt(best);
-      if (!(distance >= 0x1p-450 && std::isfinite(distance))) {
-        // squares overflowed or vanished: once more by lengths
+      if (!SquareSum{best}.exact()) {  // once more by lengths
         distance = std::numeric_limits<double>::infinity();
         for (int64_t j = 0; j < m && distance > 0; ++j) {
           SquareSum sum;

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "kernels/control.h"
+#include "kernels/square_sum.h"
 #include "models/call_text.h"
 #include "models/checkpoint.h"
 
@@ -63,15 +64,12 @@ double Schedule::rate(double base, int64_t t) const {
 }
 
 double gradient_norm(const Tensors& gradients) {
-  const auto norm_in = [&](double unit) {  // a power of two
+  return length_of([&](double factor) {
     double total = 0;
     for (const Tensor& g : gradients)
-      if (g.defined()) total += sum(square(cast(g, DType::f64) / unit)).item();
-    return unit * std::sqrt(total);
-  };
-  const double norm = norm_in(1);
-  // squares may overflow or vanish where their root does not
-  return !std::isfinite(norm) ? norm_in(0x1p540) : norm < 0x1p-450 ? norm_in(0x1p-600) : norm;
+      if (g.defined()) total += sum(square(cast(g, DType::f64) * factor)).item();
+    return total;
+  });
 }
 
 Tensors clip_by_value(const Tensors& gradients, double limit) {

@@ -200,6 +200,12 @@ TEST_CASE("lengths whose squares overflow or vanish") {
   CHECK(clipped({vector({no_number, 1e200})}, 1).second == 0);
   CHECK(clipped({vector({3, 4})}, 1).first == 1 / (5 + 1e-6));
   CHECK(clipped({vector({1e-200, 0})}, 1).first == 1);
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    const Tensor g = uniform(Key(1), {100000}, dtype, -1, 1, test_device());
+    // one sum in one order on the CPU; else each of 2 rounds 200,000 positive terms, of which the root takes half
+    const double bound = test_device().is_cpu() ? 0 : 200000 * 0x1p-53;
+    CHECK(distance(clipped({g, g}, 1).first, 1 / (gradient_norm({g, g}) + 1e-6)) <= bound);
+  }
 }
 
 TEST_CASE("iteration stops by the length of a step, also where its square is no number") {

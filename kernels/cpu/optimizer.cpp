@@ -5,6 +5,7 @@
 #include "kernels/control.h"
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/reduce_plan.h"
 
 namespace basin::cpu {
 namespace {
@@ -74,28 +75,18 @@ void CpuBackend::sgd(const SgdStep& step, const View& control, std::span<const U
 }
 
 void CpuBackend::clip(const View& control, std::span<const View> gradients, double max_norm) {
-  constexpr int64_t lanes = 16;  // sums side by side, joined in order
-  // in this unit, a power of two
-  const auto norm_in = [&](double unit) {
+  const double norm = length_of([&](auto factor) {
     double total = 0;
     for (const View& g : gradients)
       with_float(g.dtype, [&](auto zero) {
         const auto* x = g.as<decltype(zero)>();
-        const auto square = [&](int64_t i) {
-          const double value = static_cast<double>(x[i]) / unit;
+        total += reduce_long<JoinSum>(g.size(), [&](int64_t i) {
+          const double value = static_cast<double>(x[i]) * factor;
           return value * value;
-        };
-        double sums[lanes] = {};
-        const int64_t n = g.size(), whole = n / lanes * lanes;
-        for (int64_t i = 0; i < whole; i += lanes)
-          for (int64_t l = 0; l < lanes; ++l) sums[l] += square(i + l);
-        for (int64_t i = whole; i < n; ++i) sums[i - whole] += square(i);
-        for (double sum : sums) total += sum;
+        });
       });
-    return unit * std::sqrt(total);
-  };
-  double norm = norm_in(1);
-  if (!std::isfinite(norm)) norm = norm_in(0x1p540);  // squares may overflow where their root does not
+    return total;
+  });
   control.as<double>()[control_scale] = std::min(1.0, max_norm / (norm + 1e-6));
   if (!std::isfinite(norm)) control.as<double>()[control_active] = 0;
 }

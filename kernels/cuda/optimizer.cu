@@ -100,9 +100,10 @@ __global__ void __launch_bounds__(threads) keep_best_kernel(Table<T> table, cons
   });
 }
 
-/// The sum over the block, in a fixed order, known to thread 0.
+/// The sum over the block, in a fixed order, known to thread 0. May be called again at once.
 __device__ double block_sum(double value) {
   __shared__ double of_warp[threads / 32];
+  __syncthreads();
   for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
   if (threadIdx.x % 32 == 0) of_warp[threadIdx.x / 32] = value;
   __syncthreads();
@@ -126,7 +127,6 @@ __global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double
     }
   });
   const double plain = block_sum(sum.plain);
-  __syncthreads();
   const double large = block_sum(sum.large);
   if (threadIdx.x != 0) return;
   partial[blockIdx.x] = plain;
@@ -141,10 +141,9 @@ __global__ void __launch_bounds__(threads)
     sum.large += partial[n + i];
   }
   sum.plain = block_sum(sum.plain);
-  __syncthreads();
   sum.large = block_sum(sum.large);
   if (threadIdx.x != 0) return;
-  const double norm = sum.plain < 1 ? std::sqrt(sum.plain) : sum.length();  // 1e-6 is added to what is small
+  const double norm = sum.length();  // 0 where squares vanish: 1e-6 is added to it
   const double scale = max_norm / (norm + 1e-6);
   control[control_scale] = scale < 1.0 ? scale : 1.0;
   if (!(norm - norm == 0)) control[control_active] = 0;
