@@ -82,6 +82,7 @@ Tensor concat(Inputs parts, int axis);
 // ---- reductions (negative axes count from the end) ----
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Shape& axes, bool keep = false);
+/// The sum, rounded, over the count: infinite where the sum overflows its dtype, as in NumPy and PyTorch.
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Shape& axes, bool keep = false);
 /// Largest / smallest element; a tie shares the derivative evenly. For these, mean, argmax and logsumexp an element of

@@ -132,9 +132,10 @@ class Backend {
   virtual void argmax(const View& out, const View& in, int axis) = 0;
   /// Along the last axis; both contiguous.
   virtual void softmax(const View& out, const View& in) = 0;
-  /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y); all contiguous
+  /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y) / divisor; all contiguous
   virtual void squared_error(const View& out, const View& x, const View& y, double scale, double divisor) = 0;
-  virtual void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) = 0;
+  virtual void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
+                                      double divisor) = 0;
 
   // linear algebra: rank 2 [m, k] [k, n], or rank 3 with equal leading batch; any strides on x and y
   virtual void matmul(const View& out, const View& x, const View& y, bool accumulate) = 0;

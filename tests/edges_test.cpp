@@ -116,7 +116,7 @@ TEST_CASE("means, extremes and squared errors of infinities and NaN") {
 
 TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
   for (const DType dtype : {DType::f32, DType::f64}) {
-    int wrong = 0;
+    int wrong = 0, slanted = 0;
     for (int64_t n = 1; n <= 1000; n += n < 100 ? 1 : 7) {
       const auto number = static_cast<double>(n);
       const Tensor x = full({1}, number, dtype, test_device()), ones = full({n}, 1, dtype, test_device());
@@ -128,8 +128,17 @@ TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
       // slopes too: n * (1 / n)
       wrong += grad([&](const Tensor& t) { return sum(t / number) * number; }, x).item() != 1;
       wrong += grad([&](const Tensor& t) { return sum(t / x * x); }, x).item() != 1;
+      // those of mse, 2 n / n: in one pass, along a direction, and differentiated once more
+      const Tensor many = full({n}, number, dtype, test_device());
+      const auto loss = [&](const Tensor& t) { return mse(t, zero); };
+      const auto losses = [&](const Tensors& in) { return loss(in[0]); };
+      const auto slopes = [&](const Tensors& in) { return grad(loss, in[0]); };
+      slanted += values_of(grad(loss, many)) != Values(static_cast<size_t>(n), 2);
+      slanted += jvp_flat(losses, {many}, {ones}).second.item() != 2 * number;
+      slanted += values_of(jvp_flat(slopes, {ones}, {many}).second) != Values(static_cast<size_t>(n), 2);
     }
     CHECK(wrong == 0);
+    CHECK(slanted == 0);
   }
   CHECK((vector({1e-300}) / 1e-310).item() == 1e-300 / 1e-310);
   CHECK((1e-300 / vector({1e-310})).item() == 1e-300 / 1e-310);

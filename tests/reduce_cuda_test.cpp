@@ -208,7 +208,7 @@ TEST_CASE("cuda: squared error and its gradient") {
       const auto run = [&](const Device& device, const Array& a, const Array& b) {
         Array out({}, dtype, device), dx({n}, dtype, device);
         device.backend().squared_error(out.view(), a.view(), b.view(), 0.3, 7);
-        device.backend().squared_error_pullback(dx.view(), copy_to(ct, device).view(), a.view(), b.view(), 0.3);
+        device.backend().squared_error_pullback(dx.view(), copy_to(ct, device).view(), a.view(), b.view(), 0.3, 7);
         return std::pair(out, dx);
       };
       const auto [value, slope] = run(Device(), x, y);

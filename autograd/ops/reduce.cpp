@@ -96,7 +96,7 @@ class SquaredError final : public Op {
   Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
     Tensor t = tangents[0];
     if (tangents[1].defined()) t = t.defined() ? t - tangents[1] : neg(tangents[1]);
-    return sum((in[0] - in[1]) * t) * factor();
+    return sum((in[0] - in[1]) * t) / divisor_ * (2 * scale_);
   }
   void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted, std::span<Tensor> grads) const override {
     if (wanted & 1) grads[0] = slope(ct, in[0], in[1]);
@@ -105,13 +105,13 @@ class SquaredError final : public Op {
 
  private:
   Tensor slope(const Tensor& ct, const Tensor& x, const Tensor& y) const {
-    if (!concrete({&ct, &x, &y})) return broadcast_to(ct * factor(), x.shape()) * (x - y);
+    if (!concrete({&ct, &x, &y}))
+      return broadcast_to(ct * (2 * scale_), x.shape()) * (divisor_ == 1 ? x - y : (x - y) / divisor_);
     const Array a = contiguous(x.array()), b = contiguous(y.array());
     Array dx(a.shape(), a.dtype(), a.device());
-    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), factor() / 2);
+    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), scale_, divisor_);
     return dx;
   }
-  double factor() const { return 2 * scale_ / divisor_; }
 
   double scale_, divisor_;
 };

@@ -34,7 +34,8 @@ class CpuBackend final : public Backend {
   void argmax(const View& out, const View& in, int axis) override;
   void softmax(const View& out, const View& in) override;
   void squared_error(const View& out, const View& x, const View& y, double scale, double divisor) override;
-  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) override;
+  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
+                              double divisor) override;
 
   void matmul(const View& out, const View& x, const View& y, bool accumulate) override;
   void linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) override;

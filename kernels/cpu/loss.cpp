@@ -40,14 +40,15 @@ void CpuBackend::squared_error(const View& out, const View& x, const View& y, do
   });
 }
 
-void CpuBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) {
+void CpuBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
+                                        double divisor) {
   with_float(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const T factor = *ct.as<const T>() * static_cast<T>(2 * scale);
+    const T factor = *ct.as<const T>() * static_cast<T>(2 * scale), by = static_cast<T>(divisor);
     for_pieces<1>({&dx}, [&](const auto& at, const auto&, int64_t n) {
       T* to = dx.as<T>() + at[0];
       const T *a = x.as<const T>() + at[0], *b = y.as<const T>() + at[0];
-      for (int64_t i = 0; i < n; ++i) to[i] = factor * (a[i] - b[i]);
+      for (int64_t i = 0; i < n; ++i) to[i] = factor * ((a[i] - b[i]) / by);
     });
   });
 }

@@ -34,7 +34,7 @@ struct SquaredDifferences {
 };
 
 template <class T>
-__global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, const T* y, T scale, int64_t n,
+__global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, const T* y, T scale, T divisor, int64_t n,
                                               bool vector) {
   constexpr int width = Pack<T>::width;
   const T factor = *ct * scale;
@@ -42,7 +42,7 @@ __global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, co
     const int count = static_cast<int>(n - i < width ? n - i : width);
     Pack<T> a = load_pack(x + i, 1, count, vector);
     const Pack<T> b = load_pack(y + i, 1, count, vector);
-    for (int l = 0; l < width; ++l) a.v[l] = factor * (a.v[l] - b.v[l]);
+    for (int l = 0; l < width; ++l) a.v[l] = factor * ((a.v[l] - b.v[l]) / divisor);
     store_pack(dx + i, a, count, vector);
   }
 }
@@ -61,7 +61,8 @@ void CudaBackend::squared_error(const View& out, const View& x, const View& y, d
   });
 }
 
-void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale) {
+void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
+                                         double divisor) {
   const int64_t n = dx.size();
   if (n == 0) return;
   with_float(dx.dtype, [&](auto zero) {
@@ -69,7 +70,7 @@ void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const V
     const bool vector = n % Pack<T>::width == 0 && aligned(dx.as<T>(), x.as<T>(), y.as<T>());
     const unsigned blocks = blocks_for(stream_, (n + Pack<T>::width - 1) / Pack<T>::width, 256);
     launch(stream_, Grid{dim3(blocks), dim3(256)}, squared_error_pullback_kernel<T>, dx.as<T>(), ct.as<const T>(),
-           x.as<const T>(), y.as<const T>(), static_cast<T>(2 * scale), n, vector);
+           x.as<const T>(), y.as<const T>(), static_cast<T>(2 * scale), static_cast<T>(divisor), n, vector);
   });
 }
 
