@@ -20,11 +20,10 @@ TEST_CASE("plan cache: builds once, remembers refusals, forgets what threw") {
   CHECK(*cache.get({1, 2}, build) == 1);
   CHECK(*cache.get({1, 2}, build) == 1);
   CHECK(*cache.get({2, 1}, build) == 2);
-  CHECK(cache.hits() == 1);
+  CHECK(built == 2);
   CHECK(cache.get({3, 3}, [] { return std::unique_ptr<int>(); }) == nullptr);
   CHECK(cache.get({3, 3}, build) == nullptr);
-  CHECK(cache.refused() == 1);
-  CHECK(cache.size() == 3);
+  CHECK(built == 2);
   const auto fails = []() -> std::unique_ptr<int> { throw std::runtime_error("recording"); };
   CHECK_THROWS_AS(cache.get({4, 4}, fails), std::runtime_error);
   CHECK(*cache.get({4, 4}, build) == 3);

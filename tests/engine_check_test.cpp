@@ -43,29 +43,31 @@ std::vector<Problem> problems() {
           {Kind::weight_grad, {3, 2, 1, 1}, {64, 2, 32, 32}, {64, 3, 32, 32}, {}, 64 * 1024}};
 }
 
-using Engine = std::function<Array(const Problem&, const Array& a, const Array& b)>;
+using Engine = std::function<Array(const Problem&, const Array& a, const Array& b, const Array& bias)>;
 
-Array convolution(const Problem& p, const Array& a, const Array& b, DType dtype) {
+Array convolution(const Problem& p, const Array& a, const Array& b, const Array& bias, DType dtype) {
   const Array first = cast(a, dtype);
   const Array second = cast(b, dtype);
+  const Array third = cast(bias, dtype);
   Array out(p.out, dtype, Device{});
   Backend& backend = Device{}.backend();
-  if (p.kind == Kind::forward) backend.conv2d(out.view(), first.view(), second.view(), {}, {}, p.window);
-  if (p.kind == Kind::input_grad) backend.conv2d_input_grad(out.view(), first.view(), second.view(), {}, {}, p.window);
+  if (p.kind == Kind::forward) backend.conv2d(out.view(), first.view(), second.view(), third.view(), {}, p.window);
+  if (p.kind == Kind::input_grad)
+    backend.conv2d_input_grad(out.view(), first.view(), second.view(), third.view(), {}, p.window);
   if (p.kind == Kind::weight_grad) backend.conv2d_weight_grad(out.view(), first.view(), second.view(), p.window);
   return cast(out, DType::f32);
 }
 
-/// An engine whose first and second operands have so many bits.
-Engine with_operands_of(int first_bits, int second_bits) {
-  return [=](const Problem& p, const Array& a, const Array& b) {
+/// An engine whose first and second operands, and its bias, have so many bits.
+Engine with_operands_of(int first_bits, int second_bits, int bias_bits = 24) {
+  return [=](const Problem& p, const Array& a, const Array& b, const Array& bias) {
     const auto cut = [](const Array& values, int bits) {
       std::vector<float> v = values.to_vector<float>();
       for (float& x : v)
         if (bits < 24) x = rounded(x, bits);
       return from_vector(v, values.shape());
     };
-    return convolution(p, cut(a, first_bits), cut(b, second_bits), DType::f32);
+    return convolution(p, cut(a, first_bits), cut(b, second_bits), cut(bias, bias_bits), DType::f32);
   };
 }
 
@@ -74,8 +76,9 @@ bool passes(const Problem& p, const Engine& engine) {
   for (const Probe& probe : probes) {
     const Array a = from_vector(probe_operand(probe, 0, p.a.size(), p.terms), p.a);
     const Array b = from_vector(probe_operand(probe, 1, p.b.size(), p.terms), p.b);
-    const std::vector<float> expected = convolution(p, a, b, DType::f64).to_vector<float>();
-    if (engine(p, a, b).to_vector<float>() != expected) return false;
+    const Array bias = from_vector(probe_operand(probe, 2, p.out[1], p.terms), {p.out[1]});
+    const std::vector<float> expected = convolution(p, a, b, bias, DType::f64).to_vector<float>();
+    if (engine(p, a, b, bias).to_vector<float>() != expected) return false;
   }
   return true;
 }
@@ -101,13 +104,21 @@ TEST_CASE("engines with rounded operands, of either side, are refused") {
     }
 }
 
+TEST_CASE("engines with a rounded bias are refused") {
+  for (const Problem& p : problems())
+    for (const int bits : {8, 11, 16, 19}) {
+      CAPTURE(bits);
+      CHECK(passes(p, with_operands_of(24, 24, bits)) == (p.kind == Kind::weight_grad));  // which has none
+    }
+}
+
 TEST_CASE("engines whose sums are rounded, or that leave the result as it was, are refused") {
-  const Engine rounds_sums = [](const Problem& p, const Array& a, const Array& b) {
-    std::vector<float> sums = convolution(p, a, b, DType::f32).to_vector<float>();
+  const Engine rounds_sums = [](const Problem& p, const Array& a, const Array& b, const Array& bias) {
+    std::vector<float> sums = convolution(p, a, b, bias, DType::f32).to_vector<float>();
     for (float& sum : sums) sum = rounded(sum, 16);
     return from_vector(sums, p.out);
   };
-  const Engine does_nothing = [](const Problem& p, const Array&, const Array&) {
+  const Engine does_nothing = [](const Problem& p, const Array&, const Array&, const Array&) {
     return full(p.out, std::nan(""), DType::f32);
   };
   for (const Problem& p : problems()) {
@@ -120,17 +131,31 @@ TEST_CASE("the fastest engine among those that are accepted wins; refused ones a
   const std::vector<double> times = {3, 1, 2, 2};
   std::vector<int> timed(times.size(), 0);
   const auto choose = [&](const std::vector<bool>& accepted) {
-    return fastest_accepted(
-        times.size(), [&](size_t i) { return accepted[i]; },
-        [&](size_t i) {
-          ++timed[i];
-          return times[i];
-        });
+    return fastest_accepted([&] { return accepted; },
+                            [&](size_t i) {
+                              ++timed[i];
+                              return times[i];
+                            });
   };
-  CHECK(choose({true, true, true, true}) == 1);
-  CHECK(choose({true, false, true, true}) == 2);  // the first of two that are equal
-  CHECK(choose({false, false, false, false}) == std::nullopt);
-  CHECK(timed == std::vector<int>{2, 1, 2, 2});
-  CHECK(fastest_accepted(
-            0, [](size_t) { return true; }, [](size_t) { return 1.0; }) == std::nullopt);
+  CHECK(choose({true, true, true, true}).best == 1);
+  CHECK(choose({true, true, true, true}).note.empty());
+  timed = std::vector<int>(times.size(), 0);
+  const Choice some = choose({true, false, true, true});
+  CHECK(some.best == 2);  // the first of two that are equal
+  CHECK(some.note == "1 of 4 timed engines do not compute in f32 and are refused");
+  CHECK(choose({false, false, false, false}).best == std::nullopt);
+  CHECK(timed == std::vector<int>{1, 0, 1, 1});
+  CHECK(choose({}).best == std::nullopt);
+}
+
+TEST_CASE("without memory for the check the first engine stays, untimed and with a note") {
+  const auto full = []() -> std::vector<bool> { throw NoMemory("no device memory left for the check"); };
+  int timed = 0;
+  const Choice choice = fastest_accepted(full, [&](size_t) { return ++timed; });
+  CHECK(choice.best == 0);
+  CHECK(choice.note == "engines are neither checked nor timed: no device memory left for the check");
+  CHECK(timed == 0);
+  const auto fails = []() -> std::vector<bool> { throw std::runtime_error("a fault of another kind"); };
+  CHECK_THROWS_WITH_AS(fastest_accepted(fails, [](size_t) { return 1; }), "a fault of another kind",
+                       std::runtime_error);
 }

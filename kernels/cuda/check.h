@@ -30,6 +30,15 @@ inline void check(cublasStatus_t status, const char* expression, const char* fil
 
 #define BASIN_CHECK(expression) ::basin::cuda::check((expression), #expression, __FILE__, __LINE__)
 
+/// Memory on the current device; nullptr when none is left.
+inline void* allocate(size_t bytes) {
+  void* pointer = nullptr;
+  const cudaError_t status = cudaMalloc(&pointer, bytes);
+  if (status == cudaErrorMemoryAllocation) cudaGetLastError();
+  if (status != cudaErrorMemoryAllocation) BASIN_CHECK(status);
+  return pointer;
+}
+
 /// Owns a handle of a C library: Handle<cudaStream_t, cudaStreamDestroy>.
 template <class T, auto destroy>
 class Handle {

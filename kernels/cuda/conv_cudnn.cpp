@@ -36,13 +36,13 @@ int64_t terms_of(ConvKind kind, const View& out, const View& a, const View& b) {
   return a.shape[0] * b.shape[2] * b.shape[3];
 }
 
-/// f32 memory of its own on the current device, shaped like a view of it.
+/// f32 memory of its own on the current device, shaped like a view of it. Throws NoMemory.
 class Buffer {
  public:
   explicit Buffer(const View& like) : view_(like), bytes_(static_cast<size_t>(like.size()) * 4) {
     if (bytes_ == 0) return;
-    BASIN_CHECK(cudaMalloc(&view_.data, bytes_));
-    memory_ = Handle<void*, cudaFree>(view_.data);
+    memory_ = Handle<void*, cudaFree>(view_.data = allocate(bytes_));
+    if (!view_.data) throw NoMemory("no device memory left for the check");
   }
   const View& view() const { return view_; }
   void write(const std::vector<float>& values, cudaStream_t stream) {
@@ -109,55 +109,56 @@ class Convolutions final : public CudnnConvolutions {
     for (int i = 0; i < 2; ++i) key[n++] = window.stride[i] * (int64_t{1} << 32) + window.padding[i];
 
     const CudnnPlan* plan = plans_.get(key, [&]() -> std::unique_ptr<CudnnPlan> {
-      refuse_in_capture("looks for a cuDNN plan for " + text_of(kind, out, a, b));
+      cudaStreamCaptureStatus status{};
+      BASIN_CHECK(cudaStreamIsCapturing(stream_.stream, &status));
+      if (status != cudaStreamCaptureStatusNone)
+        throw std::runtime_error("looks for a cuDNN plan for " + text_of(kind, out, a, b) +
+                                 " while a step is being recorded; run the same step once before recording it");
       std::string why = "no engine that is deterministic and exact enough";
+      const auto say = [&](const std::string& what) {
+        std::fprintf(stderr, "basin: %s%s\n", text_of(kind, out, a, b).c_str(), what.c_str());
+      };
       try {
         const auto graph = convolution_graph(cudnn_, kind, out.shape, a.shape, b.shape, bias.data != nullptr,
                                              activation, window, alignment);
         std::vector<CudnnPlan> found = find_plans({cudnn_, handle_}, graph, refused_notes(math, nondeterministic_),
                                                   largest_workspace, autotune_ ? plans_to_time : 1);
-        std::optional<size_t> best;
-        if (!found.empty()) best = 0;
-        if (autotune_) {
-          std::vector<bool> exact(found.size(), true);
-          if (math == MathMode::f32) exact = exact_plans(kind, found, out, a, b, bias, by_columns);
-          best = fastest_accepted(
-              found.size(), [&](size_t i) { return exact[i]; },
+        const auto lost = std::erase_if(found, [&](const CudnnPlan& plan) { return !reserve(plan.workspace); });
+        if (lost > 0) why = "no device memory left for the workspace of " + std::to_string(lost) + " engines";
+        Choice choice{found.empty() ? std::nullopt : std::optional<size_t>(0), {}};
+        if (autotune_ && choice.best)
+          choice = fastest_accepted(
+              [&] {
+                return math == MathMode::f32 ? exact_plans(kind, found, out, a, b, bias, by_columns)
+                                             : std::vector<bool>(found.size(), true);
+              },
               [&](size_t i) { return milliseconds(found[i], pointers); });
-          if (const auto refused = std::count(exact.begin(), exact.end(), false))
-            std::fprintf(stderr, "basin: %s: %d of %d timed engines do not compute in f32 and are refused\n",
-                         text_of(kind, out, a, b).c_str(), static_cast<int>(refused), static_cast<int>(found.size()));
-        }
-        if (best) return std::make_unique<CudnnPlan>(std::move(found[*best]));
+        if (lost > 0 && choice.best) say(": " + why);
+        if (!choice.note.empty()) say(": " + choice.note);
+        if (choice.best) return std::make_unique<CudnnPlan>(std::move(found[*choice.best]));
       } catch (const CudnnError& error) {
         why = error.what();
       }
       if (!bias.data && f == Unary::identity)  // else the convolution alone is tried next
-        std::fprintf(stderr, "basin: %s takes the im2col path: %s\n", text_of(kind, out, a, b).c_str(), why.c_str());
+        say(" takes the im2col path: " + why);
       return nullptr;
     });
     if (!plan) return false;
-    execute({cudnn_, handle_}, *plan, pointers, workspace(plan->workspace));
+    execute({cudnn_, handle_}, *plan, pointers, workspace());
     return true;
   }
 
  private:
-  void refuse_in_capture(const std::string& what) const {
-    cudaStreamCaptureStatus status{};
-    BASIN_CHECK(cudaStreamIsCapturing(stream_.stream, &status));
-    if (status != cudaStreamCaptureStatusNone)
-      throw std::runtime_error(what + " while a step is being recorded; run the same step once before recording it");
-  }
-
-  /// Memory for one plan at a time. Outgrown blocks stay: recorded steps may use them.
-  void* workspace(int64_t bytes) {
-    if (bytes <= workspace_bytes_) return blocks_.empty() ? nullptr : blocks_.back();
-    refuse_in_capture("allocates a workspace for cuDNN");
-    void* block = nullptr;
-    BASIN_CHECK(cudaMalloc(&block, static_cast<size_t>(bytes)));
+  /// Memory for one plan at a time, enough for each that is kept. Outgrown blocks stay: recorded steps may use them.
+  void* workspace() const { return blocks_.empty() ? nullptr : blocks_.back(); }
+  /// False: there is no memory left for it.
+  bool reserve(int64_t bytes) {
+    if (bytes <= workspace_bytes_) return true;
+    void* const block = allocate(static_cast<size_t>(bytes));
+    if (!block) return false;
     blocks_.push_back(block);
     workspace_bytes_ = bytes;
-    return block;
+    return true;
   }
 
   /// Which plans give the bits of the im2col path on the probes of engine_check.h (f32 only).
@@ -168,23 +169,20 @@ class Convolutions final : public CudnnConvolutions {
     Buffer second(b);
     std::vector<void*> pointers = {result.view().data, first.view().data, second.view().data};
     std::optional<Buffer> shift;
-    if (bias.data) {
-      shift.emplace(bias);
-      shift->write(std::vector<float>(static_cast<size_t>(bias.size()), 0.0f), stream_.stream);
-      pointers.push_back(shift->view().data);
-    }
+    if (bias.data) pointers.push_back(shift.emplace(bias).view().data);
     const int64_t terms = terms_of(kind, out, a, b);
     const std::vector<float> nothing(static_cast<size_t>(out.size()), std::nanf(""));
     std::vector<bool> exact(plans.size(), true);
     for (const Probe& probe : probes) {
       first.write(probe_operand(probe, 0, a.size(), terms), stream_.stream);
       second.write(probe_operand(probe, 1, b.size(), terms), stream_.stream);
+      if (shift) shift->write(probe_operand(probe, 2, bias.size(), terms), stream_.stream);
       by_columns(result.view(), first.view(), second.view(), shift ? shift->view() : View{});
       const std::vector<float> expected = result.read(stream_.stream);
       for (size_t i = 0; i < plans.size(); ++i) {
         if (!exact[i]) continue;
         result.write(nothing, stream_.stream);
-        execute({cudnn_, handle_}, plans[i], pointers, workspace(plans[i].workspace));
+        execute({cudnn_, handle_}, plans[i], pointers, workspace());
         exact[i] = result.read(stream_.stream) == expected;
       }
     }
@@ -196,12 +194,11 @@ class Convolutions final : public CudnnConvolutions {
     Handle<cudaEvent_t, cudaEventDestroy> begin, end;
     BASIN_CHECK(cudaEventCreate(begin.out()));
     BASIN_CHECK(cudaEventCreate(end.out()));
-    void* const memory = workspace(plan.workspace);
     float best = std::numeric_limits<float>::infinity();
     for (int repeat = 0; repeat < 4; ++repeat) {
       float ms = 0;
       BASIN_CHECK(cudaEventRecord(begin.get(), stream_.stream));
-      execute({cudnn_, handle_}, plan, pointers, memory);
+      execute({cudnn_, handle_}, plan, pointers, workspace());
       BASIN_CHECK(cudaEventRecord(end.get(), stream_.stream));
       BASIN_CHECK(cudaEventSynchronize(end.get()));
       BASIN_CHECK(cudaEventElapsedTime(&ms, begin.get(), end.get()));

@@ -5,28 +5,35 @@
 #include <algorithm>
 #include <cstdint>
 #include <optional>
+#include <stdexcept>
+#include <string>
 #include <vector>
 
 namespace basin::cuda {
 
-/// Operands for one check: integers of `bits` bits in one operand, -1, 0 and 1 in the other.
+/// The device has no memory left for something that can be done without.
+struct NoMemory : std::runtime_error {
+  using std::runtime_error::runtime_error;
+};
+
+/// Operands for one check: integers of `bits` bits in one operand and in the bias, -1, 0 and 1 in the other operand.
 struct Probe {
-  int bits;       // of the wide operand
+  int bits;       // of the wide operand and of the bias
   int64_t terms;  // of a sum that are not zero, on average
   bool second;    // the second operand is the wide one
 };
 
 /// 12 bits see a rounding to the 11 of TF32, and sums of 2,048 such terms need an accumulator of 23 bits; 20 bits see
-/// operands split into fewer parts than f32 needs. 2,048 * 2^12 and 16 * 2^20 are at most 2^24, the exact integers;
-/// that a sum of 1 term on average has more than 16 happens once in 10^14.
+/// operands split into fewer parts than f32 needs. With a bias (2,048 + 1) * 2^12 and (15 + 1) * 2^20 are at most 2^24,
+/// the exact integers; that a sum of 1 term on average has more than 15 happens twice in 10^14.
 inline constexpr Probe probes[] = {{12, 2048, false}, {12, 2048, true}, {20, 1, false}, {20, 1, true}};
 
-/// `size` numbers of one operand (0 or 1) of a probe, for sums of `length` terms.
+/// `size` numbers of one operand (0 or 1, or 2: the bias) of a probe, for sums of `length` terms.
 inline std::vector<float> probe_operand(const Probe& probe, int operand, int64_t size, int64_t length) {
-  const bool wide = probe.second == (operand == 1);
+  const bool wide = operand == 2 || probe.second == (operand == 1);
   const double share =
       std::min(1.0, static_cast<double>(probe.terms) / static_cast<double>(std::max<int64_t>(length, 1)));
-  uint64_t state = 0x9E3779B97F4A7C15u * static_cast<uint64_t>(2 * probe.bits + operand + 1);
+  uint64_t state = 0x9E3779B97F4A7C15u * static_cast<uint64_t>(3 * probe.bits + operand + 1);
   std::vector<float> values(static_cast<size_t>(size));
   for (float& value : values) {
     state = state * 6364136223846793005u + 1442695040888963407u;
@@ -40,19 +47,34 @@ inline std::vector<float> probe_operand(const Probe& probe, int operand, int64_t
   return values;
 }
 
-/// The fastest of `count` candidates among those that are accepted. Only accepted ones are timed. None: nothing.
-template <class Accept, class Time>
-std::optional<size_t> fastest_accepted(size_t count, Accept&& accepts, Time&& time) {
+struct Choice {
   std::optional<size_t> best;
+  std::string note;  // what to say of it
+};
+
+/// The fastest of candidates, the first guess first, among those that accepted() has a flag for; only these are timed.
+/// None: nothing. Where there is no memory for the check, the first guess, as without timing.
+template <class Accepted, class Time>
+Choice fastest_accepted(Accepted&& accepted, Time&& time) {
+  Choice choice;
   double best_time = 0;
-  for (size_t i = 0; i < count; ++i) {
-    if (!accepts(i)) continue;
+  std::vector<bool> flags;
+  try {
+    flags = accepted();
+  } catch (const NoMemory& error) {
+    return {0, std::string("engines are neither checked nor timed: ") + error.what()};
+  }
+  for (size_t i = 0; i < flags.size(); ++i) {
+    if (!flags[i]) continue;
     const double taken = time(i);
-    if (best && taken >= best_time) continue;
-    best = i;
+    if (choice.best && taken >= best_time) continue;
+    choice.best = i;
     best_time = taken;
   }
-  return best;
+  if (const auto refused = std::count(flags.begin(), flags.end(), false))
+    choice.note = std::to_string(refused) + " of " + std::to_string(flags.size()) +
+                  " timed engines do not compute in f32 and are refused";
+  return choice;
 }
 
 }  // namespace basin::cuda

@@ -9,6 +9,7 @@
 
 #include "kernels/cuda/conv_cudnn.h"
 #include "kernels/cuda/cuda_backend.h"
+#include "kernels/cuda/engine_check.h"
 
 namespace basin {
 namespace cuda {
@@ -104,14 +105,7 @@ CudaBackend::~CudaBackend() {
 void* CudaBackend::raw_alloc(size_t bytes) {
   refuse_in_capture("allocates");
   BASIN_CHECK(cudaSetDevice(stream_.device));
-  void* pointer = nullptr;
-  const cudaError_t status = cudaMalloc(&pointer, bytes);
-  if (status == cudaErrorMemoryAllocation) {
-    cudaGetLastError();
-    return nullptr;
-  }
-  BASIN_CHECK(status);
-  return pointer;
+  return allocate(bytes);
 }
 
 void CudaBackend::raw_free(void* pointer, size_t) {
@@ -141,8 +135,8 @@ void* CudaBackend::scratch(size_t bytes) {
   void* block = raw_alloc(size);
   if (!block) block = raw_alloc(size = bytes);
   if (!block)
-    throw std::runtime_error("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
-                             std::to_string(free_memory()) + "; use a smaller batch");
+    throw NoMemory("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
+                   std::to_string(free_memory()) + "; use a smaller batch");
   scratch_.push_back(block);  // smaller ones stay: recorded steps may use them
   scratch_bytes_ = size;
   return block;
@@ -220,44 +214,35 @@ Backend* open_cuda_backend(int index, std::string& reason) {
   static auto& open = *new std::map<int, cuda::CudaBackend*>;  // never destroyed: arrays may outlive main
   const std::lock_guard lock(mutex);
   if (const auto found = open.find(index); found != open.end()) return found->second;
-  int count = 0, driver = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) {
-    reason = "no NVIDIA driver is installed";
+  const auto refuse = [&](std::string why) {
+    reason = std::move(why);
     return nullptr;
-  }
+  };
+  int count = 0, driver = 0;
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return refuse("no NVIDIA driver is installed");
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
-  if (status == cudaErrorInsufficientDriver) {
-    reason = "the driver is for CUDA " + cuda::version_text(driver) + ", older than the toolkit of this build, " +
-             cuda::version_text(CUDART_VERSION) + "; update the driver or build with an older toolkit";
-    return nullptr;
-  }
-  if (status != cudaSuccess || count == 0) {
-    reason = status == cudaSuccess || status == cudaErrorNoDevice
-                 ? "no GPU is visible (CUDA_VISIBLE_DEVICES may hide it)"
-                 : std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status);
-    return nullptr;
-  }
-  if (index >= count) {
-    reason = "device index " + std::to_string(index) + " is out of range; " +
-             (count == 1 ? "the only visible GPU is cuda:0"
-                         : "the visible GPUs are cuda:0 to cuda:" + std::to_string(count - 1));
-    return nullptr;
-  }
+  if (status == cudaErrorInsufficientDriver)
+    return refuse("the driver is for CUDA " + cuda::version_text(driver) + ", older than the toolkit of this build, " +
+                  cuda::version_text(CUDART_VERSION) + "; update the driver or build with an older toolkit");
+  if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
+    return refuse("no GPU is visible (CUDA_VISIBLE_DEVICES may hide it)");
+  if (status != cudaSuccess) return refuse(std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status));
+  if (index >= count)
+    return refuse("device index " + std::to_string(index) + " is out of range; " +
+                  (count == 1 ? "the only visible GPU is cuda:0"
+                              : "the visible GPUs are cuda:0 to cuda:" + std::to_string(count - 1)));
   int major = 0, minor = 0;
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
   cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
-  if (major < 8) {
-    reason = "cuda:" + std::to_string(index) + " has compute capability " + std::to_string(major) + "." +
-             std::to_string(minor) + "; this build has code for 8.0 and later";
-    return nullptr;
-  }
+  if (major < 8)
+    return refuse("cuda:" + std::to_string(index) + " has compute capability " + std::to_string(major) + "." +
+                  std::to_string(minor) + "; this build has code for 8.0 and later");
   try {
     return open[index] = new cuda::CudaBackend(index);
   } catch (const std::exception& error) {
     open.erase(index);
-    reason = error.what();
-    return nullptr;
+    return refuse(error.what());
   }
 }
 
