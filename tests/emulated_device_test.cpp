@@ -5,11 +5,17 @@
 #include <cuda_runtime.h>
 #include <emulator.h>
 
+#include <bit>
+
+#include "autograd/op.h"
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
 #include "engine/step_graph.h"
+#include "kernels/control.h"
+#include "models/dynamics.h"
 #include "models/losses.h"
 #include "models/mlp.h"
+#include "models/optimizers.h"
 #include "models/train.h"
 #include "tests/device.h"
 #include "tests/files.h"
@@ -33,7 +39,120 @@ void check_contains(const std::string& message, const std::string& part) {
   CHECK(message.find(part) != std::string::npos);
 }
 
+using Words = std::vector<uint64_t>;
+
+void append_bits(Words& words, const Tensor& x) {
+  const Array on_host = copy_to(contiguous(x.array()), Device());
+  for (const double value : cast(on_host, DType::f64).to_vector<double>())
+    words.push_back(std::bit_cast<uint64_t>(value));
+}
+
+/// The value of a call and its gradients, along a random cotangent.
+Words bits_of(const Function& call, const std::vector<Shape>& shapes, DType dtype, double low, double high) {
+  const Key key(2026);
+  Tensors in;
+  for (size_t i = 0; i < shapes.size(); ++i)
+    in.push_back(uniform(key.at(i), shapes[i], dtype, low, high, test_device()));
+  const auto [y, pullback] = vjp_flat(call, in);
+  Words words;
+  append_bits(words, y);
+  for (const Tensor& g : pullback(uniform(key.at("ct"), y.shape(), y.dtype(), -1, 1, test_device())))
+    append_bits(words, g);
+  return words;
+}
+
+/// Calls of a size at which the kernels share the work among warps and blocks.
+std::vector<Sample> large_samples() {
+  std::vector<int32_t> places;
+  for (int32_t i = 0; i < 300; ++i) places.push_back(i * i % 7);  // rows that meet
+  const Array index = from_vector(places, {300}, test_device());
+  const Window window{{2, 1}, {1, 1}};
+  return {{"sum", [](const Tensors& in) { return sum(in[0]); }, {{70000}}},
+          {"sum of columns", [](const Tensors& in) { return sum(in[0], {0}); }, {{3000, 9}}},
+          {"sum of rows", [](const Tensors& in) { return sum(in[0], {1}); }, {{9, 3000}}},
+          {"max", [](const Tensors& in) { return max(in[0], {1}); }, {{9, 3000}}},
+          {"softmax", [](const Tensors& in) { return softmax(in[0], -1); }, {{9, 1500}}},
+          {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{9, 1500}}},
+          {"mse", [](const Tensors& in) { return mse(in[0], in[1]); }, {{70000}, {70000}}},
+          {"linear",
+           [](const Tensors& in) { return linear(in[0], in[1], in[2], {Unary::tanh}); },
+           {{150, 40}, {30, 40}, {30}}},
+          {"small products", [](const Tensors& in) { return matmul(in[0], in[1]); }, {{40, 2, 300}, {40, 300, 3}}},
+          {"conv2d",
+           [=](const Tensors& in) { return conv2d(in[0], in[1], in[2], {Unary::tanh}, window); },
+           {{3, 4, 19, 17}, {5, 4, 3, 3}, {5}}},
+          {"conv_transpose2d",
+           [=](const Tensors& in) { return conv_transpose2d(in[0], in[1], in[2], {Unary::tanh}, window); },
+           {{3, 4, 9, 17}, {4, 5, 3, 3}, {5}}},
+          {"gather", [=](const Tensors& in) { return gather(in[0], index); }, {{7, 60}}},
+          {"scatter_add", [=](const Tensors& in) { return scatter_add(in[0], index, 7); }, {{300, 60}}}};
+}
+
+/// What has no derivative: draws, updates with the norm clipped, iterated points.
+Words bits_of_training(DType dtype) {
+  const Device& device = test_device();
+  Words words;
+  const Tensors parameters{normal(Key(1), {90, 50}, dtype, 0, 1, device), normal(Key(2), {50}, dtype, 0, 1, device)};
+  const Tensors gradients{uniform(Key(3), {90, 50}, dtype, -1, 1, device), uniform(Key(4), {50}, dtype, -1, 1, device)};
+  for (const char* name : {"adam", "sgd"}) {
+    OptimizerConfig config = OptimizerConfig::named(name, 0.1);
+    config.momentum = 0.9;
+    Optimizer optimizer(config, parameters);
+    for (int step = 0; step < 2; ++step) {
+      const Array control = optimizer.next_control(0.1, parameters);
+      const std::vector<View> views{gradients[0].array().view(), gradients[1].array().view()};
+      device.backend().clip(control.view(), views, 1);
+      optimizer.update(parameters, gradients, control);
+      append_bits(words, control);
+    }
+  }
+  append_bits(words, parameters[0]);
+  append_bits(words, parameters[1]);
+  IterateOptions options;
+  options.max_iterations = 3;
+  append_bits(words, iterate([](const Tensor& x) { return tanh(x) * 0.5; }, parameters[0].array(), options).points);
+  return words;
+}
+
+/// As many samples as gave other bits than in the order of the emulator in another one.
+int different(const std::function<std::vector<Words>()>& run) {
+  using emulator::Order;
+  emulator::set_order(Order::forward);
+  const std::vector<Words> expected = run();
+  int count = 0;
+  for (const uint64_t seed : {0, 1, 2}) {
+    emulator::set_order(seed == 0 ? Order::reverse : Order::shuffled, seed);
+    const std::vector<Words> got = run();
+    for (size_t i = 0; i < expected.size(); ++i) count += got[i] != expected[i];
+  }
+  emulator::set_order_of_environment();
+  return count;
+}
+
 }  // namespace
+
+TEST_CASE("every operation and its gradients have the same bits in every order of blocks and threads") {
+  for (const OpEntry& entry : op_table()) {
+    CAPTURE(entry.name);
+    CHECK(different([&] {
+            std::vector<Words> results;
+            for (const Sample& s : entry.samples)
+              if (s.error.empty()) results.push_back(bits_of(s.call, s.shapes, DType::f64, s.low, s.high));
+            REQUIRE_FALSE(results.empty());
+            return results;
+          }) == 0);
+  }
+}
+
+TEST_CASE("large sums, layers, indexing and training have the same bits in every order of blocks and threads") {
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const Sample& s : large_samples()) {
+      CAPTURE(s.label);
+      CHECK(different([&] { return std::vector<Words>{bits_of(s.call, s.shapes, dtype, -2, 2)}; }) == 0);
+    }
+    CHECK(different([&] { return std::vector<Words>{bits_of_training(dtype)}; }) == 0);
+  }
+}
 
 TEST_CASE("a device that cannot be had says why, and auto takes the CPU") {
   const auto open = [] { return message_of([] { Device::open("cuda:1"); }, Fault::input); };
