@@ -11,6 +11,7 @@
 #include "data/idx.h"
 #include "data/images.h"
 #include "engine/allocator.h"
+#include "tests/files.h"
 #include "tests/fuzz/mutate.h"
 
 namespace {
@@ -36,12 +37,6 @@ constexpr const char* names[] = {"a.png",
                                  "test_batch.bin",
                                  "cifar-10-batches-bin",
                                  "cifar-10-batches-bin/test_batch.bin"};
-
-std::string make_folder() {
-  std::string pattern = (fs::temp_directory_path() / "basin-fuzz-XXXXXX").string();
-  if (!::mkdtemp(pattern.data())) std::abort();
-  return pattern;
-}
 
 void put(const std::string& path, const std::string& content) {
   const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NONBLOCK, 0600);
@@ -74,17 +69,17 @@ std::string content_of(uint8_t kind) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace basin;
-  const std::string folder = make_folder();
+  const test::TemporaryFolder folder;
   std::error_code ignored;  // a name may lie in a folder that is none
   for (size_t i = 0; i + 2 < size && i < 48; i += 3) {
-    const std::string path = folder + "/" + names[data[i + 1] % std::size(names)];
+    const std::string path = folder / names[data[i + 1] % std::size(names)];
     switch (data[i] % 8) {
       case 0:
       case 1:
         fs::create_directories(path, ignored);
         break;
       case 2:
-        fs::create_symlink(folder + "/" + names[data[i + 2] % std::size(names)], path, ignored);
+        fs::create_symlink(folder / names[data[i + 2] % std::size(names)], path, ignored);
         break;
       case 3:
         ::mkfifo(path.c_str(), 0600);
@@ -100,13 +95,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     }
   };
   attempt([&] {
-    for (const std::string& name : load_images(folder).names)
+    for (const std::string& name : load_images(folder.path()).names)
       if (name.starts_with('.')) __builtin_trap();
   });
-  attempt([&] { load_mnist(folder, Split::test); });
-  attempt([&] { load_fashion_mnist(folder, Split::test); });
-  attempt([&] { load_cifar10(folder, Split::test); });
-  fs::remove_all(folder, ignored);
+  attempt([&] { load_mnist(folder.path(), Split::test); });
+  attempt([&] { load_fashion_mnist(folder.path(), Split::test); });
+  attempt([&] { load_cifar10(folder.path(), Split::test); });
   release_cache();
   return 0;
 }

@@ -67,6 +67,16 @@ inline void edit_bytes(std::string& bytes, Dice& dice) {
   }
 }
 
+/// A part (a chunk, a segment) left out, repeated or exchanged with another. One stays.
+inline void edit_parts(std::vector<std::string>& parts, Dice& dice) {
+  const auto at = parts.begin() + static_cast<std::ptrdiff_t>(dice.below(parts.size()));
+  const size_t other = dice.below(parts.size());
+  const uint64_t kind = dice.below(3);
+  if (kind == 0 && parts.size() > 1) parts.erase(at);
+  if (kind == 1) parts.insert(at, std::string(parts[other]));
+  if (kind == 2) std::swap(*at, parts[other]);
+}
+
 /// Words, numbers and signs of a text changed, put in, left out, repeated or exchanged.
 inline void edit_tokens(std::string& text, Dice& dice, std::span<const std::string_view> words) {
   constexpr std::string_view numbers[] = {"0",

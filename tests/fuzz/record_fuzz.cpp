@@ -3,37 +3,21 @@
 #include <unistd.h>
 
 #include <cstdlib>
-#include <filesystem>
 
 #include "experiments/report.h"
+#include "tests/files.h"
 #include "tests/fuzz/mutate.h"
-
-namespace {
-
-std::string make_folder() {
-  std::string pattern = (std::filesystem::temp_directory_path() / "basin-fuzz-XXXXXX").string();
-  if (!::mkdtemp(pattern.data())) std::abort();
-  return pattern;
-}
-
-/// A folder of this process, removed when it ends.
-struct Folder {
-  std::string path = make_folder();
-  ~Folder() { std::filesystem::remove_all(path); }
-};
-
-}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace basin;
-  static const Folder folder;
-  const int file = ::open((folder.path + "/result.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
+  static const test::TemporaryFolder folder;
+  const int file = ::open((folder / "result.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
   if (file < 0 || ::write(file, data, size) != static_cast<ssize_t>(size) || ::close(file) != 0) std::abort();
   try {
-    const GatheredRuns gathered = gather_runs(folder.path);
+    const GatheredRuns gathered = gather_runs(folder.path());
     if (gathered.runs.size() + gathered.skipped.size() != 1) __builtin_trap();
     if (gathered.runs.empty()) return 0;  // no page without a run
-    std::string page = page_head(gathered, folder.path);
+    std::string page = page_head(gathered, folder.path());
     for (size_t i = 0; i < gathered.runs.size(); ++i) page += page_run(gathered, i);
     page += page_end(gathered);
     if (page.find("<script") != std::string::npos) __builtin_trap();
