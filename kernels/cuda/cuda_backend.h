@@ -95,8 +95,10 @@ class CudaBackend final : public Backend {
   void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
   /// Bias and activation of images, in place.
   void finish(const View& out, const View& bias, Activation activation);
-  /// At least `bytes` that the next call may overwrite; lives as long as the backend.
-  void* scratch(size_t bytes);
+  /// The product of views of rank 2 in f32 by pieces of its sums, which are joined in f64.
+  void long_product(const View& out, const View& x, const View& y, bool accumulate);
+  /// At least `bytes` that the next call for the same use may overwrite; lives as long as the backend.
+  void* scratch(size_t bytes, size_t use = 0);
 
   Stream stream_;
   Handle<cudaStream_t, cudaStreamDestroy> owned_stream_;
@@ -104,8 +106,11 @@ class CudaBackend final : public Backend {
   Handle<cublasLtHandle_t, cublasLtDestroy> blas_lt_;
   std::shared_ptr<struct BiasProducts> bias_products_;  // matmul.cpp
   void* workspace_ = nullptr;
-  std::vector<void*> scratch_;  // the last one is in use
-  size_t scratch_bytes_ = 0;
+  struct Scratch {
+    std::vector<void*> blocks;  // the last one is in use
+    size_t bytes = 0;
+  };
+  std::array<Scratch, 2> scratch_;
   std::unique_ptr<CudnnConvolutions> cudnn_;
   std::array<std::unique_ptr<PinnedBuffer>, 8> uploads_;  // small copies from the host on their way
   size_t next_upload_ = 0;

@@ -1,7 +1,7 @@
 // Elementwise operations, from the one table of scalar formulas. Where all views merge to one run of elements (or one
 // repeated element) 16 bytes are moved at a time, four loads of each input in flight; that path is compiled for each
-// operation in f32. Everything else (f64, strides) chooses the operation inside the kernel. Bytes moved: each input and
-// the output once.
+// operation (of two arguments: in f32). Everything else chooses the operation inside the kernel. Bytes moved: each
+// input and the output once.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/strided.h"
@@ -251,10 +251,7 @@ void CudaBackend::unary(Unary op, double a, double b, const View& out, const Vie
     using T = decltype(zero);
     const AnyValue<T> any{op, static_cast<T>(a), static_cast<T>(b)};
     run<T, 1>(stream_, out, {&out, &x}, any, [&](auto&& go) {
-      if constexpr (sizeof(T) == 8)
-        go(any);
-      else
-        with_unary(op, [&](auto functor) { go(Value<decltype(functor), T>{any.a, any.b}); });
+      with_unary(op, [&](auto functor) { go(Value<decltype(functor), T>{any.a, any.b}); });
     });
   });
 }
@@ -266,10 +263,7 @@ void CudaBackend::unary_pullback(Unary op, double a, double b, const View& out, 
     using T = decltype(zero);
     const AnyTimesSlope<T> any{op, static_cast<T>(a), static_cast<T>(b)};
     run<T, 3>(stream_, out, {&out, &ct, x.data ? &x : &nothing, y.data ? &y : &nothing}, any, [&](auto&& go) {
-      if constexpr (sizeof(T) == 8)
-        go(any);
-      else
-        with_unary(op, [&](auto functor) { go(TimesSlope<decltype(functor), T>{any.a, any.b}); });
+      with_unary(op, [&](auto functor) { go(TimesSlope<decltype(functor), T>{any.a, any.b}); });
     });
   });
 }

@@ -1,7 +1,9 @@
 // Rows picked and rows added by index along axis 0. Bytes moved: gather reads and writes each row once; scatter_add
-// reads the rows once, the index once for each group of destinations, and reads and writes the destinations it meets.
+// reads the rows once, reads and writes the destinations it meets once, and sorts the index.
+#include <limits>
+
 #include "kernels/cuda/cuda_backend.h"
-#include "kernels/cuda/launch.h"
+#include "kernels/cuda/pack.h"
 #include "kernels/strided.h"
 
 namespace basin::cuda {
@@ -14,27 +16,112 @@ __global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, i
     out[i] = in[static_cast<int64_t>(index[i / row]) * row + i % row];
 }
 
-/// Bytes of f64 sums beside an f32 result, at most; a larger one is made strip by strip.
-constexpr int64_t largest_sums = int64_t{64} << 20;
+// scatter_add sorts the index first, 4 bits at a time from the lowest on, in the order of equal ones: count the digits
+// of each block, sum the counts, place.
+constexpr int digits = 16, digit_bits = 4;
+constexpr int sorters = 128, keys_each = 8;  // threads of a block; keys of a thread, which lie side by side
 
-/// Of the destinations first ... first + rows, which `out` begins with, a thread owns one column of `group` and meets
-/// the rows of `in` in order, so sums have the CPU's order. They are made in f64, as there: `sums` is memory of its own
-/// for them, or (f64) out.
-template <class T>
-__global__ void scatter_add_kernel(T* out, double* sums, const T* in, const int32_t* index, int64_t n, int64_t row,
-                                   int64_t first, int64_t rows, int64_t group, int64_t threads) {
-  const int64_t t = global_thread();
-  if (t >= threads) return;
-  const int64_t column = t % row, from = t / row * group;
-  const int64_t end = from + group < rows ? from + group : rows;
-  if constexpr (sizeof(T) == 4)
-    for (int64_t r = from; r < end; ++r) sums[r * row + column] = static_cast<double>(out[r * row + column]);
-  for (int64_t i = 0; i < n; ++i) {
-    const int64_t to = index[i] - first;
-    if (to >= from && to < end) sums[to * row + column] += static_cast<double>(in[i * row + column]);
+/// How many keys with each digit every thread of this block has.
+struct Digits {
+  int32_t count[digits][sorters];
+
+  template <class F>
+  __device__ static void each_key(int64_t n, F&& f) {
+    const int64_t first = (static_cast<int64_t>(blockIdx.x) * sorters + threadIdx.x) * keys_each;
+    for (int64_t i = first; i < first + keys_each && i < n; ++i) f(i);
   }
-  if constexpr (sizeof(T) == 4)
-    for (int64_t r = from; r < end; ++r) out[r * row + column] = static_cast<T>(sums[r * row + column]);
+  __device__ void take(const int32_t* key, int64_t n, int shift) {
+    for (auto& row : count) row[threadIdx.x] = 0;
+    each_key(n, [&](int64_t i) { ++count[key[i] >> shift & (digits - 1)][threadIdx.x]; });
+    __syncthreads();
+  }
+};
+
+/// counts: [digits, blocks]
+__global__ void __launch_bounds__(sorters)
+    count_digits_kernel(int32_t* counts, const int32_t* key, int64_t n, int shift) {
+  __shared__ Digits mine;
+  mine.take(key, n, shift);
+  if (threadIdx.x >= digits) return;
+  int32_t total = 0;
+  for (const int32_t count : mine.count[threadIdx.x]) total += count;
+  counts[threadIdx.x * gridDim.x + blockIdx.x] = total;
+}
+
+/// Each of n counts becomes the sum of those before it. One block.
+__global__ void __launch_bounds__(1024) sum_before_kernel(int32_t* counts, int64_t n) {
+  __shared__ int32_t sums[2][1024];
+  const int me = static_cast<int>(threadIdx.x), all = static_cast<int>(blockDim.x);
+  int32_t before = 0;
+  for (int64_t first = 0; first < n; first += all) {
+    const int32_t mine = first + me < n ? counts[first + me] : 0;
+    int now = 0;
+    sums[now][me] = mine;
+    for (int step = 1; step < all; step *= 2, now = 1 - now) {
+      __syncthreads();
+      sums[1 - now][me] = sums[now][me] + (me >= step ? sums[now][me - step] : 0);
+    }
+    __syncthreads();
+    if (first + me < n) counts[first + me] = before + sums[now][me] - mine;
+    before += sums[now][all - 1];
+    __syncthreads();
+  }
+}
+
+/// Keys and where they came from (no `from`: each from its own place) in the order of a digit.
+__global__ void __launch_bounds__(sorters)
+    place_kernel(int32_t* to_key, int32_t* to_from, const int32_t* key, const int32_t* from, const int32_t* before,
+                 int64_t n, int shift) {
+  __shared__ Digits mine;
+  mine.take(key, n, shift);
+  if (threadIdx.x < digits) {
+    int32_t next = before[threadIdx.x * gridDim.x + blockIdx.x];
+    for (int32_t& count : mine.count[threadIdx.x]) {
+      const int32_t here = count;
+      count = next;
+      next += here;
+    }
+  }
+  __syncthreads();
+  mine.each_key(n, [&](int64_t i) {
+    const int32_t place = mine.count[key[i] >> shift & (digits - 1)][threadIdx.x]++;
+    to_key[place] = key[i];
+    to_from[place] = from ? from[i] : static_cast<int32_t>(i);
+  });
+}
+
+/// A thread for each pack of columns where a run of equal keys begins: it sums the run in f64, in order, as the CPU.
+template <class T>
+__global__ void __launch_bounds__(256)
+    add_runs_kernel(T* out, const T* in, const int32_t* key, const int32_t* from, int64_t n, int64_t row, bool vector) {
+  constexpr int width = Pack<T>::width, ahead = 4;
+  const int64_t packs = (row + width - 1) / width;
+  for (int64_t unit = global_thread(); unit < n * packs; unit += all_threads()) {
+    const int64_t first = unit / packs, column = unit % packs * width;
+    const int32_t to = key[first];
+    if (first > 0 && key[first - 1] == to) continue;
+    const int count = static_cast<int>(row - column < width ? row - column : width);
+    Pack<T> result = load_pack(out + to * row + column, 1, count, vector);
+    double sums[width];
+    for (int l = 0; l < width; ++l) sums[l] = static_cast<double>(result.v[l]);
+    bool more = true;
+    for (int64_t i = first; more; i += ahead) {
+      Pack<T> terms[ahead];
+      bool same[ahead];
+#pragma unroll
+      for (int k = 0; k < ahead; ++k) {
+        same[k] = i + k < n && key[i + k] == to;
+        terms[k] = same[k] ? load_pack(in + (from ? from[i + k] : i + k) * row + column, 1, count, vector) : Pack<T>{};
+      }
+#pragma unroll
+      for (int k = 0; k < ahead; ++k)
+        if (same[k])
+          for (int l = 0; l < width; ++l) sums[l] += static_cast<double>(terms[k].v[l]);
+      more = same[ahead - 1];
+    }
+    for (int l = 0; l < width; ++l) result.v[l] = static_cast<T>(sums[l]);
+    store_pack(out + to * row + column, result, count, vector);
+  }
 }
 
 }  // namespace
@@ -61,21 +148,31 @@ void CudaBackend::gather(const View& out, const View& in, const View& index) {
 void CudaBackend::scatter_add(const View& out, const View& in, const View& index) {
   if (in.size() == 0) return;
   const int64_t n = in.shape[0], row = in.size() / n, rows = out.size() / row;
+  if (n > std::numeric_limits<int32_t>::max())
+    throw std::runtime_error("CUDA: scatter_add of " + std::to_string(n) +
+                             " rows; the limit is 2147483647: split them");
+  const auto blocks = static_cast<unsigned>((n + sorters * keys_each - 1) / (sorters * keys_each));
+  const int64_t counters = int64_t{digits} * blocks;
+  auto* const counts = static_cast<int32_t*>(scratch(sizeof(int32_t) * static_cast<size_t>(counters + 4 * n)));
+  const auto* key = index.as<const int32_t>();
+  const int32_t* from = nullptr;
+  int32_t* next = counts + counters;
+  const Grid grid{dim3(blocks), dim3(sorters)}, one{dim3(1), dim3(counters > 128 ? 1024 : 128)};
+  for (int shift = 0; (rows - 1) >> shift > 0; shift += digit_bits) {
+    launch(stream_, grid, count_digits_kernel, counts, key, n, shift);
+    launch(stream_, one, sum_before_kernel, counts, counters);
+    launch(stream_, grid, place_kernel, next, next + n, key, from, counts, n, shift);
+    key = next;
+    from = next + n;
+    next = counts + counters + (next == counts + counters ? 2 * n : 0);
+  }
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    constexpr bool apart = sizeof(T) == 4;
-    constexpr auto bytes = static_cast<int64_t>(sizeof(double));
-    const int64_t strip = apart ? std::clamp<int64_t>(largest_sums / (bytes * row), 1, rows) : rows;
-    void* const memory = apart ? scratch(static_cast<size_t>(bytes * strip * row)) : nullptr;
-    for (int64_t first = 0; first < rows; first += strip) {
-      const int64_t here = std::min(strip, rows - first);
-      const int64_t groups = std::clamp<int64_t>(int64_t{512} * stream_.processors / row, 1, here);
-      const int64_t group = (here + groups - 1) / groups, threads = (here + group - 1) / group * row;
-      T* const to = out.as<T>() + first * row;
-      double* const sums = apart ? static_cast<double*>(memory) : reinterpret_cast<double*>(to);
-      launch(stream_, Grid{dim3(static_cast<unsigned>((threads + 127) / 128)), dim3(128)}, scatter_add_kernel<T>, to,
-             sums, in.as<const T>(), index.as<const int32_t>(), n, row, first, here, group, threads);
-    }
+    T* const to = out.as<T>();
+    const T* const terms = in.as<const T>();
+    const int64_t units = n * ((row + Pack<T>::width - 1) / Pack<T>::width);
+    launch(stream_, Grid{dim3(blocks_for(stream_, units, 256)), dim3(256)}, add_runs_kernel<T>, to, terms, key, from, n,
+           row, aligned(to, terms) && row % Pack<T>::width == 0);
   });
 }
 

@@ -13,6 +13,11 @@
 namespace basin::cuda {
 namespace {
 
+/// Terms that the library may sum in f32, in a chain of its own choice; twice as many at most where that is all.
+constexpr int64_t longest_chain = 4096;
+/// Bytes for the results of pieces.
+constexpr int64_t largest_parts = int64_t{64} << 20;
+
 constexpr int64_t int_limit = std::numeric_limits<int>::max();
 
 int narrow(int64_t size) {
@@ -29,6 +34,13 @@ struct Operand {
   int ld;
   int64_t batch_stride;
 };
+
+/// Matrix i of a batch, or the only one.
+View matrix_of(const View& v, int64_t i) {
+  if (v.shape.rank == 2) return v;
+  char* const first = v.as<char>() + i * v.strides[0] * static_cast<int64_t>(size_of(v.dtype));
+  return {first, v.dtype, {v.shape[1], v.shape[2]}, {v.strides[1], v.strides[2]}};
+}
 
 /// None when the last two axes have strides that cuBLAS cannot take. Strides of axes of size 1 mean nothing.
 std::optional<Operand> operand(const View& v) {
@@ -106,6 +118,11 @@ void CudaBackend::matmul(const View& out, const View& x, const View& y, bool acc
   if (exact && axis == 0 && small_product(m, n, k, stream_.processors))
     return run_small_product(stream_, out, x, y, {}, {}, accumulate);
 
+  if (out.dtype == DType::f32 && k > 2 * longest_chain) {
+    for (int64_t i = 0; i < batch; ++i) long_product(matrix_of(out, i), matrix_of(x, i), matrix_of(y, i), accumulate);
+    return;
+  }
+
   std::optional<Operand> a = operand(y), b = operand(x);
   if (!a || !b) {
     const auto bytes = [](const View& v) {
@@ -130,6 +147,25 @@ void CudaBackend::matmul(const View& out, const View& x, const View& y, bool acc
                                          accumulate ? t.one : t.zero, out.data, t.type, narrow(n), m * n, narrow(batch),
                                          t.compute, CUBLAS_GEMM_DEFAULT));
   if (stream_.synchronous) BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
+}
+
+void CudaBackend::long_product(const View& out, const View& x, const View& y, bool accumulate) {
+  const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
+  const int64_t most = std::max<int64_t>(1, largest_parts / (m * n * static_cast<int64_t>(sizeof(float))));
+  for (int64_t first = 0; first < k;) {
+    const int64_t whole = std::min(most, (k - first) / longest_chain), count = std::max<int64_t>(whole, 1);
+    const int64_t length = whole > 0 ? longest_chain : k - first;
+    auto* const memory = static_cast<float*>(scratch(static_cast<size_t>(count * m * n) * sizeof(float), 1));
+    const auto piece = [&](const View& v, const Shape& shape, const Shape& strides, int64_t step) {
+      return View{v.as<float>() + first * step, DType::f32, shape, strides};
+    };
+    const int64_t step_x = x.strides[1], step_y = y.strides[0];
+    matmul({memory, DType::f32, {count, m, n}, contiguous_strides({count, m, n})},
+           piece(x, {count, m, length}, {length * step_x, x.strides[0], step_x}, step_x),
+           piece(y, {count, length, n}, {length * step_y, step_y, y.strides[1]}, step_y), false);
+    join_parts(stream_, out.as<float>(), memory, m * n, count, accumulate || first > 0);
+    first += count * length;
+  }
 }
 
 bool CudaBackend::product_with_bias(const View& out, const View& x, const View& y, const View& bias) {
@@ -197,7 +233,9 @@ void CudaBackend::linear(const View& out, const View& x, const View& w, const Vi
   const bool exact = math_ == MathMode::f32 || out.dtype == DType::f64;
   if (exact && small_product(out.shape[0], out.shape[1], k, stream_.processors))
     return run_small_product(stream_, out, x, y, bias, activation, false);
-  if (k > 0 && bias.data && activation.op == Unary::identity && product_with_bias(out, x, y, bias)) return;
+  if (k > 0 && k <= 2 * longest_chain && bias.data && activation.op == Unary::identity &&
+      product_with_bias(out, x, y, bias))
+    return;
   matmul(out, x, y, false);
   add_bias(out, bias, activation);
 }

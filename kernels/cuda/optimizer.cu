@@ -126,19 +126,20 @@ __global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double
         sum.plain += value * value;
     }
   });
-  const double plain = block_sum(sum.plain);
-  const double large = block_sum(sum.large);
-  if (threadIdx.x != 0) return;
-  partial[blockIdx.x] = plain;
-  partial[all + blockIdx.x] = large;
+  sum.plain = block_sum(sum.plain);
+  if (threadIdx.x == 0) partial[blockIdx.x] = sum.plain;
+  if constexpr (sizeof(T) == 8) {
+    sum.large = block_sum(sum.large);
+    if (threadIdx.x == 0) partial[all + blockIdx.x] = sum.large;
+  }
 }
 
 __global__ void __launch_bounds__(threads)
-    clip_kernel(const double* partial, int64_t n, double max_norm, double* control) {
+    clip_kernel(const double* partial, bool scaled, int64_t n, double max_norm, double* control) {
   SquareSum sum;
   for (int64_t i = threadIdx.x; i < n; i += threads) {
     sum.plain += partial[i];
-    sum.large += partial[n + i];
+    if (scaled) sum.large += partial[n + i];
   }
   sum.plain = block_sum(sum.plain);
   sum.large = block_sum(sum.large);
@@ -228,7 +229,8 @@ void CudaBackend::clip(const View& control, std::span<const View> gradients, dou
         done += blocks;
       });
     });
-  launch(stream_, grid_of(1), clip_kernel, partial, blocks_in_all, max_norm, control.as<double>());
+  const bool scaled = !gradients.empty() && gradients[0].dtype == DType::f64;
+  launch(stream_, grid_of(1), clip_kernel, partial, scaled, blocks_in_all, max_norm, control.as<double>());
 }
 
 void CudaBackend::advance(const View& control, const View& rates, const View& losses, const View& loss,

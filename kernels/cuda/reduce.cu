@@ -31,21 +31,32 @@ void reduce_view(const Stream& s, Scratch&& scratch, const View& out, const View
   });
 }
 
-/// The largest of some elements and where it is; equal ones: the first. A NaN counts as largest.
+/// An integer for each number, in the same order: both zeros alike, every NaN the largest.
+__device__ inline int32_t rank_of(float x) {
+  const auto bits = std::bit_cast<int32_t>(x + 0.0f);
+  return x == x ? bits ^ (bits >> 31 & 0x7fffffff) : 0x7fffffff;
+}
+__device__ inline int64_t rank_of(double x) {
+  const auto bits = std::bit_cast<int64_t>(x + 0.0);
+  return x == x ? bits ^ (bits >> 63 & 0x7fffffffffffffff) : 0x7fffffffffffffff;
+}
+
+/// The largest of some elements and where it is; equal ones: the first.
+template <class Rank>
 struct Best {
-  double value;
+  Rank rank;
   int64_t index;
 };
+template <class Rank>
 struct JoinBest {
-  using Part = Best;
-  __device__ static Best join(Best a, Best b) {
-    const bool nan_a = a.value != a.value, nan_b = b.value != b.value;
-    const bool tie = nan_a ? nan_b : b.value == a.value;
-    return (tie ? b.index < a.index : !nan_a && (nan_b || b.value > a.value)) ? b : a;
+  using Part = Best<Rank>;
+  __device__ static Part join(Part a, Part b) {
+    return b.rank > a.rank || (b.rank == a.rank && b.index < a.index) ? b : a;
   }
 };
-__device__ inline Best shuffle_xor(Best best, int lanes) {
-  return {__shfl_xor_sync(0xffffffffu, best.value, lanes), __shfl_xor_sync(0xffffffffu, best.index, lanes)};
+template <class Rank>
+__device__ inline Best<Rank> shuffle_xor(Best<Rank> best, int lanes) {
+  return {__shfl_xor_sync(0xffffffffu, best.rank, lanes), __shfl_xor_sync(0xffffffffu, best.index, lanes)};
 }
 
 template <class T>
@@ -53,11 +64,11 @@ __global__ void argmax_kernel(const T* x, ReducePlan plan, int64_t rows, int64_t
                               int32_t* out) {
   const int64_t row = global_thread() / team;
   const T* from = x + offset_at(plan.kept, plan.kept_in, row < rows ? row : 0, plan.kept.rank);
-  Best best{JoinMax::start, n};
+  using Join = JoinBest<decltype(rank_of(T()))>;
+  typename Join::Part best{rank_of(-std::numeric_limits<T>::infinity()), n};
 #pragma unroll 4
-  for (int64_t j = threadIdx.x % team; j < n; j += team)
-    best = JoinBest::join(best, {static_cast<double>(from[j * stride]), j});
-  best = team_join<JoinBest>(best, team);
+  for (int64_t j = threadIdx.x % team; j < n; j += team) best = Join::join(best, {rank_of(from[j * stride]), j});
+  best = team_join<Join>(best, team);
   if (row >= rows || threadIdx.x % team != 0) return;
   out[offset_at(plan.kept, plan.kept_out, row, plan.kept.rank)] = static_cast<int32_t>(best.index);
 }

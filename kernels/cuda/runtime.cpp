@@ -98,7 +98,8 @@ CudaBackend::CudaBackend(int device) {
 }
 
 CudaBackend::~CudaBackend() {
-  for (void* block : scratch_) cudaFree(block);
+  for (const Scratch& scratch : scratch_)
+    for (void* block : scratch.blocks) cudaFree(block);
   cudaFree(workspace_);
 }
 
@@ -129,16 +130,17 @@ size_t CudaBackend::free_memory() const {
   return free;
 }
 
-void* CudaBackend::scratch(size_t bytes) {
-  if (bytes <= scratch_bytes_) return scratch_.back();
-  size_t size = std::max(bytes, 2 * scratch_bytes_);
+void* CudaBackend::scratch(size_t bytes, size_t use) {
+  Scratch& mine = scratch_[use];
+  if (bytes <= mine.bytes) return mine.blocks.back();
+  size_t size = std::max(bytes, 2 * mine.bytes);
   void* block = raw_alloc(size);
   if (!block) block = raw_alloc(size = bytes);
   if (!block)
     throw NoMemory("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
                    std::to_string(free_memory()) + "; use a smaller batch");
-  scratch_.push_back(block);  // smaller ones stay: recorded steps may use them
-  scratch_bytes_ = size;
+  mine.blocks.push_back(block);  // smaller ones stay: recorded steps may use them
+  mine.bytes = size;
   return block;
 }
 

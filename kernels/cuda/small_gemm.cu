@@ -112,6 +112,15 @@ __global__ void __launch_bounds__(32 * warps)
   to = accumulate ? to + z[0] : z[0];
 }
 
+__global__ void __launch_bounds__(256)
+    join_parts_kernel(float* out, const float* parts, int64_t n, int64_t count, bool accumulate) {
+  for (int64_t i = global_thread(); i < n; i += all_threads()) {
+    double sum = accumulate ? static_cast<double>(out[i]) : 0.0;
+    for (int64_t part = 0; part < count; ++part) sum += static_cast<double>(parts[part * n + i]);
+    out[i] = static_cast<float>(sum);
+  }
+}
+
 }  // namespace
 
 void run_small_product(const Stream& stream, const View& out, const View& x, const View& y, const View& bias,
@@ -124,6 +133,11 @@ void run_small_product(const Stream& stream, const View& out, const View& x, con
            Factor<T>{x.as<const T>(), x.strides[1], x.strides[0]},
            Factor<T>{y.as<const T>(), y.strides[0], y.strides[1]}, bias.as<const T>(), activation, accumulate, m, n, k);
   });
+}
+
+void join_parts(const Stream& stream, float* out, const float* parts, int64_t n, int64_t count, bool accumulate) {
+  launch(stream, Grid{dim3(blocks_for(stream, n, 256)), dim3(256)}, join_parts_kernel, out, parts, n, count,
+         accumulate);
 }
 
 }  // namespace basin::cuda

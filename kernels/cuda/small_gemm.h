@@ -22,4 +22,7 @@ constexpr bool small_product(int64_t m, int64_t n, int64_t k, int processors) {
 void run_small_product(const Stream& stream, const View& out, const View& x, const View& y, const View& bias,
                        Activation activation, bool accumulate);
 
+/// out (n numbers) = the sum of `count` parts of n numbers, in f64, plus what out was when accumulating.
+void join_parts(const Stream& stream, float* out, const float* parts, int64_t n, int64_t count, bool accumulate);
+
 }  // namespace basin::cuda
