@@ -79,14 +79,36 @@ struct Team {
 #endif
 };
 
-__device__ void activate(const Net& net, float (&y)[point_tile]) {
-  switch (net.op) {
-#define UNARY(name, ...)                                              \
-  case Unary::name:                                                   \
-    for (float& value : y) value = scalar::name(value, net.a, net.b); \
-    break;
+/// Any function of the table. Not inlined: some are made of f64 sines and powers, whose code and registers would slow
+/// down every kernel that holds them.
+__device__ __noinline__ float any_of(Unary op, float x, float a, float b) {
+  switch (op) {
+#define UNARY(name, ...) \
+  case Unary::name:      \
+    return scalar::name(x, a, b);
 #define FLAT(name, ...) UNARY(name)
 #include "kernels/ops.def"
+  }
+  return x;
+}
+
+__device__ void activate(const Net& net, float (&y)[point_tile]) {
+  const auto each = [&](auto&& f) {
+    for (float& value : y) value = f(value);
+  };
+  switch (net.op) {
+    case Unary::relu:
+      return each([](float v) { return scalar::relu(v); });
+    case Unary::leaky_relu:
+      return each([&](float v) { return scalar::leaky_relu(v, net.a); });
+    case Unary::tanh:
+      return each([](float v) { return scalar::tanh(v); });
+    case Unary::sigmoid:
+      return each([](float v) { return scalar::sigmoid(v); });
+    case Unary::erf:
+      return each([](float v) { return scalar::erf(v); });
+    default:
+      return each([&](float v) { return any_of(net.op, v, net.a, net.b); });
   }
 }
 

@@ -13,8 +13,12 @@
 namespace basin::cuda {
 namespace {
 
-/// Terms that the library may sum in f32, in a chain of its own choice; twice as many at most where that is all.
-constexpr int64_t longest_chain = 4096;
+/// Products with few results and many terms are cut into pieces of so many terms, where the library could sum them all
+/// in one chain of f32. For more results it cuts long sums itself, and by the shape of the device.
+constexpr int64_t longest_chain = 4096, few_results = 64 * 64;
+bool is_cut(DType dtype, int64_t m, int64_t n, int64_t k) {
+  return dtype == DType::f32 && k > 2 * longest_chain && m * n <= few_results;
+}
 /// Bytes for the results of pieces.
 constexpr int64_t largest_parts = int64_t{64} << 20;
 
@@ -118,7 +122,7 @@ void CudaBackend::matmul(const View& out, const View& x, const View& y, bool acc
   if (exact && axis == 0 && small_product(m, n, k, stream_.processors))
     return run_small_product(stream_, out, x, y, {}, {}, accumulate);
 
-  if (out.dtype == DType::f32 && k > 2 * longest_chain) {
+  if (is_cut(out.dtype, m, n, k)) {
     for (int64_t i = 0; i < batch; ++i) long_product(matrix_of(out, i), matrix_of(x, i), matrix_of(y, i), accumulate);
     return;
   }
@@ -233,7 +237,7 @@ void CudaBackend::linear(const View& out, const View& x, const View& w, const Vi
   const bool exact = math_ == MathMode::f32 || out.dtype == DType::f64;
   if (exact && small_product(out.shape[0], out.shape[1], k, stream_.processors))
     return run_small_product(stream_, out, x, y, bias, activation, false);
-  if (k > 0 && k <= 2 * longest_chain && bias.data && activation.op == Unary::identity &&
+  if (k > 0 && !is_cut(out.dtype, out.shape[0], out.shape[1], k) && bias.data && activation.op == Unary::identity &&
       product_with_bias(out, x, y, bias))
     return;
   matmul(out, x, y, false);
