@@ -35,12 +35,11 @@ BASIN_HD inline void advance_control(double* control, const double* rates, doubl
 
 /// What becomes of a point after a step (`moved`: some coordinate changed).
 BASIN_HD inline int32_t state_after(const SquareSum& step, bool moved, double tolerance) {
-  const bool exact = step.exact();
-  const double length = exact ? 0 : step.length();  // a root costs the fused iteration 2 % of its time
+  const double length = step.length();
   if (!(length - length == 0)) return point_lost;
   if (tolerance < 0) return point_running;
   if (tolerance == 0) return moved ? point_running : point_converged;
-  const bool rests = exact ? step.plain <= tolerance * tolerance : length <= tolerance;
+  const bool rests = step.exact() ? step.plain <= tolerance * tolerance : length <= tolerance;
   return rests ? point_converged : point_running;
 }
 
