@@ -290,8 +290,9 @@ TEST_CASE("harness: SIGTERM and SIGHUP are as Ctrl-C, SIGUSR1 saves and goes on"
   const Outcome o = run_test(called, settings(SIGUSR1));
   CHECK(o.code == 0);
   CHECK(record_of(called)["status"] == "complete");
-  for (const char* file : {"/weights.npy", "/checkpoints/fit.safetensors", "/curve.png", "/grey.png"})
+  for (const char* file : {"/weights.npy", "/checkpoints/fit.safetensors", "/curve.gp", "/grey.png"})
     CHECK(contents(called + file) == contents(quiet + file));
+  if (gnuplot_available()) CHECK(contents(called + "/curve.png") == contents(quiet + "/curve.png"));
 }
 
 TEST_CASE("harness: SIGUSR1 leaves a checkpoint of that step") {
