@@ -363,7 +363,7 @@ void Run::metrics(const Json& line) {
   if (!metrics_.good()) cannot_write(in_folder("metrics.jsonl"));
 }
 
-void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t every) {
+void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t wanted) {
   metrics_.close();
   const std::string file = path("metrics.jsonl");
   std::istringstream lines(contents(file));
@@ -377,7 +377,6 @@ void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t every) 
     there += of_stage;
     kept += line + "\n";
   }
-  const int64_t wanted = (step + every - 1) / every;
   require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", file, ": holds ", there, " of the ",
           wanted, " lines of ", stage, " before step ", step, metrics_mend);
   write_atomically(file, std::string_view(kept));

@@ -80,8 +80,8 @@ class Run : public Claims {
   /// One line of metrics.jsonl, handed to the system when this returns.
   void metrics(const Json& line);
   /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint. Errors:
-  /// one of those before, every `every` steps, is missing, in a file that was not moved away as a whole.
-  void rewind_metrics(const std::string& stage, int64_t step, int64_t every);
+  /// fewer than `wanted` are left, in a file that was not moved away as a whole.
+  void rewind_metrics(const std::string& stage, int64_t step, int64_t wanted);
   /// A named value of result.json.
   void result(const std::string& name, const Json& value) { record_["results"][name] = value; }
   /// An array as <name>.npy.

@@ -17,10 +17,14 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   options.checkpoint_every = std::max<int64_t>(1, options.max_steps / 10);
   options.report_every = std::max<int64_t>(1, options.max_steps / 200);
   options.metadata["stage"] = stage;
+  // a stage may go on from another's checkpoint
+  const int64_t begin =
+      options.resume_from.empty() ? 0 : std::stoll(load_checkpoint(options.resume_from).metadata.at("step"));
   if (run.resuming() && std::filesystem::exists(options.checkpoint)) options.resume_from = options.checkpoint;
   bool first = true;
   options.report = [&](const TrainRow& row) {
-    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step, options.report_every);
+    const auto reports = [&](int64_t steps) { return (steps + options.report_every - 1) / options.report_every; };
+    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step, reports(row.step) - reports(begin));
     run.metrics({{"stage", stage},
                  {"step", row.step},
                  {"loss", row.loss},

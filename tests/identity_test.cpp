@@ -27,11 +27,12 @@ namespace {
 int64_t stops_at = -1;
 
 struct Config {
-  int64_t steps = 20;
+  int64_t steps = 20, more = 0;
   explicit Config(Preset) {}
   template <class F>
   void each_field(F&& f) {
     f("steps", steps, "of training");
+    f("more", more, "steps of a stage that goes on from the first one's checkpoint");
   }
 };
 
@@ -50,6 +51,11 @@ void compute(Run& run, const Config& config) {
     return mse(f(x), x);
   };
   train_stage(run, "fit", net, loss, options);
+  if (config.more > 0) {
+    options.resume_from = run.path("checkpoints/fit.safetensors");
+    options.max_steps += config.more;
+    train_stage(run, "more", net, loss, options);
+  }
   run.save("weights", net.layers[0].weight.array());
   run.picture("grey", zeros({4, 4}, DType::u8));
   run.claim_below("a claim", "-", 0, 1);
@@ -311,6 +317,18 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   const std::string all = contents(whole + "/metrics.jsonl");
   write_atomically(whole + "/metrics.jsonl", std::string_view(all).substr(all.find('\n') + 1));
   CHECK(has(run_test(whole, data, {"--resume"}).err, "holds 19 of the 20 lines of fit before step 20;"));
+
+  // and of one that goes on from the checkpoint of another
+  const std::string two = folder / "two", both = two + "/metrics.jsonl";
+  stops_at = 25;
+  REQUIRE(run_test(two, data, {"--set", "more=10"}).code == 130);
+  stops_at = -1;
+  const std::string written = contents(both);
+  write_atomically(both, std::string_view(written).substr(0, written.rfind('{')));
+  CHECK(
+      has(run_test(two, data, {"--set", "more=10", "--resume"}).err, "holds 5 of the 6 lines of more before step 26;"));
+  write_atomically(both, std::string_view(written));
+  CHECK(run_test(two, data, {"--set", "more=10", "--resume"}).code == 0);
 }
 
 TEST_CASE("identity: a run is complete only while the files that it wrote are there as they were") {
