@@ -255,7 +255,9 @@ void Sweep::judge_end(const Case& wanted, const Kind& kind, const Outcome& outco
   if (wanted.start == child) return judge_child(outcome, verdict);
   if (kind.act == Act::notify) {
     const bool told = outcome.code == 128 + kind.number && status_of(out_) == "interrupted";
-    if (!told) verdict.wrong.insert("unsaved");
+    // before main() nothing is known of a run, and nothing has been written
+    const bool unbegun = outcome.signal == kind.number && status_of(out_) != "running";
+    if (!told && !unbegun) verdict.wrong.insert("unsaved");
     return;
   }
   // missing rights are the caller's to mend, and may count as bad input
