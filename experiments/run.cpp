@@ -363,6 +363,10 @@ void Run::metrics(const Json& line) {
   if (!metrics_.good()) cannot_write(in_folder("metrics.jsonl"));
 }
 
+void Run::sync_metrics() const {
+  sync_file(in_folder("metrics.jsonl"));
+}
+
 void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t wanted) {
   metrics_.close();
   const std::string file = path("metrics.jsonl");

@@ -79,6 +79,8 @@ class Run : public Claims {
 
   /// One line of metrics.jsonl, handed to the system when this returns.
   void metrics(const Json& line);
+  /// What metrics() wrote is on disk when this returns.
+  void sync_metrics() const;
   /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint. Errors:
   /// fewer than `wanted` are left, in a file that was not moved away as a whole.
   void rewind_metrics(const std::string& stage, int64_t step, int64_t wanted);

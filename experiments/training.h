@@ -17,6 +17,7 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   options.checkpoint_every = std::max<int64_t>(1, options.max_steps / 10);
   options.report_every = std::max<int64_t>(1, options.max_steps / 200);
   options.metadata["stage"] = stage;
+  options.before_checkpoint = [&] { run.sync_metrics(); };  // a resume counts the lines that came before
   // a stage may go on from another's checkpoint
   const int64_t begin =
       options.resume_from.empty() ? 0 : std::stoll(load_checkpoint(options.resume_from).metadata.at("step"));

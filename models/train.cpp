@@ -120,11 +120,10 @@ TrainResult Run::go() {
     if (checkpoint_calls_.due() && !options_.checkpoint.empty()) save();
     const bool out_of_steps = step_ >= options_.max_steps;
     std::pair<Tensor, Tensors> now;
-    if (out_of_steps) {
+    if (out_of_steps)
       now.first = loss_now(parameters_);
-    } else {
+    else
       now = value_and_grad_flat(loss_now, parameters_);
-    }
     const double loss = now.first.item();
     if (!std::isfinite(loss)) fail("the loss is " + readable(loss), now.second);
     check_replay(loss);
@@ -141,9 +140,8 @@ TrainResult Run::go() {
       if (best_step_ < best_from_) keep_best(loss);  // ended before the window opened
       if (!options_.checkpoint.empty() && saved_step_ != step_) save();
       progress.finish(step_, loss);
-      const StoppedBy reason = reached        ? StoppedBy::loss_below
-                               : out_of_steps ? StoppedBy::max_steps
-                                              : StoppedBy::wall_time;
+      const StoppedBy limit = out_of_steps ? StoppedBy::max_steps : StoppedBy::wall_time;
+      const StoppedBy reason = reached ? StoppedBy::loss_below : limit;
       return {step_, loss, best_loss_, best_step_, reason, progress.seconds(), best_};
     }
     update(std::move(now.second), rate);
@@ -226,6 +224,7 @@ void Run::update(Tensors gradients, double rate) {
 }
 
 void Run::save() const {
+  if (options_.before_checkpoint) options_.before_checkpoint();
   check_parameters(std::max<int64_t>(saved_step_, 0));
   NamedArrays entries;
   add_named(entries, "model.", names_, parameters_);

@@ -30,10 +30,11 @@ struct TrainOptions {
   /// read the step number. The bits are those of steps done one by one.
   bool replay = true;
 
-  std::string checkpoint;        // file, written when training ends in any orderly way; empty: none
-  int64_t checkpoint_every = 0;  // and every so many steps; 0: only at the end
-  std::string resume_from;       // checkpoint to go on from; empty: from the beginning
-  Metadata metadata;             // written into checkpoints: keys, config. No times: equal runs give equal bytes
+  std::string checkpoint;                   // file, written when training ends in any orderly way; empty: none
+  int64_t checkpoint_every = 0;             // and every so many steps; 0: only at the end
+  std::string resume_from;                  // checkpoint to go on from; empty: from the beginning
+  std::function<void()> before_checkpoint;  // called before one is written: what must be on disk when it is
+  Metadata metadata;  // written into checkpoints: keys, config. No times: equal runs give equal bytes
 
   int64_t report_every = 0;                     // 0: never
   std::function<void(const TrainRow&)> report;  // every so many steps, and at the last one

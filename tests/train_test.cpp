@@ -155,21 +155,28 @@ TEST_CASE("N steps equal k steps, a checkpoint, and N - k steps, bit for bit") {
     const TrainResult whole = train(straight, loss, options);
 
     // The first part ends by an exception after the checkpoint of step 40.
-    options.checkpoint = folder / "parts";
+    options.checkpoint = folder / text("parts ", optimizer);
     options.checkpoint_every = 20;
     options.report_every = 1;
     options.report = [](const TrainRow& row) {
       if (row.step == 47) throw std::runtime_error("killed");
     };
+    std::vector<std::string> before;  // the step of the file that each checkpoint replaces
+    options.before_checkpoint = [&] {
+      const bool first = !std::filesystem::exists(options.checkpoint);
+      before.push_back(first ? "none" : load_checkpoint(options.checkpoint).metadata.at("step"));
+    };
     Mlp killed = small_network();
     CHECK_THROWS_WITH(train(killed, loss, options), "killed");
+    CHECK(before == std::vector<std::string>{"none", "20"});
     options.report = nullptr;
+    options.before_checkpoint = nullptr;
     options.resume_from = options.checkpoint;
     Mlp resumed = make_mlp({autoencoder_widths(3, 4, 8)}, Key(99));
     const TrainResult rest = train(resumed, loss, options);
 
     CHECK(numbers(resumed) == numbers(straight));
-    CHECK(bytes_of(folder / "parts") == bytes_of(folder / "straight"));
+    CHECK(bytes_of(options.checkpoint) == bytes_of(folder / "straight"));
     CHECK(rest.steps == 60);
     CHECK(rest.loss == whole.loss);
     CHECK(rest.best_loss == whole.best_loss);

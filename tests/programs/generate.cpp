@@ -89,11 +89,13 @@ Shape Generator::any_shape() {
 }
 
 bool Generator::within(int i, double low, double high) const {
+  if (i < 0) return false;
   const std::vector<double> values = numbers_of(value(i));
   return std::all_of(values.begin(), values.end(), [&](double v) { return v >= low && v <= high; });
 }
 
 bool Generator::stays_away(int i, double kink) const {
+  if (i < 0) return false;
   const std::vector<double> values = numbers_of(value(i));
   return std::all_of(values.begin(), values.end(), [&](double v) { return v == kink || std::abs(v - kink) >= near; });
 }

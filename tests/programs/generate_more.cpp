@@ -317,6 +317,7 @@ int Generator::nested_jacobian() {
   const int x = as_rank(pick(), 2);
   if (x < 0 || shape(x)[1] == 0) return -1;
   const int captured = of_shape({shape(x)[1]});
+  if (captured < 0) return -1;
   Generator inner(dice_, settings_, depth_ + 1, 0);
   const auto made = inner.rowwise({value(x), value(captured)}, static_cast<int>(dice_.between(1, 3)));
   if (!made) return -1;
