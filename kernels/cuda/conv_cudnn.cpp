@@ -133,7 +133,7 @@ class Convolutions final : public CudnnConvolutions {
                                              : std::vector<bool>(found.size(), true);
               },
               [&](size_t i) { return milliseconds(found[i], pointers); });
-        if (lost > 0 && choice.best) say(": " + why);
+        if (lost > 0) say(": " + why);
         if (!choice.note.empty()) say(": " + choice.note);
         if (choice.best) return std::make_unique<CudnnPlan>(std::move(found[*choice.best]));
       } catch (const CudnnError& error) {

@@ -95,7 +95,7 @@ class CudaBackend final : public Backend {
   void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
   /// Bias and activation of images, in place.
   void finish(const View& out, const View& bias, Activation activation);
-  /// The product of views of rank 2 in f32 by pieces of its sums, which are joined in f64.
+  /// The product in f32 by pieces of its sums, which are joined in f64.
   void long_product(const View& out, const View& x, const View& y, bool accumulate);
   /// At least `bytes` that the next call for the same use may overwrite; lives as long as the backend.
   void* scratch(size_t bytes, size_t use = 0);

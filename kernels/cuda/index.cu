@@ -1,5 +1,6 @@
 // Rows picked and rows added by index along axis 0. Bytes moved: gather reads and writes each row once; scatter_add
-// reads the rows once, reads and writes the destinations it meets once, and sorts the index.
+// reads the rows once, reads and writes the destinations it meets once, and sorts the index (16 bytes of scratch memory
+// for each of its numbers).
 #include <limits>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -153,12 +154,13 @@ void CudaBackend::scatter_add(const View& out, const View& in, const View& index
                              " rows; the limit is 2147483647: split them");
   const auto blocks = static_cast<unsigned>((n + sorters * keys_each - 1) / (sorters * keys_each));
   const int64_t counters = int64_t{digits} * blocks;
-  auto* const counts = static_cast<int32_t*>(scratch(sizeof(int32_t) * static_cast<size_t>(counters + 4 * n)));
+  const int64_t bytes = rows > 1 ? (counters + 4 * n) * static_cast<int64_t>(sizeof(int32_t)) : 0;
+  auto* const counts = static_cast<int32_t*>(scratch(static_cast<size_t>(bytes)));
   const auto* key = index.as<const int32_t>();
   const int32_t* from = nullptr;
   int32_t* next = counts + counters;
   const Grid grid{dim3(blocks), dim3(sorters)}, one{dim3(1), dim3(counters > 128 ? 1024 : 128)};
-  for (int shift = 0; (rows - 1) >> shift > 0; shift += digit_bits) {
+  for (int shift = 0; shift < 32 && (rows - 1) >> shift > 0; shift += digit_bits) {
     launch(stream_, grid, count_digits_kernel, counts, key, n, shift);
     launch(stream_, one, sum_before_kernel, counts, counters);
     launch(stream_, grid, place_kernel, next, next + n, key, from, counts, n, shift);

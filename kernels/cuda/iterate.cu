@@ -97,6 +97,8 @@ __device__ void activate(const Net& net, float (&y)[point_tile]) {
     for (float& value : y) value = f(value);
   };
   switch (net.op) {
+    case Unary::identity:
+      return;
     case Unary::relu:
       return each([](float v) { return scalar::relu(v); });
     case Unary::leaky_relu:

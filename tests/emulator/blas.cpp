@@ -76,7 +76,11 @@ void compute(const Product& p) {
       for (int64_t l = 0; l < p.k; ++l) {
         const double right = rounded(p.b.transposed ? p.b.at(z, j, l) : p.b.at(z, l, j), p.dropped);
         const double* column = left.data() + l * p.m;
-        for (int64_t i = 0; i < p.m; ++i) sums[static_cast<size_t>(i)] += column[i] * right;
+        for (int64_t i = 0; i < p.m; ++i) {
+          double& sum = sums[static_cast<size_t>(i)];
+          sum += column[i] * right;
+          if (p.d.type == CUDA_R_32F) sum = static_cast<double>(static_cast<float>(sum));  // the worst it may do
+        }
       }
       for (int64_t i = 0; i < p.m; ++i) {
         double value = p.alpha * sums[static_cast<size_t>(i)];
