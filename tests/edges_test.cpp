@@ -273,14 +273,12 @@ TEST_CASE("uniform draws stay below their end, and finite") {
 
 TEST_CASE("scatter_add sums rows in their order, wherever they go") {
   // a device sorts the index: more rows than one block takes, more destinations than one pass tells apart
-  for (const auto& [n, rows, row] : std::vector<std::array<int64_t, 3>>{{5000, 300, 5},
-                                                                        {9000, 40, 2},
-                                                                        {70001, 70000, 2},
-                                                                        {3000, 70000, 4},
-                                                                        {2500, 1, 3},
-                                                                        {2100, 2, 1},
-                                                                        {1, 5000, 8},
-                                                                        {1025, 17, 2}}) {
+  const std::array<int64_t, 3> sizes[] = {{5000, 300, 5}, {9000, 40, 2}, {70001, 70000, 2}, {3000, 70000, 4},
+                                          {2500, 1, 3},   {2100, 2, 1},  {1, 5000, 8},      {1025, 17, 2}};
+  for (const auto& size : sizes) {
+    const int64_t n = size[0];
+    const int64_t rows = size[1];
+    const int64_t row = size[2];
     CAPTURE(n);
     CAPTURE(rows);
     std::vector<int32_t> to;
