@@ -3,9 +3,9 @@
 # named in SUBFOLDERS. A new source file is found at the next build.
 function(basin_library folder)
   cmake_parse_arguments(arg "" "" "SUBFOLDERS;LINK;PRIVATE_LINK" ${ARGN})
-  set(patterns *.cpp)
+  set(patterns [!.]*.cpp)  # what begins with a point is an editor's
   foreach(sub IN LISTS arg_SUBFOLDERS)
-    list(APPEND patterns ${sub}/*.cpp)
+    list(APPEND patterns ${sub}/[!.]*.cpp)
   endforeach()
   list(TRANSFORM patterns PREPEND ${CMAKE_CURRENT_SOURCE_DIR}/)
   file(GLOB sources CONFIGURE_DEPENDS ${patterns})

@@ -38,21 +38,25 @@ endif()
 
 # Builds of one commit with other local changes, and those of no commit, differ in what the program is made of. Names and
 # contents only, so that the same sources have the same digest on every machine.
-set(patterns "")
-foreach(room kernels engine autograd models data experiments)
-  foreach(kind h cpp cu def txt)
-    list(APPEND patterns ${SOURCE_DIR}/${room}/*.${kind})
-  endforeach()
+# Not by file(GLOB): a path may read like a pattern, and a name may hold what ends an entry of a list. What begins with a
+# point is none of ours: editors leave such beside a file that is open, Emacs links to nothing.
+set(rooms "")
+foreach(room CMakeLists.txt cmake kernels engine autograd models data experiments)
+  if(EXISTS ${SOURCE_DIR}/${room})
+    list(APPEND rooms ${room})
+  endif()
 endforeach()
-file(GLOB_RECURSE files RELATIVE ${SOURCE_DIR} ${patterns})
-file(GLOB build_files RELATIVE ${SOURCE_DIR} ${SOURCE_DIR}/CMakeLists.txt ${SOURCE_DIR}/cmake/*.*)
-list(APPEND files ${build_files})
-list(SORT files)
-set(listing "")
-foreach(source IN LISTS files)
-  file(SHA256 ${SOURCE_DIR}/${source} digest)
-  string(APPEND listing "${digest} ${source}\n")
+if(NOT rooms)
+  message(FATAL_ERROR "no sources in ${SOURCE_DIR}")
+endif()
+set(kinds -name *.h)
+foreach(kind cpp cu def txt cmake in)
+  list(APPEND kinds -o -name *.${kind})
 endforeach()
+set(ENV{LC_ALL} C)
+execute_process(COMMAND find ${rooms} -name .* -prune -o -xtype f "(" ${kinds} ")" -print0
+                COMMAND sort -z COMMAND xargs -0 sha256sum
+                WORKING_DIRECTORY ${SOURCE_DIR} OUTPUT_VARIABLE listing COMMAND_ERROR_IS_FATAL ANY)
 string(SHA256 sources "${listing}")
 string(SUBSTRING ${sources} 0 16 sources)
 

@@ -44,3 +44,35 @@ set(tree ${FOLDER}/elsewhere/tree)  # as on another machine
 file(COPY ${FOLDER}/tree DESTINATION ${FOLDER}/elsewhere)
 build_info(again)
 check(again STREQUAL first)
+
+# What editors leave beside a source is none, a link to nothing included; and names may hold what CMake's lists cannot.
+set(tree ${FOLDER}/tree)
+file(CREATE_LINK user@host.1234:5678 ${tree}/engine/.\#a.cpp SYMBOLIC)
+file(WRITE ${tree}/engine/.b.h "int hidden;\n")
+file(WRITE ${tree}/engine/.hidden/b.h "int hidden;\n")
+file(WRITE ${tree}/engine/a.cpp~ "int older;\n")
+build_info(again)
+check(again STREQUAL first)
+set(before ${first})
+foreach(name "a;b.h" "c[d.h" "e]f.h" "g h.h" "i\\j.h")
+  file(WRITE "${tree}/engine/${name}" "int one;\n")
+  build_info(more)
+  check(NOT more STREQUAL before)
+  file(WRITE "${tree}/engine/${name}" "int two;\n")
+  build_info(changed)
+  check(NOT changed STREQUAL more)
+  set(before ${changed})
+endforeach()
+
+# A path that reads like a pattern; and of no sources there is no digest.
+file(COPY ${FOLDER}/elsewhere/tree DESTINATION "${FOLDER}/a[1] *?")
+set(tree "${FOLDER}/a[1] *?/tree")
+build_info(again)
+check(again STREQUAL first)
+cmake_path(GET SCRIPT PARENT_PATH here)
+file(COPY ${here}/../CMakeLists.txt DESTINATION ${tree})  # the build itself goes by patterns
+execute_process(COMMAND ${CMAKE_COMMAND} -S ${tree} -B ${FOLDER}/build RESULT_VARIABLE failed ERROR_VARIABLE words OUTPUT_QUIET)
+check(failed AND words MATCHES "rename or move")
+execute_process(COMMAND ${CMAKE_COMMAND} -D SOURCE_DIR=${FOLDER}/nowhere -D OUTPUT=${FOLDER}/info.cpp -P ${SCRIPT}
+                RESULT_VARIABLE failed ERROR_VARIABLE words)
+check(failed AND words MATCHES "no sources in ")
