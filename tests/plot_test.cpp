@@ -103,6 +103,8 @@ TEST_CASE("plot: a whole PNG of the right size, judged to its end") {
   Bytes longer = good;
   longer.push_back(0);
   CHECK(has(fault(longer), "bytes follow its end"));
+  longer.insert(longer.end(), good.end() - 12, good.end());  // and then an end once more
+  CHECK(has(fault(longer), "bytes follow its end"));
   Bytes empty(good.begin(), good.begin() + 33);  // signature and header, then the end
   empty.insert(empty.end(), good.end() - 12, good.end());
   CHECK(has(fault(empty), "0 compressed bytes cannot hold"));
