@@ -41,6 +41,20 @@ std::string status_of(const std::string& folder) {
   return record.is_object() ? record.value("status", "") : "";
 }
 
+/// A folder and all below, files with every byte. Where it is not there: empty.
+std::map<std::string, std::string> entries(const std::string& folder) {
+  std::map<std::string, std::string> found;
+  if (!fs::exists(folder)) return found;
+  found["."];
+  for (const auto& entry : fs::recursive_directory_iterator(folder)) {
+    std::string& bytes = found[fs::relative(entry.path(), folder)];
+    if (!entry.is_regular_file()) continue;
+    const Bytes all = read_file(entry.path());
+    bytes.assign(all.begin(), all.end());
+  }
+  return found;
+}
+
 std::string one_line(std::string words) {
   if (words.size() > 300) words = words.substr(0, 300) + " ...";
   for (char& c : words)
@@ -81,7 +95,7 @@ Sweep::Sweep(const Place& place, const std::string& name)
   require(outcome.code == 0 || !has_data_, name, " without a fault: ", outcome.how(), ": ",
           outcome.err);
   wanted_ = snapshot(out_);
-  fs::rename(out_, place.scratch + "/finished");
+  fs::rename(out_, origin(again));
 }
 
 Settings Sweep::quiet() const {
@@ -128,15 +142,21 @@ void Sweep::plan(const Kind& kind, uint64_t at, int size_class) {
   plan_->size_class = size_class < 0 ? any_size : static_cast<uint32_t>(size_class);
 }
 
+/// The folder that a case begins with a copy of; of a fresh start there is none.
+std::string Sweep::origin(const std::string& start) const {
+  if (start == resume) return place_.scratch + "/half";
+  return place_.scratch + (start == again ? "/finished" : "/none");
+}
+
 /// The folder as it is before a case.
 void Sweep::before(const std::string& start) {
   fs::remove_all(cases_);
   fs::create_directories(cases_);
-  const std::string half = place_.scratch + "/half";
+  const std::string half = origin(resume);
   const auto copy = [&](const std::string& from) {
     fs::copy(from, out_, fs::copy_options::recursive);
   };
-  if (start == again) copy(place_.scratch + "/finished");
+  if (start == again) copy(origin(again));
   if (start != resume) return;
   if (!fs::exists(half)) {  // killed at the rename in the middle of all
     const Kind rename{"", Act::kill_after, 0, false, bit(Call::rename)};
@@ -255,8 +275,10 @@ void Sweep::judge_end(const Case& wanted, const Kind& kind, const Outcome& outco
   if (wanted.start == child) return judge_child(outcome, verdict);
   if (kind.act == Act::notify) {
     const bool told = outcome.code == 128 + kind.number && status_of(out_) == "interrupted";
-    // before main() nothing is known of a run, and nothing has been written
-    const bool unbegun = outcome.signal == kind.number && status_of(out_) != "running";
+    // before main() is at work, signals act as ever: then nothing has been said, and no file
+    // touched
+    const bool unbegun = outcome.signal == kind.number && outcome.out.empty() &&
+                         outcome.err.empty() && entries(out_) == entries(origin(wanted.start));
     if (!told && !unbegun) verdict.wrong.insert("unsaved");
     return;
   }

@@ -48,6 +48,7 @@ class Sweep {
   Outcome start(bool resume, const Settings& settings) const;
   Settings quiet() const;
   int threads_for(const Kind& kind) const;
+  std::string origin(const std::string& start) const;
   void before(const std::string& start);
   uint64_t calls_of(const std::string& start, uint32_t calls);
   void plan(const Kind& kind, uint64_t at, int size_class);
