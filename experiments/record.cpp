@@ -189,7 +189,7 @@ std::string build_differences(const Json& record) {
   const BuildInfo& now = build_info();
   std::string words;
   const auto compare = [&](const char* name, const std::string& here) {
-    const std::string there = record.at("build").value(name, here);
+    const std::string there = record.at("build").value(name, "not said");
     if (there != here) words += text(words.empty() ? "" : "; ", name, " ", there, ", now ", here);
   };
   compare("commit", now.commit);

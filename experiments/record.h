@@ -36,8 +36,8 @@ struct Lack {
 };
 Lack lack_of(const std::string& folder, const Json& record);
 
-/// In words what differs between the build that wrote a record and this one, such that numbers may differ; "" when
-/// nothing is known to.
+/// In words what differs between the build that wrote a record and this one, such that numbers may differ, and what the
+/// record does not say; "" when nothing does.
 std::string build_differences(const Json& record);
 
 /// True when settings were not the preset's own. Older records do not say it, only whether --set or --config was

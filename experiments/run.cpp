@@ -255,17 +255,15 @@ void Run::open_folder() {
   if (!options_.resume) start_again(before.is_object() && before["status"] == "complete");
   const std::string metrics = in_folder("metrics.jsonl"), checkpoints = in_folder("checkpoints");
   std::error_code error;
-  const bool moved = !fs::exists(metrics, error) && !fs::is_empty(checkpoints, error) && !error;
+  const bool there = fs::exists(metrics, error), moved = !there && !fs::is_empty(checkpoints, error) && !error;
   if (options_.resume && (moved || before.contains("metrics_moved"))) record_["metrics_moved"] = true;
+  if (options_.resume && there) check_metrics(before);
+  if (options_.resume)
+    found_ = {contents(in_folder("result.json")), contents(metrics), there, before["status"] == "complete"};
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
   make_folders(checkpoints);
   path("metrics.jsonl");
-  if (options_.resume) {
-    close(open_to_append(metrics));  // names what is no file before it is read
-    check_metrics();
-  } else {
-    write_atomically(metrics, std::string_view());
-  }
+  if (!options_.resume) write_atomically(metrics, std::string_view());
   open_at_end(metrics_, metrics);
 }
 
@@ -340,9 +338,17 @@ void Run::identify(const LoadedSet& set) {
   write_record("running");
 }
 
-/// After a crash, the last line may be cut off: it is completed or dropped. Errors: a line is damaged in another way.
-void Run::check_metrics() const {
-  const std::string file = in_folder("metrics.jsonl"), all = contents(file);
+/// After a crash, the last line may be cut off: it is completed or dropped. Errors: a line is damaged in another way,
+/// or the file of a finished run is not as its record lists it.
+void Run::check_metrics(const Json& before) const {
+  const std::string file = in_folder("metrics.jsonl");
+  close(open_to_append(file));  // names what is no file before it is read
+  for (const Json& listed : before.value("files", Json::array())) {
+    if (listed["name"] != "metrics.jsonl") continue;
+    const Lack lack = lack_of(folder_, {{"files", Json::array({listed})}});
+    require(lack.words.empty(), "--resume: ", folder_, ": ", lack.words, metrics_mend);
+  }
+  const std::string all = contents(file);
   size_t line = 0, begin = 0;
   const auto damaged = [&] { throw Error(text("--resume: ", file, ": line ", line, " is damaged", metrics_mend)); };
   for (size_t end; (end = all.find('\n', begin)) != std::string::npos; begin = end + 1) {
@@ -356,7 +362,19 @@ void Run::check_metrics() const {
   write_atomically(file, std::string_view(is_whole(rest) ? all + "\n" : all.substr(0, begin)));
 }
 
+/// A refused resume leaves record and metrics as they were. False for an unfinished run that had gone on.
+bool Run::put_back() {
+  if (!options_.resume || (went_on_ && !found_.complete)) return false;
+  const std::string metrics = in_folder("metrics.jsonl");
+  metrics_.close();
+  if (found_.has_metrics) write_atomically(metrics, std::string_view(found_.metrics));
+  if (!found_.has_metrics) std::remove(metrics.c_str());
+  write_atomically(in_folder("result.json"), std::string_view(found_.record));
+  return true;
+}
+
 void Run::metrics(const Json& line) {
+  went_on_ |= !std::exchange(repeats_, false);
   Json checked = line;
   checked["check"] = check_of(line);
   metrics_ << checked.dump() << std::endl;
@@ -372,13 +390,17 @@ void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t wanted)
   const std::string file = path("metrics.jsonl");
   std::istringstream lines(contents(file));
   std::string kept;
-  int64_t there = 0;
+  int64_t there = 0, last = -1;
   for (std::string line; std::getline(lines, line);) {
     const Json json = Json::parse(line, nullptr, false);
     if (!json.is_object()) continue;  // a line cut off by a crash
-    const bool of_stage = json.value("stage", "") == stage;
-    if (of_stage && json.value("step", int64_t{0}) >= step) continue;
-    there += of_stage;
+    if (json.value("stage", "") == stage) {
+      const int64_t at = json.value("step", int64_t{0});
+      repeats_ |= at == step;
+      if (at >= step || at <= last) continue;  // what does not go up is a copy
+      last = at;
+      ++there;
+    }
     kept += line + "\n";
   }
   require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", file, ": holds ", there, " of the ",
@@ -430,8 +452,9 @@ int Run::execute() {
     const auto* error = dynamic_cast<const Error*>(&e);
     const bool interrupted = error && error->fault() == Fault::interrupted;
     record_["error"] = e.what();
+    const bool refused = error && error->fault() == Fault::input;
     try {
-      write_record(interrupted ? "interrupted" : "failed");
+      if (!refused || !put_back()) write_record(interrupted ? "interrupted" : "failed");
     } catch (const Error&) {  // the first error is the one to tell
     }
     if (interrupted) {

@@ -108,7 +108,8 @@ class Run : public Claims {
   Json check_record() const;
   void check_resumed(const Json& before) const;
   void start_again(bool finished);
-  void check_metrics() const;
+  void check_metrics(const Json& before) const;
+  bool put_back();
   void identify(const LoadedSet& set);
   void write_record(const std::string& status);
   void print_claims() const;
@@ -122,6 +123,13 @@ class Run : public Claims {
   DataFolder data_;
   std::set<std::string> files_;  // that the run asked a path of
   std::ofstream metrics_;
+  struct Found {
+    std::string record, metrics;
+    bool has_metrics, complete;
+  };
+  Found found_{};         // by a resume
+  bool repeats_ = false;  // the next line of metrics was there before
+  bool went_on_ = false;  // new ones came
 };
 
 /// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.

@@ -180,11 +180,11 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
   count_claims(m, record);
   m.state = State::kept;
   const std::string commit = record["build"]["commit"];
-  const std::string sources = record["build"].value("sources", build_info().sources);
+  const std::string sources = record["build"].value("sources", "");  // older versions did not say it
   if (commit != build_info().commit)
     m.note = "by commit " + commit.substr(0, 10);
   else if (sources != build_info().sources)
-    m.note = "by other local changes";
+    m.note = sources.empty() ? "of sources not said" : "of other sources";
   tell(m, "was complete, " + m.claims + " claims held" + (m.note.empty() ? "" : ", " + m.note));
 }
 

@@ -2,6 +2,7 @@
 #pragma once
 #include <algorithm>
 #include <filesystem>
+#include <utility>
 
 #include "experiments/run.h"
 #include "models/train.h"
@@ -18,14 +19,17 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   options.report_every = std::max<int64_t>(1, options.max_steps / 200);
   options.metadata["stage"] = stage;
   options.before_checkpoint = [&] { run.sync_metrics(); };  // a resume counts the lines that came before
-  // a stage may go on from another's checkpoint
-  const int64_t begin =
-      options.resume_from.empty() ? 0 : std::stoll(load_checkpoint(options.resume_from).metadata.at("step"));
-  if (run.resuming() && std::filesystem::exists(options.checkpoint)) options.resume_from = options.checkpoint;
+  const bool goes_on = run.resuming() && std::filesystem::exists(options.checkpoint);
+  int64_t begin = 0;
+  if (goes_on) {  // a stage may have begun with another's checkpoint
+    const std::string other = std::exchange(options.resume_from, options.checkpoint);
+    if (!other.empty()) begin = integer_at(load_checkpoint(other), other, "step");
+  }
   bool first = true;
   options.report = [&](const TrainRow& row) {
     const auto reports = [&](int64_t steps) { return (steps + options.report_every - 1) / options.report_every; };
-    if (std::exchange(first, false)) run.rewind_metrics(stage, row.step, reports(row.step) - reports(begin));
+    if (std::exchange(first, false))
+      run.rewind_metrics(stage, row.step, goes_on ? reports(row.step) - reports(begin) : 0);
     run.metrics({{"stage", stage},
                  {"step", row.step},
                  {"loss", row.loss},

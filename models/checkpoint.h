@@ -19,8 +19,7 @@ bool has_prefix(const SafeTensors& file, const std::string& prefix);
 void read_named(const SafeTensors& file, const std::string& path, const std::string& prefix,
                 const std::vector<std::string>& names, const Tensors& tensors);
 /// A file that training goes on from, every bit of it as it was written. Errors: as load_safetensors, or it carries no
-/// digest (see safetensors.h; older versions wrote none). Where its bytes are at fault, they say
-/// what to do.
+/// digest (see safetensors.h; older versions wrote none). Of bytes at fault they say what to do.
 SafeTensors load_checkpoint(const std::string& path);
 /// Errors: the file was written for another architecture (both are named). Either may be empty: then it is not checked.
 void check_architecture(const SafeTensors& file, const std::string& path, const std::string& architecture);

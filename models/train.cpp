@@ -44,15 +44,6 @@ void check_options(const TrainOptions& o) {
           "train: clip_norm, clip_value and wall_seconds must not be negative");
 }
 
-int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key) {
-  const auto entry = file.metadata.find(key);
-  require(entry != file.metadata.end(), "checkpoint ", path, ": no \"", key,
-          "\" in its metadata; it holds a model but not a training run");
-  const double value = parse_number(entry->second, key);
-  require(value >= 0 && value < 9e15 && value == std::floor(value), "checkpoint ", path, ": \"", key, "\" is ", value);
-  return static_cast<int64_t>(value);
-}
-
 /// One call of train_flat.
 class Run {
  public:
@@ -208,11 +199,10 @@ void Run::keep_best(double loss) {
   best_loss_ = loss;
   best_step_ = step_;
   if (!keeps_best()) return;
-  if (best_.empty()) {
+  if (best_.empty())
     best_ = owned_copies(parameters_);
-  } else {
+  else
     for (size_t i = 0; i < best_.size(); ++i) assign(best_[i].array(), parameters_[i].array());
-  }
 }
 
 void Run::update(Tensors gradients, double rate) {
@@ -312,6 +302,15 @@ void Run::fail(const std::string& what, const Tensors& gradients) const {
 }
 
 }  // namespace
+
+int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key) {
+  const auto entry = file.metadata.find(key);
+  require(entry != file.metadata.end(), "checkpoint ", path, ": no \"", key,
+          "\" in its metadata; it holds a model but not a training run");
+  const double value = parse_number(entry->second, key);
+  require(value >= 0 && value < 9e15 && value == std::floor(value), "checkpoint ", path, ": \"", key, "\" is ", value);
+  return static_cast<int64_t>(value);
+}
 
 const char* name_of(StoppedBy reason) {
   constexpr const char* names[] = {"max_steps", "loss_below", "wall_time"};

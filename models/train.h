@@ -61,6 +61,8 @@ class Diverged : public Error {
   explicit Diverged(const std::string& message) : Error(message, Fault::internal) {}
 };
 
+/// A whole number of a training's checkpoint, such as its "step". Errors: it has none.
+int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key);
 using StepLoss = std::function<Tensor(const Tensors& parameters, int64_t step)>;
 
 /// train() on a flat list of parameters, which are written in place. A loss that reads the step is never replayed.

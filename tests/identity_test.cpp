@@ -24,7 +24,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-int64_t stops_at = -1;
+int64_t stops_at = -1, fails_at = -1;
+std::string goes_on_from;  // of the stage "more"; empty: the checkpoint of "fit"
 
 struct Config {
   int64_t steps = 20, more = 0;
@@ -48,11 +49,12 @@ void compute(Run& run, const Config& config) {
   options.progress = false;
   const auto loss = [&](const Mlp& f, int64_t step) {
     if (step == stops_at) std::raise(SIGINT);
+    require(step != fails_at, "the loss of this test fails");
     return mse(f(x), x);
   };
   train_stage(run, "fit", net, loss, options);
   if (config.more > 0) {
-    options.resume_from = run.path("checkpoints/fit.safetensors");
+    options.resume_from = goes_on_from.empty() ? run.path("checkpoints/fit.safetensors") : goes_on_from;
     options.max_steps += config.more;
     train_stage(run, "more", net, loss, options);
   }
@@ -87,6 +89,20 @@ void cut_off(const std::string& out, const std::string& data) {
   stops_at = 10;
   REQUIRE(run_test(out, data).code == 130);
   stops_at = -1;
+}
+
+/// A --resume that is refused and leaves record and metrics as they were, byte for byte: what it said.
+std::string refusal(const std::string& out, const std::string& data, std::vector<std::string> more = {}) {
+  const std::string record = contents(out + "/result.json"), metrics = out + "/metrics.jsonl";
+  const auto lines = [&] { return fs::exists(metrics) ? contents(metrics) : "none"; };
+  const std::string before = lines();
+  more.emplace_back("--resume");
+  const Outcome o = run_test(out, data, more);
+  CAPTURE(o.err);
+  CHECK(o.code == 2);
+  CHECK(contents(out + "/result.json") == record);
+  CHECK(lines() == before);
+  return o.err;
 }
 
 /// Changes a record and seals it again, as another build, device or version might have written it.
@@ -202,6 +218,8 @@ TEST_CASE("identity: --resume goes on with the same build and device only, and w
   for (const char* name : {"commit", "sources", "compiler", "flags", "libraries"})
     refused(text(begun, "by another build (", name, " of yesterday, now "),
             [&](Json& r) { r["build"][name] = "of yesterday"; });
+  for (const char* name : {"sources", "compiler", "flags", "libraries"})
+    refused(text(begun, "by another build (", name, " not said, now "), [&](Json& r) { r["build"].erase(name); });
   refused(begun + "with --device \"cuda:0\", now it is \"cpu\"", [](Json& r) { r["options"]["device"] = "cuda:0"; });
   refused(begun + "with --math \"tf32\", now it is \"f32\"", [](Json& r) { r["options"]["math"] = "tf32"; });
   refused(begun + "with --math null", [](Json& r) { r["options"].erase("math"); });
@@ -290,16 +308,15 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   const std::string good = contents(file);
   REQUIRE(std::count(good.begin(), good.end(), '\n') == 11);
   const size_t second = good.find('\n') + 1, last = good.rfind('{');
-  for (const std::string& lacking :
-       {good.substr(second), good.substr(0, second) + good.substr(good.find('\n', second) + 1), good.substr(0, last),
-        good.substr(0, last + 20), std::string()}) {  // the first, the second, the last, a part of it, all
-    write_atomically(file, std::string_view(lacking));
-    const Outcome o = run_test(out, data, {"--resume"});
-    CAPTURE(o.err);
-    CHECK(o.code == 2);
-    CHECK(has(o.err, text("--resume: ", file, ": holds ", lacking.empty() ? 0 : 10, " of the 11 lines of fit before ",
-                          "step 11; start again without --resume, or move that file away")));
+  const std::string first_line = good.substr(0, second), after_second = good.substr(good.find('\n', second) + 1);
+  for (const std::string& lacking : {good.substr(second), first_line + after_second, good.substr(0, last),
+                                     first_line + first_line + after_second, std::string()}) {
+    write_atomically(file, std::string_view(lacking));  // the first, the second, the last, one in place of another, all
+    CHECK(has(refusal(out, data), text("--resume: ", file, ": holds ", lacking.empty() ? 0 : 10, " of the 11 lines of ",
+                                       "fit before step 11; start again without --resume, or move that file away")));
   }
+  write_atomically(file, std::string_view(good).substr(0, last + 20));  // what a crash cuts off is no line
+  CHECK(has(run_test(out, data, {"--resume"}).err, "holds 10 of the 11 lines of fit before step 11;"));
   fs::remove(file);  // as that says, and then once more
   stops_at = 15;
   CHECK(run_test(out, data, {"--resume"}).code == 130);
@@ -314,9 +331,12 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   // of a stage that had ended, too
   const std::string whole = folder / "whole";
   REQUIRE(run_test(whole, data).code == 0);
-  const std::string all = contents(whole + "/metrics.jsonl");
-  write_atomically(whole + "/metrics.jsonl", std::string_view(all).substr(all.find('\n') + 1));
-  CHECK(has(run_test(whole, data, {"--resume"}).err, "holds 19 of the 20 lines of fit before step 20;"));
+  const std::string all = contents(whole + "/metrics.jsonl"), fewer = all.substr(all.find('\n') + 1);
+  write_atomically(whole + "/metrics.jsonl", std::string_view(fewer));
+  CHECK(has(refusal(whole, data), text("--resume: ", whole, ": metrics.jsonl has ", fewer.size(), " bytes of ",
+                                       all.size(), "; start again without --resume, or move that file away")));
+  rewrite(whole, [](Json& r) { r["files"] = Json::array(); });  // one that lists no files
+  CHECK(has(refusal(whole, data), "holds 19 of the 20 lines of fit before step 20;"));
 
   // and of one that goes on from the checkpoint of another
   const std::string two = folder / "two", both = two + "/metrics.jsonl";
@@ -325,10 +345,61 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   stops_at = -1;
   const std::string written = contents(both);
   write_atomically(both, std::string_view(written).substr(0, written.rfind('{')));
-  CHECK(
-      has(run_test(two, data, {"--set", "more=10", "--resume"}).err, "holds 5 of the 6 lines of more before step 26;"));
+  CHECK(has(refusal(two, data, {"--set", "more=10"}), "holds 5 of the 6 lines of more before step 26;"));
   write_atomically(both, std::string_view(written));
   CHECK(run_test(two, data, {"--set", "more=10", "--resume"}).code == 0);
+}
+
+TEST_CASE("identity: a refused resume leaves a finished run as it was, and one that went on says how it failed") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", data = folder / "data", other = folder / "other";
+  const std::string metrics = out + "/metrics.jsonl", checkpoint = out + "/checkpoints/more.safetensors";
+  put_set(data, "mnist", first_set);
+  put_set(other, "mnist", second_set);
+  const std::vector<std::string> more{"--set", "more=10"};
+  REQUIRE(run_test(out, data, more).code == 0);
+  const std::string good = contents(checkpoint);
+  CHECK(has(refusal(out, other, more), "mnist test is not what this run was begun with"));
+  std::string bad = good;
+  bad.back() ^= 1;
+  write_atomically(checkpoint, std::string_view(bad));
+  CHECK(has(refusal(out, data, more), "its bytes do not give the SHA-256"));  // after the stage before was read
+  const std::string lines = contents(metrics);
+  fs::remove(metrics);
+  CHECK(has(refusal(out, data, more), "its bytes do not give the SHA-256"));
+  write_atomically(metrics, std::string_view(lines));
+  write_atomically(checkpoint, std::string_view(good));
+  CHECK(run_test(out, data, {"--set", "more=10", "--resume"}).code == 0);
+  CHECK(record_of(out)["claims"].size() == 1);
+
+  const std::string failed = folder / "failed";
+  cut_off(failed, data);
+  fails_at = 15;
+  CHECK(run_test(failed, data, {"--resume"}).code == 2);
+  fails_at = -1;
+  CHECK(record_of(failed)["status"] == "failed");
+  CHECK(record_of(failed)["error"] == "the loss of this test fails");
+  CHECK(run_test(failed, data, {"--resume"}).code == 0);
+}
+
+TEST_CASE("identity: a stage that goes on from what is no training run says so") {
+  const TemporaryFolder folder;
+  const std::string out = folder / "run", data = folder / "data", model = folder / "model.safetensors";
+  put_set(data, "mnist", first_set);
+  save_model(model, make_mlp({{4, 2, 4}, parse_activation("tanh")}, Key(0)));
+  const std::string wanted =
+      "checkpoint " + model + ": no \"step\" in its metadata; it holds a model but not a training run";
+  goes_on_from = model;
+  const Outcome fresh = run_test(folder / "fresh", data, {"--set", "more=10"});
+  goes_on_from.clear();
+  CHECK(fresh.code == 2);
+  CHECK(has(fresh.err, wanted));
+  stops_at = 25;
+  REQUIRE(run_test(out, data, {"--set", "more=10"}).code == 130);
+  stops_at = -1;
+  goes_on_from = model;
+  CHECK(has(refusal(out, data, {"--set", "more=10"}), wanted));
+  goes_on_from.clear();
 }
 
 TEST_CASE("identity: a run is complete only while the files that it wrote are there as they were") {

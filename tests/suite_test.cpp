@@ -240,7 +240,11 @@ TEST_CASE("suite: --resume keeps a complete run only while its files are there, 
   Json record = record_of(quick);
   record["build"]["sources"] = "of yesterday";
   write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
-  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, by other local changes\n"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, of other sources\n"));
+  Json silent = record;
+  silent["build"].erase("sources");
+  write_atomically(quick + "/result.json", std::string_view(sealed_text(silent)));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, of sources not said\n"));
   record["status"] = "interrupted";
   record["build"]["commit"] = "of yesterday";
   write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
