@@ -15,7 +15,7 @@
 #include "bench/workloads.h"
 #include "engine/build_info.h"
 #include "engine/file.h"
-#include "models/call_text.h"
+#include "models/nets/call_text.h"
 
 using namespace basin;
 using nlohmann::json;

@@ -8,12 +8,12 @@
 #include "data/textures.h"
 #include "engine/step_graph.h"
 #include "experiments/networks.h"
-#include "models/dynamics.h"
-#include "models/losses.h"
-#include "models/mlp.h"
-#include "models/optimizers.h"
-#include "models/spectrum.h"
-#include "models/train.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
+#include "models/training/optimizers.h"
+#include "models/training/train.h"
 
 namespace basin::bench {
 namespace {

@@ -3,7 +3,8 @@
 include(CMakePackageConfigHelpers)
 set(basin_package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/basin)
 
-install(TARGETS basin_kernels basin_engine basin_autograd basin_models basin_data EXPORT basin_targets)
+install(TARGETS basin_kernels basin_engine basin_autograd basin_nets basin_training basin_dynamics
+                basin_models basin_data EXPORT basin_targets)
 foreach(folder kernels engine autograd models data)
   install(DIRECTORY ${PROJECT_SOURCE_DIR}/${folder} DESTINATION ${CMAKE_INSTALL_INCLUDEDIR}/basin
           FILES_MATCHING PATTERN "*.h" PATTERN "*.def")

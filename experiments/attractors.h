@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "experiments/run.h"
-#include "models/dynamics.h"
-#include "models/spectrum.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 
 namespace basin {
 

@@ -14,7 +14,7 @@
 #include "experiments/run.h"
 #include "experiments/suite.h"
 #include "experiments/table.h"
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 
 namespace basin {
 namespace {

@@ -1,6 +1,6 @@
 // The networks of the papers, as stages for an image [C, H, W]. The last stage is always linear.
 #pragma once
-#include "models/conv_net.h"
+#include "models/nets/conv_net.h"
 
 namespace basin {
 

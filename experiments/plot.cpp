@@ -16,7 +16,7 @@
 #include "engine/system.h"
 #include "experiments/gnuplot.h"
 #include "experiments/process.h"
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 
 extern char** environ;
 

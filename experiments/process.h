@@ -41,7 +41,7 @@ class ChildProcess {
   ChildProcess& operator=(const ChildProcess&) = delete;
   /// Ends it and its own children at once where it still runs.
   ~ChildProcess();
-  /// Passes a signal on (see models/interrupt.h).
+  /// Passes a signal on (see models/training/interrupt.h).
   void signal(int number);
   /// Its wait status once it has ended; its own children then end too.
   std::optional<int> ended();

@@ -14,7 +14,7 @@
 #include "experiments/report.h"
 #include "experiments/report_style.h"
 #include "experiments/table.h"
-#include "models/progress.h"
+#include "models/training/progress.h"
 
 namespace basin {
 namespace {

@@ -23,7 +23,7 @@
 #include "experiments/process.h"
 #include "experiments/record.h"
 #include "experiments/table.h"
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 
 namespace basin {
 namespace {

@@ -72,7 +72,7 @@ class Run : public Claims {
   /// Where data sets are loaded from. What is loaded is identified in the record, and after --resume must be the same.
   const DataFolder& data() const { return data_; }
   bool resuming() const { return options_.resume; }
-  /// Bytes that a dense matrix may take, see models/linear_operator.h.
+  /// Bytes that a dense matrix may take, see models/dynamics/linear_operator.h.
   int64_t memory_limit() const { return options_.memory_limit_mib << 20; }
   /// A file in the run's folder. When the run is complete, those that are there are listed in the record.
   std::string path(const std::string& file);

@@ -20,8 +20,8 @@
 #include "experiments/record.h"
 #include "experiments/report.h"
 #include "experiments/table.h"
-#include "models/interrupt.h"
-#include "models/progress.h"
+#include "models/training/interrupt.h"
+#include "models/training/progress.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 #include <cmath>
 #include <functional>
 
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
 
 namespace basin::theory {
 namespace {

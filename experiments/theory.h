@@ -1,7 +1,7 @@
 // What the paper on memorization derives, beside the experiments that measure it. In f64 on the CPU; examples are the
 // rows of x [n, d], where the paper has columns.
 #pragma once
-#include "models/mlp.h"
+#include "models/nets/mlp.h"
 
 namespace basin::theory {
 

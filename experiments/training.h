@@ -5,7 +5,7 @@
 #include <utility>
 
 #include "experiments/run.h"
-#include "models/train.h"
+#include "models/training/train.h"
 
 namespace basin {
 

@@ -1,15 +1,15 @@
 // Networks on images: shapes, errors, skips, PyTorch's convolutions, and several ways to the same linear operator.
-#include "models/conv_net.h"
+#include "models/nets/conv_net.h"
 
 #include <doctest/doctest.h>
 
 #include "autograd/transforms.h"
 #include "engine/safetensors.h"
 #include "experiments/networks.h"
-#include "models/linear_operator.h"
-#include "models/losses.h"
-#include "models/spectrum.h"
-#include "models/train.h"
+#include "models/dynamics/linear_operator.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
+#include "models/training/train.h"
 #include "tests/conv_net_reference.h"
 #include "tests/files.h"
 

@@ -4,7 +4,7 @@
 #include <doctest/doctest.h>
 
 #include "engine/safetensors.h"
-#include "models/checkpoint.h"
+#include "models/training/checkpoint.h"
 #include "tests/files.h"
 
 using namespace basin;

@@ -5,8 +5,8 @@
 #include <limits>
 
 #include "autograd/transforms.h"
-#include "models/dynamics.h"
-#include "models/spectrum.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 #include "tests/device.h"
 #include "tests/files.h"
 

@@ -11,10 +11,10 @@
 #include "data/synthetic.h"
 #include "data/textures.h"
 #include "kernels/control.h"
-#include "models/dynamics.h"
-#include "models/init.h"
-#include "models/losses.h"
-#include "models/optimizers.h"
+#include "models/dynamics/dynamics.h"
+#include "models/nets/init.h"
+#include "models/nets/losses.h"
+#include "models/training/optimizers.h"
 #include "tests/device.h"
 
 using namespace basin;

@@ -13,8 +13,8 @@
 #include "engine/safetensors.h"
 #include "experiments/plot.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/mlp.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
 #include "tests/command.h"
 #include "tests/files.h"
 

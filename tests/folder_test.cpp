@@ -12,8 +12,8 @@
 
 #include "experiments/process.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/mlp.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
 #include "tests/command.h"
 #include "tests/files.h"
 #include "tests/wait.h"

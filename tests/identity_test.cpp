@@ -13,8 +13,8 @@
 #include "experiments/online/grey_images.h"
 #include "experiments/record.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/mlp.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
 #include "tests/command.h"
 #include "tests/files.h"
 

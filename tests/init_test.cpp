@@ -1,5 +1,5 @@
 // Initialisers: PyTorch's fans, gains, bounds and moments.
-#include "models/init.h"
+#include "models/nets/init.h"
 
 #include <doctest/doctest.h>
 #include <cmath>

@@ -3,8 +3,8 @@
 #include <cmath>
 #include <limits>
 
-#include "models/dynamics.h"
-#include "models/spectrum.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 #include "tests/device.h"
 
 using namespace basin;

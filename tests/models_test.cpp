@@ -3,9 +3,9 @@
 #include <cmath>
 
 #include "autograd/transforms.h"
-#include "models/losses.h"
-#include "models/mlp.h"
-#include "models/shallow_autoencoder.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
+#include "models/nets/shallow_autoencoder.h"
 
 using namespace basin;
 

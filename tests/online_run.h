@@ -2,7 +2,7 @@
 #pragma once
 #include <functional>
 
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 #include "tests/command.h"
 #include "tests/files.h"
 #include "tests/online_reference.h"

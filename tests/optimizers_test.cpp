@@ -1,5 +1,5 @@
 // Update rules and schedules against numbers of PyTorch.
-#include "models/optimizers.h"
+#include "models/training/optimizers.h"
 
 #include <doctest/doctest.h>
 #include <cmath>

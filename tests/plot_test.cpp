@@ -14,7 +14,7 @@
 #include "engine/image.h"
 #include "experiments/gnuplot.h"
 #include "experiments/plot.h"
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 #include "tests/command.h"
 #include "tests/files.h"
 #include "tests/wait.h"

@@ -5,9 +5,9 @@
 
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
-#include "models/losses.h"
-#include "models/mlp.h"
-#include "models/optimizers.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
+#include "models/training/optimizers.h"
 
 using namespace basin;
 

@@ -12,7 +12,7 @@
 #include <functional>
 #include <thread>
 
-#include "models/progress.h"
+#include "models/training/progress.h"
 #include "tests/files.h"
 
 using namespace basin;

@@ -5,13 +5,13 @@
 #include <functional>
 
 #include "autograd/transforms.h"
-#include "models/call_text.h"
-#include "models/checkpoint.h"
-#include "models/conv_net.h"
-#include "models/linear_operator.h"
-#include "models/optimizers.h"
-#include "models/shallow_autoencoder.h"
-#include "models/train.h"
+#include "models/dynamics/linear_operator.h"
+#include "models/nets/call_text.h"
+#include "models/nets/conv_net.h"
+#include "models/nets/shallow_autoencoder.h"
+#include "models/training/checkpoint.h"
+#include "models/training/optimizers.h"
+#include "models/training/train.h"
 
 using namespace basin;
 

@@ -1,14 +1,14 @@
 // Training by replay: the bits of training step by step, on every device that can record. Runs on --device.
-#include "models/replay.h"
+#include "models/training/replay.h"
 
 #include <doctest/doctest.h>
 
 #include <cmath>
 
 #include "data/synthetic.h"
-#include "models/losses.h"
-#include "models/mlp.h"
-#include "models/train.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
+#include "models/training/train.h"
 #include "tests/device.h"
 #include "tests/files.h"
 

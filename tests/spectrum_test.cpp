@@ -1,6 +1,6 @@
 // Dense and iterative spectra where libraries of linear algebra break: empty and zero matrices, scales at the ends of
 // the range of double, Krylov spaces that close, copies of an eigenvalue, maps far from normal.
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
 
 #include <doctest/doctest.h>
 #include <Eigen/Dense>

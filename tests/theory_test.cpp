@@ -5,8 +5,8 @@
 #include <doctest/doctest.h>
 
 #include "autograd/transforms.h"
-#include "models/dynamics.h"
-#include "models/spectrum.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 #include "tests/files.h"
 
 using namespace basin;

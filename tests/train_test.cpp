@@ -1,5 +1,5 @@
 // The training loop: stopping, resuming bit for bit, snapshots, interruption, and numbers that are not finite.
-#include "models/train.h"
+#include "models/training/train.h"
 
 #include <doctest/doctest.h>
 #include <cmath>
@@ -10,9 +10,9 @@
 
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
-#include "models/interrupt.h"
-#include "models/losses.h"
-#include "models/mlp.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
+#include "models/training/interrupt.h"
 #include "tests/files.h"
 
 using namespace basin;

@@ -14,8 +14,8 @@
 #include "experiments/networks.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
 
 namespace basin {
 namespace {

@@ -13,9 +13,9 @@
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/linear_operator.h"
-#include "models/losses.h"
-#include "models/spectrum.h"
+#include "models/dynamics/linear_operator.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
 
 namespace basin {
 namespace {

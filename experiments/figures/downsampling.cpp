@@ -15,8 +15,8 @@
 #include "experiments/table.h"
 #include "experiments/theory.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
 
 namespace basin {
 namespace {

@@ -18,7 +18,7 @@
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/losses.h"
+#include "models/nets/losses.h"
 
 namespace basin {
 namespace {

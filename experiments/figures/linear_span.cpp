@@ -11,7 +11,7 @@
 #include "experiments/run.h"
 #include "experiments/table.h"
 #include "experiments/theory.h"
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
 
 namespace basin {
 namespace {

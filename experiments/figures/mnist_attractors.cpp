@@ -15,8 +15,8 @@
 #include "experiments/digits.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/mlp.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 namespace {

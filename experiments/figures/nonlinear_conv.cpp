@@ -13,9 +13,9 @@
 #include "engine/image.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/conv_net.h"
-#include "models/dynamics.h"
-#include "models/losses.h"
+#include "models/dynamics/dynamics.h"
+#include "models/nets/conv_net.h"
+#include "models/nets/losses.h"
 
 namespace basin {
 namespace {

@@ -16,9 +16,9 @@
 #include "experiments/plot.h"
 #include "experiments/table.h"
 #include "experiments/training.h"
-#include "models/losses.h"
-#include "models/mlp.h"
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
+#include "models/nets/losses.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 namespace {

@@ -9,8 +9,8 @@
 #include "engine/error.h"
 #include "experiments/online/recorded.h"
 #include "experiments/online/together.h"
-#include "models/interrupt.h"
-#include "models/progress.h"
+#include "models/training/interrupt.h"
+#include "models/training/progress.h"
 
 namespace basin::online {
 namespace {

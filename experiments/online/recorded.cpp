@@ -9,8 +9,8 @@
 #include "engine/npy.h"
 #include "experiments/online/divergence.h"
 #include "experiments/table.h"
-#include "models/interrupt.h"
-#include "models/progress.h"
+#include "models/training/interrupt.h"
+#include "models/training/progress.h"
 
 namespace basin::online {
 namespace {

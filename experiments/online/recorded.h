@@ -8,7 +8,7 @@
 #include "experiments/online/curves.h"
 #include "experiments/online/simulator.h"
 #include "experiments/run.h"
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 
 namespace basin::online {
 

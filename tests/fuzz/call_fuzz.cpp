@@ -1,7 +1,7 @@
 // Any text as a setting: what is accepted is written as text that is accepted again and written the same.
-#include "models/call_text.h"
-#include "models/init.h"
-#include "models/optimizers.h"
+#include "models/nets/call_text.h"
+#include "models/nets/init.h"
+#include "models/training/optimizers.h"
 #include "tests/fuzz/mutate.h"
 
 namespace {

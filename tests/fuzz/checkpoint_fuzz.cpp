@@ -1,6 +1,6 @@
 // Any safetensors file as a checkpoint of a small model: its parameters and the optimiser's are all read, or Error.
-#include "models/checkpoint.h"
-#include "models/optimizers.h"
+#include "models/training/checkpoint.h"
+#include "models/training/optimizers.h"
 #include "tests/fuzz/reader.h"
 #include "tests/fuzz/safetensors_mutate.h"
 

@@ -1,4 +1,4 @@
-#include "models/linear_operator.h"
+#include "models/dynamics/linear_operator.h"
 
 #include <algorithm>
 

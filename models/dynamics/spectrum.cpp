@@ -1,6 +1,6 @@
 // With krylov.cpp the only file outside kernels/cpu that sees Eigen. No matrix reaches Eigen empty, with an entry that
 // is not finite, or at a scale where its squares leave the range of double.
-#include "models/spectrum.h"
+#include "models/dynamics/spectrum.h"
 
 #include <Eigen/Dense>
 #include <algorithm>
@@ -11,7 +11,7 @@
 
 #include "autograd/transforms.h"
 #include "kernels/cpu/parallel.h"
-#include "models/krylov.h"
+#include "models/dynamics/krylov.h"
 
 namespace basin {
 namespace {

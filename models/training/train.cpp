@@ -1,4 +1,4 @@
-#include "models/train.h"
+#include "models/training/train.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,11 +6,11 @@
 
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
-#include "models/call_text.h"
-#include "models/interrupt.h"
-#include "models/observe.h"
-#include "models/progress.h"
-#include "models/replay.h"
+#include "models/nets/call_text.h"
+#include "models/nets/observe.h"
+#include "models/training/interrupt.h"
+#include "models/training/progress.h"
+#include "models/training/replay.h"
 
 namespace basin {
 namespace {

@@ -4,7 +4,7 @@
 
 #include "autograd/ops.h"
 #include "autograd/tree.h"
-#include "models/init.h"
+#include "models/nets/init.h"
 
 namespace basin {
 

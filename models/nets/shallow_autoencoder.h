@@ -4,7 +4,7 @@
 #pragma once
 #include <string>
 
-#include "models/layers.h"
+#include "models/nets/layers.h"
 
 namespace basin {
 

@@ -1,6 +1,6 @@
-#include "models/losses.h"
+#include "models/nets/losses.h"
 
-#include "models/observe.h"
+#include "models/nets/observe.h"
 
 namespace basin {
 namespace {

@@ -1,12 +1,12 @@
-#include "models/optimizers.h"
+#include "models/training/optimizers.h"
 
 #include <algorithm>
 #include <cmath>
 
 #include "kernels/control.h"
 #include "kernels/square_sum.h"
-#include "models/call_text.h"
-#include "models/checkpoint.h"
+#include "models/nets/call_text.h"
+#include "models/training/checkpoint.h"
 
 namespace basin {
 namespace {

@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "models/mlp.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 

@@ -1,4 +1,4 @@
-#include "models/call_text.h"
+#include "models/nets/call_text.h"
 
 #include <charconv>
 #include <cmath>

@@ -3,9 +3,9 @@
 #include <complex>
 #include <vector>
 
-#include "models/conv_net.h"
-#include "models/dynamics.h"
-#include "models/mlp.h"
+#include "models/dynamics/dynamics.h"
+#include "models/nets/conv_net.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 

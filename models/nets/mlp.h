@@ -3,7 +3,7 @@
 #include <string>
 #include <vector>
 
-#include "models/layers.h"
+#include "models/nets/layers.h"
 
 namespace basin {
 

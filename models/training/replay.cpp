@@ -1,8 +1,8 @@
-#include "models/replay.h"
+#include "models/training/replay.h"
 
 #include <algorithm>
 
-#include "models/train.h"
+#include "models/training/train.h"
 
 namespace basin {
 

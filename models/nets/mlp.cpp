@@ -1,6 +1,6 @@
-#include "models/mlp.h"
+#include "models/nets/mlp.h"
 
-#include "models/observe.h"
+#include "models/nets/observe.h"
 
 namespace basin {
 

@@ -1,6 +1,6 @@
 // Krylov-Schur (Stewart 2001), A V = V H + v b^T, in real arithmetic. Where the space closes, b = 0, it goes on from a
 // random direction orthogonal to V: the equation still holds, and what the first start did not reach is found.
-#include "models/krylov.h"
+#include "models/dynamics/krylov.h"
 
 #include <Eigen/Eigenvalues>
 #include <Eigen/LU>

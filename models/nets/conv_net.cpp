@@ -1,4 +1,4 @@
-#include "models/conv_net.h"
+#include "models/nets/conv_net.h"
 
 #include <cstdio>
 

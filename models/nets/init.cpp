@@ -1,9 +1,9 @@
-#include "models/init.h"
+#include "models/nets/init.h"
 
 #include <algorithm>
 #include <cmath>
 
-#include "models/call_text.h"
+#include "models/nets/call_text.h"
 
 namespace basin {
 namespace {

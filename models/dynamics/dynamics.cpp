@@ -1,4 +1,4 @@
-#include "models/dynamics.h"
+#include "models/dynamics/dynamics.h"
 
 #include <algorithm>
 #include <cmath>

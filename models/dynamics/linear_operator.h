@@ -2,8 +2,8 @@
 // Overparameterized Autoencoders). Images are flattened with channels outermost, then rows, then columns; the zero
 // border of a padded convolution is no part of them.
 #pragma once
-#include "models/conv_net.h"
-#include "models/dynamics.h"
+#include "models/dynamics/dynamics.h"
+#include "models/nets/conv_net.h"
 
 namespace basin {
 

@@ -5,8 +5,8 @@
 #include <limits>
 #include <string>
 
-#include "models/checkpoint.h"
-#include "models/optimizers.h"
+#include "models/training/checkpoint.h"
+#include "models/training/optimizers.h"
 
 namespace basin {
 

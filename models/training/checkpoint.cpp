@@ -1,4 +1,4 @@
-#include "models/checkpoint.h"
+#include "models/training/checkpoint.h"
 
 #include <algorithm>
 

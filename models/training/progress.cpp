@@ -1,4 +1,4 @@
-#include "models/progress.h"
+#include "models/training/progress.h"
 
 #include <unistd.h>
 

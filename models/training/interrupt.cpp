@@ -1,4 +1,4 @@
-#include "models/interrupt.h"
+#include "models/training/interrupt.h"
 
 #include <array>
 #include <atomic>

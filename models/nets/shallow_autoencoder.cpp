@@ -1,8 +1,8 @@
-#include "models/shallow_autoencoder.h"
+#include "models/nets/shallow_autoencoder.h"
 
 #include <cmath>
 
-#include "models/observe.h"
+#include "models/nets/observe.h"
 
 namespace basin {
 

@@ -7,7 +7,7 @@
 
 #include "autograd/transforms.h"
 #include "engine/step_graph.h"
-#include "models/optimizers.h"
+#include "models/training/optimizers.h"
 
 namespace basin {
 
