@@ -14,9 +14,9 @@
 #include <sstream>
 
 #include "engine/build_info.h"
-#include "experiments/online/draw.h"
-#include "experiments/online/equations.h"
-#include "experiments/online/together.h"
+#include "experiments/online_sgd/simulation/draw.h"
+#include "experiments/online_sgd/simulation/together.h"
+#include "experiments/online_sgd/theory/equations.h"
 #include "kernels/cpu/parallel.h"
 
 using namespace basin;

@@ -7,7 +7,7 @@
 #include "data/synthetic.h"
 #include "data/textures.h"
 #include "engine/step_graph.h"
-#include "experiments/networks.h"
+#include "experiments/memorization/networks.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "engine/file.h"
-#include "experiments/run.h"
+#include "experiments/harness/run.h"
 
 namespace basin::test {
 

@@ -5,7 +5,7 @@
 
 #include "autograd/transforms.h"
 #include "engine/safetensors.h"
-#include "experiments/networks.h"
+#include "experiments/memorization/networks.h"
 #include "models/dynamics/linear_operator.h"
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"

@@ -9,9 +9,9 @@
 #include <set>
 
 #include "engine/key.h"
-#include "experiments/online/course.h"
-#include "experiments/online/hebbian.h"
-#include "experiments/training.h"
+#include "experiments/harness/training.h"
+#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/hebbian.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
 #include "tests/command.h"

@@ -10,8 +10,8 @@
 #include <map>
 #include <memory>
 
-#include "experiments/process.h"
-#include "experiments/training.h"
+#include "experiments/harness/process.h"
+#include "experiments/harness/training.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
 #include "tests/command.h"

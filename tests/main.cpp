@@ -10,7 +10,7 @@
 #include <cstdlib>
 
 #include "engine/error.h"
-#include "experiments/run.h"
+#include "experiments/harness/run.h"
 #include "tests/device.h"
 
 namespace {

@@ -1,6 +1,6 @@
 // Gaussian averages of hidden units against independent quadrature values, against quadrature of our own, and in the
 // limits where units are copies of each other or do not vary.
-#include "experiments/online/averages.h"
+#include "experiments/online_sgd/theory/averages.h"
 
 #include <doctest/doctest.h>
 

@@ -5,9 +5,9 @@
 #include <csignal>
 #include <filesystem>
 
-#include "experiments/online/course.h"
-#include "experiments/online/draw.h"
-#include "experiments/online/together.h"
+#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/draw.h"
+#include "experiments/online_sgd/simulation/together.h"
 #include "tests/device.h"
 #include "tests/online_run.h"
 

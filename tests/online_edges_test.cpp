@@ -5,12 +5,12 @@
 #include <cmath>
 #include <limits>
 
-#include "experiments/online/basis.h"
-#include "experiments/online/densities.h"
-#include "experiments/online/equations.h"
-#include "experiments/online/gamma.h"
-#include "experiments/online/simulator.h"
-#include "experiments/theory.h"
+#include "experiments/memorization/theory.h"
+#include "experiments/online_sgd/simulation/simulator.h"
+#include "experiments/online_sgd/theory/basis.h"
+#include "experiments/online_sgd/theory/densities.h"
+#include "experiments/online_sgd/theory/equations.h"
+#include "experiments/online_sgd/theory/gamma.h"
 #include "tests/files.h"
 
 using namespace basin;

@@ -6,11 +6,11 @@
 
 #include "engine/file.h"
 #include "engine/npy.h"
-#include "experiments/online/course.h"
-#include "experiments/online/densities.h"
-#include "experiments/online/divergence.h"
-#include "experiments/online/grey_images.h"
-#include "experiments/online/hebbian.h"
+#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/divergence.h"
+#include "experiments/online_sgd/simulation/grey_images.h"
+#include "experiments/online_sgd/simulation/hebbian.h"
+#include "experiments/online_sgd/theory/densities.h"
 #include "tests/online_run.h"
 
 using namespace basin;

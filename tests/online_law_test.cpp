@@ -8,8 +8,8 @@
 
 #include "autograd/ops.h"
 #include "autograd/transforms.h"
-#include "experiments/online/equations.h"
-#include "experiments/online/simulator.h"
+#include "experiments/online_sgd/simulation/simulator.h"
+#include "experiments/online_sgd/theory/equations.h"
 #include "tests/online_reference.h"
 
 using namespace basin;

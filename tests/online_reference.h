@@ -5,8 +5,8 @@
 #include <nlohmann/json.hpp>
 #include <string>
 
-#include "experiments/online/model.h"
-#include "experiments/online/normals.h"
+#include "experiments/online_sgd/simulation/normals.h"
+#include "experiments/online_sgd/theory/model.h"
 
 namespace basin::test {
 

@@ -10,9 +10,9 @@
 
 #include "engine/file.h"
 #include "engine/npy.h"
-#include "experiments/online/course.h"
-#include "experiments/online/hebbian.h"
-#include "experiments/online/recorded.h"
+#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/hebbian.h"
+#include "experiments/online_sgd/simulation/recorded.h"
 #include "tests/online_run.h"
 
 using namespace basin;

@@ -1,5 +1,5 @@
 // One simulated step against a plain loop of its formulas, continuation in pieces, and the normal variates.
-#include "experiments/online/simulator.h"
+#include "experiments/online_sgd/simulation/simulator.h"
 
 #include <doctest/doctest.h>
 
@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "engine/error.h"
-#include "experiments/online/basis.h"
-#include "experiments/online/draw.h"
+#include "experiments/online_sgd/simulation/draw.h"
+#include "experiments/online_sgd/theory/basis.h"
 #include "tests/online_reference.h"
 
 using namespace basin;

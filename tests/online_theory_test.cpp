@@ -4,8 +4,8 @@
 
 #include <cmath>
 
-#include "experiments/online/densities.h"
-#include "experiments/online/equations.h"
+#include "experiments/online_sgd/theory/densities.h"
+#include "experiments/online_sgd/theory/equations.h"
 #include "tests/files.h"
 #include "tests/online_reference.h"
 

@@ -12,8 +12,8 @@
 #include <optional>
 
 #include "engine/image.h"
-#include "experiments/gnuplot.h"
-#include "experiments/plot.h"
+#include "experiments/harness/gnuplot.h"
+#include "experiments/harness/plot.h"
 #include "models/training/interrupt.h"
 #include "tests/command.h"
 #include "tests/files.h"

@@ -1,12 +1,12 @@
 // `basin report` on small made-up records: what it shows, escapes, leaves out and refuses.
-#include "experiments/report.h"
+#include "experiments/harness/report.h"
 
 #include <doctest/doctest.h>
 #include <filesystem>
 
 #include "engine/file.h"
 #include "engine/image.h"
-#include "experiments/papers.h"
+#include "experiments/harness/papers.h"
 #include "tests/command.h"
 #include "tests/files.h"
 

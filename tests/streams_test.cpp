@@ -6,8 +6,8 @@
 #include <sstream>
 
 #include "engine/npy.h"
-#include "experiments/process.h"
-#include "experiments/table.h"
+#include "experiments/harness/process.h"
+#include "experiments/harness/table.h"
 #include "tests/files.h"
 #include "tests/shell.h"
 

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "data/find.h"
-#include "experiments/process.h"
-#include "experiments/record.h"
+#include "experiments/harness/process.h"
+#include "experiments/harness/record.h"
 #include "tests/command.h"
 #include "tests/files.h"
 #include "tests/wait.h"

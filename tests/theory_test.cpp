@@ -1,6 +1,6 @@
 // The formulas of the memorization paper against numbers computed independently (NumPy, double precision), and theorem
 // 7's network against its formula.
-#include "experiments/theory.h"
+#include "experiments/memorization/theory.h"
 
 #include <doctest/doctest.h>
 

@@ -115,7 +115,7 @@ if options.device:
     for kind, rows in together.items():
         lines.append(f"| {kind} | {middle([TOGETHER / a for a, _, _ in rows])} | "
                      f"{middle([TOGETHER * one / a for a, one, _ in rows])} |")
-    lines += ["", "The floor of the f32 kernel (instructions to issue, see experiments/online/cuda/sgd_kernel.cu) is "
+    lines += ["", "The floor of the f32 kernel (instructions to issue, see experiments/online_sgd/simulation/cuda/sgd_kernel.cu) is "
               "4.6e8 steps a second on 132 multiprocessors at 1.75 GHz.", ""]
 per_t = statistics.median(e[0] for e in euler) / EULER
 lines += [f"Equations to t = 10^5 (9 modes, relative 1e-8): {1e3 * statistics.median(o[0] for o in ode):.3g} ms, {ode[0][3]} steps, "

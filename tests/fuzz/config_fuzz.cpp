@@ -1,7 +1,7 @@
 // Any bytes as a settings file: a config, or Error, nothing else.
 #include <string>
 
-#include "experiments/config.h"
+#include "experiments/harness/config.h"
 #include "tests/fuzz/mutate.h"
 
 namespace {

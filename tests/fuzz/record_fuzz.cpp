@@ -4,7 +4,7 @@
 
 #include <cstdlib>
 
-#include "experiments/report.h"
+#include "experiments/harness/report.h"
 #include "tests/files.h"
 #include "tests/fuzz/mutate.h"
 

@@ -1,6 +1,0 @@
-// `basin list`, `basin run NAME [options]`, `basin --version`.
-#include "experiments/run.h"
-
-int main(int argc, char** argv) {
-  return basin::basin_main(argc, argv);
-}

@@ -1,0 +1,70 @@
+#include "experiments/online_sgd/simulation/image_training.h"
+
+#include <cmath>
+
+#include "experiments/harness/plot.h"
+
+namespace basin::online {
+
+void ImageTraining::check() const {
+  require(
+      seeds > 0 && points > 2 && tolerance > 0 && count > 1 && last > first && first > 0,
+      "training on images: seeds, times and the tolerance must be positive, the last time after the first, 3 points "
+      "or more, two images or more");
+  if (centre != "pixels" && centre != "all") throw unknown_name("centre", centre, {"pixels", "all"});
+  precision_of(precision);
+}
+
+GreyImages ImageTraining::load(Run& run) const {
+  GreyImages loaded;
+  run.timed("images", [&] {
+    loaded = load_grey_images(run, images, run.key().at("images"), count,
+                              centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+  });
+  return loaded;
+}
+
+Paths ImageTraining::train(Run& run, const std::string& name, const Key& key, const Model& model,
+                           const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
+                           const std::function<std::vector<double>(const Weights&, double error)>& row) const {
+  const Spectrum& s = inputs.spectrum;
+  const auto key_of = [&](int64_t seed) { return key.at(static_cast<uint64_t>(seed)); };
+  const auto predicted = [&](const Weights& w) { return row(w, population_error(w, s, model.g)); };
+  const auto make = [&](int64_t seed) {
+    const Weights w = start(key_of(seed).at("start"));
+    const Key order = key_of(seed).at("order");
+    if (gaussian) return make_simulator(model, s, w, order, precision_of(precision));
+    return make_dataset_simulator(model, s, inputs.rows, w, order, precision_of(precision));
+  };
+  Paths paths;
+  paths.simulated = simulate(run, name, seeds, times(), make, [&](const Weights& w) {
+    return gaussian ? predicted(w) : row(w, empirical_error(w, inputs, model.g));
+  });
+  IntegrateOptions options;
+  options.relative = tolerance, options.absolute = tolerance / 1000;
+  for (int64_t seed = 0; seed < seeds; ++seed)
+    paths.theory.push_back(follow(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")),
+                                  s, times(), predicted, options));
+  return paths;
+}
+
+Distances relative_distances(const Paths& paths) {
+  Distances d{std::vector<double>{}, std::vector<double>{}};
+  for (size_t i = 0; i < paths.simulated.size(); ++i) {
+    const Matrix &m = paths.simulated[i], &t = paths.theory[i];
+    const Vector off = (m.col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
+    const bool complete = t.rows() == m.rows();
+    d.mean.values.push_back(complete ? off.mean() : INFINITY);
+    d.largest.values.push_back(complete ? off.maxCoeff() : INFINITY);
+  }
+  return d;
+}
+
+std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
+                       const Paths& paths) {
+  const Array simulated = with_times(times, paths.simulated[0]), theory = with_times(times, paths.theory[0]);
+  run.save(name + "-simulated", simulated), run.save(name + "-theory", theory);
+  return data_block(text("s", number), simulated) + data_block(text("t", number), theory);
+}
+
+}  // namespace basin::online

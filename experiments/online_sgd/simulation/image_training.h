@@ -1,0 +1,51 @@
+// Training on grey images beside the equations, which are given nothing but the second moments of these: what the
+// experiments on real data share.
+#pragma once
+#include <string>
+
+#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/grey_images.h"
+
+namespace basin::online {
+
+/// Their common settings.
+struct ImageTraining {
+  int64_t seeds = 3, count = 9000, points = 60;
+  double first = 0.1, last = 500, tolerance = 1e-6;
+  std::string images = "cifar", centre = "pixels", precision = "f32";
+  bool gaussian = false;
+
+  template <class F>
+  void each_field(F&& f) {
+    f("seeds", seeds, "independent starts and orders of the images");
+    f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
+    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
+    f("count", count, "images; cifar: at most as many as its training files hold");
+    f("gaussian", gaussian, "a control: train on Gaussian inputs of the images' covariance instead");
+    f("first", first, "first time recorded after 0 (time = steps / D)");
+    f("last", last, "last time");
+    f("points", points, "times recorded, logarithmically spaced");
+    f("tolerance", tolerance, "relative error of a step of the equations");
+    f("precision", precision, "of the simulation: f32 or f64");
+  }
+  /// Errors: settings that make no sense, before anything is loaded.
+  void check() const;
+  std::vector<double> times() const { return log_times(first, last, points); }
+  GreyImages load(Run& run) const;
+
+  /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error: on the images, or
+  /// Gaussian inputs of the same second moments for the equations and for `gaussian`.
+  Paths train(Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
+              const std::function<Weights(const Key&)>& start,
+              const std::function<std::vector<double>(const Weights&, double error)>& row) const;
+};
+
+/// |simulation / theory - 1| of column 0 at the recorded times: mean and largest for every seed, infinite where the
+/// equations did not come to the end.
+Distances relative_distances(const Paths& paths);
+
+/// Seed 0 saved as <name>-simulated.npy and <name>-theory.npy; gives both as gnuplot's blocks s<number> and t<number>.
+std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
+                       const Paths& paths);
+
+}  // namespace basin::online
