@@ -21,7 +21,7 @@ namespace {
 const Key seed(2024);
 
 /// Of Adam in every training. Time does not depend on it, the check does: twenty steps of 3-[10x512]-3 enlarge half a
-/// unit of f32 in the start to 1e-3 at a rate of 1e-3, and to 1e-9 at 1e-4 (tests/precision_test.cpp).
+/// unit of f32 in the start to 1e-3 at a rate of 1e-3, and to 1e-9 at 1e-4 (tests/models/training/precision_test.cpp).
 constexpr double learning_rate = 1e-4;
 
 /// Points in three dimensions are a Swiss roll; others are like pictures of digits: four fifths zero, the rest in (0,

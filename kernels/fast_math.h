@@ -2,7 +2,7 @@
 // compilers turn loops over them into vector code (the library's functions stay scalar calls).
 // Polynomials are our own minimax fits. Over all numbers the errors are below 2 units in the last
 // place (exp, expm1, tanh, bells), 2.5 (erf, sigmoid, x times a bell), 3 (silu), 3.5 (Phi), 4
-// (gelu): tests/fast_math_test.cpp. f64 takes the library's functions where it has them.
+// (gelu): tests/kernels/fast_math_test.cpp. f64 takes the library's functions where it has them.
 #pragma once
 #include <bit>
 #include <cmath>

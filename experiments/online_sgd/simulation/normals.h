@@ -120,7 +120,7 @@ template <class T>
 }
 
 /// One word as a standard normal variate, the quantile in the middle of its cell, so |z| < 6.34. Errors: see
-/// tests/online_simulator_test.cpp.
+/// tests/experiments/online_sgd/online_simulator_test.cpp.
 template <class T>
 [[gnu::always_inline]] BASIN_HD inline T standard_normal(uint32_t word) {
   const NormalCell<T> cell = cell_of<T>(word);

@@ -9,7 +9,7 @@
 #include "data/find.h"
 #include "data/idx.h"
 #include "engine/allocator.h"
-#include "tests/data_files.h"
+#include "tests/data/data_files.h"
 #include "tests/files.h"
 
 using namespace basin;

@@ -10,7 +10,7 @@
 #include "autograd/transforms.h"
 #include "experiments/online_sgd/simulation/simulator.h"
 #include "experiments/online_sgd/theory/equations.h"
-#include "tests/online_reference.h"
+#include "tests/experiments/online_sgd/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;

@@ -13,7 +13,7 @@
 #include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
 #include "experiments/online_sgd/simulation/recorded.h"
-#include "tests/online_run.h"
+#include "tests/experiments/online_sgd/online_run.h"
 
 using namespace basin;
 using namespace basin::online;

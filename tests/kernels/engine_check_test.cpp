@@ -8,7 +8,7 @@
 #include <cmath>
 #include <functional>
 
-#include "conv_reference.h"
+#include "tests/kernels/conv_reference.h"
 
 using namespace basin;
 using namespace basin::cuda;

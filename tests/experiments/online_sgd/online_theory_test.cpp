@@ -6,8 +6,8 @@
 
 #include "experiments/online_sgd/theory/densities.h"
 #include "experiments/online_sgd/theory/equations.h"
+#include "tests/experiments/online_sgd/online_reference.h"
 #include "tests/files.h"
-#include "tests/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;

@@ -11,7 +11,7 @@
 #include "experiments/online_sgd/simulation/grey_images.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
 #include "experiments/online_sgd/theory/densities.h"
-#include "tests/online_run.h"
+#include "tests/experiments/online_sgd/online_run.h"
 
 using namespace basin;
 using namespace basin::online;

@@ -4,7 +4,7 @@
 
 #include <optional>
 
-#include "tests/conv_reference.h"
+#include "tests/kernels/conv_reference.h"
 
 using namespace basin;
 

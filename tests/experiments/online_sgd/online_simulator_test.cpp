@@ -9,7 +9,7 @@
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/draw.h"
 #include "experiments/online_sgd/theory/basis.h"
-#include "tests/online_reference.h"
+#include "tests/experiments/online_sgd/online_reference.h"
 
 using namespace basin;
 using namespace basin::online;

@@ -143,7 +143,7 @@ TEST_CASE("cuda: layers with bias and activation") {
   struct Case {
     Activation activation;
     std::function<double(double)> f;
-    double units;  // error of the f32 function, in units of 1: two in the last place (tests/fast_math_test.cpp)
+    double units;  // error of the f32 function, in units of 1: two in the last place (tests/kernels/fast_math_test.cpp)
   };
   const std::vector<Case> cases{{{Unary::identity}, [](double z) { return z; }, 0},
                                 {{Unary::relu}, [](double z) { return std::max(z, 0.0); }, 0},

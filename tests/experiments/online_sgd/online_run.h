@@ -4,8 +4,8 @@
 
 #include "models/training/interrupt.h"
 #include "tests/command.h"
+#include "tests/experiments/online_sgd/online_reference.h"
 #include "tests/files.h"
-#include "tests/online_reference.h"
 
 namespace basin::test {
 

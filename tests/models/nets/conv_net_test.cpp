@@ -10,8 +10,8 @@
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
 #include "models/training/train.h"
-#include "tests/conv_net_reference.h"
 #include "tests/files.h"
+#include "tests/models/nets/conv_net_reference.h"
 
 using namespace basin;
 using S = StageConfig;

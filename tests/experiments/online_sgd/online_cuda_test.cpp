@@ -9,7 +9,7 @@
 #include "experiments/online_sgd/simulation/draw.h"
 #include "experiments/online_sgd/simulation/together.h"
 #include "tests/device.h"
-#include "tests/online_run.h"
+#include "tests/experiments/online_sgd/online_run.h"
 
 using namespace basin;
 using namespace basin::online;

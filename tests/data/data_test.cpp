@@ -16,7 +16,7 @@
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
-#include "tests/data_files.h"
+#include "tests/data/data_files.h"
 #include "tests/files.h"
 
 using namespace basin;
