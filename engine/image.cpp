@@ -13,12 +13,22 @@
 namespace {
 
 thread_local int heap_fill = 0;
+thread_local size_t refused_bytes = 0;  // stb_image may give no reason, or one of before, where it found no memory
 
 /// Memory for stb_image that holds one known byte everywhere.
 void* filled_memory(size_t size) {
   void* memory = std::malloc(size);
-  if (memory) std::memset(memory, heap_fill, size);
+  if (memory)
+    std::memset(memory, heap_fill, size);
+  else
+    refused_bytes = size;
   return memory;
+}
+
+void* resized_memory(void* memory, size_t size) {
+  void* resized = std::realloc(memory, size);
+  if (!resized) refused_bytes = size;
+  return resized;
 }
 
 }  // namespace
@@ -32,7 +42,7 @@ void* filled_memory(size_t size) {
 #define STBI_NO_STDIO
 #define STBI_MAX_DIMENSIONS 65536
 #define STBI_MALLOC(size) filled_memory(size)
-#define STBI_REALLOC(memory, size) std::realloc(memory, size)
+#define STBI_REALLOC(memory, size) resized_memory(memory, size)
 #define STBI_FREE(memory) std::free(memory)
 #include <stb/stb_image.h>
 #define STB_IMAGE_WRITE_STATIC
@@ -275,6 +285,7 @@ Array decode(ByteSpan bytes, const Outline& outline, uint8_t fill, const std::st
   if (outline.palette_length != 0) filled[outline.palette_length + 2] = 3;  // 768 bytes
   if (outline.palette_length != 0) filled[outline.palette_length + 3] = 0;
   heap_fill = fill;
+  refused_bytes = 0;
   int width = 0;
   int height = 0;
   int channels = 0;
@@ -282,8 +293,13 @@ Array decode(ByteSpan bytes, const Outline& outline, uint8_t fill, const std::st
       stbi_load_from_memory(filled.data(), static_cast<int>(filled.size()), &width, &height, &channels,
                             outline.channels),
       stbi_image_free);
-  if (!pixels)
-    throw Error(text(what, ": cannot be read: ", stbi_failure_reason(), "; the file is truncated or corrupt"));
+  if (!pixels && refused_bytes > 0)
+    throw Error(text(what, ": no memory for ", refused_bytes, " bytes to decode it"), Fault::internal);
+  if (!pixels) {
+    const char* reason = stbi_failure_reason();
+    throw Error(
+        text(what, ": cannot be read: ", reason ? reason : "no reason is given", "; the file is truncated or corrupt"));
+  }
   return planes_of(pixels.get(), static_cast<uint64_t>(width), static_cast<uint64_t>(height), outline.channels);
 }
 

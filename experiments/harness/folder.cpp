@@ -141,4 +141,11 @@ void remove_leftovers_of(const std::string& file) {
   remove_files(path.has_parent_path() ? path.parent_path() : fs::path("."), is_over);
 }
 
+bool is_there(const std::string& path) {
+  std::error_code error;
+  const bool there = fs::exists(path, error);
+  if (error) throw system_fault("cannot look for " + path, error.value());
+  return there;
+}
+
 }  // namespace basin

@@ -34,5 +34,7 @@ void remove_leftovers(const std::string& folder, const FolderLock& lock);
 void remove_leftovers_of(const std::string& file);
 /// True for names of such files.
 bool is_leftover(const std::string& name);
+/// Whether a file or folder of that name is there. Errors: it cannot be looked for.
+bool is_there(const std::string& path);
 
 }  // namespace basin

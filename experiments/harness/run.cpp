@@ -254,8 +254,8 @@ void Run::open_folder() {
   remove_leftovers(in_folder("checkpoints"), *lock_);
   if (!options_.resume) start_again(before.is_object() && before["status"] == "complete");
   const std::string metrics = in_folder("metrics.jsonl"), checkpoints = in_folder("checkpoints");
-  std::error_code error;
-  const bool there = fs::exists(metrics, error), moved = !there && !fs::is_empty(checkpoints, error) && !error;
+  const bool there = is_there(metrics);
+  const bool moved = !there && is_there(checkpoints) && !fs::is_empty(checkpoints);
   if (options_.resume && (moved || before.contains("metrics_moved"))) record_["metrics_moved"] = true;
   if (options_.resume && there) check_metrics(before);
   if (options_.resume)
@@ -270,9 +270,7 @@ void Run::open_folder() {
 /// The record of the run that is there, null where there is none. Errors: the folder holds what is not ours, or another
 /// run than this one.
 Json Run::look_at_folder() const {
-  std::error_code error;
-  if (fs::exists(in_folder("result.json"), error)) return check_record();
-  if (error) throw system_fault("cannot look for " + in_folder("result.json"), error.value());
+  if (is_there(in_folder("result.json"))) return check_record();
   require(only_leftovers(folder_), "--out ", folder_,
           ": holds other things (no result.json of basin there); choose an empty or a new folder");
   require(!options_.resume, "--resume: ", folder_, " holds no run to continue");
