@@ -261,19 +261,4 @@ int basin_main(int argc, char** argv) {
   });
 }
 
-int single_main(int argc, char** argv) {
-  return guarded([&] {
-    const Experiment& only = experiments().at(0);
-    CLI::App app(only.summary, "basin-" + only.name);
-    Parsed parsed;
-    parsed.name = only.name;
-    bool version = false;
-    app.add_flag("--version", version, "what this program was built of");
-    add_run_options(app, parsed);
-    app.parse(argc, argv);
-    if (version) return print(version_text() + "\n");
-    return run_experiment(app, parsed, {argv, argv + argc});
-  });
-}
-
 }  // namespace basin

@@ -167,9 +167,7 @@ Experiment make_experiment(void (*compute)(Run&, const Config&), const char* nam
   [[maybe_unused]] static const bool basin_registered =          \
       ::basin::register_experiment(::basin::make_experiment<Config>(compute, name, figure, summary));
 
-/// The command lines: `basin list | run NAME ... | run --paper ID ... | report | --version`, and `basin-NAME ...` for
-/// one experiment. Return exit codes.
+/// The command line: `basin list | run NAME ... | run --paper ID ... | report | --version`. Returns the exit code.
 int basin_main(int argc, char** argv);
-int single_main(int argc, char** argv);
 
 }  // namespace basin
