@@ -35,6 +35,7 @@ struct Ledger {
   Device device;
   std::mutex mutex;
   MemoryStats stats;
+  size_t most_live = 0;  // ever
   Pool* main = nullptr;
 };
 
@@ -53,6 +54,7 @@ class Pool {
     if (!pointer) pointer = fresh_block(requested, bytes);
     ledger_.stats.live += bytes;
     ledger_.stats.peak = std::max(ledger_.stats.peak, ledger_.stats.live);
+    ledger_.most_live = std::max(ledger_.most_live, ledger_.stats.live);
     if (private_) ++live_[bytes];
     return {pointer, bytes, this};
   }
@@ -60,6 +62,8 @@ class Pool {
   void give(void* pointer, size_t bytes) {
     ledger_.stats.live -= bytes;
     keep(pointer, bytes);
+    // The system would rather end the process than refuse memory; a loop of equal steps keeps less than this.
+    if (!private_ && ledger_.device.is_cpu() && ledger_.stats.cached > 2 * ledger_.most_live + 256 * mib) drop_cache();
     if (!private_) return;
     if (auto found = live_.find(bytes); --found->second == 0) live_.erase(found);
   }
@@ -153,7 +157,7 @@ namespace {
 /// Ledgers are never destroyed: arrays with static lifetime may still give blocks back at exit.
 Ledger& ledger_of(const Device& device) {
   static const auto make = [](const Device& d) {
-    auto* ledger = new Ledger{d, {}, {}, nullptr};
+    auto* ledger = new Ledger{d, {}, {}, 0, nullptr};
     ledger->main = new Pool(*ledger, false);
     return ledger;
   };

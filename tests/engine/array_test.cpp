@@ -83,6 +83,21 @@ TEST_CASE("the allocator keeps blocks, counts them, and refuses what cannot be h
   CHECK(zeros({10}, DType::f32).size() == 10);
 }
 
+TEST_CASE("what the allocator keeps has a bound, whatever sizes come") {
+  // each block is larger than all that are kept, so none of them is used again; nobody touches their pages
+  constexpr size_t mib = size_t{1} << 20;
+  release_cache();
+  size_t asked = 0;
+  size_t most = 0;
+  for (size_t size = 100 * mib; size <= 300 * mib; size += 2 * mib) {
+    deallocate(allocate({}, size));
+    asked += size;
+    most = std::max(most, memory_stats().cached);
+  }
+  CHECK(most < asked / 2);
+  release_cache();
+}
+
 TEST_CASE("Philox4x32-10 gives the published vectors") {
   // Random123 1.14, kat_vectors
   const Philox4 zero = philox4x32_10({{0, 0, 0, 0}}, {0, 0});
