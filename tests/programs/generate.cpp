@@ -36,7 +36,7 @@ int Generator::add(const std::string& op, const std::string& line, const std::ve
     values.push_back(value(i));
   }
   const Array result = call(plain_, values).array();
-  if (result.size() > (settings_.large ? 400000 : 300)) return -1;
+  if (result.size() > largest()) return -1;
   if (is_floating(result.dtype()))
     for (const double v : numbers_of(result))
       if (!(std::abs(v) <= largest_value)) return -1;
@@ -52,11 +52,13 @@ int Generator::argument(const Array& value) {
 }
 
 int Generator::constant(const Shape& shape, double low, double high) {
+  if (shape.size() > largest()) return -1;
   const Array value = draw(dice_, shape, low, high);
   return add("constant", "constant", {}, [value](Context& c, const Tensors&) { return c.constant(value); });
 }
 
 int Generator::fresh(const Shape& shape, double low, double high) {
+  if (shape.size() > largest()) return -1;
   if (own_arguments_ && program_.arguments.size() < 8) return argument(draw(dice_, shape, low, high));
   return constant(shape, low, high);
 }
@@ -287,6 +289,7 @@ int Generator::binary() {
       y = fresh(other);
     }
   }
+  if (y < 0 || broadcast_shapes("", shape(x), shape(y)).size() > largest()) return -1;
   if (dice_.chance(0.3)) std::swap(x, y);
   for (;;) {
     const OpEntry& entry = table()[static_cast<size_t>(dice_.below(static_cast<int64_t>(table().size())))];

@@ -97,6 +97,7 @@ int Generator::product() {
     x = add("transpose", "transpose", {x}, [](Context&, const Tensors& in) { return transpose(in[0]); });
   if (x < 0) return -1;
   const int64_t k = shape(x)[rank - 1], n = dimension();
+  if (k > 0 && value(x).size() / k * n > largest()) return -1;
   const bool turned = dice_.chance(0.5);
   Shape wanted = turned ? Shape{n, k} : Shape{k, n};
   if (batched) wanted = {shape(x)[0], wanted[0], wanted[1]};
@@ -141,6 +142,7 @@ int Generator::layer() {
   std::string name;
   const Activation f = activation(name);
   const int64_t outputs = dimension();
+  if (shape(x)[0] * outputs > largest()) return -1;
   const bool biased = dice_.chance(0.6);
   std::vector<int> in{x, of_shape({outputs, shape(x)[1]})};
   if (biased) in.push_back(of_shape({outputs}));
@@ -216,7 +218,8 @@ int Generator::indexing() {
   const int64_t rows = shape(x)[0], kind = dice_.below(3);
   if (kind == 0) {  // columns by the place of each row's largest element
     const int m = as_rank(x, 2);
-    if (m < 0 || shape(m)[1] == 0 || !stands_out(value(m), {1}, true)) return -1;
+    if (m < 0 || shape(m)[1] == 0 || shape(m)[0] * shape(m)[0] > largest()) return -1;
+    if (!stands_out(value(m), {1}, true)) return -1;
     return add("argmax", "columns by argmax", {m}, [](Context& c, const Tensors& in) {
       const Array index = argmax(in[0], 1);
       if (c.sides)

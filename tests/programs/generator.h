@@ -39,6 +39,8 @@ class Generator {
   const Shape& shape(int i) const { return value(i).shape(); }
   int64_t dimension();
   Shape any_shape();
+  /// Elements of a result, at most. What may be far beyond is not tried: the machine might not have the memory.
+  int64_t largest() const { return settings_.large ? 400000 : 300; }
   int axis_of(int i) { return static_cast<int>(dice_.below(shape(i).rank)); }
   /// The value as a matrix, or with any shape of the same size.
   int reshaped(int i, const Shape& to);
