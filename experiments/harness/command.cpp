@@ -1,4 +1,4 @@
-// The command lines of `basin` and of `basin-NAME`, and the map from errors to exit codes.
+// The command line of `basin`, and the map from errors to exit codes.
 #include <CLI/CLI.hpp>
 #include <cerrno>
 #include <csignal>

@@ -84,7 +84,8 @@ trap 'rm -rf "$before"' EXIT
 parent=HEAD
 git diff --quiet HEAD -- 2>/dev/null && parent=HEAD~1
 git archive "$parent" 2>/dev/null | tar -x -C "$before" 2>/dev/null || true
-{ count . | sed 's/^/now /'; count "$before" | sed 's/^/before /'; } |
+# without a commit before there is nothing to count, and no change
+{ count . | sed 's/^/now /'; { count "$before" || true; } | sed 's/^/before /'; } |
   awk -v table="$(printf '%s\n' "${rooms[@]}")" -v day="$in_a_day" -v day_budget=$day_budget -v most=$most_lines '
     BEGIN { n = split(table, row, "\n"); days = split(day, of_day, " ") }
     { size[$1, $2] += $3; code[$1, $2] += $4; total[$1] += $3 }
