@@ -6,7 +6,7 @@
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
 #include "data/textures.h"
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 #include "experiments/memorization/networks.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
@@ -61,14 +61,14 @@ class Train final : public OnModel<M> {
         control_(from_vector(start(), {control_size}, this->data_.device())),
         rates_(full({ring}, learning_rate, DType::f64, this->data_.device())),
         losses_(zeros({ring}, DType::f64, this->data_.device())),
-        graph_(this->data_.device(), [this] { step(); }) {}
+        recorded_(this->data_.device(), [this] { step(); }) {}
   void run() override {
     step();
     if (this->data_.device().is_cpu()) loss_.item();
   }
-  void replay() override { graph_.run(); }
+  void replay() override { recorded_.run(); }
   std::vector<double> check(bool replayed) override {
-    for (int i = 0; i < 20; ++i) replayed ? graph_.run() : step();
+    for (int i = 0; i < 20; ++i) replayed ? recorded_.run() : step();
     const std::vector<double> all = losses_.template to_vector<double>();  // the work has done no step before
     return {all.begin(), all.begin() + 20};
   }
@@ -93,7 +93,7 @@ class Train final : public OnModel<M> {
   Optimizer optimizer_;
   Array control_, rates_, losses_;
   Tensor loss_;
-  StepGraph graph_;
+  RecordedStep recorded_;
 };
 
 Mlp network(int64_t d, int depth, int64_t h, const Device& device) {

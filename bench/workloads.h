@@ -14,7 +14,7 @@ class Workload {
   virtual ~Workload() = default;
   /// Starts the work; on a GPU it may still be under way (device().backend().synchronize() waits).
   virtual void run() = 0;
-  /// The same as one recorded step (engine/step_graph.h) where the work has such a form, else run().
+  /// The same as one recorded step (engine/recorded_step.h) where the work has such a form, else run().
   virtual void replay() { run(); }
   /// Numbers that another library must reproduce from the same parameters and data. For work just made.
   virtual std::vector<double> check(bool replayed = false) = 0;

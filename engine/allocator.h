@@ -1,6 +1,6 @@
 // A caching free list per device: freed blocks are kept and given out again, so that a training step allocates nothing.
 // On the CPU what is kept goes back to the system when it is more than twice what was ever in use at once, and 256 MiB.
-// A recorded step (step_graph.h) has a list of its own.
+// A recorded step (recorded_step.h) has a list of its own.
 #pragma once
 #include <cstddef>
 

@@ -18,7 +18,7 @@
 #include "engine/allocator.h"
 #include "engine/build_info.h"
 #include "engine/file.h"
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 
 using namespace basin;
 
@@ -375,8 +375,8 @@ void launches(Bench& bench, Report& report) {
   };
   const auto per_launch = [&](Timing t) { return time_text({t.low / many, t.middle / many, t.high / many}); };
   report.line("| one by one | " + per_launch(bench.time(fills)) + " |");
-  StepGraph graph(bench.device, fills);
-  report.line(text("| ", many, " in one recorded step | ", per_launch(bench.time([&] { graph.run(); })), " |"));
+  RecordedStep recorded(bench.device, fills);
+  report.line(text("| ", many, " in one recorded step | ", per_launch(bench.time([&] { recorded.run(); })), " |"));
 }
 
 int run(const Options& options) {

@@ -7,7 +7,7 @@
 #include <numeric>
 #include <utility>
 
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 #include "kernels/cpu/parallel.h"
 #include "kernels/square_sum.h"
 
@@ -84,7 +84,7 @@ class Stepper {
  private:
   void use(const Points& batch) {
     batch_ = batch;
-    step_ = std::make_unique<StepGraph>(batch.x.device(), [this] { step(); });
+    step_ = std::make_unique<RecordedStep>(batch.x.device(), [this] { step(); });
   }
 
   void step() {
@@ -113,7 +113,7 @@ class Stepper {
   const IterateOptions& options_;
   Points batch_;
   std::vector<int32_t> rows_;  // the point that row i of the batch belongs to
-  std::unique_ptr<StepGraph> step_;
+  std::unique_ptr<RecordedStep> step_;
 };
 
 /// `fused` does some steps of f in one launch, or says that it cannot.

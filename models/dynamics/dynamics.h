@@ -29,9 +29,9 @@ struct Trajectories {
 
 /// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points
 /// whose step has no finite length any more (they run to infinity, or are not numbers). No derivative. On a GPU f is
-/// called a few times, recorded and replayed, so it must not read values on the host (see StepGraph); a network small
-/// enough runs all steps up to the next record in one kernel instead. Errors: start is not a matrix, f changes the
-/// shape, record_at is not ascending from 0 up to max_iterations.
+/// called a few times, recorded and replayed, so it must not read values on the host (see RecordedStep); a network
+/// small enough runs all steps up to the next record in one kernel instead. Errors: start is not a matrix, f changes
+/// the shape, record_at is not ascending from 0 up to max_iterations.
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
 Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options = {});
 

@@ -30,7 +30,7 @@ ReplayedSteps::ReplayedSteps(const Function& loss, const Tensors& parameters, co
       control_(slice(state_, 0, 0, control_size)),
       losses_(slice(state_, 0, control_size, control_size + ring)),
       rates_(slice(state_, 0, control_size + ring, control_size + 2 * ring)),
-      graph_(state_.device(), [this] { step(); }) {}
+      recorded_(state_.device(), [this] { step(); }) {}
 
 void ReplayedSteps::step() {
   auto [loss, gradients] = value_and_grad_flat(loss_, parameters_);
@@ -73,7 +73,7 @@ ReplayedSteps::Outcome ReplayedSteps::run(int64_t from, int64_t to, double best_
       for (int64_t i = 0; i < count; ++i)
         rates.push_back(options_.schedule.rate(options_.optimizer.learning_rate, issued + i));
       assign(slice(rates_, 0, slot, slot + count), from_vector(rates, {count}, state_.device()));
-      for (int64_t i = 0; i < count; ++i) graph_.run();
+      for (int64_t i = 0; i < count; ++i) recorded_.run();
       next.emplace(state_);
     }
     if (pending) {
@@ -91,7 +91,7 @@ ReplayedSteps::Outcome ReplayedSteps::run(int64_t from, int64_t to, double best_
 
 double ReplayedSteps::loss_now(int64_t step) {
   upload(step, 0, -std::numeric_limits<double>::infinity());
-  graph_.run();
+  recorded_.run();
   return slice(losses_, 0, 0, 1).item();
 }
 

@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "autograd/transforms.h"
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 #include "models/training/optimizers.h"
 
 namespace basin {
@@ -46,7 +46,7 @@ class ReplayedSteps {
   Optimizer& optimizer_;
   const TrainOptions& options_;
   Array state_, control_, losses_, rates_;  // one array and its parts
-  StepGraph graph_;
+  RecordedStep recorded_;
 };
 
 }  // namespace basin

@@ -26,8 +26,8 @@ struct TrainOptions {
   /// The parameters of the lowest loss from step fraction * max_steps on are kept (0.5: second half); negative: off.
   double keep_best_after_fraction = -1;
 
-  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (StepGraph); for losses that do not
-  /// read the step number. The bits are those of steps done one by one.
+  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep); for losses that do
+  /// not read the step number. The bits are those of steps done one by one.
   bool replay = true;
 
   std::string checkpoint;                   // file, written when training ends in any orderly way; empty: none

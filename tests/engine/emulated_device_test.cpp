@@ -10,7 +10,7 @@
 #include "autograd/op.h"
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 #include "kernels/control.h"
 #include "models/dynamics/dynamics.h"
 #include "models/nets/losses.h"
@@ -218,7 +218,7 @@ TEST_CASE("a recorded training step is few launches") {
   const Array control = full({control_size}, 1, DType::f64, test_device());
   const Array ring = full({4}, 1e-3, DType::f64, test_device());
   fill(slice(control, 0, control_slot, control_slot + 1), 0);
-  StepGraph graph(test_device(), [&] {
+  RecordedStep recorded(test_device(), [&] {
     const auto [loss, gradients] = value_and_grad_flat(
         [&](const Tensors& p) {
           const Mlp m = unflatten(mlp, p);
@@ -228,10 +228,10 @@ TEST_CASE("a recorded training step is few launches") {
     test_device().backend().advance(control.view(), ring.view(), ring.view(), loss.array().view(), {-1, 0.9, 0.999});
     optimizer.update(parameters, gradients, control);
   });
-  graph.run();
-  graph.run();
+  recorded.run();
+  recorded.run();
   const size_t before = emulator::launches();
-  graph.run();
+  recorded.run();
   const size_t launches = emulator::launches() - before;
   CAPTURE(launches);
   CHECK(launches <= layers + 2 + 1 + (3 * layers - 1) + 1 + 2);

@@ -198,7 +198,7 @@ TEST_CASE("100 steps in f64 on this device and on the CPU agree to 1e-10") {
 }
 
 TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
-  // The same class the GPU uses; on the CPU StepGraph calls the step each time.
+  // The same class the GPU uses; on the CPU RecordedStep calls the step each time.
   Mlp mlp = small_mlp();
   const Tensor x = data();
   const Tensors parameters = owned_copies(flatten(mlp)), best = owned_copies(parameters);

@@ -1,5 +1,5 @@
 // Recorded steps: replaying gives the bits of doing, and what cannot be recorded is said. Runs on --device.
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 
 #include <doctest/doctest.h>
 
@@ -42,26 +42,26 @@ TEST_CASE("a recorded step gives the bits of the step, and calls its function tw
   const Values start{0.5f, -1.25f, 2, 0.03125f, -3};
   const Array eager = vector_of(start), replayed = vector_of(start);
   int calls = 0;
-  StepGraph graph(test_device(), [&] {
+  RecordedStep recorded(test_device(), [&] {
     ++calls;
     descend(replayed);
   });
   for (int i = 0; i < 7; ++i) {
     descend(eager);
-    graph.run();
+    recorded.run();
     CHECK(replayed.to_vector<float>() == eager.to_vector<float>());
   }
-  CHECK(graph.recorded() == records());
+  CHECK(recorded.recorded() == records());
   CHECK(calls == (records() ? 2 : 7));
 }
 
 TEST_CASE("a replay reads what has been written in between, and rewrites what was kept") {
   const Array x = vector_of({1, 2}), bias = vector_of({0, 0});
   Tensor kept;
-  StepGraph graph(test_device(), [&] { kept = Tensor(x) * 2.0 + Tensor(bias); });
+  RecordedStep recorded(test_device(), [&] { kept = Tensor(x) * 2.0 + Tensor(bias); });
   for (float b : {0.0f, 1.0f, 10.0f, 100.0f}) {
     assign(bias, vector_of({b, -b}));
-    graph.run();
+    recorded.run();
     CHECK(kept.array().to_vector<float>() == Values{2 + b, 4 - b});
   }
 }
@@ -70,8 +70,8 @@ TEST_CASE("numbers of the host are those of the recording") {
   const Array x = vector_of({1});
   double factor = 1;
   Tensor kept;
-  StepGraph graph(test_device(), [&] { kept = Tensor(x) * factor; });
-  for (factor = 1; factor <= 4; ++factor) graph.run();
+  RecordedStep recorded(test_device(), [&] { kept = Tensor(x) * factor; });
+  for (factor = 1; factor <= 4; ++factor) recorded.run();
   CHECK(kept.item() == (records() ? 2 : 4));  // the second run was the recorded one
 }
 
@@ -82,8 +82,8 @@ TEST_CASE("recorded steps give their memory back, after the arrays made in them"
     const Array x = vector_of(Values(1000, 1.5f));
     {
       Tensor kept;
-      StepGraph graph(test_device(), [&] { kept = exp(Tensor(x)) * 2.0; });
-      for (int i = 0; i < 4; ++i) graph.run();
+      RecordedStep recorded(test_device(), [&] { kept = exp(Tensor(x)) * 2.0; });
+      for (int i = 0; i < 4; ++i) recorded.run();
       survivor = kept.array();
     }
     const Array other = full({1000}, -1, DType::f32, test_device());  // must not be given the survivor's block
@@ -96,25 +96,25 @@ TEST_CASE("recorded steps give their memory back, after the arrays made in them"
 TEST_CASE("what cannot be recorded is an error that names the operation, and the device stays usable") {
   if (!records()) return;
   const Array x = vector_of({1, 2, 3});
-  StepGraph reading(test_device(), [&] { (void)sum(Tensor(x)).item(); });
+  RecordedStep reading(test_device(), [&] { (void)sum(Tensor(x)).item(); });
   reading.run();
   CHECK(message_of([&] { reading.run(); }).find("item: reads on the host") != std::string::npos);
 
-  StepGraph making(test_device(), [&] { (void)from_vector<float>({1}, {1}, test_device()); });
+  RecordedStep making(test_device(), [&] { (void)from_vector<float>({1}, {1}, test_device()); });
   making.run();
   CHECK(message_of([&] { making.run(); }).find("from_vector: copies from the host") != std::string::npos);
 
   int64_t rows = 1;
-  StepGraph growing(test_device(), [&] { (void)exp(broadcast_to(Tensor(x), {rows, 3})); });
+  RecordedStep growing(test_device(), [&] { (void)exp(broadcast_to(Tensor(x), {rows, 3})); });
   growing.run();
   rows = 4096;
   const std::string message = message_of([&] { growing.run(); });
   CAPTURE(message);
   CHECK(message.find("exp: allocates") != std::string::npos);
 
-  // the first run of a graph may fail, and is tried again
+  // the first run of a step may fail, and is tried again
   bool fails = true;
-  StepGraph failing(test_device(), [&] {
+  RecordedStep failing(test_device(), [&] {
     if (fails) throw Error("not yet");
     descend(x);
   });
@@ -125,7 +125,7 @@ TEST_CASE("what cannot be recorded is an error that names the operation, and the
 
   // blocks of the second run are found although others are free than in the first: 18, 10 and 18 MiB
   const auto large = [](int64_t mib) { return Array({mib << 20}, DType::u8, test_device()); };
-  StepGraph shuffling(test_device(), [&] {
+  RecordedStep shuffling(test_device(), [&] {
     { const Array t = large(18); }
     Array a = large(10);
     const Array b = large(10);
@@ -136,8 +136,8 @@ TEST_CASE("what cannot be recorded is an error that names the operation, and the
   for (int i = 0; i < 3; ++i) shuffling.run();
   CHECK(shuffling.recorded());
 
-  StepGraph nested(test_device(), [&] {
-    StepGraph inner(test_device(), [&] { descend(x); });
+  RecordedStep nested(test_device(), [&] {
+    RecordedStep inner(test_device(), [&] { descend(x); });
     for (int i = 0; i < 2; ++i) inner.run();
   });
   nested.run();

@@ -11,17 +11,16 @@ namespace basin {
 /// recording. On a device that cannot record (the CPU) every run calls fn. A replay repeats the same kernels on the
 /// same memory, so
 ///   - what changes from run to run must be written in place into arrays that live outside (assign), or be computed
-///   from
-///     such arrays; numbers that fn reads on the host, and host variables, are those of the recording;
+///     from such arrays; numbers that fn reads on the host, and host variables, are those of the recording;
 ///   - arrays made inside and kept outside are rewritten by each replay;
 ///   - every array fn uses must stay alive as long as this object (fn itself is kept).
 /// Memory inside comes from a pool of its own that lives as long as this object and the arrays made in it.
-class StepGraph {
+class RecordedStep {
  public:
-  StepGraph(const Device& device, std::function<void()> fn);
-  ~StepGraph();
-  StepGraph(const StepGraph&) = delete;
-  StepGraph& operator=(const StepGraph&) = delete;
+  RecordedStep(const Device& device, std::function<void()> fn);
+  ~RecordedStep();
+  RecordedStep(const RecordedStep&) = delete;
+  RecordedStep& operator=(const RecordedStep&) = delete;
 
   /// Errors: while recording, an operation that allocates memory the first run did not need, waits for the device, or
   /// copies to or from the host (names it; the device stays usable, and a later run() tries again).

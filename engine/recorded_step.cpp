@@ -1,20 +1,20 @@
-#include "engine/step_graph.h"
+#include "engine/recorded_step.h"
 
 #include "engine/allocator.h"
 
 namespace basin {
 
-StepGraph::StepGraph(const Device& device, std::function<void()> fn) : device_(device), fn_(std::move(fn)) {
+RecordedStep::RecordedStep(const Device& device, std::function<void()> fn) : device_(device), fn_(std::move(fn)) {
   if (device_.backend().can_capture()) pool_ = make_pool(device_);
 }
 
-StepGraph::~StepGraph() {
+RecordedStep::~RecordedStep() {
   replay_.reset();
   fn_ = nullptr;  // it may hold arrays of the pool
   if (pool_) drop_pool(pool_);
 }
 
-void StepGraph::run() {
+void RecordedStep::run() {
   if (replay_) return replay_->launch();
   if (!pool_) return fn_();
   const PoolScope scope(pool_);
@@ -24,7 +24,7 @@ void StepGraph::run() {
   ran_ = true;
 }
 
-void StepGraph::record() {
+void RecordedStep::record() {
   Backend& backend = device_.backend();
   backend.begin_capture();
   set_recording(pool_, true);
@@ -36,7 +36,7 @@ void StepGraph::record() {
     } catch (const std::exception&) {  // the first error is the one to show
     }
     set_recording(pool_, false);
-    throw Error(text("step graph: ", current_operation(), ": ", error.what(),
+    throw Error(text("recorded step: ", current_operation(), ": ", error.what(),
                      "; move it out of the step, or do not record this step"));
   }
   set_recording(pool_, false);
