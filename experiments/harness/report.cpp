@@ -1,11 +1,15 @@
 #include "experiments/harness/report.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <filesystem>
 #include <iostream>
+#include <map>
 
 #include "engine/file.h"
 #include "engine/system.h"
+#include "experiments/harness/claims.h"
 #include "experiments/harness/folder.h"
 #include "experiments/harness/papers.h"
 #include "experiments/harness/record.h"
@@ -34,11 +38,39 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
 auto order_of(const ReportedRun& run) {
   const auto& presets = preset_names();
   const auto preset = std::find(presets.begin(), presets.end(), run.text("/options/preset")) - presets.begin();
-  return std::tuple(reading_order(run.text("/figure")), run.text("/experiment"), -preset,
-                    run.record["options"]["seed"].get<double>(), run.folder);
+  ReadingOrder order = reading_order(run.text("/figure"));
+  const Paper* paper = paper_of(run);
+  std::get<0>(order) = paper ? static_cast<size_t>(paper - papers().data()) : papers().size();
+  return std::tuple(order, run.text("/experiment"), -preset, run.record["options"]["seed"].get<double>(), run.folder);
+}
+
+bool is_literal(const Json& row) {
+  return row.value("literal", false);
+}
+
+Verdict verdict_of(const Json& row) {
+  const PaperWords paper = words_of(row);
+  if (row["held"].get<bool>())
+    return paper.note.empty() || paper.words.empty() ? Verdict::as_printed : Verdict::corrected;
+  return is_literal(row) && !row.value("remark", "").empty() ? Verdict::corrected : Verdict::missed;
+}
+
+/// How far inside (+) or outside (-) its bound a row is; without a number, as far as can be.
+double margin_of(const Json& row) {
+  const Json margin = row.value("margin", Json());
+  if (margin.is_number()) return margin;
+  return row["held"].get<bool>() ? INFINITY : -INFINITY;
 }
 
 }  // namespace
+
+const Paper* paper_of(const ReportedRun& run) {
+  const Json id = run.record.value("paper", Json());
+  if (!id.is_string()) return paper_of(run.text("/figure"));
+  const auto same = [&](const Paper& paper) { return paper.id == id; };
+  const auto found = std::find_if(papers().begin(), papers().end(), same);
+  return found == papers().end() ? nullptr : &*found;
+}
 
 GatheredRuns gather_runs(const std::string& folder) {
   std::error_code error;
@@ -68,17 +100,83 @@ Weight weight_of(const Json& record) {
   return has_changed_settings(record) ? Weight::changed : Weight::counts;
 }
 
-void ClaimCounts::add(const Json& record) {
-  if (weight_of(record) != Weight::counts) return;
-  for (const Json& claim : record["claims"]) {
-    const bool literal = claim.value("literal", false);
-    if (claim["held"].is_null())
-      ++reported;
-    else if (claim["held"].get<bool>())
-      ++(literal ? literal_held : held);
-    else
-      ++(literal ? literal_missed : missed);
+PaperWords words_of(const Json& row) {
+  const std::string paper = row["paper"];
+  size_t end = 0;
+  if (paper.starts_with('(')) {
+    int depth = 0;
+    do depth += (paper[end] == '(') - (paper[end] == ')');
+    while (++end < paper.size() && depth > 0);
   }
+  const size_t begin = paper.find_first_not_of(' ', end);
+  return {paper.substr(0, end), begin == std::string::npos ? "" : paper.substr(begin)};
+}
+
+std::vector<Statement> statements_of(const Json& record) {
+  std::vector<Statement> all;
+  Statement own;
+  for (const Json& row : record["claims"]) {
+    if (row["held"].is_null()) continue;
+    const std::string words = words_of(row).words;
+    if (words.empty()) {
+      own.rows.push_back(&row);
+      continue;
+    }
+    const auto same = [&](const Statement& s) { return s.words == words; };
+    auto found = std::find_if(all.begin(), all.end(), same);
+    if (found == all.end()) found = all.insert(found, {words, Verdict::as_printed, {}});
+    found->rows.push_back(&row);
+  }
+  if (!own.rows.empty()) all.push_back(std::move(own));
+  for (Statement& statement : all)
+    for (const Json* row : statement.rows) statement.verdict = std::max(statement.verdict, verdict_of(*row));
+  return all;
+}
+
+const Json& nearest_row(const Statement& statement) {
+  const auto worth = [](const Json* row) {
+    return std::tuple(verdict_of(*row) != Verdict::missed, is_literal(*row), margin_of(*row));
+  };
+  return **std::min_element(statement.rows.begin(), statement.rows.end(),
+                            [&](const Json* a, const Json* b) { return worth(a) < worth(b); });
+}
+
+std::string margin_text(const Json& row) {
+  const Json margin = row.value("margin", Json());
+  if (!margin.is_number()) return "";
+  const double size = std::abs(margin.get<double>());
+  const std::string side = row["held"] == true ? " inside" : " beyond", criterion = row["criterion"];
+  if (criterion.ends_with(" 0") || criterion.find(" 0 ") != std::string::npos)  // a bound that has no fractions
+    return short_number(size) + side;
+  if (size >= 10) return "far" + side;
+  char percent[32];
+  std::snprintf(percent, sizeof percent, size < 0.0995 ? "%.2g %%" : "%.0f %%", 100 * size);
+  return percent + side;
+}
+
+std::string nearness_text(const Json& row) {
+  const std::string margin = margin_text(row);
+  return measured_text(row) + " against " + row["criterion"].get<std::string>() + (margin.empty() ? "" : ", " + margin);
+}
+
+StatementCounts count_statements(const std::vector<ReportedRun>& runs) {
+  StatementCounts counts;
+  std::map<std::pair<std::string, std::string>, Verdict> worst;
+  for (const ReportedRun& run : runs) {
+    if (weight_of(run.record) != Weight::counts) continue;
+    for (const Json& row : run.record["claims"]) counts.reported += row["held"].is_null();
+    for (const Statement& statement : statements_of(run.record)) {
+      if (!statement.words.empty()) {
+        Verdict& verdict = worst[{run.text("/experiment"), statement.words}];
+        verdict = std::max(verdict, statement.verdict);
+        continue;
+      }
+      counts.checks += static_cast<int64_t>(statement.rows.size());
+      for (const Json* row : statement.rows) counts.checks_held += verdict_of(*row) != Verdict::missed;
+    }
+  }
+  for (const auto& [statement, verdict] : worst) ++counts.verdicts[static_cast<size_t>(verdict)];
+  return counts;
 }
 
 std::string write_report(const std::string& folder, std::string out) {

@@ -17,7 +17,7 @@ rooms=(
   "models/training 38500"
   "models/dynamics 36200"
   "data 35000"
-  "experiments/harness 118000"
+  "experiments/harness 123000"
   "experiments/memorization 215000"
   "experiments/online_sgd 282000"
   "tests 730000"

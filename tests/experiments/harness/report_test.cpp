@@ -103,32 +103,158 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   Json record = complete_record();
   record["claims"] = {claim("holds", true), claim("misses", false), claim("literally", false, true),
                       claim("a number", nullptr)};
-  record["figures"] = Json::array({"picture.png"});
+  record["figures"] = Json::array({"picture.png", "more.png", "most.png"});
   record["skipped_figures"] = Json::array({{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}});
   write_run(folder / "a/b/run", record);
   write_png(folder / "a/b/run/picture.png", zeros({2, 3}, DType::u8));
+  write_png(folder / "a/b/run/more.png", zeros({4, 5}, DType::u8));
   const std::string page = page_of(folder.path());
   CHECK(page.starts_with("<!DOCTYPE html>"));
   CHECK(page.ends_with("</html>\n"));
-  CHECK(has(page, "<h1>1 of 2 claims hold</h1>"));
+  CHECK(has(page, "<title>basin: 0 hold as printed, 0 hold corrected, 1 do not hold</title>"));
   CHECK(has(page, "0.83 (0.79 .. 0.9)<span class=\"remark\">3 values"));
   CHECK(has(page, "the paper&#39;s words taken literally</span><span class=\"remark\">what is true instead"));
   CHECK(count(page, ">held</span>") == 1);
-  CHECK(count(page, ">does not hold</span>") == 2);  // one of them the literal claim, in the colour of reported ones
-  CHECK(count(page, "class=\"missed\"") == 1);
+  // two rows, one of them the literal claim in the colour of reported ones, and the statement of all of them
+  CHECK(count(page, ">does not hold</span>") == 3);
+  CHECK(count(page, "class=\"missed\">does") == 2);
   CHECK(count(page, ">reported</span>") == 1);
-  CHECK(has(page, "0 of 1</td>"));
+  // the card comes first, the table and the other pictures are folded below
+  const size_t picture = page.find("width=\"3\" height=\"2\""), words = page.find("<q>the paper&#39;s words</q>"),
+               table = page.find("<details><summary>All 4 rows</summary>"),
+               cell = page.find("<td data-label=\"claim\">"),
+               others = page.find("<details><summary>2 more pictures</summary>"),
+               other = page.find("width=\"5\" height=\"4\"");
+  CHECK(picture < others);
+  CHECK(others < other);
+  CHECK(other < words);
+  CHECK(words < table);
+  CHECK(table < cell);
+  CHECK(cell != std::string::npos);
+  CHECK(has(page, "most.png is not shown: "));
   CHECK(has(page, "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my data&#39;</code>"));
   CHECK(has(page, "<code>width=64</code>"));
   CHECK(has(page, "2 min 05 s"));
   CHECK(has(page, "<code>abc123</code> with local changes"));
-  CHECK(has(page, "width=\"3\" height=\"2\""));
   CHECK(has(page, "src=\"data:image/png;base64,iVBORw0KGgo"));
   CHECK(has(page, "curve.png was not drawn: gnuplot is not installed"));
   CHECK(has(page, "@media print"));
   CHECK(has(page, "prefers-color-scheme: dark"));
   for (const char* reference : {"<script", "http:", "https:", "<link", "@import", "url("})
     CHECK_FALSE(has(page, reference));
+}
+
+namespace {
+
+Json row(const std::string& paper, const Json& held, const Json& margin, bool literal = false) {
+  Json made = claim("a row", held, literal);
+  made["paper"] = paper;
+  made["margin"] = margin;
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("report: statements of the paper hold as printed, corrected or not, by all rows with the same words") {
+  Json record = complete_record();
+  record["claims"] = {row("attractors", true, .3),
+                      row("attractors", false, -.7, true),
+                      row("", true, .2),
+                      row("deeper is faster", true, .5),
+                      row("deeper is faster", true, .1, true),
+                      row("deeper is faster", nullptr, nullptr),
+                      row("grows with width", true, .4),
+                      row("grows with width", false, -.02),
+                      row("grows with width", false, -.3, true),
+                      row("(iterated; f(x) in the paper) maps to examples", true, .1),
+                      row("(not in the paper: f(x))", false, -.1),
+                      row("too strong", false, -.9, true),
+                      row("uncorrected", false, -.9, true),
+                      row("only a number", nullptr, nullptr)};
+  record["claims"][12]["remark"] = "";
+  const std::vector<Statement> all = statements_of(record);
+  REQUIRE(all.size() == 7);
+  const auto is = [&](size_t i, const std::string& words, Verdict verdict, size_t rows, double nearest) {
+    CAPTURE(words);
+    CHECK(all[i].words == words);
+    CHECK(all[i].verdict == verdict);
+    CHECK(all[i].rows.size() == rows);
+    CHECK(nearest_row(all[i])["margin"] == nearest);
+  };
+  is(0, "attractors", Verdict::corrected, 2, .3);
+  is(1, "deeper is faster", Verdict::as_printed, 2, .5);  // the literal row is nearer, but not asked
+  is(2, "grows with width", Verdict::missed, 3, -.02);
+  is(3, "maps to examples", Verdict::corrected, 1, .1);  // what holds is not quite what is printed
+  is(4, "too strong", Verdict::corrected, 1, -.9);
+  is(5, "uncorrected", Verdict::missed, 1, -.9);
+  is(6, "", Verdict::missed, 2, -.1);
+  CHECK(words_of(record["claims"][9]).note == "(iterated; f(x) in the paper)");
+  CHECK(words_of(row("( ", true, 1)).words.empty());
+
+  // Another run of the experiment takes the worst of both; one that does not count changes nothing.
+  ReportedRun first{"a", record}, second = first, smoke = first;
+  second.record["claims"] = {row("deeper is faster", false, -.1), row("more", true, .1), row("", true, .1)};
+  smoke.record["claims"] = {row("attractors", false, -.1)};
+  smoke.record["options"]["preset"] = "smoke";
+  const StatementCounts counts = count_statements({first, second, smoke});
+  CHECK(counts.verdicts[0] == 1);
+  CHECK(counts.verdicts[1] == 3);
+  CHECK(counts.verdicts[2] == 3);
+  CHECK(counts.checks == 3);
+  CHECK(counts.checks_held == 2);
+  CHECK(counts.reported == 2);
+}
+
+TEST_CASE("report: how near a row is, in words and on the card") {
+  const auto words = [](const std::string& criterion, bool held, const Json& margin) {
+    Json made = row("words", held, margin);
+    made["criterion"] = criterion;
+    return nearness_text(made);
+  };
+  CHECK(words(">= 0.8", true, .0375) == "0.83 (0.79 .. 0.9) against >= 0.8, 3.8 % inside");
+  CHECK(words("< 0.5", false, -.66) == "0.83 (0.79 .. 0.9) against < 0.5, 66 % beyond");
+  CHECK(words("< 0.83", false, 0) == "0.83 (0.79 .. 0.9) against < 0.83, 0 % beyond");
+  CHECK(words(">= 0", true, .83) == "0.83 (0.79 .. 0.9) against >= 0, 0.83 inside");
+  CHECK(words("> 0 for every seed", true, .83) == "0.83 (0.79 .. 0.9) against > 0 for every seed, 0.83 inside");
+  CHECK(words(">= 0.001", true, 829.0) == "0.83 (0.79 .. 0.9) against >= 0.001, far inside");
+  CHECK(words(">= 0.8", true, nullptr) == "0.83 (0.79 .. 0.9) against >= 0.8");
+  CHECK(words(">= 0.8", true, "a lot") == "0.83 (0.79 .. 0.9) against >= 0.8");
+
+  const test::TemporaryFolder folder;
+  Json record = complete_record();
+  record["claims"] = {row("attractors", true, .03), row("attractors", true, .5), row("attractors", false, -.7, true),
+                      row("(roughly) once", true, .3), row("(ours)", true, .3)};
+  write_run(folder / "run", record);
+  const std::string page = page_of(folder.path());
+  CHECK(
+      has(page,
+          "<li><q>attractors</q> <span class=\"corrected\">holds corrected</span><span class=\"near\">nearest of 3: "
+          "0.83 (0.79 .. 0.9) against &#62;= 0.6, 3 % inside</span><span class=\"remark\">literally 0.83 (0.79 .. 0.9) "
+          "against &#62;= 0.6, 70 % beyond: what is true instead</span></li>"));
+  CHECK(has(page, "<li><q>once</q> <span class=\"corrected\">"));
+  CHECK(has(page, "<span class=\"remark\">(roughly)</span>"));
+  CHECK(has(page, "<li>Checks of our own <span class=\"held\">hold</span>"));
+  CHECK(has(page, "<b>0</b> hold as printed</span>"));
+  CHECK(has(page, "<b>2</b> hold corrected</span>"));
+  CHECK(has(page, "<b>0</b> do not hold</span>"));
+  CHECK(count(page, "1 of 1 checks of our own hold; 0 numbers only reported.") == 2);  // of all, and of the paper
+}
+
+TEST_CASE("report: the record says which paper a run is of; older records have its title in the figure") {
+  const test::TemporaryFolder folder;
+  const auto title = [&](const Json& paper) {
+    Json record = complete_record();
+    record["paper"] = paper;
+    write_run(folder / "run", record);
+    const std::string page = page_of(folder.path());
+    const size_t at = page.find("<h2>") + 4;
+    return page.substr(at, page.find('<', at) - at);
+  };
+  CHECK(title(papers()[1].id) == papers()[1].title);
+  CHECK(title("") == "Other experiments");
+  CHECK(title("unheard-of") == "Other experiments");
+  CHECK(title(5) == papers()[0].title);
+  CHECK(title(nullptr) == papers()[0].title);
 }
 
 TEST_CASE("report: what records say is text and never HTML, a path or a command of the page") {
@@ -177,7 +303,7 @@ TEST_CASE("report: papers and figures in order, the runs of one experiment side 
   write_run(folder / "2.previous-12/inside", complete_record("old"));
   write_run(folder / "previous-1", complete_record("late", "figure 11"));  // a name of its own
   const std::string page = page_of(folder.path());
-  CHECK(has(page, "<h1>4 of 4 claims hold</h1>"));
+  CHECK(has(page, "<title>basin: 3 hold as printed, 0 hold corrected, 0 do not hold</title>"));
   CHECK(has(page, "2 earlier runs (*.previous-N) not shown. 1 smoke run not counted."));
   CHECK_FALSE(has(page, ">old<"));
   std::vector<std::string> sections;
@@ -195,14 +321,15 @@ TEST_CASE("report: smoke runs alone say nothing about the claims, and the headli
   smoke["options"]["seed"] = 8;
   write_run(folder / "2", smoke);
   std::string page = page_of(folder.path());
-  CHECK(has(page, "<h1>Smoke runs only: they show that the programs work and mean nothing for the claims</h1>"));
-  CHECK(has(page, "<title>basin: smoke runs only</title>"));
-  CHECK_FALSE(has(page, "claims hold<"));
+  CHECK(has(page, "<h1>None of these runs counts: "));
+  CHECK(has(page, "<title>basin: no run that counts</title>"));
+  CHECK_FALSE(has(page, "<p class=\"tiles\">"));
   CHECK(has(page, "2 smoke runs not counted."));
   write_run(folder / "3", complete_record());
   page = page_of(folder.path());
-  CHECK(has(page, "<h1>1 of 1 claims hold</h1>"));
-  CHECK(has(page, "<title>basin: 1 of 1 claims hold</title>"));
+  CHECK(has(page, "<title>basin: 1 hold as printed, 0 hold corrected, 0 do not hold</title>"));
+  CHECK(count(page, "<article class=\"card uncounted\"") == 2);
+  CHECK(count(page, "<article class=\"card\"") == 1);
 }
 
 TEST_CASE(
@@ -213,8 +340,7 @@ TEST_CASE(
   changed["claims"] = {claim("explored", true), claim("misses", false)};
   write_run(folder / "1", changed);
   std::string page = page_of(folder.path());
-  CHECK(has(page, "<title>basin: changed settings only</title>"));
-  CHECK(has(page, "<h1>Changed settings only: they explore and do not count for the claims</h1>"));
+  CHECK(has(page, "<title>basin: no run that counts</title>"));
 
   Json file = complete_record();  // by a file of settings
   file["options"]["config_file"] = "mine.json";
@@ -229,12 +355,11 @@ TEST_CASE(
   same["claims"] = {claim("holds", true), claim("misses too", false)};
   write_run(folder / "4", same);
   page = page_of(folder.path());
-  CHECK(has(page, "<h1>1 of 2 claims hold</h1>"));
+  CHECK(has(page, "<title>basin: 0 hold as printed, 0 hold corrected, 1 do not hold</title>"));
   CHECK(has(page, "1 smoke run not counted. 2 runs with changed settings not counted."));
-  CHECK(count(page,
-              "preset quick with changed settings, seed 7; the paper&#39;s claims are about other settings, not") == 2);
-  CHECK(count(page, "only to see that it works, not counted") == 1);
-  CHECK(count(page, "preset quick, seed 7</span>") == 1);
+  CHECK(count(page, "preset quick with changed settings, seed 7; not counted") == 2);
+  CHECK(count(page, "preset smoke with changed settings, seed 7; not counted") == 1);
+  CHECK(count(page, "preset quick, seed 7</p>") == 1);
   CHECK(has(page, "explored"));
   CHECK(has(page, "--data &#39;my data&#39; --set width=32"));
 }
