@@ -3,7 +3,7 @@
 // 0.1.
 //   info                     versions
 //   full32 D STEPS | full64 D STEPS | gram D STEPS     [processor seconds, wall seconds, population error at the end]
-//   together32 D STEPS N DEVICE | together64 ...        the same for N trajectories side by side on a device
+//   many32 D STEPS N DEVICE | many64 ...        the same for N trajectories at once on a device
 //   random32 D STEPS         [processor, wall] of the random numbers alone: as many as `full32` draws
 //   ode T RELATIVE           [processor, wall, error at T, steps] of the equations (spikes and bulk) from t = 0
 //   euler T DT               the same by Euler's method with the step DT
@@ -14,8 +14,8 @@
 #include <sstream>
 
 #include "engine/build_info.h"
+#include "experiments/online_sgd/simulation/advance.h"
 #include "experiments/online_sgd/simulation/draw.h"
-#include "experiments/online_sgd/simulation/together.h"
 #include "experiments/online_sgd/theory/equations.h"
 #include "kernels/cpu/parallel.h"
 
@@ -55,12 +55,12 @@ json simulate(const std::string& kind, int64_t dimension, int64_t steps) {
       gram ? make_gram_simulator(m, s, units, random_lumped_weights(key.at("start"), units, s, units, 0.1), key)
            : make_simulator(m, s, random_weights(key.at("start"), units, s, 0.1), key,
                             kind == "full32" ? Precision::f32 : Precision::f64);
-  const auto [processor, wall] = timed([&] { simulator->run(steps); });
+  const auto [processor, wall] = timed([&] { simulator->advance(steps); });
   return {processor, wall, population_error(simulator->weights(), simulator->spectrum(), m.g)};
 }
 
 /// N trajectories on a device; the error is that of the last.
-json simulate_together(Precision precision, int64_t dimension, int64_t steps, int64_t count,
+json simulate_many(Precision precision, int64_t dimension, int64_t steps, int64_t count,
                        const std::string& device) {
   const Model m = model_at(dimension);
   const Spectrum s = Spectrum::canonical(dimension, units);
@@ -72,8 +72,8 @@ json simulate_together(Precision precision, int64_t dimension, int64_t steps, in
     pointers.push_back(all.back().get());
   }
   const Device on = Device::open(device);
-  run_together(on, pointers, {10});  // what is made at the first call
-  const auto [processor, wall] = timed([&] { run_together(on, pointers, {10 + steps}); });
+  advance_all(on, pointers, {10});  // what is made at the first call
+  const auto [processor, wall] = timed([&] { advance_all(on, pointers, {10 + steps}); });
   return {processor, wall, population_error(all.back()->weights(), s, m.g), on.backend().description()};
 }
 
@@ -129,11 +129,11 @@ json answer(const std::string& line) {
   if (verb == "info")
     return {{"commit", build_info().commit}, {"dirty", build_info().dirty}, {"compiler", build_info().compiler}};
   if (verb == "full32" || verb == "full64" || verb == "gram") return simulate(verb, count(first), count(second));
-  if (verb == "together32" || verb == "together64") {
+  if (verb == "many32" || verb == "many64") {
     int64_t trajectories = 0;
     std::string device;
     words >> trajectories >> device;
-    return simulate_together(verb == "together32" ? Precision::f32 : Precision::f64, count(first), count(second),
+    return simulate_many(verb == "many32" ? Precision::f32 : Precision::f64, count(first), count(second),
                              trajectories, device);
   }
   if (verb == "random32") return draw(count(first), count(second));

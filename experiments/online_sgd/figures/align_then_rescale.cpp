@@ -16,7 +16,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -149,7 +149,7 @@ Course course(Run& run, const Config& config, const std::string& name, const Mod
       observe);
   for (int64_t seed = 0; seed < (random ? config.seeds : 1); ++seed) {
     const std::string stage = text(name, ", equations, seed ", seed);
-    c.equations.push_back(follow(run, stage, model, start(seed).weights, one.spectrum, times, observe));
+    c.equations.push_back(solve(run, stage, model, start(seed).weights, one.spectrum, times, observe));
     require_reached("align-then-rescale: " + stage, c.equations.back(), times.size());
   }
   if (!random) c.reduced = reduced(one.spectrum, model.g, config.eta, one.weights, times);

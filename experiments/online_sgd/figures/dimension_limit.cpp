@@ -10,7 +10,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -76,7 +76,7 @@ std::vector<double> distances(Run& run, const Config& config, int64_t dimension)
   std::vector<double> found;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     const Matrix theory =
-        follow(run, text(stage, ", equations, seed ", seed), model, start(seed), s, times, error_on(s, model.g));
+        solve(run, text(stage, ", equations, seed ", seed), model, start(seed), s, times, error_on(s, model.g));
     require_reached(text("dimension-limit: equations at ", stage), theory, times.size());
     found.push_back((simulated[static_cast<size_t>(seed)] - theory).cwiseAbs().mean());
   }

@@ -10,8 +10,8 @@
 #include <cmath>
 
 #include "experiments/harness/plot.h"
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -126,7 +126,7 @@ Result study(Run& run, const std::string& name, const Config& config, const Hebb
       course.row(i) = Eigen::Map<const Eigen::RowVectorXd>(row.data(), course.cols());
     }
     const std::string stage = text(name, ", equations, seed ", seed);
-    if (!path.failure.empty()) keep_short_path(run, stage, times, course, path.failure);
+    if (!path.failure.empty()) save_early_stop(run, stage, times, course, path.failure);
     require_reached("hebbian-rules: " + stage, course, times.size());
     result.theory.push_back(course);
     check_interrupt();

@@ -59,7 +59,7 @@ struct Course {
   int64_t units = 1;
   Tying tying = Tying::untied;
   bool biased = false;
-  Paths paths{};
+  Trajectories paths{};
 };
 constexpr int64_t first_mode = 3, shown_modes = 6;
 

@@ -15,7 +15,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -60,7 +60,7 @@ struct Course {
   Spectrum spectrum;
   int64_t spikes;
   double bias;  // at the start
-  Paths paths = {};
+  Trajectories paths = {};
 
   /// The final error, over the PCA error of a rank.
   Samples over_pca(int64_t rank) const {
@@ -131,7 +131,7 @@ void train(Run& run, const Config& config, const std::vector<double>& times, con
   };
   const auto row = [&](const Weights& w, const Spectrum& s) { return observe(w, s, c.model.g); };
   c.paths =
-      simulate_and_follow(run, {c.name, c.model, c.spectrum, c.spikes, start, row}, config.seeds, times, theory_times);
+      simulate_and_solve(run, {c.name, c.model, c.spectrum, c.spikes, start, row}, config.seeds, times, theory_times);
 }
 
 /// Every bias at the end of every seed, or at the end of the equations.

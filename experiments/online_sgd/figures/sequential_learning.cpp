@@ -12,7 +12,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -168,7 +168,7 @@ void compute(Run& run, const Config& config) {
     return row;
   };
   const Setting setting{"simulation", model, all, config.spikes, start, observe, precision};
-  const Paths paths = simulate_and_follow(run, setting, config.seeds, times, times);
+  const Trajectories paths = simulate_and_solve(run, setting, config.seeds, times, times);
   judge(run, config, all, times, paths.simulated, paths.theory);
   draw(run, config, all, times, paths.simulated, paths.theory);
 }

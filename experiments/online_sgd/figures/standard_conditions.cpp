@@ -51,7 +51,7 @@ struct Config : ImageTraining {
 struct Course {
   std::string name, colour;
   Tying tying;
-  Paths paths{};
+  Trajectories paths{};
 
   /// One number of every seed.
   Samples of(const std::function<double(const Matrix&)>& number) const {

@@ -20,7 +20,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "experiments/online_sgd/theory/densities.h"
 
 namespace basin {

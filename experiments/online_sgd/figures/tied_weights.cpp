@@ -12,7 +12,7 @@
 
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin {
 namespace {
@@ -50,7 +50,7 @@ struct Course {
   std::string name;
   Model model;
   int64_t units;
-  Paths paths = {};
+  Trajectories paths = {};
 
   double theory_end() const { return paths.theory[0](paths.theory[0].rows() - 1, 0); }
 };
@@ -87,7 +87,7 @@ void train(Run& run, const Config& config, const Spectrum& all, const std::vecto
     return std::vector<double>{population_error(w, s, c.model.g), w.decoder.col(0).cwiseAbs().maxCoeff()};
   };
   c.paths =
-      simulate_and_follow(run, {c.name, c.model, all, config.spikes, start, row}, config.seeds, times, theory_times);
+      simulate_and_solve(run, {c.name, c.model, all, config.spikes, start, row}, config.seeds, times, theory_times);
 }
 
 /// The error of one tied unit that lies on the first mode, against its length, for the picture.

@@ -14,8 +14,8 @@
 
 #include "engine/image.h"
 #include "experiments/harness/plot.h"
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/grey_images.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "experiments/online_sgd/theory/basis.h"
 
 namespace basin {
@@ -111,7 +111,7 @@ std::vector<Course> study(Run& run, const Config& config, const Spectrum& s, Rul
     const Matrix& course = simulated[static_cast<size_t>(seed)];
     const Lumped few = lump(start(seed), s, config.units);
     const Matrix path =
-        follow(run, text("equations, ", name_of(rule), ", seed ", seed), model, few.weights, few.spectrum, times, flat);
+        solve(run, text("equations, ", name_of(rule), ", seed ", seed), model, few.weights, few.spectrum, times, flat);
     require_reached(text("truncated-sgd: equations, ", name_of(rule), ", seed ", seed), path, times.size());
     all.push_back({errors_of(course, config.units, s, model.g), errors_of(path, config.units, few.spectrum, model.g),
                    weights_at(course, course.rows() - 1, config.units), settled_weights(course, config.units, times),

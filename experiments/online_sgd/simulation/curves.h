@@ -1,4 +1,4 @@
-// What is read off the weights at many times, and numbers made of it.
+// Observations of the weights at many times, and numbers computed from them.
 #pragma once
 #include <functional>
 #include <string>
@@ -45,8 +45,8 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
 std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last);
 
 /// A row on how far simulations are from equations: the median below the bound, and, as the paper's words taken
-/// literally, every start. The median, because a start close to the border between two courses waits at a saddle until
-/// the noise of SGD decides, of which the equations know nothing.
+/// literally, every start. The median, because a start close to the border between two trajectories waits at a saddle
+/// until the noise of SGD decides, of which the equations know nothing.
 void claim_agreement(Claims& claims, const std::string& statement, const std::string& words, const Samples& distance,
                      double bound);
 

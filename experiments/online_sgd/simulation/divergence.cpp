@@ -12,7 +12,7 @@
 namespace basin::online {
 namespace {
 
-/// The flat bulk, if there is one, replaced by the weights' span in it.
+/// The same equations on fewer modes: a flat bulk, if there is one, is lumped.
 Lumped fewest_modes(const Weights& w, const Spectrum& s) {
   const Vector& rt = s.modes;
   const double last = rt[rt.size() - 1];
@@ -21,17 +21,19 @@ Lumped fewest_modes(const Weights& w, const Spectrum& s) {
   return rt.size() - spikes > 2 * w.units() ? lump(w, s, spikes) : Lumped{s, w};
 }
 
-/// The start, and what a coarse integration makes of it.
-std::vector<Weights> coarse_course(const Model& model, const Lumped& from, double until) {
+/// The weights along a solution of low accuracy.
+std::vector<Weights> coarse_solution(const Model& model, const Lumped& from, double until) {
   std::vector<double> times{0};
   for (double t = 1e-6 * until; t < 0.999 * until; t *= 1.4) times.push_back(t);
   if (until > 0) times.push_back(until);
   IntegrateOptions options;
-  options.relative = 1e-4, options.absolute = 1e-7, options.max_steps = 500;
+  options.relative = 1e-4;
+  options.absolute = 1e-7;
+  options.max_steps = 500;
   options.progress = [](double) { check_interrupt(); };
   try {
     return solve(model, from.weights, from.spectrum, times, options).weights;
-  } catch (const Error& e) {  // equations without a value
+  } catch (const Error& e) {  // the equations have no value somewhere
     if (e.fault() != Fault::input) throw;
     return {from.weights};
   }
@@ -39,20 +41,22 @@ std::vector<Weights> coarse_course(const Model& model, const Lumped& from, doubl
 
 }  // namespace
 
-Departure departure(const Weights& before, const Weights& after, const Spectrum& s) {
+Growth fastest_growth(const Weights& before, const Weights& after, const Spectrum& s) {
   const OrderParameters old = order_parameters(before, s), now = order_parameters(after, s);
-  Departure worst;
+  Growth worst;
   double growth = -1;
-  const auto look = [&](const std::string& name, double was, double is) {
+  const auto consider = [&](const std::string& name, double was, double is) {
     const double factor = std::isfinite(is) ? std::abs(is) / (std::abs(was) + std::numeric_limits<double>::min())
                                             : std::numeric_limits<double>::infinity();
-    if (factor > growth) worst = {name, was, is}, growth = factor;
+    if (factor <= growth) return;
+    worst = {name, was, is};
+    growth = factor;
   };
   for (int64_t k = 0; k < after.units(); ++k) {
     const std::string both = k < 9 ? text(k + 1, k + 1) : text(k + 1, ",", k + 1);
-    look("Q1_" + both, old.q1(k, k), now.q1(k, k));
-    look("T0_" + both, old.t0(k, k), now.t0(k, k));
-    if (before.bias[k] != 0) look(text("b_", k + 1), before.bias[k], after.bias[k]);
+    consider("Q1_" + both, old.q1(k, k), now.q1(k, k));
+    consider("T0_" + both, old.t0(k, k), now.t0(k, k));
+    if (before.bias[k] != 0) consider(text("b_", k + 1), before.bias[k], after.bias[k]);
   }
   return worst;
 }
@@ -60,7 +64,7 @@ Departure departure(const Weights& before, const Weights& after, const Spectrum&
 StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s, double until) {
   const Lumped from = fewest_modes(start, s);
   double mean = 0, single = 0;
-  for (const Weights& w : coarse_course(model, from, until)) {
+  for (const Weights& w : coarse_solution(model, from, until)) {
     mean = std::max(mean, stiffest_rate(model, w, from.spectrum));
     single = std::max(single, single_input_rate(model, w, from.spectrum));
   }

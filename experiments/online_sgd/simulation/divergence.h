@@ -1,4 +1,5 @@
-// A simulation that left all bounds: which order parameter went, and which rates the equations call stable.
+// What the message about a diverged simulation says: which order parameter grew, and which rates are stable by the
+// equations.
 #pragma once
 #include <string>
 
@@ -6,25 +7,27 @@
 
 namespace basin::online {
 
-/// One number of `before` and of `after`: of Q1_kk, T0_kk and b_k, which bound all other order parameters, the first
-/// that is no longer finite, or else the one that has grown by the largest factor. Units count from 1, as in Q1_22.
-struct Departure {
+/// An order parameter before and after. Units count from 1, as in Q1_22.
+struct Growth {
   std::string name;
   double before = 0, after = 0;
 };
-Departure departure(const Weights& before, const Weights& after, const Spectrum& s);
+/// Of Q1_kk, T0_kk and b_k, which bound all other order parameters: the first that is no longer finite, or else the one
+/// that grew by the largest factor.
+Growth fastest_growth(const Weights& before, const Weights& after, const Spectrum& s);
 
-/// Factors that all rates of a model (not its decay) may be multiplied with, as far as steps of 1 / D are stable.
+/// By which factor all rates of a model (not its decay) may be multiplied so that steps of 1 / D are still stable.
 struct StableFactors {
-  double equations = 0;  // of the mean dynamics: below rate / D = 2 with stiffest_rate
-  double input = 0;  // of a step on one input of mean size, which must not overshoot: the same with single_input_rate
+  double equations = 0;  // the mean dynamics is stable: stiffest_rate / D stays below 2
+  double input = 0;      // a step on one input of mean size does not overshoot: single_input_rate / D stays below 2
 };
-/// The least over the course of the equations from `start` to the time `until`, or as far as a coarse integration gets:
-/// smaller rates see the beginning of the same course. What a simulation bears is less than both, by the scatter of
-/// single inputs.
+/// The smallest factors over the solution of the equations from `start` to `until`, or to where a coarse integration
+/// stops. Smaller rates go through the beginning of the same trajectory. A simulation diverges at smaller rates than
+/// both, because single inputs differ in size.
 StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s, double until);
-/// What the rates may be multiplied with to be safe: `equations`, or a fifth of `input` (relu units bear little more).
+/// A factor that is safe: the smaller of `equations` and a fifth of `input` (relu units diverge not far above it).
 double safe_factor(const StableFactors& factors);
+/// The factors, and the rates that they lead to, as a sentence.
 std::string describe(const StableFactors& factors, const Rates& rates);
 
 }  // namespace basin::online

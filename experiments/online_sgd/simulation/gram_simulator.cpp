@@ -1,8 +1,9 @@
-// Online SGD on a flat bulk without the bulk. All that the step and the order parameters need of the bulk parts B [2K,
-// N] of the weights is their Gram matrix. With B = L Q, L lower triangular and Q's rows orthonormal, the bulk part of a
-// fresh input is Q^T a + r q: a ~ N(0, sigma^2) in 2K dimensions, r = sigma chi with N - 2K degrees of freedom, q a
-// unit vector orthogonal to Q. The new rows are combinations of the old ones and of the input, 2K + 1 coordinates each,
-// and their triangular factor takes L's place: exact in law, at a cost that does not depend on N.
+// Online SGD with a flat bulk, at a cost that does not depend on the bulk's dimension N. A step and the order
+// parameters read the bulk parts B [2K, N] of the weights only through their Gram matrix. Write B = L Q with L lower
+// triangular and the rows of Q orthonormal. The bulk part of a fresh input is then Q^T a + r q, with a ~ N(0, sigma^2)
+// in 2K dimensions, r = sigma chi with N - 2K degrees of freedom, and q a unit vector orthogonal to Q. The new rows are
+// combinations of the old ones and of the input, with 2K + 1 coordinates each; their triangular factor replaces L. The
+// weights have exactly the distribution that all N modes would give them.
 #include <algorithm>
 #include <array>
 #include <cmath>
@@ -42,7 +43,7 @@ class GramSimulator : public Simulator {
     resize_scratch();
   }
 
-  void run(int64_t steps) override {
+  void advance(int64_t steps) override {
     for (int64_t i = 0; i < steps; ++i) {
       step();
       ++steps_;

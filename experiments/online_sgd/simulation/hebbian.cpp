@@ -27,7 +27,7 @@ class HebbianSimulator : public Simulator {
     scale_.head(start.cols()) = spectrum.modes.cwiseSqrt().transpose();  // x / sqrt D has variance rt
   }
 
-  void run(int64_t steps) override {
+  void advance(int64_t steps) override {
     for (int64_t i = 0; i < steps; ++i) step();
     require(omega_.allFinite(), "Hebbian rules: the weights are no longer finite after step ", steps_ - 1);
   }
@@ -112,7 +112,7 @@ HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spect
   };
   IntegrateOptions options;
   options.implicit = false;  // no rate is far above the others: an explicit method does, with all modes
-  options.absolute = 1e-30;  // weights that vanish are followed while they do
+  options.absolute = 1e-30;  // weights that go to zero keep their relative accuracy
   const Path path = integrate(field, start.reshaped(), times, options);
   HebbianPath all{{}, path.failure};
   for (const Vector& y : path.states) all.omega.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));

@@ -24,9 +24,9 @@ GreyImages ImageTraining::load(Run& run) const {
   return loaded;
 }
 
-Paths ImageTraining::train(Run& run, const std::string& name, const Key& key, const Model& model,
-                           const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
-                           const std::function<std::vector<double>(const Weights&, double error)>& row) const {
+Trajectories ImageTraining::train(Run& run, const std::string& name, const Key& key, const Model& model,
+                                  const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
+                                  const std::function<std::vector<double>(const Weights&, double error)>& row) const {
   const Spectrum& s = inputs.spectrum;
   const auto key_of = [&](int64_t seed) { return key.at(static_cast<uint64_t>(seed)); };
   const auto predicted = [&](const Weights& w) { return row(w, population_error(w, s, model.g)); };
@@ -36,19 +36,19 @@ Paths ImageTraining::train(Run& run, const std::string& name, const Key& key, co
     if (gaussian) return make_simulator(model, s, w, order, precision_of(precision));
     return make_dataset_simulator(model, s, inputs.rows, w, order, precision_of(precision));
   };
-  Paths paths;
+  Trajectories paths;
   paths.simulated = simulate(run, name, seeds, times(), make, [&](const Weights& w) {
     return gaussian ? predicted(w) : row(w, empirical_error(w, inputs, model.g));
   });
   IntegrateOptions options;
   options.relative = tolerance, options.absolute = tolerance / 1000;
   for (int64_t seed = 0; seed < seeds; ++seed)
-    paths.theory.push_back(follow(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")),
-                                  s, times(), predicted, options));
+    paths.theory.push_back(solve(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")), s,
+                                 times(), predicted, options));
   return paths;
 }
 
-Distances relative_distances(const Paths& paths) {
+Distances relative_distances(const Trajectories& paths) {
   Distances d{std::vector<double>{}, std::vector<double>{}};
   for (size_t i = 0; i < paths.simulated.size(); ++i) {
     const Matrix &m = paths.simulated[i], &t = paths.theory[i];
@@ -61,7 +61,7 @@ Distances relative_distances(const Paths& paths) {
 }
 
 std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
-                       const Paths& paths) {
+                       const Trajectories& paths) {
   const Array simulated = with_times(times, paths.simulated[0]), theory = with_times(times, paths.theory[0]);
   run.save(name + "-simulated", simulated), run.save(name + "-theory", theory);
   return data_block(text("s", number), simulated) + data_block(text("t", number), theory);

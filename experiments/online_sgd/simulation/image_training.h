@@ -1,10 +1,10 @@
-// Training on grey images beside the equations, which are given nothing but the second moments of these: what the
-// experiments on real data share.
+// Training on grey images, and the equations with the second moments of the images: shared by the experiments on real
+// data.
 #pragma once
 #include <string>
 
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/grey_images.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
 namespace basin::online {
 
@@ -35,17 +35,17 @@ struct ImageTraining {
 
   /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error: on the images, or
   /// Gaussian inputs of the same second moments for the equations and for `gaussian`.
-  Paths train(Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
-              const std::function<Weights(const Key&)>& start,
-              const std::function<std::vector<double>(const Weights&, double error)>& row) const;
+  Trajectories train(Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
+                     const std::function<Weights(const Key&)>& start,
+                     const std::function<std::vector<double>(const Weights&, double error)>& row) const;
 };
 
 /// |simulation / theory - 1| of column 0 at the recorded times: mean and largest for every seed, infinite where the
 /// equations did not come to the end.
-Distances relative_distances(const Paths& paths);
+Distances relative_distances(const Trajectories& paths);
 
 /// Seed 0 saved as <name>-simulated.npy and <name>-theory.npy; gives both as gnuplot's blocks s<number> and t<number>.
 std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
-                       const Paths& paths);
+                       const Trajectories& paths);
 
 }  // namespace basin::online

@@ -38,7 +38,7 @@ class OnlineSgd : public Simulator {
  public:
   OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start, const Key& key, const Array& inputs);
 
-  void run(int64_t steps) override;
+  void advance(int64_t steps) override;
   int64_t steps() const override { return steps_; }
   Weights weights() const override;
   const Spectrum& spectrum() const override { return spectrum_; }
@@ -154,7 +154,7 @@ void OnlineSgd<T>::plan_update() {
 }
 
 template <class T>
-void OnlineSgd<T>::run(int64_t steps) {
+void OnlineSgd<T>::advance(int64_t steps) {
   require(steps >= 0, "online SGD: ", steps, " steps");
   for (int64_t i = 0; i < steps; ++i) {
     draw_input();

@@ -10,8 +10,8 @@
 
 #include "engine/key.h"
 #include "experiments/harness/training.h"
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
 #include "tests/command.h"

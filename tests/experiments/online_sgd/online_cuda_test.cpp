@@ -5,9 +5,9 @@
 #include <csignal>
 #include <filesystem>
 
-#include "experiments/online_sgd/simulation/course.h"
+#include "experiments/online_sgd/simulation/advance.h"
 #include "experiments/online_sgd/simulation/draw.h"
-#include "experiments/online_sgd/simulation/together.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "tests/device.h"
 #include "tests/experiments/online_sgd/online_run.h"
 
@@ -44,7 +44,7 @@ double difference(const Simulator& a, const Simulator& b) {
                    largest(x.decoder - y.decoder) / largest(x.decoder), largest(x.bias - y.bias)});
 }
 
-double difference(const Noted& a, const Noted& b) {
+double difference(const Snapshot& a, const Snapshot& b) {
   double worst = largest(a.bias - b.bias);
   for (auto member : {&OrderParameters::q1, &OrderParameters::r1, &OrderParameters::t1, &OrderParameters::t0})
     worst = std::max(worst, largest(a.order.*member - b.order.*member) / largest(a.order.*member));
@@ -70,20 +70,20 @@ TEST_CASE("online SGD on CUDA: every rule, tie, function and number of units is 
         };
         Simulators there, here;
         for (uint64_t seed = 1; seed < 3; ++seed) there.push_back(make(seed)), here.push_back(make(seed));
-        const auto noted = run_together(device, pointers(there), {0, 2, 5});
-        const auto wanted = run_together(Device(), pointers(here), {0, 2, 5});
+        const auto reached = advance_all(device, pointers(there), {0, 2, 5});
+        const auto wanted = advance_all(Device(), pointers(here), {0, 2, 5});
         CAPTURE(units);
         CAPTURE(i);
         const double rounding = precision == Precision::f32 ? 6e-8 : 1.2e-16;
         for (size_t j = 0; j < 2; ++j) {
           CHECK(difference(*there[j], *here[j]) < 5000 * rounding);
           CHECK(there[j]->steps() == 5);
-          for (size_t r = 0; r < 3; ++r) CHECK(difference(noted[j][r], wanted[j][r]) < 5000 * rounding);
+          for (size_t r = 0; r < 3; ++r) CHECK(difference(reached[j][r], wanted[j][r]) < 5000 * rounding);
         }
       }
 }
 
-TEST_CASE("online SGD on CUDA: f64 follows the CPU to 1e-9 over 10^4 steps, noted on the way") {
+TEST_CASE("online SGD on CUDA: f64 agrees with the CPU to 1e-9 over 10^4 steps, in every snapshot") {
   Device device;
   if (!open_cuda(device)) return;
   // Two settings side by side. 1,000 roundings of 1.2e-16 a step (see above), all of one sign, make 1.2e-9 in 10^4
@@ -101,10 +101,10 @@ TEST_CASE("online SGD on CUDA: f64 follows the CPU to 1e-9 over 10^4 steps, note
   };
   const std::vector<int64_t> at{1, 10, 100, 1000, 10000};
   Simulators there = make(), here = make();
-  const auto noted = run_together(device, pointers(there), at), wanted = run_together(Device(), pointers(here), at);
+  const auto reached = advance_all(device, pointers(there), at), wanted = advance_all(Device(), pointers(here), at);
   for (size_t i = 0; i < 2; ++i) {
     CHECK(difference(*there[i], *here[i]) < 1e-9);
-    for (size_t r = 0; r < at.size(); ++r) CHECK(difference(noted[i][r], wanted[i][r]) < 1e-9);
+    for (size_t r = 0; r < at.size(); ++r) CHECK(difference(reached[i][r], wanted[i][r]) < 1e-9);
     CHECK(there[i]->steps() == 10000);
   }
   // it learned something, so this was no comparison of two starts
@@ -129,20 +129,20 @@ TEST_CASE(
       m.rates = {0.5, 0.5, 0.2, 0.1};
       return make_simulator(m, s, start_of(k, s, 0.1, seed), Key(seed), kind);
     };
-    Simulators together, alone, pieces, host;
-    for (uint64_t seed = 0; seed < 3; ++seed) together.push_back(make(seed)), host.push_back(make(seed));
+    Simulators all, alone, pieces, host;
+    for (uint64_t seed = 0; seed < 3; ++seed) all.push_back(make(seed)), host.push_back(make(seed));
     alone.push_back(make(2)), pieces.push_back(make(2));
-    run_together(device, pointers(together), {6});
-    run_together(device, pointers(alone), {6});
-    run_together(device, pointers(pieces), {1});
-    run_together(device, pointers(pieces), {1, 4});
-    run_together(device, pointers(pieces), {6});
+    advance_all(device, pointers(all), {6});
+    advance_all(device, pointers(alone), {6});
+    advance_all(device, pointers(pieces), {1});
+    advance_all(device, pointers(pieces), {1, 4});
+    advance_all(device, pointers(pieces), {6});
     CAPTURE(dimension);
-    CHECK(alone[0]->state() == together[2]->state());
-    CHECK(pieces[0]->state() == together[2]->state());
-    run_together(Device(), pointers(host), {6});
+    CHECK(alone[0]->state() == all[2]->state());
+    CHECK(pieces[0]->state() == all[2]->state());
+    advance_all(Device(), pointers(host), {6});
     const double rounding = kind == Precision::f32 ? 6e-8 : 1.2e-16;
-    for (size_t i = 0; i < 3; ++i) CHECK(difference(*together[i], *host[i]) < 5000 * rounding);  // as above
+    for (size_t i = 0; i < 3; ++i) CHECK(difference(*all[i], *host[i]) < 5000 * rounding);  // as above
   }
 }
 
@@ -150,7 +150,7 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   Device device;
   if (!open_cuda(device)) return;
   const auto attempt = [&](const Simulators& all, const std::vector<int64_t>& at) {
-    run_together(device, pointers(all), at);
+    advance_all(device, pointers(all), at);
   };
   Model m;
   m.rates = {0.1, 0.1, 0, 0};
@@ -186,7 +186,7 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   mixed.pop_back();
   CHECK_THROWS_AS(attempt(mixed, {3, 2}), Error);
   CHECK_THROWS_AS(attempt(mixed, {}), Error);
-  CHECK(run_together(device, {}, {1}).empty());
+  CHECK(advance_all(device, {}, {1}).empty());
 
   Model wild = m;
   wild.g = Transfer("linear");

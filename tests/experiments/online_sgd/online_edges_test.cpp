@@ -237,7 +237,7 @@ TEST_CASE("online edges: averages, densities and modes that are empty, tiny or n
 TEST_CASE("online edges: the Gram-space simulator takes D - M from 2K + 2 on") {
   const auto make = [](int64_t bulk) {
     const Spectrum s = Spectrum::spiked(1 + bulk, Vector::Ones(1), 1, 4);
-    make_gram_simulator({}, s, 1, random_lumped_weights(Key(1), 2, s, 1, 0.1), Key(1))->run(3);
+    make_gram_simulator({}, s, 1, random_lumped_weights(Key(1), 2, s, 1, 0.1), Key(1))->advance(3);
   };
   CHECK(has(error_of([&] { make(4); }), "the bulk has 4 modes and must have more than 5"));
   CHECK(has(error_of([&] { make(5); }), "the bulk has 5 modes and must have more than 5"));

@@ -6,10 +6,10 @@
 
 #include "engine/file.h"
 #include "engine/npy.h"
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/divergence.h"
 #include "experiments/online_sgd/simulation/grey_images.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "experiments/online_sgd/theory/densities.h"
 #include "tests/experiments/online_sgd/online_run.h"
 
@@ -92,7 +92,7 @@ TEST_CASE("online input: more units than dimensions") {
   CHECK(has(error_of([&] { make_hebbian_simulator({}, s, wide.encoder, Key(1)); }), both));
   CHECK(has(error_of([&] { solve(m, wide, s, {0, 1}); }), both));
   CHECK(has(error_of([&] { velocity(m, densities(wide), s, Coefficients::stein); }), both));
-  CHECK(error_of([&] { make_simulator(m, s, fits, Key(1))->run(3); }) == "no error");
+  CHECK(error_of([&] { make_simulator(m, s, fits, Key(1))->advance(3); }) == "no error");
   CHECK(solve(m, fits, s, {0, 1}).failure.empty());
 }
 
@@ -161,11 +161,11 @@ TEST_CASE("online input: which rates are stable") {
 
   Weights moved = w;
   moved.decoder *= 1e9;
-  CHECK(departure(w, moved, s).name == "T0_11");
-  CHECK(departure(w, moved, s).before == 1);
-  CHECK(departure(w, moved, s).after == doctest::Approx(1e18));
+  CHECK(fastest_growth(w, moved, s).name == "T0_11");
+  CHECK(fastest_growth(w, moved, s).before == 1);
+  CHECK(fastest_growth(w, moved, s).after == doctest::Approx(1e18));
   moved.encoder(0, 0) = std::nan("");
-  CHECK(departure(w, moved, s).name == "Q1_11");
+  CHECK(fastest_growth(w, moved, s).name == "Q1_11");
 }
 
 TEST_CASE("online input: a simulation that diverges says when, what, and which rates are stable") {
@@ -214,7 +214,7 @@ TEST_CASE("online input: a simulation that diverges says when, what, and which r
     REQUIRE(rows < times.size());
     const auto again = make(eta);
     for (size_t i = 0; i < rows; ++i) {
-      again->run(std::llround(times[i] * d) - again->steps());
+      again->advance(std::llround(times[i] * d) - again->steps());
       const std::vector<double> seen = everything(again->weights());
       REQUIRE(seen.size() == size);
       CHECK(std::equal(seen.begin(), seen.end(), saved.begin() + 3 + static_cast<int64_t>(i * size)));
@@ -227,7 +227,7 @@ TEST_CASE("online input: a simulation that diverges says when, what, and which r
     CHECK(safe < 1);
     CHECK(safe * eta > 0.1);  // exploded weights would give 1e-24
     CHECK(has(told.err, describe(factors, again->model()->rates)));
-    CHECK(error_of([&] { make(eta * safe)->run(std::llround(times.back() * d)); }) == "no error");
+    CHECK(error_of([&] { make(eta * safe)->advance(std::llround(times.back() * d)); }) == "no error");
   }
 }
 
@@ -279,10 +279,10 @@ TEST_CASE("online input: what experiments do with a shorter path") {
   const Observe observe = [&](const Weights& w) { return std::vector<double>{population_error(w, s, m.g)}; };
   Matrix whole, part;
   const test::Outcome told = run_in(folder / "run", [&](Run& run) {
-    whole = follow(run, "whole", m, formula_start(s, 2), s, times, observe);
+    whole = solve(run, "whole", m, formula_start(s, 2), s, times, observe);
     IntegrateOptions few;
     few.max_steps = 40;
-    part = follow(run, "few steps, seed 0", m, formula_start(s, 2), s, times, observe, few);
+    part = solve(run, "few steps, seed 0", m, formula_start(s, 2), s, times, observe, few);
     require_reached("whole", whole, times.size());
     distances({whole}, {part}, times);
   });

@@ -82,7 +82,7 @@ std::vector<std::vector<double>> errors(int64_t seeds, const std::vector<double>
     const auto simulator = make(seed);
     for (const double t : times) {
       const auto step = static_cast<int64_t>(std::llround(t * static_cast<double>(simulator->spectrum().dimension)));
-      simulator->run(step - simulator->steps());
+      simulator->advance(step - simulator->steps());
       all[static_cast<size_t>(seed)].push_back(population_error(simulator->weights(), simulator->spectrum(), g));
     }
   });
@@ -211,7 +211,7 @@ TEST_CASE("one step of online SGD is minus the rates times the engine's gradient
   start.bias << 0.2, -0.1, 0.3;
   const Array x = normal(Key(32), {1, d}, DType::f64);
   const auto simulator = make_dataset_simulator(m, s, x, start, Key(33), Precision::f64);
-  simulator->run(1);
+  simulator->advance(1);
   const double root = std::sqrt(static_cast<double>(d));
   const auto tensor = [](const Matrix& a) {
     std::vector<double> values;

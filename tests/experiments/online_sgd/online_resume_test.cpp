@@ -10,9 +10,9 @@
 
 #include "engine/file.h"
 #include "engine/npy.h"
-#include "experiments/online_sgd/simulation/course.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
-#include "experiments/online_sgd/simulation/recorded.h"
+#include "experiments/online_sgd/simulation/observed_trajectory.h"
+#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "tests/experiments/online_sgd/online_run.h"
 
 using namespace basin;
@@ -200,9 +200,9 @@ TEST_CASE("online resume: a state with one flipped bit anywhere is refused, with
   const std::string file = folder / "state.npy";
   const Observe observe = [](const Weights& w) { return std::vector<double>{w.encoder(0, 0)}; };
   const std::vector<int64_t> steps{0, 48, 96};
-  Recorded written("state", file, make(0));
-  written.see(observe, 2, false);
-  written.simulator().run(20);
+  ObservedTrajectory written("state", file, make(0));
+  written.observe(observe, 2, false);
+  written.simulator().advance(20);
   written.save();
   const Bytes good = read_file(file);
   for (size_t bit = 0; bit < 8 * good.size(); ++bit) {
@@ -210,13 +210,13 @@ TEST_CASE("online resume: a state with one flipped bit anywhere is refused, with
     Bytes flipped = good;
     flipped[bit / 8] ^= static_cast<uint8_t>(1 << bit % 8);
     test::write_quickly(file, flipped);
-    Recorded read("state", file, make(0));
+    ObservedTrajectory read("state", file, make(0));
     const std::string told = test::error_of([&] { read.load(steps, observe); });
     CHECK(has(told, file));
     CHECK(has(told, "delete it to begin this trajectory again"));
   }
   write_atomically(file, ByteSpan(good));
-  Recorded read("state", file, make(0));
+  ObservedTrajectory read("state", file, make(0));
   read.load(steps, observe);
   CHECK(read.simulator().state() == written.simulator().state());
 }
@@ -236,9 +236,9 @@ TEST_CASE("online resume: the memory of a simulation does not depend on its step
     CAPTURE(kind);
     const auto simulator = entry.second(0);
     const size_t state = simulator->state().size();
-    simulator->run(10);
+    simulator->advance(10);
     const size_t after_ten = in_use();
-    for (int i = 0; i < 20; ++i) simulator->run(500);
+    for (int i = 0; i < 20; ++i) simulator->advance(500);
     CHECK(in_use() == after_ten);
     CHECK(simulator->state().size() == state);
   }

@@ -121,7 +121,7 @@ TEST_CASE("online SGD: without any scaling it is the same model with inputs and 
     Model m;
     m.tying = tying, m.rates = {eta, eta, 0, 0};
     const auto simulator = make_dataset_simulator(m, s, from_vector(larger, {7, 81}), start, Key(1), Precision::f64);
-    simulator->run(20);
+    simulator->advance(20);
     Matrix v = std::sqrt(dimension) / unit * start.decoder, w = tying == Tying::untied ? start.encoder / unit : v;
     for (uint64_t step = 0; step < 20; ++step) {
       const Vector x = dataset_input(rows, Key(1), step), field = w * x;
@@ -159,8 +159,8 @@ TEST_CASE("online SGD: steps of every rule are those of the formulas") {
         const auto in32 = dataset ? make_dataset_simulator(m, s, rows, start, key) : make_simulator(m, s, start, key);
         for (uint64_t step = 0; step < 3; ++step)
           plain.step(dataset ? dataset_input(rows, key, step) : gaussian_input(s, key, step));
-        in64->run(3);
-        in32->run(3);
+        in64->advance(3);
+        in32->advance(3);
         CAPTURE(units);
         CAPTURE(i);
         CAPTURE(dataset);
@@ -181,7 +181,7 @@ TEST_CASE("online SGD: in space, with random or sinusoidal eigenvectors, it is t
       Plain plain(model_of(i), s, raw);
       const auto simulator = make_simulator(model_of(i), s, in_basis(raw, basis), key, Precision::f64);
       for (uint64_t step = 0; step < 3; ++step) plain.step(basis * gaussian_input(s, key, step));
-      simulator->run(3);
+      simulator->advance(3);
       CHECK(difference(in_basis(simulator->weights(), basis.transpose()), plain) < 60 * 3000 * 1.2e-16);
     }
   }
@@ -206,7 +206,7 @@ TEST_CASE("online SGD: a function of one's own, and the weights before the first
     const auto simulator = make_simulator(m, s, weights_of(2, s, 0.2), Key(1), Precision::f64);
     CHECK(difference(simulator->weights(), plain) < 1e-15);
     plain.step(gaussian_input(s, Key(1), 0));
-    simulator->run(1);
+    simulator->advance(1);
     CHECK(difference(simulator->weights(), plain) < 1000 * 1.2e-16);
     CHECK(simulator->steps() == 1);
   }
@@ -225,12 +225,12 @@ TEST_CASE("online SGD: runs in pieces and restored runs give the same bits") {
                            : make_simulator(m, s, weights_of(units, s, 0.1), Key(3), precision);
           };
           const auto whole = fresh(), pieces = fresh(), restored = fresh();
-          whole->run(40);
+          whole->advance(40);
           for (int64_t n : {1, 0, 9, 30}) {
-            pieces->run(n);
+            pieces->advance(n);
             if (n == 9) restored->restore(pieces->state());
           }
-          restored->run(30);
+          restored->advance(30);
           CHECK(whole->state() == pieces->state());
           CHECK(whole->state() == restored->state());
           CHECK(restored->steps() == 40);
@@ -246,8 +246,8 @@ TEST_CASE("online SGD: specialised and general loops give the same bits") {
   seven.encoder.row(6).setZero();
   seven.decoder.row(6).setZero();
   const auto a = make_simulator(m, s, six, Key(9)), b = make_simulator(m, s, seven, Key(9));
-  a->run(20);
-  b->run(20);
+  a->advance(20);
+  b->advance(20);
   CHECK(a->weights().encoder == b->weights().encoder.topRows(6));
   CHECK(a->weights().decoder == b->weights().decoder.topRows(6));
 }
@@ -258,13 +258,13 @@ TEST_CASE("online SGD: what is refused") {
   m.g = Transfer("linear");
   m.rates = {1e3, 1e3, 0, 0};
   const auto simulator = make_simulator(m, s, weights_of(2, s, 0), Key(1));
-  CHECK_THROWS_WITH_AS(simulator->run(100000), doctest::Contains("no longer finite at step"), Error);
+  CHECK_THROWS_WITH_AS(simulator->advance(100000), doctest::Contains("no longer finite at step"), Error);
   m.rates = {0.1, 0.1, 0, 0};
   const auto other = make_simulator(m, s, weights_of(2, s, 0), Key(1));
   const auto same_shape = make_simulator(m, s, weights_of(2, s, 0), Key(2));
   CHECK_THROWS_AS(other->restore(same_shape->state()), Error);  // another key
   CHECK_THROWS_AS(other->restore({}), Error);
-  CHECK_THROWS_AS(other->run(-1), Error);
+  CHECK_THROWS_AS(other->advance(-1), Error);
   CHECK_THROWS_AS(make_simulator(m, s, weights_of(2, spectrum_of(31), 0), Key(1)), Error);
   CHECK_THROWS_AS(make_dataset_simulator(m, s, some_rows(4, 31), weights_of(2, s, 0), Key(1)), Error);
   CHECK_THROWS_AS(make_dataset_simulator(m, s, {}, weights_of(2, s, 0), Key(1)), Error);
@@ -349,11 +349,11 @@ TEST_CASE("online SGD: trajectories run side by side with the bits of each alone
   std::vector<std::vector<double>> states(6);
   for_trajectories(6, [&](int64_t i) {
     const auto simulator = make_simulator(m, s, weights_of(2, s, 0), Key(4).at(static_cast<uint64_t>(i)));
-    simulator->run(50);
+    simulator->advance(50);
     states[static_cast<size_t>(i)] = simulator->state();
   });
   const auto alone = make_simulator(m, s, weights_of(2, s, 0), Key(4).at(uint64_t{5}));
-  alone->run(50);
+  alone->advance(50);
   CHECK(states[5] == alone->state());
   CHECK(states[4] != alone->state());
 }

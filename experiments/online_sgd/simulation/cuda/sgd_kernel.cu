@@ -1,7 +1,7 @@
-// Online SGD on a GPU: one launch takes any number of steps with any number of trajectories, a block each. Weights stay
-// in registers (as far as they fit: K = 3 units on 2,048 modes in f32 or f64 do), inputs are drawn where they are used
-// (the words of normals.h, so the samples are those of the CPU), and order parameters are noted at given steps; memory
-// is touched at the ends and for notes only.
+// Online SGD on a GPU. One launch takes any number of steps with any number of trajectories, one trajectory a block.
+// The weights stay in registers as far as they fit (K = 3 units on 2,048 modes do, in f32 and f64). Each thread draws
+// the inputs that it uses, from the words of normals.h, so that a GPU has the random words of the CPU. Memory is read
+// at the start and written at the end and for snapshots of the order parameters at given steps.
 //
 // The floor. A step of D modes and K untied units draws D normals and does D (5 K + K (K + 1) / 2) multiply-adds: 21 a
 // mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15 instructions of Philox (60 for four words) and 27
@@ -179,10 +179,10 @@ __device__ void store(const SgdTask<T>& task, int64_t trajectory, const T (&w)[K
 
 /// The order parameters of what was stored: a warp for each pair of units.
 template <class T>
-__device__ void note(const SgdTask<T>& task, int64_t trajectory, int64_t record) {
+__device__ void take_snapshot(const SgdTask<T>& task, int64_t trajectory, int64_t snapshot) {
   const auto units = static_cast<int>(task.units), pairs = units * units;
   const int lane = static_cast<int>(threadIdx.x) % warp;
-  double* out = task.records + (trajectory * task.record_count + record) * (4 * pairs + units);
+  double* out = task.snapshots + (trajectory * task.snapshot_count + snapshot) * (4 * pairs + units);
   const T* scale = task.scale + trajectory * task.pitch;
   for (int p = static_cast<int>(threadIdx.x) / warp; p < pairs; p += static_cast<int>(blockDim.x) / warp) {
     const int k = p / units, a = p % units;
@@ -234,13 +234,13 @@ __global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K <= 3 && B ==
     const KeyBits key = task.keys[trajectory];
     T bias = threadIdx.x < task.units ? task.bias[trajectory * task.units + threadIdx.x] : T(0);
     const int64_t last = task.first + task.steps;
-    int64_t record = 0, step = task.first;
+    int64_t snapshot = 0, step = task.first;
     draw<T, B>(task, key, step, scale, x);
     for (;; ++step) {
-      if (record < task.record_count && static_cast<int64_t>(task.record_at[record]) == step) {
+      if (snapshot < task.snapshot_count && static_cast<int64_t>(task.snapshot_steps[snapshot]) == step) {
         store(task, trajectory, w, v, bias);
         __syncthreads();
-        note(task, trajectory, record++);
+        take_snapshot(task, trajectory, snapshot++);
         __syncthreads();
       }
       if (step == last) break;

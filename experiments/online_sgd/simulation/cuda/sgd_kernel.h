@@ -1,4 +1,4 @@
-// The seam between online SGD and its CUDA kernel: sgd_kernel.cu, or sgd_kernel_absent.cpp in builds without CUDA.
+// The CUDA kernel of online SGD: defined in sgd_kernel.cu, or in sgd_kernel_absent.cpp where CUDA is not built.
 #pragma once
 #include <cstdint>
 
@@ -16,12 +16,13 @@ struct SgdTask {
   const T* scale;  // [trajectories, pitch]: standard deviation of a mode
   const T* rates;  // [trajectories, rate_count]
   const KeyBits* keys;
-  const T* inputs;          // [input_rows, modes], or null: Gaussian inputs
-  const double* record_at;  // [records]: rising step numbers, first .. first + steps
-  double* records;  // [trajectories, records, 4 K K + K]: sums over modes of s^2 w_k w_a, s^2 v_k w_a, s^2 v_k v_a,
-                    // v_k v_a with s the scale, and the biases
-  double* failed;   // [trajectories]: the step at which something was no longer finite, or -1
-  int64_t trajectories, modes, pitch, units, input_rows, first, steps, record_count;
+  const T* inputs;               // [input_rows, modes], or null: Gaussian inputs
+  const double* snapshot_steps;  // [snapshots]: rising step numbers, first .. first + steps
+  // [trajectories, snapshots, 4 K K + K]: sums over modes of s^2 w_k w_a, s^2 v_k w_a, s^2 v_k v_a and v_k v_a with s
+  // the scale, and the biases
+  double* snapshots;
+  double* failed;  // [trajectories]: the step at which something was no longer finite, or -1
+  int64_t trajectories, modes, pitch, units, input_rows, first, steps, snapshot_count;
   UnitKind kind;
   bool tied, truncated;
 };
@@ -32,8 +33,8 @@ enum Rate : int { rate_field, rate_w, rate_v, rate_b, rate_decay, rate_count };
 /// The largest network that the kernel takes.
 constexpr int64_t most_kernel_units = 6, most_kernel_modes = 4096;
 
-/// Takes `steps` steps with all trajectories on a CUDA device, one block each. Errors: std::runtime_error of CUDA; no
-/// other device, a network above the limits or a kind by quadrature is an std::logic_error.
+/// Takes `steps` steps with all trajectories on a CUDA device, each in a block of its own. Errors: std::runtime_error
+/// of CUDA; std::logic_error for another device, a network above the limits or a hidden unit by quadrature.
 void launch_sgd(Backend& device, const SgdTask<float>& task);
 void launch_sgd(Backend& device, const SgdTask<double>& task);
 

@@ -1,4 +1,4 @@
-#include "experiments/online_sgd/simulation/recorded.h"
+#include "experiments/online_sgd/simulation/observed_trajectory.h"
 
 #include <algorithm>
 #include <cmath>
@@ -21,15 +21,15 @@ double seconds_since(Clock::time_point start) {
   return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
-/// The first 48 bits of the SHA-256 of all but the first number, where it stands as a whole number: a damaged file must
-/// not pass for another trajectory.
+/// The first 48 bits of the SHA-256 of all numbers but the first, as a whole number, which a double holds exactly. It
+/// is stored as the first number, so that a damaged file is not taken for a trajectory.
 double checksum(const std::vector<double>& all) {
   Sha256 hash;
   hash.add(all.data() + 1, (all.size() - 1) * sizeof(double));
   return static_cast<double>(std::stoull(hash.hex().substr(0, 12), nullptr, 16));
 }
 
-/// The numbers of a state's file, every bit as save() wrote it. Errors: anything else.
+/// The numbers of a file that save() wrote. Errors: a file in which any bit is another.
 std::vector<double> read_state(const std::string& file) {
   const Bytes bytes = read_file(file);
   const Array saved = parse_npy(bytes, file);
@@ -43,7 +43,7 @@ std::vector<double> read_state(const std::string& file) {
 
 }  // namespace
 
-void Progress::add(int64_t steps) {
+void SimulationProgress::add(int64_t steps) {
   const std::lock_guard lock(mutex_);
   done_ += steps;
   if (seconds_since(last_) < 5) return;
@@ -53,14 +53,14 @@ void Progress::add(int64_t steps) {
                 " steps/s  ", duration_text(passed * (1 - share) / share), " left"));
 }
 
-void Recorded::advance(int64_t to_step, double until, Progress& progress) {
-  const int64_t piece = 100000;  // steps between two looks at the clock and at Ctrl-C
-  for (int64_t left; (left = to_step - simulator_->steps()) > 0;) {
-    const int64_t now = std::min(left, piece);
+void ObservedTrajectory::advance(int64_t to_step, double until, SimulationProgress& progress) {
+  const int64_t piece = 100000;  // steps before it looks at the clock and for Ctrl-C again
+  while (simulator_->steps() < to_step) {
+    const int64_t now = std::min(to_step - simulator_->steps(), piece);
     try {
-      simulator_->run(now);
+      simulator_->advance(now);
     } catch (const Error& e) {
-      diverged(e, until);
+      throw_diverged(e, until);
     }
     progress.add(now);
     if (interrupted() || checkpoint_calls_.due()) save();
@@ -68,47 +68,46 @@ void Recorded::advance(int64_t to_step, double until, Progress& progress) {
   }
 }
 
-void Recorded::see(const Observe& observe, double until, bool last) {
+void ObservedTrajectory::observe(const Observe& observe, double until, bool last) {
   const Weights w = simulator_->weights();
   try {
-    seen_.push_back(observe(w));
+    observations_.push_back(observe(w));
   } catch (const Error& e) {
     // Weights can be finite, and too large for their averages.
-    if (!std::isfinite(departure(w, w, simulator_->spectrum()).after)) diverged(e, until);
+    if (!std::isfinite(fastest_growth(w, w, simulator_->spectrum()).after)) throw_diverged(e, until);
     save();
     throw;
   } catch (...) {
     save();
     throw;
   }
-  good_ = simulator_->state();
+  last_finite_ = simulator_->state();
   if (seconds_since(saved_) < 2 && !last) return;
   save();
   saved_ = Clock::now();
 }
 
 /// One row: checksum, number of observations, their size, the observations, the simulator's state.
-void Recorded::save(const std::vector<double>& state) const {
-  if (seen_.empty()) return;  // no more than a new start knows
-  std::vector<double> all{0, static_cast<double>(seen_.size()), static_cast<double>(seen_[0].size())};
-  for (const auto& row : seen_) all.insert(all.end(), row.begin(), row.end());
+void ObservedTrajectory::save(const std::vector<double>& state) const {
+  if (observations_.empty()) return;  // nothing that a new start would not compute again
+  std::vector<double> all{0, static_cast<double>(observations_.size()), static_cast<double>(observations_[0].size())};
+  for (const auto& row : observations_) all.insert(all.end(), row.begin(), row.end());
   all.insert(all.end(), state.begin(), state.end());
   all[0] = checksum(all);
   save_npy(file_, from_vector(all, {static_cast<int64_t>(all.size())}));
 }
 
-void Recorded::tell_divergence(int64_t to_step, double until, const Error& found) {
+void ObservedTrajectory::explain_divergence(int64_t to_step, double until, const Error& found) {
   try {
-    simulator_->run(to_step - simulator_->steps());
+    simulator_->advance(to_step - simulator_->steps());
   } catch (const Error& e) {
-    diverged(e, until);
+    throw_diverged(e, until);
   }
   throw Error(
       text(name_, ": ", found.what(), " on the device, though not on the CPU; what was observed is in ", file_));
 }
 
-/// `steps`: of each observation.
-void Recorded::load(const std::vector<int64_t>& steps, const Observe& observe) {
+void ObservedTrajectory::load(const std::vector<int64_t>& steps, const Observe& observe) {
   std::vector<double> all;
   try {
     all = read_state(file_);
@@ -118,7 +117,7 @@ void Recorded::load(const std::vector<int64_t>& steps, const Observe& observe) {
   const auto rows = static_cast<size_t>(all[1]), size = static_cast<size_t>(all[2]);
   const double* from = all.data() + 3;
   const double* const end = all.data() + all.size();
-  for (size_t i = 0; i < rows; ++i, from += size) seen_.emplace_back(from, from + size);
+  for (size_t i = 0; i < rows; ++i, from += size) observations_.emplace_back(from, from + size);
   try {
     simulator_->restore(std::vector<double>(from, end));
   } catch (const Error& e) {
@@ -131,20 +130,21 @@ void Recorded::load(const std::vector<int64_t>& steps, const Observe& observe) {
   require(rows <= steps.size() && at >= steps[rows - 1] && (rows == steps.size() || at <= steps[rows]), file_, ": ",
           rows, " observations, the simulation at step ", at,
           ": not those of the present times; delete it to begin this trajectory again");
-  good_ = simulator_->state();
+  last_finite_ = simulator_->state();
 }
 
-void Recorded::diverged(const Error& why, double until) {
+void ObservedTrajectory::throw_diverged(const Error& why, double until) {
   const Weights broken = simulator_->weights();
   const int64_t step = simulator_->steps();
-  save(good_);
-  simulator_->restore(good_);
+  save(last_finite_);
+  simulator_->restore(last_finite_);
   const Spectrum& s = simulator_->spectrum();
   const double d = static_cast<double>(s.dimension);
-  const Departure gone = departure(simulator_->weights(), broken, s);
-  std::string message = text(name_, ": diverged at t = ", static_cast<double>(step) / d, " (step ", step,
-                             " at D = ", s.dimension, "): ", gone.name, " = ", short_number(gone.after), ", it was ",
-                             short_number(gone.before), " at t = ", static_cast<double>(simulator_->steps()) / d, "; ");
+  const Growth grown = fastest_growth(simulator_->weights(), broken, s);
+  std::string message =
+      text(name_, ": diverged at t = ", static_cast<double>(step) / d, " (step ", step, " at D = ", s.dimension,
+           "): ", grown.name, " = ", short_number(grown.after), ", it was ", short_number(grown.before),
+           " at t = ", static_cast<double>(simulator_->steps()) / d, "; ");
   if (const std::optional<Model> model = simulator_->model()) {
     message += describe(stable_factors(*model, start_, s, until), model->rates);
   } else {
