@@ -60,8 +60,7 @@ json simulate(const std::string& kind, int64_t dimension, int64_t steps) {
 }
 
 /// N trajectories on a device; the error is that of the last.
-json simulate_many(Precision precision, int64_t dimension, int64_t steps, int64_t count,
-                       const std::string& device) {
+json simulate_many(Precision precision, int64_t dimension, int64_t steps, int64_t count, const std::string& device) {
   const Model m = model_at(dimension);
   const Spectrum s = Spectrum::canonical(dimension, units);
   std::vector<std::unique_ptr<Simulator>> all;
@@ -133,8 +132,8 @@ json answer(const std::string& line) {
     int64_t trajectories = 0;
     std::string device;
     words >> trajectories >> device;
-    return simulate_many(verb == "many32" ? Precision::f32 : Precision::f64, count(first), count(second),
-                             trajectories, device);
+    return simulate_many(verb == "many32" ? Precision::f32 : Precision::f64, count(first), count(second), trajectories,
+                         device);
   }
   if (verb == "random32") return draw(count(first), count(second));
   if (verb == "ode") return integrated(first, second);

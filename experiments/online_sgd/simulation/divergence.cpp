@@ -83,11 +83,11 @@ std::string describe(const StableFactors& factors, const Rates& rates) {
                 ")");
   };
   const double least = safe_factor(factors);
-  return text(
-      "steps of 1 / D follow the equations for rates up to ", scaled(factors.equations),
-      ", and a step on a single input of mean size does not overshoot up to ", scaled(factors.input), "; ",
-      "of which simulations bear a fifth (relu) or more; ",
-      least < 1 ? text("divide the rates by ", short_number(1 / least), " to be safe") : "halve them until it holds");
+  return text("with steps of 1 / D the equations are stable for rates up to ", scaled(factors.equations),
+              "; a step on one input of mean size does not overshoot for rates up to ", scaled(factors.input),
+              ", and simulations are stable up to a fifth of these (relu) or more; ",
+              least < 1 ? text("divide the rates by ", short_number(1 / least), " to be safe")
+                        : "halve them until it does not diverge");
 }
 
 }  // namespace basin::online

@@ -69,12 +69,8 @@ class GramSimulator : public Simulator {
     return s;
   }
   void restore(const std::vector<double>& state) override {
-    const std::vector<double> mine = setting();
-    const auto expected = mine.size() + static_cast<size_t>(1 + spike_rows_.size() + factor_.size() + bias_.size());
-    require(state.size() == expected && std::equal(mine.begin(), mine.end(), state.begin()),
-            "Gram-space SGD: a state of another setting (", state.size(), " numbers, not ", expected,
-            ", or another key, rate or shape)");
-    const double* from = state.data() + mine.size();
+    const double* from =
+        after_setting("Gram-space SGD", state, setting(), 1 + spike_rows_.size() + factor_.size() + bias_.size());
     steps_ = static_cast<int64_t>(*from++);
     for (RowMajor* m : {&spike_rows_, &factor_}) {
       std::copy(from, from + m->size(), m->data());

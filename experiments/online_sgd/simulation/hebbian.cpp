@@ -44,12 +44,7 @@ class HebbianSimulator : public Simulator {
     return all;
   }
   void restore(const std::vector<double>& state) override {
-    const std::vector<double> mine = setting();
-    const size_t expected = mine.size() + 1 + static_cast<size_t>(omega_.size());
-    require(state.size() == expected && std::equal(mine.begin(), mine.end(), state.begin()),
-            "Hebbian rules: a state of another setting (", state.size(), " numbers, not ", expected,
-            ", or another key, rate or shape)");
-    const double* from = state.data() + mine.size();
+    const double* from = after_setting("Hebbian rules", state, setting(), 1 + omega_.size());
     steps_ = static_cast<int64_t>(*from++);
     std::copy(from, from + omega_.size(), omega_.data());
   }

@@ -215,12 +215,7 @@ std::vector<double> OnlineSgd<T>::state() const {
 
 template <class T>
 void OnlineSgd<T>::restore(const std::vector<double>& state) {
-  const std::vector<double> mine = setting();
-  const size_t wanted = mine.size() + 1 + static_cast<size_t>(units() + layers_.stride() * modes());
-  require(state.size() == wanted && std::equal(mine.begin(), mine.end(), state.begin()),
-          "online SGD: a state of another setting (", state.size(), " numbers, not ", wanted,
-          ", or another key, rate or shape)");
-  const double* at = state.data() + mine.size();
+  const double* at = after_setting("online SGD", state, setting(), 1 + units() + layers_.stride() * modes());
   steps_ = static_cast<int64_t>(*at++);
   for (T& bias : bias_) bias = static_cast<T>(*at++);
   for (int64_t r = 0; r < layers_.stride(); ++r)
@@ -251,6 +246,14 @@ std::unique_ptr<Simulator> make_dataset_simulator(const Model& model, const Spec
                                                   const Weights& start, const Key& key, Precision precision) {
   require(inputs.defined(), "online SGD: no inputs");
   return make(model, spectrum, inputs, start, key, precision);
+}
+
+const double* after_setting(const std::string& what, const std::vector<double>& state,
+                            const std::vector<double>& setting, int64_t numbers) {
+  const size_t wanted = setting.size() + static_cast<size_t>(numbers);
+  require(state.size() == wanted && std::equal(setting.begin(), setting.end(), state.begin()), what,
+          ": a state of another setting (", state.size(), " numbers, not ", wanted, ", or another key, rate or shape)");
+  return state.data() + setting.size();
 }
 
 void for_trajectories(int64_t count, const std::function<void(int64_t)>& work) {

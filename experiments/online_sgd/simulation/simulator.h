@@ -61,6 +61,11 @@ std::unique_ptr<Simulator> make_dataset_simulator(const Model& model, const Spec
 std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectrum& spectrum, int64_t spikes,
                                                const Weights& start, const Key& key);
 
+/// For restore(): the state's first number after its setting. Errors: a state that does not begin with `setting` or has
+/// another size than it and that many `numbers`.
+const double* after_setting(const std::string& what, const std::vector<double>& state,
+                            const std::vector<double>& setting, int64_t numbers);
+
 /// Runs a function on 0 .. count - 1 over the threads of the CPU backend.
 void for_trajectories(int64_t count, const std::function<void(int64_t)>& work);
 
