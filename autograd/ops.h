@@ -10,12 +10,29 @@
 
 namespace basin {
 
-// One function per line of kernels/ops.def: tanh(x), leaky_relu(x, 0.01), clamp(x, low, high), power(x, p), add(x, y),
-// ...
-#define UNARY(name, ...) Tensor name(const Tensor& x, double a = 0, double b = 0);
-#define FLAT(name, ...) Tensor name(const Tensor& x, double a = 0, double b = 0);
+/// A number as a tensor of rank 0 with the dtype and device of x.
+Tensor number_like(const Tensor& x, double number);
+
+// One function per line of kernels/ops.def with the parameters of that line: tanh(x), leaky_relu(x, 0.01),
+// clamp(x, low, high), power(x, p), add(x, y), ... Comparisons are operators as well, element by element: x < y is 1
+// where it holds and 0 elsewhere, so x == y has no bool.
+#define BASIN_TAKES_0
+#define BASIN_TAKES_1 , double a
+#define BASIN_TAKES_2 , double a, double b
+#define UNARY(name, takes, ...) Tensor name(const Tensor& x BASIN_TAKES_##takes);
+#define FLAT(name, takes, ...) UNARY(name, takes)
 #define BINARY(name, ...) Tensor name(const Tensor& x, const Tensor& y);
-#define FLAT_BINARY(name, ...) Tensor name(const Tensor& x, const Tensor& y);
+#define COMPARISON(name, symbol)                                    \
+  Tensor name(const Tensor& x, const Tensor& y);                    \
+  inline Tensor operator symbol(const Tensor& x, const Tensor& y) { \
+    return name(x, y);                                              \
+  }                                                                 \
+  inline Tensor operator symbol(const Tensor& x, double a) {        \
+    return name(x, number_like(x, a));                              \
+  }                                                                 \
+  inline Tensor operator symbol(double a, const Tensor& x) {        \
+    return name(number_like(x, a), x);                              \
+  }
 #include "kernels/ops.def"
 
 inline Tensor operator-(const Tensor& x) {
@@ -34,28 +51,28 @@ inline Tensor operator/(const Tensor& x, const Tensor& y) {
   return div(x, y);
 }
 inline Tensor operator+(const Tensor& x, double a) {
-  return shift(x, a);
+  return add_scalar(x, a);
 }
 inline Tensor operator+(double a, const Tensor& x) {
-  return shift(x, a);
+  return add_scalar(x, a);
 }
 inline Tensor operator-(const Tensor& x, double a) {
-  return shift(x, -a);
+  return add_scalar(x, -a);
 }
 inline Tensor operator-(double a, const Tensor& x) {
-  return shift(neg(x), a);
+  return add_scalar(neg(x), a);
 }
 inline Tensor operator*(const Tensor& x, double a) {
-  return scale(x, a);
+  return mul_scalar(x, a);
 }
 inline Tensor operator*(double a, const Tensor& x) {
-  return scale(x, a);
+  return mul_scalar(x, a);
 }
 inline Tensor operator/(const Tensor& x, double a) {
-  return divide(x, a);
+  return div_scalar(x, a);
 }
 inline Tensor operator/(double a, const Tensor& x) {
-  return over(x, a);
+  return scalar_div(x, a);
 }
 
 /// Any elementwise operation of the table by its enum; operations above are this with a name.

@@ -30,8 +30,8 @@ Array draw(const char* name, Distribution kind, const Key& key, const Shape& sha
   Array out(shape, dtype, device);
   device.backend().random(kind, key.bits(), 0, out.view());
   if (shift != 0 || scale != 1) {
-    device.backend().unary(Unary::scale, scale, 0, out.view(), out.view());
-    device.backend().unary(Unary::shift, shift, 0, out.view(), out.view());
+    device.backend().unary(Unary::mul_scalar, scale, 0, out.view(), out.view());
+    device.backend().unary(Unary::add_scalar, shift, 0, out.view(), out.view());
   }
   return out;
 }
@@ -62,7 +62,7 @@ Array uniform(const Key& key, const Shape& shape, DType dtype, double low, doubl
   const double unit = high - low <= largest ? 1 : 2;
   const Array out =
       draw("uniform", Distribution::uniform, key, shape, dtype, device, low / unit, high / unit - low / unit);
-  if (unit != 1) device.backend().unary(Unary::scale, unit, 0, out.view(), out.view());
+  if (unit != 1) device.backend().unary(Unary::mul_scalar, unit, 0, out.view(), out.view());
   keep_inside(out, low, high);  // rounding may reach high
   return out;
 }

@@ -18,7 +18,7 @@ enum class Unary : uint8_t {
 /// Elementwise operations of two arguments.
 enum class Binary : uint8_t {
 #define BINARY(name, ...) name,
-#define FLAT_BINARY(name, ...) name,
+#define COMPARISON(name, ...) name,
 #include "kernels/ops.def"
 };
 
@@ -38,8 +38,8 @@ namespace scalar {
     (void)a, (void)b;                                                                               \
     return formula;                                                                                 \
   }
-#define UNARY(name, reads, formula, ...) BASIN_FORMULA(name, (formula))
-#define FLAT(name, formula, ...) BASIN_FORMULA(name, (formula))
+#define UNARY(name, takes, reads, formula, ...) BASIN_FORMULA(name, (formula))
+#define FLAT(name, takes, formula, ...) BASIN_FORMULA(name, (formula))
 #include "kernels/ops.def"
 #undef BASIN_FORMULA
 
@@ -49,7 +49,7 @@ namespace scalar {
     return formula;                   \
   }
 #define BINARY(name, formula, ...) BASIN_FORMULA2(name, (formula))
-#define FLAT_BINARY(name, formula) BASIN_FORMULA2(name, (formula))
+#define COMPARISON(name, symbol) BASIN_FORMULA2(name, x symbol y ? T(1) : T(0))
 #include "kernels/ops.def"
 #undef BASIN_FORMULA2
 
@@ -59,11 +59,11 @@ BASIN_HD inline T where(T condition, T x, T y) {
 }
 
 /// d name / dx as a function of x, y = name(x), a, b.
-#define UNARY(name, reads, formula, derivative, ...)   \
-  template <class T>                                   \
-  BASIN_HD inline T name##_slope(T x, T y, T a, T b) { \
-    (void)x, (void)y, (void)a, (void)b;                \
-    return derivative;                                 \
+#define UNARY(name, takes, reads, formula, derivative, ...) \
+  template <class T>                                        \
+  BASIN_HD inline T name##_slope(T x, T y, T a, T b) {      \
+    (void)x, (void)y, (void)a, (void)b;                     \
+    return derivative;                                      \
   }
 #include "kernels/ops.def"
 
@@ -93,7 +93,7 @@ struct OutputSlope {
 /// The functors: UnaryOp<op>::value(x, a, b) and ::slope(x, y, a, b); BinaryOp<op>::value(x, y).
 /// Where ::fuses, ::slope_by_output(y, a, b) is the slope for kernels that keep the output alone.
 
-#define UNARY(name, reads, ...)                                                                             \
+#define UNARY(name, takes, reads, ...)                                                                      \
   template <>                                                                                               \
   struct UnaryOp<Unary::name> {                                                                             \
     static constexpr bool fuses =                                                                           \
@@ -136,7 +136,7 @@ struct OutputSlope {
       return scalar::name(x, y);        \
     }                                   \
   };
-#define FLAT_BINARY(name, ...) BINARY(name)
+#define COMPARISON(name, ...) BINARY(name)
 #include "kernels/ops.def"
 
 /// Calls f with the functor type's instance of an operation known at run time.
@@ -156,7 +156,7 @@ void with_binary(Binary op, F&& f) {
 #define BINARY(name, ...) \
   case Binary::name:      \
     return f(BinaryOp<Binary::name>{});
-#define FLAT_BINARY(name, ...) BINARY(name)
+#define COMPARISON(name, ...) BINARY(name)
 #include "kernels/ops.def"
   }
 }

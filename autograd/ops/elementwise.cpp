@@ -10,7 +10,7 @@ constexpr struct {
   Reads reads;
   bool flat, fuses;
 } unary_info[] = {
-#define UNARY(name, reads, ...) {#name, Reads::reads, false, UnaryOp<Unary::name>::fuses},
+#define UNARY(name, takes, reads, ...) {#name, Reads::reads, false, UnaryOp<Unary::name>::fuses},
 #define FLAT(name, ...) {#name, Reads::NONE, true, false},
 #include "kernels/ops.def"
 };
@@ -20,7 +20,7 @@ constexpr struct {
   bool flat;
 } binary_info[] = {
 #define BINARY(name, ...) {#name, false},
-#define FLAT_BINARY(name, ...) {#name, true},
+#define COMPARISON(name, ...) {#name, true},
 #include "kernels/ops.def"
 };
 
@@ -52,9 +52,9 @@ class UnaryTensorOp final : public Op {
   /// The slope times a tangent or cotangent: a diagonal Jacobian is its own transpose.
   Tensor chain(const Tensor& t, const Tensor& x, const Tensor& y) const {
     if (unary_info[static_cast<int>(f_.op)].flat) return {};
-    if (f_.op == Unary::identity || f_.op == Unary::shift) return t;
-    if (f_.op == Unary::scale) return scale(t, f_.a);
-    if (f_.op == Unary::divide) return divide(t, f_.a);
+    if (f_.op == Unary::identity || f_.op == Unary::add_scalar) return t;
+    if (f_.op == Unary::mul_scalar) return mul_scalar(t, f_.a);
+    if (f_.op == Unary::div_scalar) return div_scalar(t, f_.a);
     if (f_.op == Unary::neg) return neg(t);
     // whole powers end: x^(a - 1) times a = 0 must not become 0 * infinity at x = 0
     if (f_.op == Unary::power && f_.a + f_.b == 0) return {};
@@ -131,17 +131,40 @@ Tensor elementwise(Unary op, const Tensor& x, double a, double b) {
   return perform(UnaryTensorOp(op, seen(a), seen(b)), {x});
 }
 
-#define UNARY(name, ...)                             \
-  Tensor name(const Tensor& x, double a, double b) { \
-    return elementwise(Unary::name, x, a, b);        \
+Tensor number_like(const Tensor& x, double number) {
+  require(x.defined(), "number_like: the operand is undefined");
+  return full({}, number, x.dtype(), x.device());
+}
+
+#define BASIN_GIVES_0
+#define BASIN_GIVES_1 , a
+#define BASIN_GIVES_2 , a, b
+#define UNARY(name, takes, ...)                             \
+  Tensor name(const Tensor& x BASIN_TAKES_##takes) {        \
+    return elementwise(Unary::name, x BASIN_GIVES_##takes); \
   }
-#define FLAT(name, ...) UNARY(name)
+#define FLAT(name, takes, ...) UNARY(name, takes)
 #define BINARY(name, ...)                         \
   Tensor name(const Tensor& x, const Tensor& y) { \
     return binary(Binary::name, x, y);            \
   }
-#define FLAT_BINARY(name, ...) BINARY(name)
+#define COMPARISON(name, ...) BINARY(name)
 #include "kernels/ops.def"
+
+namespace {
+
+// with the numbers that only formulas of derivatives give
+Tensor power(const Tensor& x, double a, double b) {
+  return elementwise(Unary::power, x, a, b);
+}
+Tensor bell(const Tensor& x, double a) {
+  return elementwise(Unary::bell, x, a);
+}
+Tensor x_bell(const Tensor& x, double a) {
+  return elementwise(Unary::x_bell, x, a);
+}
+
+}  // namespace
 
 bool fuses(Unary op) {
   return unary_info[static_cast<int>(op)].fuses;
@@ -152,12 +175,12 @@ Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y) {
   const double a = f.a, b = f.b;
   (void)b;
   switch (f.op) {
-#define UNARY(name, reads, formula, derivative, ...) \
-  case Unary::name:                                  \
+#define UNARY(name, takes, reads, formula, derivative, ...) \
+  case Unary::name:                                         \
     return derivative;
 #include "kernels/ops.def"
     default:
-      return constant(x.defined() ? x : y, 0.0);
+      return full_like(x.defined() ? x : y, 0.0);
   }
 }
 
@@ -184,7 +207,7 @@ Tensor slope_of(Binary op, int side, const Tensor& x, const Tensor& y, const Ten
     return side == 0 ? Tensor(by_x) : Tensor(by_y);
 #include "kernels/ops.def"
     default:
-      return constant(x, 0.0);
+      return full_like(x, 0.0);
   }
 }
 
@@ -202,14 +225,15 @@ std::vector<OpEntry> elementwise_table() {
                       {"empty", call, {{0, 4}}, low, high}}});
     // the other side of a kink
     const bool one_sided = op == Unary::relu || op == Unary::leaky_relu || op == Unary::selu || op == Unary::abs ||
-                           op == Unary::step || op == Unary::step_or || op == Unary::sign;
+                           op == Unary::unit_step || op == Unary::leaky_step || op == Unary::sign;
     if (one_sided) table.back().samples.push_back({"mirrored", call, {{3, 4}}, -high, -low});
-    if (op == Unary::clamp || op == Unary::within)
+    if (op == Unary::clamp || op == Unary::in_interval)
       for (const double side : {-2.0, 1.1})
         table.back().samples.push_back({"outside", call, {{3, 4}}, side, side + 0.9});
   };
-#define UNARY(name, reads, formula, derivative, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);
-#define FLAT(name, formula, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);
+#define UNARY(name, takes, reads, formula, derivative, a, b, low, high) \
+  unary_entry(#name, Unary::name, a, b, low, high);
+#define FLAT(name, takes, formula, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);
 #include "kernels/ops.def"
   const auto binary_entry = [&](const char* name, Binary op, double low, double high) {
     const auto call = [=](const Tensors& in) { return binary(op, in[0], in[1]); };
@@ -220,7 +244,7 @@ std::vector<OpEntry> elementwise_table() {
                       {"shapes that differ", call, {{3, 4}, {5}}, low, high, "do not broadcast"}}});
   };
 #define BINARY(name, formula, by_x, by_y, low, high) binary_entry(#name, Binary::name, low, high);
-#define FLAT_BINARY(name, formula) binary_entry(#name, Binary::name, -2, 2);
+#define COMPARISON(name, symbol) binary_entry(#name, Binary::name, -2, 2);
 #include "kernels/ops.def"
   return table;
 }

@@ -68,7 +68,7 @@ struct AnyValue2 {
 #define BINARY(name, ...) \
   case Binary::name:      \
     return scalar::name(v[0], v[1]);
-#define FLAT_BINARY(name, ...) BINARY(name)
+#define COMPARISON(name, ...) BINARY(name)
 #include "kernels/ops.def"
     }
     return v[0];

@@ -159,7 +159,7 @@ Tensors slopes_at(const Mlp& mlp, const Tensor& x) {
   const Function activation = [&](const Tensors& z) { return apply_activation(mlp.activation, z[0]); };
   for (size_t i = 0; i + 1 < mlp.layers.size(); ++i) {
     const Tensor z = mlp.layers[i](h);
-    auto [y, slope] = jvp_flat(activation, {z}, {constant(z, 1.0)});
+    auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
     slopes.push_back(slope.defined() ? slope : zeros_like(z));
     h = skips(mlp, i) ? h + y : y;
   }

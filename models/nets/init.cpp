@@ -14,17 +14,14 @@ constexpr const char* unary_names[] = {
 #include "kernels/ops.def"
 };
 
+constexpr size_t parameter_counts[] = {
+#define UNARY(name, takes, ...) takes,
+#define FLAT(name, takes, ...) takes,
+#include "kernels/ops.def"
+};
+
 constexpr const char* kind_names[] = {"zero",           "constant",      "normal",          "torch_default",
                                       "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"};
-
-/// Parameters an operation of the table reads.
-size_t parameter_count_of(Unary op) {
-  if (op == Unary::clamp || op == Unary::within) return 2;
-  for (Unary one : {Unary::scale, Unary::divide, Unary::over, Unary::shift, Unary::power, Unary::constant,
-                    Unary::step_or, Unary::leaky_relu})
-    if (op == one) return 1;
-  return 0;
-}
 
 }  // namespace
 
@@ -34,7 +31,7 @@ Activation parse_activation(const std::string& input) {
   if (call.name == "swish") call.name = "silu";
   if (call.name == "leaky_relu" && call.arguments.empty()) call.arguments = {"0.01"};
   Activation result{static_cast<Unary>(index_of(unary_names, call.name, "activation"))};
-  const size_t count = parameter_count_of(result.op);
+  const size_t count = parameter_counts[static_cast<size_t>(result.op)];
   const auto numbers = number_arguments(call, count, count, "activation");
   if (count > 0) result.a = numbers[0];
   if (count > 1) result.b = numbers[1];
@@ -44,7 +41,7 @@ Activation parse_activation(const std::string& input) {
 
 std::string to_string(const Activation& activation) {
   std::string result = unary_names[static_cast<size_t>(activation.op)];
-  const size_t count = parameter_count_of(activation.op);
+  const size_t count = parameter_counts[static_cast<size_t>(activation.op)];
   if (count > 0) result += "(" + number_text(activation.a);
   if (count > 1) result += ", " + number_text(activation.b);
   return count > 0 ? result + ")" : result;

@@ -12,7 +12,7 @@ rooms=(
   "kernels 93000"
   "kernels/cuda 126500"
   "engine 78000"
-  "autograd 71500"
+  "autograd 72500"
   "models/nets 28200"
   "models/training 38500"
   "models/dynamics 36200"

@@ -151,18 +151,18 @@ constexpr struct {
   const char* name;
   double at_three_quarters, second_point, at_second_point;
 } published[] = {
-    {"step", 1.0, -1.25, 0.0},
-    {"step_or", 1.0, -1.25, 0.1},
+    {"unit_step", 1.0, -1.25, 0.0},
+    {"leaky_step", 1.0, -1.25, 0.1},
     {"sign", 1.0, -1.25, -1.0},
-    {"within", 1.0, -1.25, 0.0},
-    {"constant", 0.7, -1.25, 0.7},
+    {"in_interval", 1.0, -1.25, 0.0},
+    {"full_like", 0.7, -1.25, 0.7},
     {"is_finite", 1.0, -1.25, 1.0},
     {"identity", 0.75, -1.25, -1.25},
     {"neg", -0.75, -1.25, 1.25},
-    {"scale", 1.275, -1.25, -2.125},
-    {"divide", 0.4411764705882353, -1.25, -0.7352941176470588},
-    {"over", 2.2666666666666666, -1.25, -1.36},
-    {"shift", 1.05, -1.25, -0.95},
+    {"mul_scalar", 1.275, -1.25, -2.125},
+    {"div_scalar", 0.4411764705882353, -1.25, -0.7352941176470588},
+    {"scalar_div", 2.2666666666666666, -1.25, -1.36},
+    {"add_scalar", 1.05, -1.25, -0.95},
     {"exp", 2.117000016612675, -1.25, 0.2865047968601901},
     {"log", -0.2876820724517809, 0.375, -0.9808292530117262},
     {"sqrt", 0.8660254037844386, 0.375, 0.6123724356957945},
@@ -227,4 +227,65 @@ TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
   const Tensor zero = full({1}, 0, DType::f64, device);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 1)); }, zero).item() == 1);
   CHECK(grad([](const Tensor& t) { return sum(power(t, 0)); }, zero).item() == 0);
+}
+
+namespace {
+/// How many numbers beside x a call takes.
+template <class Call>
+constexpr int parameters_of(Call) {
+  using X = const Tensor&;
+  constexpr bool takes[] = {std::is_invocable_v<Call, X>, std::is_invocable_v<Call, X, double>,
+                            std::is_invocable_v<Call, X, double, double>,
+                            std::is_invocable_v<Call, X, double, double, double>};
+  static_assert(takes[0] + takes[1] + takes[2] + takes[3] == 1);
+  return takes[0] ? 0 : takes[1] ? 1 : takes[2] ? 2 : 3;
+}
+
+template <class... Numbers>
+concept exp_takes = requires(const Tensor& x, Numbers... numbers) {
+  exp(x, numbers...);
+};
+template <class... Numbers>
+concept clamp_takes = requires(const Tensor& x, Numbers... numbers) {
+  clamp(x, numbers...);
+};
+static_assert(exp_takes<> && !exp_takes<double> && !exp_takes<int, int>);
+static_assert(clamp_takes<double, double> && clamp_takes<int, int> && !clamp_takes<> && !clamp_takes<double>);
+
+#define UNARY(name, takes, ...)                   \
+  static_assert(parameters_of([](const Tensor& x, \
+                                 auto... numbers) requires(requires { basin::name(x, numbers...); }){}) == takes);
+#define FLAT(name, takes, ...) UNARY(name, takes)
+#include "kernels/ops.def"
+}  // namespace
+
+TEST_CASE("comparisons are elementwise operations, of tensors and of numbers") {
+  const Device device = test_device();
+  const double nan = std::nan("");
+  const Tensor x = from_vector<float>({1, 2, 3, static_cast<float>(nan)}, {4}, device);
+  const Tensor y = from_vector<float>({2, 2, 2, 2}, {4}, device);
+  const auto is = [](const Tensor& got, const std::vector<float>& wanted) {
+    CHECK(got.array().to_vector<float>() == wanted);
+  };
+  is(x < y, {1, 0, 0, 0});
+  is(x <= y, {1, 1, 0, 0});
+  is(x > y, {0, 0, 1, 0});
+  is(x >= y, {0, 1, 1, 0});
+  is(x == y, {0, 1, 0, 0});
+  is(x != y, {1, 0, 1, 1});
+  is(x < 2, {1, 0, 0, 0});
+  is(2 < x, {0, 0, 1, 0});
+  is(2 <= x, {0, 1, 1, 0});
+  is(x == 2, {0, 1, 0, 0});
+  is(2 != x, {1, 0, 1, 1});
+  is(reshape(x, {4, 1}) > reshape(y, {1, 4}) * 0.75, {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0});
+  // a number is rounded to the dtype of the tensor
+  is(Tensor(full({1}, 0.1, DType::f32, device)) == 0.1, {1});
+  // as a mask: where x < 2, the gradient of x^2, else 0
+  const Tensor g = grad([](const Tensor& t) { return sum(where(t < 2, square(t), t * 0.0)); }, slice(x, 0, 0, 3));
+  is(g, {2, 0, 0});
+  CHECK_THROWS_WITH_AS((void)(x < Tensor()), doctest::Contains("less"), Error);
+  CHECK_THROWS_WITH_AS((void)(Tensor() < 1), doctest::Contains("undefined"), Error);
+  CHECK_THROWS_WITH_AS((void)(x < Tensor(full({3}, 0, DType::f32, device))), doctest::Contains("do not broadcast"),
+                       Error);
 }

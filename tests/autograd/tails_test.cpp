@@ -25,8 +25,8 @@ struct Line {
 
 const std::vector<Line>& unary_lines() {
   static const std::vector<Line> lines{
-#define UNARY(name, reads, formula, derivative, a, b, ...) {#name, Unary::name, a, b},
-#define FLAT(name, formula, a, b, ...) {#name, Unary::name, a, b},
+#define UNARY(name, takes, reads, formula, derivative, a, b, ...) {#name, Unary::name, a, b},
+#define FLAT(name, takes, formula, a, b, ...) {#name, Unary::name, a, b},
 #include "kernels/ops.def"
   };
   return lines;
@@ -199,7 +199,7 @@ TEST_CASE("every operation of two arguments has its values and derivatives on th
   };
   const std::vector<Pair> lines{
 #define BINARY(name, ...) {#name, &basin::name, false},
-#define FLAT_BINARY(name, ...) {#name, &basin::name, true},
+#define COMPARISON(name, ...) {#name, &basin::name, true},
 #include "kernels/ops.def"
   };
   for (const Pair& line : lines)

@@ -53,7 +53,7 @@ TEST_CASE("gradient of a scalar function of one scalar through broadcasting") {
 TEST_CASE("hvp equals the Hessian of a quadratic form; unused parameters get zeros") {
   const Tensor a = from_vector<double>({2, 1, 1, 3}, {2, 2}), x = from_vector<double>({1, -1}, {2, 1});
   const Tensor v = from_vector<double>({0.5, 2}, {2, 1}), unused = from_vector<double>({7}, {1});
-  const auto f = [&](const Tensors& p) { return scale(sum(p[0] * matmul(a, p[0])), 0.5); };
+  const auto f = [&](const Tensors& p) { return 0.5 * sum(p[0] * matmul(a, p[0])); };
   const Tensors h = hvp(f, Tensors{x, unused}, Tensors{v, unused});
   CHECK(h[0].array().to_vector<double>() == std::vector<double>{2 * 0.5 + 2, 0.5 + 6});
   CHECK(h[1].item() == 0);

@@ -222,7 +222,7 @@ TEST_CASE("cuda: squared error and its gradient") {
 TEST_CASE("cuda: gradients of bias and activation") {
   Device cuda;
   if (!open_cuda(cuda)) return;
-  const Activation activations[] = {{}, {Unary::tanh}, {Unary::leaky_relu, 0.2}, {Unary::scale, 3}};
+  const Activation activations[] = {{}, {Unary::tanh}, {Unary::leaky_relu, 0.2}, {Unary::mul_scalar, 3}};
   for (const DType dtype : {DType::f32, DType::f64})
     for (const Shape& shape : std::vector<Shape>{{0, 3},
                                                  {1, 1},

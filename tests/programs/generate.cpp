@@ -17,7 +17,7 @@ bool one_of(const std::string& name, std::initializer_list<const char*> names) {
 }
 
 bool has_kink_at_zero(const std::string& name) {
-  return one_of(name, {"step", "step_or", "sign", "abs", "relu", "leaky_relu", "selu"});
+  return one_of(name, {"unit_step", "leaky_step", "sign", "abs", "relu", "leaky_relu", "selu"});
 }
 
 std::vector<double> numbers_of(const Array& x) {
@@ -194,7 +194,7 @@ std::optional<Program> Generator::body(const std::vector<Array>& arguments, int 
 int Generator::apply(const OpEntry& entry, int x) {
   const Sample& sample = entry.samples[0];
   const std::string& name = entry.name;
-  const bool kink = has_kink_at_zero(name), bounded = one_of(name, {"clamp", "within"});
+  const bool kink = has_kink_at_zero(name), bounded = one_of(name, {"clamp", "in_interval"});
   if (kink && !stays_away(x, 0)) return -1;
   if (bounded && !(stays_away(x, -1) && stays_away(x, 1))) return -1;  // the bounds of the table
   if (!kink && sample.low > 0 && !within(x, 0.2, largest_value)) x = positive(x);
@@ -246,7 +246,8 @@ int Generator::with_parameters(int x) {
                  [p](Context&, const Tensors& in) { return power(in[0], p); });
     }
     default:
-      return add("scale", text("scale ", low), {x}, [low](Context&, const Tensors& in) { return scale(in[0], low); });
+      return add("mul_scalar", text("mul_scalar ", low), {x},
+                 [low](Context&, const Tensors& in) { return mul_scalar(in[0], low); });
   }
 }
 
@@ -320,7 +321,7 @@ int Generator::choice() {
   return add("where", above ? "where 0 > 0, 1, 2" : "where 0 != 0, 1, 2", {condition, x, y},
              [above](Context& c, const Tensors& in) {
                c.note(in[0]);
-               return where(above ? step(in[0]) : in[0], in[1], in[2]);
+               return where(above ? in[0] > 0 : in[0], in[1], in[2]);
              });
 }
 

@@ -239,24 +239,24 @@ def functions(kind):
     tens = near(math.pi / 20, math.pi / 10, 1, 3, 31.4, 1e5, 1e10, 3e38 if not wide else 1.7e308)
     thin, full = True, False
     return {
-        "step": ((0, 0), flat(lambda x: x > 0), 0, [], thin),
-        "step_or": ((0.1, 0), flat(lambda x: 1 if x > 0 else p["t"]), p["t"], [], thin),
+        "unit_step": ((0, 0), flat(lambda x: x > 0), 0, [], thin),
+        "leaky_step": ((0.1, 0), flat(lambda x: 1 if x > 0 else p["t"]), p["t"], [], thin),
         "sign": ((0, 0), flat(mp.sign), NAN, [], thin),
-        "within": ((-1, 1), flat(lambda x: -1 <= x <= 1), 0, edges, thin),
-        "constant": ((0.7, 0), flat(lambda x: p["c"]), p["c"], [], thin),
+        "in_interval": ((-1, 1), flat(lambda x: -1 <= x <= 1), 0, edges, thin),
+        "full_like": ((0.7, 0), flat(lambda x: p["c"]), p["c"], [], thin),
         "is_finite": ((0, 0), flat(lambda x: not mp.isinf(x)), 0, [], thin),
         "identity": ((0, 0), piecewise(lambda x: x, lambda x: 1), NAN, [], thin),
         "neg": ((0, 0), piecewise(lambda x: -x, lambda x: -1), NAN, [], thin),
-        "scale": ((1.7, 0), piecewise(lambda x: p["s"] * x, lambda x: p["s"]), NAN, [], thin),
-        "divide": ((1.7, 0), piecewise(lambda x: x / p["s"], lambda x: 1 / p["s"]), NAN, [], thin),
-        "shift": ((0.3, 0), piecewise(lambda x: x + p["h"], lambda x: 1), NAN, near(-0.3), thin),
+        "mul_scalar": ((1.7, 0), piecewise(lambda x: p["s"] * x, lambda x: p["s"]), NAN, [], thin),
+        "div_scalar": ((1.7, 0), piecewise(lambda x: x / p["s"], lambda x: 1 / p["s"]), NAN, [], thin),
+        "add_scalar": ((0.3, 0), piecewise(lambda x: x + p["h"], lambda x: 1), NAN, near(-0.3), thin),
         "exp": ((0, 0), lambda x: [e(x)] * 3, NAN, far + [(-2, 2, 10), (0.93 * end, 0.94 * end, 10)], full),
         "log": ((0, 0), log, NAN, near(1) + [(0.5, 2, 10)], full),
         "sqrt": ((0, 0), sqrt, NAN, [], full),
         "abs": ((0, 0), piecewise(abs, lambda x: mp.sign(x)), NAN, [], thin),
         "square": ((0, 0), lambda x: (x * x, 2 * x, 2), NAN, [], thin),
         "reciprocal": ((0, 0), quotient_of(mp.mpf(1)), NAN, [], full),
-        "over": ((1.7, 0), quotient_of(p["s"]), NAN, [], full),
+        "scalar_div": ((1.7, 0), quotient_of(p["s"]), NAN, [], full),
         "power": ((2.5, 0), power(mp.mpf(2.5)), NAN, [], full),
         "sin": ((0, 0), trigonometric((mp.sin, mp.cos, lambda x: -mp.sin(x))), NAN, zeros, full),
         "cos": ((0, 0), trigonometric((mp.cos, lambda x: -mp.sin(x), lambda x: -mp.cos(x))), NAN, zeros, full),
@@ -328,7 +328,8 @@ def unary(name, kind, row):
 # ---- functions of two arguments ----
 def comparisons():
     one = {"greater": lambda x, y: x > y, "greater_equal": lambda x, y: x >= y, "less": lambda x, y: x < y,
-           "less_equal": lambda x, y: x <= y, "equal": lambda x, y: x == y}
+           "less_equal": lambda x, y: x <= y, "equal": lambda x, y: x == y,
+           "not_equal": lambda x, y: x != y}
     return {k: (lambda x, y, f=f: (f(x, y), 0, 0, 0, 0, 0)) for k, f in one.items()}
 
 
@@ -362,7 +363,8 @@ def binary(name, kind):
     want = []
     for x, y in pairs:
         if math.isnan(x) or math.isnan(y):
-            want.append([0.0 if name in comparisons() else math.nan] + [math.nan] * 5)
+            at_nan = 1.0 if name == "not_equal" else 0.0 if name in comparisons() else math.nan
+            want.append([at_nan] + [math.nan] * 5)
             continue
         with mp.workdps(60):
             more = [least + bits - 1] if name == "div" else []
