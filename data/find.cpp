@@ -73,7 +73,8 @@ std::string obstacle(const fs::path& path) {
                    fs::is_directory(folder, ignored) ? "" : text(": no folder ", folder), "; looked for ",
                    names.front(), names.size() > 1 ? " or " + names.back() : "", ", plain or .gz, in", looked,
                    "\n`scripts/fetch_data.sh ", set, option.empty() ? "" : " --data " + option,
-                   "` gets it; --data DIR or the variable BASIN_DATA names the folder of the data sets"));
+                   "` gets it; --data DIR or the variable BASIN_DATA names the folder of the data sets"),
+              Fault::no_data);
 }
 
 }  // namespace

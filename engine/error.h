@@ -6,8 +6,9 @@
 
 namespace basin {
 
-/// Who failed, and the exit code: the input (2); we or the machine, as its disk or memory (1); a signal came (128 + N).
-enum class Fault { input = 2, internal = 1, interrupted = 130 };
+/// Who failed, and the exit code: the input (2); a data set is not there (3); we or the machine, as its disk or memory
+/// (1); a signal came (128 + N).
+enum class Fault { input = 2, no_data = 3, internal = 1, interrupted = 130 };
 
 class Error : public std::runtime_error {
  public:

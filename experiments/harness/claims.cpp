@@ -2,60 +2,52 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 
 #include "experiments/harness/table.h"
 
 namespace basin {
 
-double median(std::vector<double> values) {
-  require(!values.empty(), "median: needs at least one value");
-  std::sort(values.begin(), values.end());
-  const size_t half = values.size() / 2;
-  return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;
+Samples operator-(const Samples& a, const Samples& b) {
+  return each(std::minus<>(), a, b);
 }
 
-void Claims::add(const std::string& statement, const std::string& paper, const Samples& measured,
-                 const std::string& criterion, const Json& held, bool literal, const std::string& remark) {
-  require(!measured.values.empty(), "claim '", statement, "': nothing was measured");
-  claims_.push_back({{"statement", statement},
-                     {"paper", paper},
-                     {"measured", measured.median()},
-                     {"values", measured.values},
+Samples operator/(const Samples& a, const Samples& b) {
+  return each(std::divides<>(), a, b);
+}
+
+void Claims::add(const Claim& claim, const Json& held, const Json& margin, const std::string& criterion) {
+  require(!claim.measured.values.empty(), "claim '", claim.of, "': nothing was measured");
+  for (const Json& row : claims_)
+    require(row["statement"] != claim.of, "claim '", claim.of, "': there is a row of that name already");
+  claims_.push_back({{"statement", claim.of},
+                     {"paper", claim.paper},
+                     {"measured", claim.measured.median()},
+                     {"values", claim.measured.values},
                      {"criterion", criterion},
                      {"held", held},
-                     {"literal", literal},
-                     {"remark", remark}});
+                     {"margin", margin},
+                     {"literal", claim.literal},
+                     {"remark", claim.remark}});
 }
 
-void Claims::claim(const std::string& statement, const std::string& paper, const Samples& measured,
+void Claims::claim(const Claim& claim) {
+  const std::vector<double>& values = claim.measured.values;
+  if (claim.criterion.what == Criterion::Of::nothing || values.empty())
+    return add(claim, nullptr, nullptr, claim.criterion.text);
+  const double margin = claim.criterion.margin(values);
+  add(claim, claim.valid && claim.criterion.holds(values), claim.valid && std::isfinite(margin) ? Json(margin) : Json(),
+      claim.criterion.text);
+}
+
+void Claims::claim(const std::string& of, const std::string& paper, const Samples& measured,
                    const std::string& criterion, bool held) {
-  add(statement, paper, measured, criterion, held, false, "");
+  add({.of = of, .paper = paper, .measured = measured}, held, nullptr, criterion);
 }
 
-void Claims::claim_at_least(const std::string& statement, const std::string& paper, const Samples& measured,
-                            double bound) {
-  claim(statement, paper, measured, ">= " + short_number(bound), measured.median() >= bound);
-}
-
-void Claims::claim_below(const std::string& statement, const std::string& paper, const Samples& measured,
-                         double bound) {
-  claim(statement, paper, measured, "< " + short_number(bound), measured.median() < bound);
-}
-
-void Claims::claim_near(const std::string& statement, const std::string& paper, const Samples& measured, double value,
-                        double tolerance) {
-  claim(statement, paper, measured, short_number(value) + " +- " + short_number(tolerance),
-        std::abs(measured.median() - value) <= tolerance);
-}
-
-void Claims::literal_claim(const std::string& statement, const std::string& paper, const Samples& measured,
+void Claims::literal_claim(const std::string& of, const std::string& paper, const Samples& measured,
                            const std::string& criterion, bool held, const std::string& remark) {
-  add(statement, paper, measured, criterion, held, true, remark);
-}
-
-void Claims::report(const std::string& statement, const std::string& paper, const Samples& measured,
-                    const std::string& remark) {
-  add(statement, paper, measured, "reported", nullptr, false, remark);
+  add({.of = of, .paper = paper, .measured = measured, .literal = true, .remark = remark}, held, nullptr, criterion);
 }
 
 std::string measured_text(const Json& claim) {

@@ -4,15 +4,14 @@
 #include <string>
 #include <vector>
 
-#include "experiments/harness/config.h"
+#include "experiments/harness/bounds.h"
 
 namespace basin {
-
-double median(std::vector<double> values);
 
 /// A measured number, or one for each seed: claims are about their median and show the spread.
 struct Samples {
   std::vector<double> values;
+  Samples() = default;                                          // none: a claim refuses it
   Samples(double value) : values{value} {}                      // NOLINT: a number is a sample
   Samples(std::vector<double> all) : values(std::move(all)) {}  // NOLINT
   Samples(std::initializer_list<double> all) : values(all) {}   // NOLINT
@@ -21,34 +20,69 @@ struct Samples {
   double largest() const { return *std::max_element(values.begin(), values.end()); }
 };
 
+/// f of the samples of each seed: each(f, a), each(f, a, b). One number goes with every seed. Errors: different numbers
+/// of seeds.
+template <class F, class... More>
+Samples each(F&& f, const Samples& first, const More&... more) {
+  const size_t seeds = std::max({first.values.size(), more.values.size()...});
+  const auto at = [&](const Samples& s, size_t seed) {
+    require(s.values.size() == 1 || s.values.size() == seeds, "each: samples of ", s.values.size(), " and of ", seeds,
+            " seeds");
+    return s.values[s.values.size() == 1 ? 0 : seed];
+  };
+  Samples result;
+  for (size_t i = 0; i < seeds; ++i) result.values.push_back(f(at(first, i), at(more, i)...));
+  return result;
+}
+/// Seed by seed.
+Samples operator-(const Samples& a, const Samples& b);
+Samples operator/(const Samples& a, const Samples& b);
+
+/// One row of the table.
+struct Claim {
+  std::string of;     // what is measured; no two rows of a run have the same
+  std::string paper;  // the paper's words
+  Samples measured;
+  Criterion criterion = {};  // a Bound is one of the median; left out: the row is only reported
+  /// The paper's own words taken literally, where they are known not to hold everywhere: a miss is shown as such, with
+  /// the remark, and does not count for --strict.
+  bool literal = false;
+  std::string remark = "";  // what is true instead, or what there is to know
+  bool valid = true;        // false: nothing that deserves to be judged was measured, the row is missed
+};
+
 /// The claims of one run, as they stand in result.json.
 class Claims {
  public:
-  /// One row of the table; `criterion` says when it holds.
-  void claim(const std::string& statement, const std::string& paper, const Samples& measured,
-             const std::string& criterion, bool held);
-  /// The median against a bound.
-  void claim_at_least(const std::string& statement, const std::string& paper, const Samples& measured, double bound);
-  void claim_below(const std::string& statement, const std::string& paper, const Samples& measured, double bound);
-  /// The median within `tolerance` of a value.
-  void claim_near(const std::string& statement, const std::string& paper, const Samples& measured, double value,
-                  double tolerance);
-  /// The paper's own words taken literally, where they are known not to hold everywhere. A miss is shown as such, with
-  /// the remark that says what is true instead, and does not count for --strict.
-  void literal_claim(const std::string& statement, const std::string& paper, const Samples& measured,
-                     const std::string& criterion, bool held, const std::string& remark);
+  /// Errors: nothing measured, a row of that name is there.
+  void claim(const Claim& claim);
   /// A number beside the paper's without a criterion.
-  void report(const std::string& statement, const std::string& paper, const Samples& measured,
-              const std::string& remark = "");
+  void report(const std::string& of, const std::string& paper, const Samples& measured,
+              const std::string& remark = "") {
+    claim({.of = of, .paper = paper, .measured = measured, .remark = remark});
+  }
+
+  // ---- forms of before, until the last figure is moved ----
+  void claim(const std::string& of, const std::string& paper, const Samples& measured, const std::string& criterion,
+             bool held);
+  void claim_at_least(const std::string& of, const std::string& paper, const Samples& measured, double bound) {
+    claim({.of = of, .paper = paper, .measured = measured, .criterion = at_least(bound)});
+  }
+  void claim_below(const std::string& of, const std::string& paper, const Samples& measured, double bound) {
+    claim({.of = of, .paper = paper, .measured = measured, .criterion = below(bound)});
+  }
+  void claim_near(const std::string& of, const std::string& paper, const Samples& measured, double value,
+                  double tolerance) {
+    claim({.of = of, .paper = paper, .measured = measured, .criterion = near(value, tolerance)});
+  }
+  void literal_claim(const std::string& of, const std::string& paper, const Samples& measured,
+                     const std::string& criterion, bool held, const std::string& remark);
 
  protected:
-  /// Rows of {statement, paper, measured, values, criterion, held (null: only reported), literal, remark}; `measured`
-  /// is the median of the values, null when it is not finite.
+  void add(const Claim& claim, const Json& held, const Json& margin, const std::string& criterion);
+  /// Rows of {statement, paper, measured, values, criterion, held (null: only reported), margin (see Bound; null: only
+  /// reported, or not finite), literal, remark}; `measured` is the median of the values, null when it is not finite.
   Json claims_ = Json::array();
-
- private:
-  void add(const std::string& statement, const std::string& paper, const Samples& measured,
-           const std::string& criterion, const Json& held, bool literal, const std::string& remark);
 };
 
 /// "0.83 (0.79 .. 0.9)": the median and, when there are several seeds, the range.

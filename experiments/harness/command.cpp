@@ -134,10 +134,10 @@ int list_experiments() {
   for (auto first = list.begin(); first != list.end();) {
     const auto same = [&](const Experiment* e) { return e->paper == (*first)->paper; };
     const auto last = std::find_if_not(first, list.end(), same);
-    const Paper* paper = paper_of((*first)->figure);
+    const Paper* paper = find_paper((*first)->paper);
     std::cout << (paper ? paper->title + "  (--paper " + paper->id + ")" : "Of no paper") << "\n";
     Table table({{"name", 26}, {"what it shows", 58}, {"source", 30}});
-    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, place_of((*first)->figure)});
+    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, (*first)->figure});
     std::cout << table.text() << "\n";
   }
   return 0;
@@ -217,6 +217,7 @@ void check_interrupt() {
 
 int basin_main(int argc, char** argv) {
   return guarded([&] {
+    check_experiments();
     CLI::App app("basin: attractors and memory of neural networks, online-SGD dynamics of shallow autoencoders",
                  "basin");
     bool version = false, help = false;

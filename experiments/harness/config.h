@@ -1,19 +1,49 @@
 // Configurations: plain structs of named, documented fields, read from and written to JSON.
 //     struct Config {
 //       int64_t width = 128;
-//       template <class F> void each_field(F&& f) { f("width", width, "units in every hidden layer"); }
+//       template <class F> void each_field(F&& f) { f("width", width, at_least(1), "units in every hidden layer"); }
 //     };
 #pragma once
-#include <nlohmann/json.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include "engine/error.h"
+#include "experiments/harness/bounds.h"
 
 namespace basin {
 
-using Json = nlohmann::ordered_json;
+/// How each_field is called: f(name, field, help), f(name, field, rule, help), and f.group(prefix, words, settings) for
+/// the fields of another struct, whose names and helps get these in front.
+template <class Visit>
+class Fields {
+ public:
+  explicit Fields(Visit& visit, std::string prefix = "", std::string words = "")
+      : visit_(visit), prefix_(std::move(prefix)), words_(std::move(words)) {}
+  template <class T>
+  void operator()(const char* name, T& field, const char* help) {
+    (*this)(name, field, SettingRule(), help);
+  }
+  template <class T>
+  void operator()(const char* name, T& field, const SettingRule& rule, const char* help) {
+    visit_(prefix_ + name, field, rule, words_ + help);
+  }
+  template <class Settings>
+  void group(const char* prefix, const char* words, Settings& settings) {
+    Fields inner(visit_, prefix_ + prefix, words_ + words);
+    settings.each_field(inner);
+  }
+
+ private:
+  Visit& visit_;
+  std::string prefix_, words_;
+};
+
+/// visit(name, field, rule, help) for every field.
+template <class Config, class Visit>
+void visit_fields(Config& config, Visit visit) {
+  Fields<Visit> fields(visit);
+  config.each_field(fields);
+}
 
 /// Parses one JSON object of settings. `source` (a path) goes into messages. Errors: no valid JSON, not an object, a
 /// name that occurs twice, nesting deeper than a configuration can need.
@@ -41,7 +71,10 @@ void read_field(const std::string& name, const Json& value, std::vector<double>&
 template <class Config>
 Json config_to_json(Config config) {
   Json json = Json::object();
-  config.each_field([&](const char* name, auto& field, const char*) { json[name] = field; });
+  visit_fields(config, [&](const std::string& name, auto& field, const SettingRule&, const std::string&) {
+    require(!json.contains(name), "settings: '", name, "' is the name of two fields");
+    json[name] = field;
+  });
   return json;
 }
 
@@ -49,7 +82,7 @@ Json config_to_json(Config config) {
 template <class Config>
 std::string describe_config(Config config) {
   std::string lines;
-  config.each_field([&](const char* name, auto& field, const char* help) {
+  visit_fields(config, [&](const std::string& name, auto& field, const SettingRule&, const std::string& help) {
     lines += text("  ", name, " = ", Json(field).dump(), "\n      ", help, "\n");
   });
   return lines;
@@ -59,9 +92,8 @@ std::string describe_config(Config config) {
 template <class Config>
 std::string fields_of_symbol(Config config, const std::string& symbol) {
   std::string found;
-  config.each_field([&](const char* name, auto&, const char* help) {
-    if (std::string_view(help).starts_with(symbol + ","))
-      found += text(found.empty() ? "" : " or ", name, " (", help, ")");
+  visit_fields(config, [&](const std::string& name, auto&, const SettingRule&, const std::string& help) {
+    if (help.starts_with(symbol + ",")) found += text(found.empty() ? "" : " or ", name, " (", help, ")");
   });
   return found;
 }
@@ -70,16 +102,27 @@ std::string fields_of_symbol(Config config, const std::string& symbol) {
 template <class Config>
 void update_config(Config& config, const Json& values) {
   std::vector<std::string> valid;
-  config.each_field([&](const char* name, auto&, const char*) { valid.emplace_back(name); });
-  for (const auto& [key, value] : values.items()) {
+  visit_fields(config,
+               [&](const std::string& name, auto&, const SettingRule&, const std::string&) { valid.push_back(name); });
+  for (const auto& item : values.items()) {
     bool known = false;
-    config.each_field([&, &key = key, &value = value](const char* name, auto& field, const char*) {
-      if (key != name) return;
+    visit_fields(config, [&](const std::string& name, auto& field, const SettingRule&, const std::string&) {
+      if (item.key() != name) return;
       known = true;
-      read_field(key, value, field);
+      read_field(name, item.value(), field);
     });
-    if (!known) throw unknown_name("setting", key, valid, fields_of_symbol(config, key));
+    if (!known) throw unknown_name("setting", item.key(), valid, fields_of_symbol(config, item.key()));
   }
+}
+
+/// Errors: a field that breaks its rule; they name the field, its value and the rule.
+template <class Config>
+void check_config(Config config) {
+  visit_fields(config, [](const std::string& name, auto& field, const SettingRule& rule, const std::string& help) {
+    const Json value = field;
+    const std::string wrong = rule.wrong(value);
+    require(wrong.empty(), "setting '", name, "' is ", value.dump(), ", it ", wrong, " (", help, ")");
+  });
 }
 
 }  // namespace basin

@@ -1,4 +1,4 @@
-// The papers whose figures are reproduced, and where in its paper a figure stands.
+// The papers whose figures are reproduced, and the order in which their figures are read.
 #pragma once
 #include <cstdint>
 #include <string>
@@ -8,21 +8,18 @@
 namespace basin {
 
 struct Paper {
-  std::string id, title;
+  std::string id, authors, title;
 };
 
 /// In the order in which lists and reports show them.
 const std::vector<Paper>& papers();
 
-/// The paper whose title stands in a figure text ("figure 2 of Somebody et al., TITLE"), nullptr when none does.
-const Paper* paper_of(const std::string& figure);
+/// nullptr for an id that is none of them.
+const Paper* find_paper(const std::string& id);
 
-/// "figure 2" of "figure 2 of Somebody et al., TITLE"; all of it without a known title.
-std::string place_of(const std::string& figure);
-
-/// Sorts figure texts as their papers show them: paper, then figures, tables and the rest, then their numbers, with
-/// those of an appendix ("S2") at the end.
+/// Sorts figures as their papers show them: paper, then figures, tables and the rest, then their numbers, with those of
+/// an appendix ("S2") at the end.
 using ReadingOrder = std::tuple<size_t, bool, int, int64_t, std::string>;
-ReadingOrder reading_order(const std::string& figure);
+ReadingOrder reading_order(const std::string& paper, const std::string& figure);
 
 }  // namespace basin

@@ -7,6 +7,7 @@
 #include "engine/digest.h"
 #include "engine/file.h"
 #include "engine/system.h"
+#include "experiments/harness/experiment.h"
 
 namespace basin {
 namespace {
@@ -85,6 +86,8 @@ void check_record(const Json& record) {
   check_fields(record,
                {{"/error", Kind::words, false},
                 {"/figure", Kind::words},
+                {"/paper", Kind::words, false},
+                {"/place", Kind::words, false},
                 {"/options/preset", Kind::words},
                 {"/options/seed", Kind::number},
                 {"/options/threads", Kind::number},
@@ -151,6 +154,14 @@ Json read_record(const std::string& folder) {
     const size_t before = all.size() - std::min(all.size(), seal_of("").size());
     sound(all.substr(before) == seal_of(all.substr(0, before)),
           "it does not give the SHA-256 at its end; whoever changes it by hand removes that line");
+  }
+  if (record.contains("paper") && record.contains("place")) return record;
+  record["paper"] = "";  // older versions did not write them
+  record["place"] = record["figure"];
+  for (const Experiment& e : experiments()) {
+    if (e.name != record["experiment"]) continue;
+    record["paper"] = e.paper;
+    record["place"] = e.figure;
   }
   return record;
 }

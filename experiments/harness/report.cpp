@@ -38,10 +38,8 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
 auto order_of(const ReportedRun& run) {
   const auto& presets = preset_names();
   const auto preset = std::find(presets.begin(), presets.end(), run.text("/options/preset")) - presets.begin();
-  ReadingOrder order = reading_order(run.text("/figure"));
-  const Paper* paper = paper_of(run);
-  std::get<0>(order) = paper ? static_cast<size_t>(paper - papers().data()) : papers().size();
-  return std::tuple(order, run.text("/experiment"), -preset, run.record["options"]["seed"].get<double>(), run.folder);
+  return std::tuple(reading_order(run.text("/paper"), run.text("/place")), run.text("/experiment"), -preset,
+                    run.record["options"]["seed"].get<double>(), run.folder);
 }
 
 bool is_literal(const Json& row) {
@@ -65,11 +63,7 @@ double margin_of(const Json& row) {
 }  // namespace
 
 const Paper* paper_of(const ReportedRun& run) {
-  const Json id = run.record.value("paper", Json());
-  if (!id.is_string()) return paper_of(run.text("/figure"));
-  const auto same = [&](const Paper& paper) { return paper.id == id; };
-  const auto found = std::find_if(papers().begin(), papers().end(), same);
-  return found == papers().end() ? nullptr : &*found;
+  return find_paper(run.text("/paper"));
 }
 
 GatheredRuns gather_runs(const std::string& folder) {

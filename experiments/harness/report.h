@@ -15,7 +15,7 @@ struct ReportedRun {
   std::string text(const char* pointer) const { return record.at(Json::json_pointer(pointer)).get<std::string>(); }
 };
 
-/// Its paper, by the record's `paper` (an id); older records only have the title in `figure`. nullptr for none.
+/// Its paper, nullptr for none.
 const Paper* paper_of(const ReportedRun& run);
 
 struct GatheredRuns {

@@ -110,7 +110,7 @@ std::string pictures(const ReportedRun& run) {
   std::string first, others;
   const Json& names = run.record["figures"];
   for (size_t i = 0; i < names.size(); ++i)
-    (i == 0 ? first : others) += html_picture(run.folder, names[i], place_of(run.text("/figure")));
+    (i == 0 ? first : others) += html_picture(run.folder, names[i], run.text("/place"));
   if (run.record.contains("skipped_figures"))
     for (const Json& skipped : run.record["skipped_figures"])
       first +=
@@ -222,8 +222,8 @@ std::string page_run(const GatheredRuns& gathered, size_t index) {
   }
   const bool counts = weight_of(run.record) == Weight::counts;
   out += text("<article class=\"card", counts ? "" : " uncounted", "\" id=\"run-", index, "\"><h3>",
-              html(run.text("/experiment")), "</h3>\n<p>", html(place_of(run.text("/figure"))), "; ",
-              preset_and_seed(run), "</p>\n", pictures(run));
+              html(run.text("/experiment")), "</h3>\n<p>", html(run.text("/place")), "; ", preset_and_seed(run),
+              "</p>\n", pictures(run));
   std::string statements, rows;
   for (const Statement& statement : statements_of(run.record)) statements += statement_item(statement);
   for (const Json& claim : run.record["claims"]) rows += claim_row(claim);

@@ -44,89 +44,14 @@ std::string hash_of(const std::string& s) {
   return sha256(s).substr(0, 8);
 }
 
-/// What proves a line of metrics.jsonl whole: the beginning of the SHA-256 of all but its clock, so that equal runs
-/// give equal lines.
-std::string check_of(Json line) {
-  line.erase("seconds");
-  line.erase("check");
-  return sha256(line.dump()).substr(0, 16);
-}
-
-bool is_whole(const std::string& line) {
-  const Json json = Json::parse(line, nullptr, false);
-  return json.is_object() && json.dump() == line && json.value("check", Json()) == check_of(json);
-}
-
-constexpr char metrics_mend[] =
-    "; start again without --resume, or move that file away and lose the lines that were in it";
-
 std::string name_of(Preset preset) {
   return preset_names()[static_cast<size_t>(preset)];
 }
 
-/// All of a text file, "" when there is none.
-std::string contents(const std::string& path) {
-  if (!fs::exists(path)) return "";
-  const Bytes bytes = read_file(path);
-  return {bytes.begin(), bytes.end()};
-}
-
-[[noreturn]] void cannot_write(const std::string& path) {
-  throw system_fault("cannot write " + path, errno != 0 ? errno : EIO);
-}
-
-void open_at_end(std::ofstream& file, const std::string& path) {
-  close(open_to_append(path));  // looks at what it is: opening a pipe would wait for its reader
-  file.open(path, std::ios::app);
-  if (!file) cannot_write(path);
-}
-
-void close_synced(std::ofstream& file, const std::string& path) {
-  file.close();
-  if (!file && errno != EINTR) cannot_write(path);  // interrupted or not, Linux has closed it
-  sync_file(path);
-}
-
-std::vector<Experiment>& registry() {
-  static std::vector<Experiment> list;
-  return list;
-}
-
 }  // namespace
 
-const std::vector<std::string>& preset_names() {
-  static const std::vector<std::string> names{"smoke", "quick", "paper"};
-  return names;
-}
-
-const std::vector<Experiment>& experiments() {
-  return registry();
-}
-
-bool register_experiment(Experiment experiment) {
-  if (const Paper* paper = paper_of(experiment.figure)) experiment.paper = paper->id;
-  auto& list = registry();
-  const auto after = [&](const Experiment& e) { return e.name > experiment.name; };
-  list.insert(std::find_if(list.begin(), list.end(), after), std::move(experiment));
-  return true;
-}
-
-std::vector<const Experiment*> experiments_by_paper() {
-  std::vector<const Experiment*> list;
-  for (const Experiment& e : experiments()) list.push_back(&e);
-  std::stable_sort(list.begin(), list.end(), [](const Experiment* a, const Experiment* b) {
-    return reading_order(a->figure) < reading_order(b->figure);
-  });
-  return list;
-}
-
-const Experiment& find_experiment(const std::string& name) {
-  std::vector<std::string> names;
-  for (const Experiment& e : experiments()) {
-    if (e.name == name) return e;
-    names.push_back(e.name);
-  }
-  throw unknown_name("experiment", name, names);
+Preset preset_of(const Run& run) {
+  return run.preset();
 }
 
 Run::Run(const Experiment& experiment, const Options& options)
@@ -137,6 +62,7 @@ Run::Run(const Experiment& experiment, const Options& options)
   const Json standard = config_;
   if (!options.config_file.empty()) experiment.override(config_, read_config(options.config_file));
   for (const std::string& setting : options.settings) experiment.override(config_, parse_assignment(setting));
+  experiment.check(config_);
   if (options.threads > 0) set_cpu_threads(options.threads);
   device_ = Device::open(options.device, math_mode_named(options.math));
 
@@ -149,7 +75,9 @@ Run::Run(const Experiment& experiment, const Options& options)
                 : options.out;
   const BuildInfo& build = build_info();
   record_ = Json{{"experiment", experiment.name},
-                 {"figure", experiment.figure},
+                 {"paper", experiment.paper},
+                 {"place", experiment.figure},
+                 {"figure", experiment.source()},
                  {"status", "running"},
                  {"options",
                   {{"preset", name_of(options.preset)},
@@ -186,6 +114,7 @@ Run::Run(const Experiment& experiment, const Options& options)
 }
 
 std::string Run::path(const std::string& file) {
+  const std::lock_guard lock(mutex_);
   files_.insert(file);
   return in_folder(file);
 }
@@ -259,12 +188,12 @@ void Run::open_folder() {
   if (options_.resume && (moved || before.contains("metrics_moved"))) record_["metrics_moved"] = true;
   if (options_.resume && there) check_metrics(before);
   if (options_.resume)
-    found_ = {contents(in_folder("result.json")), contents(metrics), there, before["status"] == "complete"};
+    found_ = {file_text(in_folder("result.json")), file_text(metrics), there, before["status"] == "complete"};
   write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
   make_folders(checkpoints);
   path("metrics.jsonl");
   if (!options_.resume) write_atomically(metrics, std::string_view());
-  open_at_end(metrics_, metrics);
+  metrics_.open(metrics, record_.contains("metrics_moved"));
 }
 
 /// The record of the run that is there, null where there is none. Errors: the folder holds what is not ours, or another
@@ -324,6 +253,7 @@ void Run::identify(const LoadedSet& set) {
     const std::string digest = s["sha256"];
     return digest.empty() ? "not there" : text(s["count"], " items of SHA-256 ", digest);
   };
+  const std::lock_guard lock(mutex_);
   for (const Json& before : record_["data"]) {
     if (before["set"] != set.name) continue;
     require(before == now, "--data ", data_.path, ": ", set.name,
@@ -344,25 +274,14 @@ void Run::check_metrics(const Json& before) const {
   for (const Json& listed : before.value("files", Json::array())) {
     if (listed["name"] != "metrics.jsonl") continue;
     const Lack lack = lack_of(folder_, {{"files", Json::array({listed})}});
-    require(lack.words.empty(), "--resume: ", folder_, ": ", lack.words, metrics_mend);
+    require(lack.words.empty(), "--resume: ", folder_, ": ", lack.words, MetricsFile::way_out());
   }
-  const std::string all = contents(file);
-  size_t line = 0, begin = 0;
-  const auto damaged = [&] { throw Error(text("--resume: ", file, ": line ", line, " is damaged", metrics_mend)); };
-  for (size_t end; (end = all.find('\n', begin)) != std::string::npos; begin = end + 1) {
-    ++line;
-    if (!is_whole(all.substr(begin, end - begin))) damaged();
-  }
-  ++line;
-  const std::string rest = all.substr(begin);
-  if (rest.empty()) return;
-  if (is_whole(rest.substr(0, rest.size() - 1))) damaged();  // all of a line, and no newline but something else
-  write_atomically(file, std::string_view(is_whole(rest) ? all + "\n" : all.substr(0, begin)));
+  MetricsFile::mend(file);
 }
 
 /// A refused resume leaves record and metrics as they were. False for an unfinished run that had gone on.
 bool Run::put_back() {
-  if (!options_.resume || (went_on_ && !found_.complete)) return false;
+  if (!options_.resume || ((metrics_.went_on() || measured_new_) && !found_.complete)) return false;
   const std::string metrics = in_folder("metrics.jsonl");
   metrics_.close();
   if (found_.has_metrics) write_atomically(metrics, std::string_view(found_.metrics));
@@ -371,40 +290,9 @@ bool Run::put_back() {
   return true;
 }
 
-void Run::metrics(const Json& line) {
-  went_on_ |= !std::exchange(repeats_, false);
-  Json checked = line;
-  checked["check"] = check_of(line);
-  metrics_ << checked.dump() << std::endl;
-  if (!metrics_.good()) cannot_write(in_folder("metrics.jsonl"));
-}
-
-void Run::sync_metrics() const {
-  sync_file(in_folder("metrics.jsonl"));
-}
-
-void Run::rewind_metrics(const std::string& stage, int64_t step, int64_t wanted) {
-  metrics_.close();
-  const std::string file = path("metrics.jsonl");
-  std::istringstream lines(contents(file));
-  std::string kept;
-  int64_t there = 0, last = -1;
-  for (std::string line; std::getline(lines, line);) {
-    const Json json = Json::parse(line, nullptr, false);
-    if (!json.is_object()) continue;  // a line cut off by a crash
-    if (json.value("stage", "") == stage) {
-      const int64_t at = json.value("step", int64_t{0});
-      repeats_ |= at == step;
-      if (at >= step || at <= last) continue;  // what does not go up is a copy
-      last = at;
-      ++there;
-    }
-    kept += line + "\n";
-  }
-  require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", file, ": holds ", there, " of the ",
-          wanted, " lines of ", stage, " before step ", step, metrics_mend);
-  write_atomically(file, std::string_view(kept));
-  open_at_end(metrics_, file);
+void Run::result(const std::string& name, const Json& value) {
+  const std::lock_guard lock(mutex_);
+  record_["results"][name] = value;
 }
 
 void Run::save(const std::string& name, const Array& array) {
@@ -414,6 +302,11 @@ void Run::save(const std::string& name, const Array& array) {
 void Run::picture(const std::string& name, const Array& image) {
   write_png(path(name + ".png"), image);
   record_["figures"].push_back(name + ".png");
+}
+
+void Run::draw(const Chart& chart) {
+  const auto [width, height] = chart.size();
+  plot(chart.name, chart.script(), width, height);
 }
 
 void Run::plot(const std::string& name, const std::string& script, int width, int height) {
@@ -430,27 +323,29 @@ void Run::timed(const std::string& name, const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
   const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const std::lock_guard lock(mutex_);
   record_["timings"][name] = record_["timings"].value(name, 0.0) + seconds;
 }
 
 void Run::say(const std::string& line) {
+  const std::lock_guard lock(mutex_);
   std::istringstream lines(line);
   for (std::string one; std::getline(lines, one);) std::cout << one_line(one) << "\n";
   std::cout << std::flush;
 }
 
 int Run::execute() {
-  say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.figure + "\n  preset " +
+  say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.source() + "\n  preset " +
       name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " + std::to_string(cpu_threads()) +
       " threads, " + device_.name() + ", into " + one_line(folder_));
   try {
     timed("total", [&] { experiment_.compute(*this, config_); });
-    close_synced(metrics_, path("metrics.jsonl"));  // on disk, as all else, before the record says that it is there
+    metrics_.close_synced();  // on disk, as all else, before the record says that it is there
   } catch (const std::exception& e) {
     const auto* error = dynamic_cast<const Error*>(&e);
     const bool interrupted = error && error->fault() == Fault::interrupted;
     record_["error"] = e.what();
-    const bool refused = error && error->fault() == Fault::input;
+    const bool refused = error && (error->fault() == Fault::input || error->fault() == Fault::no_data);
     try {
       if (!refused || !put_back()) write_record(interrupted ? "interrupted" : "failed");
     } catch (const Error&) {  // the first error is the one to tell

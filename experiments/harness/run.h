@@ -1,16 +1,8 @@
-// The harness: what an experiment needs to be one file. It declares a Config and a function, and registers both:
-//
-//     struct Config {
-//       int64_t width = 512;                                      // the setting of the paper
-//       explicit Config(Preset preset) { if (preset != Preset::paper) width = 128; }
-//       template <class F> void each_field(F&& f) { f("width", width, "units in every hidden layer"); }
-//     };
-//     void compute(Run& run, const Config& config) { ...; run.claim(...); }
-//     BASIN_EXPERIMENT(Config, compute, "swiss-roll", "figure 2 of ...", "what it shows, in one line")
+// One run of one experiment: its settings, its folder, its claims and what else it reports.
 #pragma once
-#include <fstream>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -18,12 +10,14 @@
 #include "data/dataset.h"
 #include "engine/array.h"
 #include "engine/key.h"
+#include "experiments/harness/chart.h"
 #include "experiments/harness/claims.h"
+#include "experiments/harness/experiment.h"
 #include "experiments/harness/folder.h"
+#include "experiments/harness/measurements.h"
+#include "experiments/harness/metrics.h"
 
 namespace basin {
-
-enum class Preset { smoke, quick, paper };
 
 /// What the command line says.
 struct Options {
@@ -40,20 +34,10 @@ struct Options {
   std::string command;  // for messages and the record
 };
 
-const std::vector<std::string>& preset_names();
-/// What a run, or all of a paper, says of the preset smoke on the terminal.
-inline constexpr char smoke_note[] =
-    "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
-
-class Run;
-
-struct Experiment {
-  std::string name, figure, summary;
-  std::function<Json(Preset)> defaults;
-  std::function<std::string(Preset)> help;           // the fields of the Config
-  std::function<void(Json&, const Json&)> override;  // checks names and types
-  std::function<void(Run&, const Json&)> compute;
-  std::string paper = "";  // its id in papers.h, found by the title in `figure`; "" for none of them
+/// Which case, at which of its seeds, is being measured.
+struct Trial {
+  std::string name;  // "6x128-seed0": of its files, its checkpoints and its row in result.json
+  int64_t seed;
 };
 
 /// One run of one experiment: its settings, its folder, its claims and what else it reports.
@@ -77,19 +61,33 @@ class Run : public Claims {
   /// A file in the run's folder. When the run is complete, those that are there are listed in the record.
   std::string path(const std::string& file);
 
-  /// One line of metrics.jsonl, handed to the system when this returns.
-  void metrics(const Json& line);
-  /// What metrics() wrote is on disk when this returns.
-  void sync_metrics() const;
-  /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint. Errors:
-  /// fewer than `wanted` are left, in a file that was not moved away as a whole.
-  void rewind_metrics(const std::string& stage, int64_t step, int64_t wanted);
+  MetricsFile& metrics() { return metrics_; }
+  /// What measure() gives, kept in checkpoints/<stage>.measured.safetensors: after --resume a stage that had been
+  /// measured is read. Errors: of a resume: that file is damaged, or its lines of metrics.jsonl are gone.
+  Measurements measured(const std::string& stage, const std::function<Measurements()>& measure);
+  /// measure(case, trial) of every case at seeds 0, 1, ...: the cases have names (case.name). They run several at a
+  /// time on the threads of the run, with the same numbers for any number of threads; on a device one after the other.
+  /// Each (case, seed) is a stage of measured(), stands in result.json as <case>-seed<i>, and gets a line on the
+  /// terminal. `measure` may use what of Run is safe for threads: all that is const, measured, metrics, timed, say,
+  /// path. Errors: two cases of one name; the first error of a case.
+  template <class Case, class Measure>
+  Study cases(const std::vector<Case>& all, const std::vector<int64_t>& seeds, const Measure& measure) {
+    std::vector<std::string> names;
+    for (const Case& c : all) names.push_back(c.name);
+    return study(names, seeds, [&](size_t i, const Trial& trial) { return measure(all[i], trial); });
+  }
+  template <class Case, class Measure>
+  Study cases(const std::vector<Case>& all, int64_t seeds, const Measure& measure) {
+    return cases(all, std::vector<int64_t>(all.size(), seeds), measure);
+  }
   /// A named value of result.json.
-  void result(const std::string& name, const Json& value) { record_["results"][name] = value; }
+  void result(const std::string& name, const Json& value);
   /// An array as <name>.npy.
   void save(const std::string& name, const Array& array);
   /// A picture u8 [C, H, W] as <name>.png.
   void picture(const std::string& name, const Array& image);
+  /// chart.name.gp and .png. Where gnuplot is missing the script stays and the figure is listed as skipped.
+  void draw(const Chart& chart);
   /// <name>.gp run by gnuplot, giving <name>.png (see plot.h). Where gnuplot is missing the script stays and the figure
   /// is listed as skipped.
   void plot(const std::string& name, const std::string& script, int width, int height);
@@ -102,6 +100,8 @@ class Run : public Claims {
   int execute();
 
  private:
+  Study study(const std::vector<std::string>& names, const std::vector<int64_t>& seeds,
+              const std::function<Measurements(size_t, const Trial&)>& measure);
   std::string in_folder(const std::string& file) const { return folder_ + "/" + file; }
   void open_folder();
   Json look_at_folder() const;
@@ -122,50 +122,18 @@ class Run : public Claims {
   std::unique_ptr<FolderLock> lock_;
   DataFolder data_;
   std::set<std::string> files_;  // that the run asked a path of
-  std::ofstream metrics_;
+  MetricsFile metrics_;
   struct Found {
     std::string record, metrics;
     bool has_metrics, complete;
   };
-  Found found_{};         // by a resume
-  bool repeats_ = false;  // the next line of metrics was there before
-  bool went_on_ = false;  // new ones came
+  Found found_{};              // by a resume
+  bool measured_new_ = false;  // a stage that was not there
+  mutable std::mutex mutex_;   // of what threads of cases() change: record_, files_, the terminal
 };
 
 /// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.
 void check_interrupt();
-
-// ---- the list of experiments ----
-const std::vector<Experiment>& experiments();
-/// All of them in the order of the papers and their figures.
-std::vector<const Experiment*> experiments_by_paper();
-/// Errors: unknown, with the list.
-const Experiment& find_experiment(const std::string& name);
-bool register_experiment(Experiment experiment);
-
-template <class Config>
-Experiment make_experiment(void (*compute)(Run&, const Config&), const char* name, const char* figure,
-                           const char* summary) {
-  Experiment e{name, figure, summary, {}, {}, {}, {}};  // register_experiment finds the paper
-  e.defaults = [](Preset preset) { return config_to_json(Config(preset)); };
-  e.help = [](Preset preset) { return describe_config(Config(preset)); };
-  e.override = [](Json& config, const Json& values) {
-    Config typed(Preset::quick);
-    update_config(typed, config);
-    update_config(typed, values);
-    config = config_to_json(typed);
-  };
-  e.compute = [compute](Run& run, const Json& values) {
-    Config config(run.preset());
-    update_config(config, values);
-    compute(run, config);
-  };
-  return e;
-}
-
-#define BASIN_EXPERIMENT(Config, compute, name, figure, summary) \
-  [[maybe_unused]] static const bool basin_registered =          \
-      ::basin::register_experiment(::basin::make_experiment<Config>(compute, name, figure, summary));
 
 /// The command line: `basin list | run NAME ... | run --paper ID ... | report | --version`. Returns the exit code.
 int basin_main(int argc, char** argv);

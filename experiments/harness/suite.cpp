@@ -242,9 +242,10 @@ void Suite::finish(Member& m, int code) {
     m.note = "--resume continues it";
     return tell(m, "interrupted after " + duration_text(m.seconds));
   }
-  if (const size_t hint = m.note.find("`scripts/fetch_data.sh"); hint != std::string::npos) {
-    m.state = State::no_data;  // the message of the data folder: what is missing, where it was looked for, what to do
-    m.note = m.note.substr(0, m.note.find("; looked for")) + "; " + m.note.substr(hint);
+  if (code == static_cast<int>(Fault::no_data)) {
+    m.state = State::no_data;  // what is missing and how to get it, without the list of places
+    if (const size_t hint = m.note.find("`scripts/"); hint != std::string::npos)
+      m.note = m.note.substr(0, m.note.find("; looked for")) + "; " + m.note.substr(hint);
     return tell(m, "skipped, its data set is missing" + remaining());
   }
   m.state = State::failed;

@@ -2,41 +2,27 @@
 // each of them catches.
 #pragma once
 #include <string>
-#include <utility>
-#include <vector>
 
 #include "experiments/harness/run.h"
-#include "models/dynamics/dynamics.h"
-#include "models/dynamics/spectrum.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 
-struct AttractorStudy {
-  std::vector<Eigenvalues> spectra;  // of the Jacobian at each training point, by falling modulus
-  std::vector<double> radii;         // the largest modulus of each
-  std::vector<int64_t> basins;       // how many starts ended at each
-  int64_t starts = 0;
+/// Adds, for a network at its training points x [n, d] from which `starts` trajectories ended at `end` [starts, d]
+/// (within `radius` counts as being there):
+///   attractors            fraction of training points with spectral radius below 1
+///   largest radius, median radius, complex    of the spectra: the fraction whose leading eigenvalue is not real
+///   largest basin         as a fraction of the starts
+///   unreached             fraction of the attractors whose basin holds no start
+///   spectral radii, basins                    lists [n], basins in starts
+///   starts
+///   eigenvalues           f64 [n, up to 10, 2], real and imaginary parts of the leading ones
+void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& x, const Array& end, double radius);
 
-  /// Fraction of training points with spectral radius below 1.
-  double attractors() const;
-  /// The largest basin as a fraction of the starts.
-  double largest_basin() const;
-  /// Fraction of those attractors that caught no start.
-  double unreached() const;
-};
+/// Rows without criterion for one network; `net` begins their names.
+void report_attractors(Run& run, const std::string& net, const CaseResult& network);
 
-/// The network at its training points x [n, d], where trajectories ended at `end` [starts, d] and within radius counts
-/// as being there. Saves <stage>-eigenvalues f64 [n, up to 10, 2] (real and imaginary parts of the leading ones) and
-/// <stage>-basins f64 [n].
-AttractorStudy study_attractors(Run& run, const std::string& stage, const Mlp& net, const Tensor& x, const Array& end,
-                                double radius);
-
-/// Rows without criterion for one network, a study for each seed; `net` begins their names.
-void report_attractors(Run& run, const std::string& net, const std::vector<AttractorStudy>& seeds);
-
-/// <name>.png: a row for each network (its name, a study for each seed), the histogram of all spectral radii and the
-/// sorted basin sizes.
-void draw_attractors(Run& run, const std::string& name,
-                     const std::vector<std::pair<std::string, std::vector<AttractorStudy>>>& networks);
+/// spectra-and-basins.png: a row for each network, the histogram of all spectral radii and the sorted basin sizes.
+void draw_attractors(Run& run, const Study& networks);
 
 }  // namespace basin

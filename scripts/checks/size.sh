@@ -17,10 +17,10 @@ rooms=(
   "models/training 38500"
   "models/dynamics 36200"
   "data 35000"
-  "experiments/harness 123000"
+  "experiments/harness 165000"
   "experiments/memorization 215000"
   "experiments/online_sgd 282000"
-  "tests 730000"
+  "tests 765000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"

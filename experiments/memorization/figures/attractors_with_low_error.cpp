@@ -1,11 +1,12 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorems 6 and 7 (appendix
-// I.1), the upper right of figure 1a, and figure 11.
-// Claim: training examples can be attractors of a map that is the identity everywhere up to any epsilon. Theorem: the
-// piecewise linear construction, here as the weights of a ReLU network. Figure 11: a network (7 layers, 512 units)
-// trained on 50,000 MNIST digits with low train and test error whose trajectories from some test digits end at
-// training digits. Expected: the construction to 1e-15, with 2 n kinks where the paper counts n + 1, and n^d attractors
-// in d dimensions; on MNIST one or the other: 100 digits .82 attractors at a test MSE of .049, 1,000 and 10,000 digits
-// none at .032 and .009. Run time on one core: smoke 1 s, quick 70 s; the paper preset was not run.
+// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorems 6
+// and 7 (appendix I.1), the upper right of figure 1a, and figure 11. Claim: training examples can
+// be attractors of a map that is the identity everywhere up to any epsilon. Theorem: the piecewise
+// linear construction, here as the weights of a ReLU network. Figure 11: a network (7 layers, 512
+// units) trained on 50,000 MNIST digits with low train and test error whose trajectories from some
+// test digits end at training digits. Expected: the construction to 1e-15, with 2 n kinks where the
+// paper counts n + 1, and n^d attractors in d dimensions; on MNIST one or the other: 100 digits .82
+// attractors at a test MSE of .049, 1,000 and 10,000 digits none at .032 and .009. Run time on one
+// core: smoke 1 s, quick 70 s; the paper preset was not run.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -28,17 +29,19 @@ struct Config {
   std::vector<int64_t> line_points{2, 5};
   double gap = 0.1, share = 0.5;
   std::vector<int64_t> digits{100, 1000, 10000}, steps{4000, 6000, 12000};
-  int64_t depth = 7, width = 256, batch = 100, tests = 10000, mnist_starts = 300, mnist_iterations = 500,
-          checked = 1000, spectra = 20, rows = 10;
+  int64_t depth = 7, width = 256, batch = 100, tests = 10000, mnist_starts = 300,
+          mnist_iterations = 500, checked = 1000, spectra = 20, rows = 10;
   double rate = 2e-3, near = 1;
   std::string activation = "leaky_relu", init = "torch_default zero_bias";
   bool anneal = true;
   std::vector<int64_t> shown{0, 1, 5, 20, 100, 500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) digits = {100, 1000, 50000}, steps = {4000, 20000, 100000}, width = 512;
+    if (preset == Preset::paper)
+      digits = {100, 1000, 50000}, steps = {4000, 20000, 100000}, width = 512;
     if (preset != Preset::smoke) return;
-    seeds = 1, starts = 20, digits = {20}, steps = {100}, depth = 3, width = 32, tests = 100, mnist_starts = 20;
+    seeds = 1, starts = 20, digits = {20}, steps = {100}, depth = 3, width = 32, tests = 100,
+    mnist_starts = 20;
     spectra = 2, rows = 3, mnist_iterations = 20, shown = {0, 1, 20};
   }
   template <class F>
@@ -60,10 +63,12 @@ struct Config {
     f("rate", rate, "figure 11: Adam's rate");
     f("anneal", anneal, "figure 11: with minibatches the rate falls to 0 along a cosine");
     f("tests", tests, "figure 11: test digits for the test error");
-    f("near", near, "figure 11: L2 distance below which a trajectory is at a digit (mean square 0.0013 a pixel)");
+    f("near", near,
+      "figure 11: L2 distance below which a trajectory is at a digit (mean square 0.0013 a pixel)");
     f("mnist_starts", mnist_starts, "figure 11: test digits from which trajectories start");
     f("mnist_iterations", mnist_iterations, "figure 11: length of the trajectories");
-    f("checked", checked, "figure 11: training digits, at most, from which it is seen whether they are attractors");
+    f("checked", checked,
+      "figure 11: training digits, at most, from which it is seen whether they are attractors");
     f("spectra", spectra, "figure 11: attractors whose spectral radius is measured");
     f("rows", rows, "figure 11: trajectories in the picture");
     f("shown", shown, "figure 11: iteration counts in the picture, rising to mnist_iterations");
@@ -72,19 +77,20 @@ struct Config {
 
 // ---- the construction ----
 
-/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise uniform: numbers on
-/// what n + 1 gaps leave free, moved apart.
+/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise
+/// uniform: numbers on what n + 1 gaps leave free, moved apart.
 std::vector<double> spaced_numbers(const Key& key, int64_t n, double gap) {
   const double free = 1 - gap * static_cast<double>(n + 1);
-  require(gap > 0 && free > 0, "attractors-with-low-error: ", n, " points in (0, 1) cannot be ", gap,
-          " apart; use a smaller gap or fewer points");
+  require(gap > 0 && free > 0, "attractors-with-low-error: ", n, " points in (0, 1) cannot be ",
+          gap, " apart; use a smaller gap or fewer points");
   std::vector<double> v = uniform(key, {n}, DType::f64).to_vector<double>();
   std::sort(v.begin(), v.end());
   for (size_t i = 0; i < v.size(); ++i) v[i] = v[i] * free + gap * static_cast<double>(i + 1);
   return v;
 }
 
-/// n points [n, d] whose coordinates are spaced; from the second coordinate on they are in random order.
+/// n points [n, d] whose coordinates are spaced; from the second coordinate on they are in random
+/// order.
 Array spaced_points(const Key& key, int64_t n, int64_t d, double gap) {
   std::vector<double> points(static_cast<size_t>(n * d));
   for (int64_t c = 0; c < d; ++c) {
@@ -92,7 +98,8 @@ Array spaced_points(const Key& key, int64_t n, int64_t d, double gap) {
     const std::vector<double> v = spaced_numbers(stream.at("values"), n, gap);
     const std::vector<int32_t> order = permutation(stream.at("order"), n).to_vector<int32_t>();
     for (int64_t i = 0; i < n; ++i)
-      points[static_cast<size_t>(i * d + c)] = v[static_cast<size_t>(c == 0 ? i : order[static_cast<size_t>(i)])];
+      points[static_cast<size_t>(i * d + c)] =
+          v[static_cast<size_t>(c == 0 ? i : order[static_cast<size_t>(i)])];
   }
   return from_vector(points, {n, d});
 }
@@ -111,7 +118,8 @@ Array combinations(const theory::PiecewiseLinear& f) {
   }
   std::vector<double> flat;
   for (const std::vector<double>& row : all) flat.insert(flat.end(), row.begin(), row.end());
-  return from_vector(flat, {static_cast<int64_t>(all.size()), static_cast<int64_t>(f.values.size())});
+  return from_vector(flat,
+                     {static_cast<int64_t>(all.size()), static_cast<int64_t>(f.values.size())});
 }
 
 double largest(const Tensor& t) {
@@ -120,10 +128,10 @@ double largest(const Tensor& t) {
 
 /// What was found for one choice of points.
 struct Built {
-  double formula = 0;         // largest |network - printed formula|
-  double fixed = 0;           // largest |f(x) - x| at the combinations
-  double slope = 0;           // largest deviation of the spectral radius there from 1 - epsilon / delta
-  double attractors = 0;      // how many combinations are attractors
+  double formula = 0;     // largest |network - printed formula|
+  double fixed = 0;       // largest |f(x) - x| at the combinations
+  double slope = 0;       // largest deviation of the spectral radius there from 1 - epsilon / delta
+  double attractors = 0;  // how many combinations are attractors
   double excess = -HUGE_VAL;  // largest |f(x) - x| minus epsilon
   double error = 0;           // mean square of f(x) - x in units of epsilon^2 / 3
   double kinks = 0;           // of one coordinate
@@ -140,7 +148,8 @@ std::vector<double> line_grid(const theory::PiecewiseLinear& f, size_t coordinat
   return grid;
 }
 
-/// Network against formula, and formula against identity, along each coordinate (all others equal to it).
+/// Network against formula, and formula against identity, along each coordinate (all others equal
+/// to it).
 void compare(const theory::PiecewiseLinear& f, const Mlp& net, Built& b) {
   const size_t d = f.values.size();
   double squares = 0;
@@ -165,10 +174,12 @@ Built build(const Config& config, const Key& key, int64_t n, int64_t d) {
   Built b;
   b.examples = spaced_points(key.at("points"), n, d, config.gap);
   const std::vector<double> delta = theory::PiecewiseLinear(b.examples, 1e-9).delta;
-  const theory::PiecewiseLinear f(b.examples, config.share * *std::min_element(delta.begin(), delta.end()));
+  const theory::PiecewiseLinear f(b.examples,
+                                  config.share * *std::min_element(delta.begin(), delta.end()));
   const Mlp net = f.network();
   compare(f, net, b);
-  b.kinks = static_cast<double>(net.layers[0].weight.array().dim(0) / d - 1);  // one unit is the line through 0
+  b.kinks = static_cast<double>(net.layers[0].weight.array().dim(0) / d -
+                                1);  // one unit is the line through 0
 
   const Array all = combinations(f);
   b.fixed = largest(net(Tensor(all)) - Tensor(all));
@@ -215,42 +226,51 @@ Samples over(const std::vector<Built>& all, F&& number) {
   return values;
 }
 
-void judge_construction(Run& run, const Config& config, int64_t n, int64_t d, const std::vector<Built>& all) {
+void judge_construction(Run& run, const Config& config, int64_t n, int64_t d,
+                        const std::vector<Built>& all) {
   const std::string name = text("construction, n ", n, ", d ", d, ": ");
   const double corners = std::pow(n, d);
-  const auto worst = [&](auto member) { return over(all, [&](const Built& b) { return b.*member; }); };
-  run.claim_below(name + "largest difference of the ReLU network from the formula on [0, 1]", "a 2-layer network",
-                  worst(&Built::formula), 1e-12);
-  run.claim_below(name + "largest |f(x) - x| at the examples", "f(x_i) = x_i", worst(&Built::fixed), 1e-12);
-  run.claim_below(name + "difference of the spectral radius there from 1 - epsilon / delta", "slope a",
-                  worst(&Built::slope), 1e-9);
-  run.claim_near(name + "largest |f(x) - x|, minus epsilon", "reconstruction error less than epsilon",
-                 worst(&Built::excess), 0, 1e-6);
-  const Samples error = worst(&Built::error);  // the mean over a grid, which is within 1e-3 of the integral
-  run.claim(name + "mean square of f(x) - x, in units of epsilon^2 / 3", "error less than epsilon", error, "<= 1.001",
-            error.median() <= 1.001);
+  const auto worst = [&](auto member) {
+    return over(all, [&](const Built& b) { return b.*member; });
+  };
+  run.claim_below(name + "largest difference of the ReLU network from the formula on [0, 1]",
+                  "a 2-layer network", worst(&Built::formula), 1e-12);
+  run.claim_below(name + "largest |f(x) - x| at the examples", "f(x_i) = x_i", worst(&Built::fixed),
+                  1e-12);
+  run.claim_below(name + "difference of the spectral radius there from 1 - epsilon / delta",
+                  "slope a", worst(&Built::slope), 1e-9);
+  run.claim_near(name + "largest |f(x) - x|, minus epsilon",
+                 "reconstruction error less than epsilon", worst(&Built::excess), 0, 1e-6);
+  const Samples error =
+      worst(&Built::error);  // the mean over a grid, which is within 1e-3 of the integral
+  run.claim(name + "mean square of f(x) - x, in units of epsilon^2 / 3", "error less than epsilon",
+            error, "<= 1.001", error.median() <= 1.001);
   if (d == 1) {
-    run.claim_at_least(name + text("starts within 1e-6 of an example after ", config.iterations), "x_i are attractors",
-                       worst(&Built::at_examples), 1);
+    run.claim_at_least(name + text("starts within 1e-6 of an example after ", config.iterations),
+                       "x_i are attractors", worst(&Built::at_examples), 1);
     return;
   }
-  run.claim_near(name + "attractors whose coordinates are those of examples", "(not in the paper: n^d)",
-                 worst(&Built::attractors), corners, 0);
-  run.claim_at_least(name + text("starts within 1e-6 of one of them after ", config.iterations), "(not in the paper)",
-                     worst(&Built::at_combinations), 1);
-  run.claim_near(name + "how many of them were reached", "(not in the paper)", worst(&Built::reached), corners, 0);
+  run.claim_near(name + "attractors whose coordinates are those of examples",
+                 "(not in the paper: n^d)", worst(&Built::attractors), corners, 0);
+  run.claim_at_least(name + text("starts within 1e-6 of one of them after ", config.iterations),
+                     "(not in the paper)", worst(&Built::at_combinations), 1);
+  run.claim_near(name + "how many of them were reached", "(not in the paper)",
+                 worst(&Built::reached), corners, 0);
   const Samples examples = worst(&Built::at_examples);
-  run.literal_claim(name + "starts that end at an example", "training examples are the attractors", examples, ">= 0.99",
-                    examples.median() >= 0.99,
-                    text("every combination of the examples' coordinates attracts as well, ", corners, " in all"));
+  run.literal_claim(name + "starts that end at an example", "training examples are the attractors",
+                    examples, ">= 0.99", examples.median() >= 0.99,
+                    text("every combination of the examples' coordinates attracts as well, ",
+                         corners, " in all"));
 }
 
-/// Left: f(x) - x with the examples. Middle: trajectories on the line. Right: ends of trajectories in the plane.
+/// Left: f(x) - x with the examples. Middle: trajectories on the line. Right: ends of trajectories
+/// in the plane.
 void draw_construction(Run& run, const Config& config, const Built& line, const Built& plane) {
   const std::vector<double> delta = theory::PiecewiseLinear(line.examples, 1e-9).delta;
   const theory::PiecewiseLinear f(line.examples, config.share * delta[0]);
   std::vector<double> curve, zero, moving, examples = f.values[0];
-  for (int i = 0; i <= 1000; ++i) curve.insert(curve.end(), {i / 1000.0, (f(0, i / 1000.0) - i / 1000.0) / f.epsilon});
+  for (int i = 0; i <= 1000; ++i)
+    curve.insert(curve.end(), {i / 1000.0, (f(0, i / 1000.0) - i / 1000.0) / f.epsilon});
   for (const double v : examples) zero.insert(zero.end(), {v, 0});
   std::vector<double> now;
   for (int i = 0; i <= 40; ++i) now.push_back(i / 40.0);
@@ -258,19 +278,25 @@ void draw_construction(Run& run, const Config& config, const Built& line, const 
     moving.push_back(t);
     for (double& x : now) moving.push_back(x), x = f(0, x);
   }
-  std::string script = data_block("curve", from_vector(curve, {1001, 2})) +
-                       data_block("zero", from_vector(zero, {static_cast<int64_t>(examples.size()), 2})) +
-                       data_block("moving", from_vector(moving, {121, 42})) + data_block("starts", plane.starts) +
-                       data_block("ends", plane.ends) + data_block("examples", plane.examples) +
-                       "set multiplot layout 1,3\nunset key\nset title '(f(x) - x) / epsilon'\nset xrange [0:1]\nplot "
-                       "$curve with lines lw 2 lc rgb '#1f5fa8', 0 with lines lc rgb '#999999', $zero with points pt 7 "
-                       "ps 1.4 lc rgb '#d62728'\nset title 'trajectories on the line'\nset xrange [0:120]\nset yrange "
-                       "[0:1]\nset xlabel 'iterations'\nplot for [k=2:42] $moving using 1:k with lines lc rgb "
-                       "'#2e9e4f', ";
+  std::string script =
+      data_block("curve", from_vector(curve, {1001, 2})) +
+      data_block("zero", from_vector(zero, {static_cast<int64_t>(examples.size()), 2})) +
+      data_block("moving", from_vector(moving, {121, 42})) + data_block("starts", plane.starts) +
+      data_block("ends", plane.ends) + data_block("examples", plane.examples) +
+      "set multiplot layout 1,3\nunset key\nset title '(f(x) - x) / epsilon'\nset xrange "
+      "[0:1]\nplot "
+      "$curve with lines lw 2 lc rgb '#1f5fa8', 0 with lines lc rgb '#999999', $zero with points "
+      "pt 7 "
+      "ps 1.4 lc rgb '#d62728'\nset title 'trajectories on the line'\nset xrange [0:120]\nset "
+      "yrange "
+      "[0:1]\nset xlabel 'iterations'\nplot for [k=2:42] $moving using 1:k with lines lc rgb "
+      "'#2e9e4f', ";
   for (const double v : examples) script += text(v, " with lines lc rgb '#d62728' dt 2, ");
   script +=
-      "1/0\nset title 'in the plane: starts, ends, examples'\nset xrange [0:1]\nunset xlabel\nset size square\n"
-      "plot $starts with dots lc rgb '#777777', $ends with points pt 7 ps 1.2 lc rgb '#2e9e4f', $examples with "
+      "1/0\nset title 'in the plane: starts, ends, examples'\nset xrange [0:1]\nunset xlabel\nset "
+      "size square\n"
+      "plot $starts with dots lc rgb '#777777', $ends with points pt 7 ps 1.2 lc rgb '#2e9e4f', "
+      "$examples with "
       "points pt 6 ps 2.2 lw 2 lc rgb '#d62728'\nunset multiplot\n";
   run.plot("construction", script, 1500, 480);
 }
@@ -281,11 +307,11 @@ void construct(Run& run, const Config& config) {
     line = build_all(run, config, n, 1);
     judge_construction(run, config, n, 1, line);
     const double kinks = line[0].kinks, bound = static_cast<double>(n + 1);
-    run.literal_claim(
-        text("construction, n ", n, ", d 1: kinks of the formula"), "n + 1 changepoints", kinks, text("<= ", n + 1),
-        kinks <= bound,
-        text("2 n kinks, thus 2 n + 1 hidden units for a coordinate; with a fixed point of slope below 1 at "
-             "each example at least 2 n - 2 are needed"));
+    run.literal_claim(text("construction, n ", n, ", d 1: kinks of the formula"),
+                      "n + 1 changepoints", kinks, text("<= ", n + 1), kinks <= bound,
+                      text("2 n kinks, thus 2 n + 1 hidden units for a coordinate; with a fixed "
+                           "point of slope below 1 at "
+                           "each example at least 2 n - 2 are needed"));
   }
   const std::vector<Built> plane = build_all(run, config, config.plane_points, 2);
   judge_construction(run, config, config.plane_points, 2, plane);
@@ -330,11 +356,14 @@ Mlp train_digits(Run& run, const Config& config, const Array& digits, int64_t st
   Mlp net = make_mlp(shape, run.key().at("net"));
   TrainOptions options;
   options.max_steps = steps;
-  options.keep_best_after_fraction = digits.dim(0) <= config.batch ? 0.5 : -1;  // else losses are of minibatches
+  options.keep_best_after_fraction =
+      digits.dim(0) <= config.batch ? 0.5 : -1;  // else losses are of minibatches
   options.optimizer = OptimizerConfig::named("adam", config.rate);
   const bool full_batch = digits.dim(0) <= config.batch;
-  if (full_batch) options.keep_best_after_fraction = 0.5;  // a constant rate makes attractors, and spikes
-  if (!full_batch && config.anneal) options.schedule = Schedule::parse(text("cosine(", steps, ", 0)"));
+  if (full_batch)
+    options.keep_best_after_fraction = 0.5;  // a constant rate makes attractors, and spikes
+  if (!full_batch && config.anneal)
+    options.schedule = Schedule::parse(text("cosine(", steps, ", 0)"));
   Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
   const TrainResult trained = train_stage(
       run, text("digits", digits.dim(0)), net,
@@ -353,7 +382,8 @@ struct Recovered {
   double stay = 0;  // training digits whose own trajectory, begun with some noise, ends near them
   double fraction = 0, hit = 0, settled = 0;
   double nearest_before = 0;  // median distance of test digits to the nearest training digit
-  std::vector<double> radii;  // spectral radii where trajectories of training digits ended near them
+  std::vector<double>
+      radii;  // spectral radii where trajectories of training digits ended near them
   std::vector<Array> snapshots;
   Nearest ends;
 };
@@ -368,12 +398,14 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   iteration.max_iterations = config.mnist_iterations;
   iteration.between = check_interrupt;
   // In 784 dimensions noise of this size has the length near / 2.
-  const Array noise = copy_to(normal(run.key().at("noise"), {std::min(digits.train.dim(0), config.checked), 784},
-                                     DType::f32, 0, config.near / 2 / std::sqrt(784.0)),
-                              run.device());
+  const Array noise =
+      copy_to(normal(run.key().at("noise"), {std::min(digits.train.dim(0), config.checked), 784},
+                     DType::f32, 0, config.near / 2 / std::sqrt(784.0)),
+              run.device());
   const Tensor checked(slice(digits.train, 0, 0, noise.dim(0)));
   Array own;
-  run.timed("iterate", [&] { own = iterate(net, (checked + Tensor(noise)).array(), iteration).points; });
+  run.timed("iterate",
+            [&] { own = iterate(net, (checked + Tensor(noise)).array(), iteration).points; });
   iteration.record_at = config.shown;
   run.timed("iterate", [&] { r.snapshots = iterate(net, digits.starts, iteration).snapshots; });
 
@@ -383,7 +415,9 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
     ++r.stay;
     const auto row = static_cast<int64_t>(i);
     if (static_cast<int64_t>(r.radii.size()) < config.spectra)
-      run.timed("spectra", [&] { r.radii.push_back(spectral_radius(net, Tensor(slice(own, 0, row, row + 1)))[0]); });
+      run.timed("spectra", [&] {
+        r.radii.push_back(spectral_radius(net, Tensor(slice(own, 0, row, row + 1)))[0]);
+      });
   }
   r.stay /= static_cast<double>(moved.size());
   r.nearest_before = median(nearest(digits.starts, digits.train).distance);
@@ -400,7 +434,8 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
 void draw_digits(Run& run, const Config& config, const Digits& digits, const Recovered& r) {
   std::vector<size_t> order(r.ends.distance.size());
   std::iota(order.begin(), order.end(), size_t{0});
-  std::sort(order.begin(), order.end(), [&](size_t a, size_t b) { return r.ends.distance[a] < r.ends.distance[b]; });
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return r.ends.distance[a] < r.ends.distance[b]; });
   order.resize(std::min(order.size(), static_cast<size_t>(config.rows)));
   if (order.empty()) return;
   const Array white = full({1, 784}, 1, DType::f32, run.device());
@@ -421,27 +456,33 @@ void report_digits(Run& run, const Config& config, const Recovered& r) {
   run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", r.train_error);
   run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", r.test_error);
   run.report(net + "fraction of training digits that are attractors", "(some, figure 11)", r.stay);
-  run.report(net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
-             "(some, figure 11)", r.fraction, text("of ", r.hit, " different training digits"));
+  run.report(
+      net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
+      "(some, figure 11)", r.fraction, text("of ", r.hit, " different training digits"));
   if (!r.radii.empty())
-    run.report(net + "largest spectral radius where trajectories from training digits ended beside them", "attractors",
-               *std::max_element(r.radii.begin(), r.radii.end()), "below 1 at any fixed point that iteration finds");
+    run.report(
+        net + "largest spectral radius where trajectories from training digits ended beside them",
+        "attractors", *std::max_element(r.radii.begin(), r.radii.end()),
+        "below 1 at any fixed point that iteration finds");
 }
 
-/// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a training digit.
+/// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a
+/// training digit.
 void judge_digits(Run& run, const std::vector<Recovered>& networks) {
   double lowest = INFINITY, most = 0;
   for (const Recovered& r : networks) {
     if (r.hit > 0) lowest = std::min(lowest, r.test_error);
     most = std::max(most, r.fraction);
   }
-  run.claim_at_least("the network that recovers most: test digits whose trajectory ends at a training digit",
-                     "trajectories of test images converge to training examples", most, 0.6);
+  run.claim_at_least(
+      "the network that recovers most: test digits whose trajectory ends at a training digit",
+      "trajectories of test images converge to training examples", most, 0.6);
   run.literal_claim(
       "lowest test MSE of a network that recovers training digits",
       "recover training examples with near-zero reconstruction error (test MSE 0.00159)", lowest,
       "< 0.0032 (twice the paper's)", lowest < 0.0032,
-      "with few digits they attract and unseen digits are reconstructed badly; with more digits the error "
+      "with few digits they attract and unseen digits are reconstructed badly; with more digits "
+      "the error "
       "falls, and at these training times none attracts any more");
 }
 
@@ -451,10 +492,12 @@ Recovered recover_digits(Run& run, const Config& config, int64_t count, int64_t 
   const Digits digits = choose_digits(run, config, count);
   const Mlp net = train_digits(run, config, digits.train, steps);
   Recovered r = iterate_digits(run, config, net, digits);
-  r.digits = count, r.train_error = mean_error(net, digits.train), r.test_error = mean_error(net, digits.test);
-  run.say(text(count, " digits: train MSE ", short_number(r.train_error), ", test MSE ", short_number(r.test_error),
-               ", attractors ", short_number(r.stay), ", test digits that end at a training digit ",
-               short_number(r.fraction), " (", r.hit, "), settled ", short_number(r.settled)));
+  r.digits = count, r.train_error = mean_error(net, digits.train),
+  r.test_error = mean_error(net, digits.test);
+  run.say(text(count, " digits: train MSE ", short_number(r.train_error), ", test MSE ",
+               short_number(r.test_error), ", attractors ", short_number(r.stay),
+               ", test digits that end at a training digit ", short_number(r.fraction), " (", r.hit,
+               "), settled ", short_number(r.settled)));
   run.result(name, {{"train_mse", r.train_error},
                     {"test_mse", r.test_error},
                     {"attractors", r.stay},
@@ -471,24 +514,32 @@ Recovered recover_digits(Run& run, const Config& config, int64_t count, int64_t 
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.starts > 0 && config.plane_points > 0 && config.share > 0 && config.share <= 1,
-          "attractors-with-low-error: seeds, starts and plane_points must be positive, share in (0, 1]");
+  require(config.seeds > 0 && config.starts > 0 && config.plane_points > 0 && config.share > 0 &&
+              config.share <= 1,
+          "attractors-with-low-error: seeds, starts and plane_points must be positive, share in "
+          "(0, 1]");
   require(config.digits.size() == config.steps.size() && config.mnist_starts > 0 &&
-              config.mnist_starts <= config.tests && config.depth > 1 && config.depth <= 10000 && config.checked > 0,
-          "attractors-with-low-error: digits and steps must be equally long, checked and mnist_starts must be "
+              config.mnist_starts <= config.tests && config.depth > 1 && config.depth <= 10000 &&
+              config.checked > 0,
+          "attractors-with-low-error: digits and steps must be equally long, checked and "
+          "mnist_starts must be "
           "positive, tests at "
           "least mnist_starts, depth from 2 to 10000");
   construct(run, config);  // without figure 11: --set digits=[] --set steps=[]
-  if (std::all_of(config.digits.begin(), config.digits.end(), [](int64_t n) { return n == 0; })) return;
+  if (std::all_of(config.digits.begin(), config.digits.end(), [](int64_t n) { return n == 0; }))
+    return;
   std::vector<Recovered> networks;
   for (size_t i = 0; i < config.digits.size(); ++i)
-    if (config.digits[i] > 0) networks.push_back(recover_digits(run, config, config.digits[i], config.steps[i]));
+    if (config.digits[i] > 0)
+      networks.push_back(recover_digits(run, config, config.digits[i], config.steps[i]));
   judge_digits(run, networks);
 }
 
-BASIN_EXPERIMENT(Config, compute, "attractors-with-low-error",
-                 "theorem 7 and figure 11 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "training examples attract although the map reconstructs everything with a small error")
+BASIN_EXPERIMENT(
+    Config, compute, .name = "attractors-with-low-error", .paper = "memorization",
+    .figure = "theorem 7 and figure 11",
+    .summary =
+        "training examples attract although the map reconstructs everything with a small error")
 
 }  // namespace
 }  // namespace basin

@@ -1,12 +1,13 @@
 // Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 6.
-// Claim: the downsampling network D1 with leaky ReLU "memorizes learned representations of training data as
-// superattractors throughout the training process regardless of early stopping" (pictures after 100 and 1000 epochs).
-// One training of the 16x16 variant on 10 images is measured on its way (full batch, so an epoch is a step; the paper's
-// batch size is not known). What the network makes of training image i so far, r_i = f(x_i), is its learned
-// representation. Expected: from step 1000 on, at ten times the final loss, iteration leads .87 and more of all inputs
-// to a representation; after 4500 steps all of them, and to 8 or 9 of 10 images. Earlier they end in a few blends
-// (after 100 steps none at a representation), and one iteration alone hardly ever reaches one. Run time on one core:
-// smoke 1 s, quick 110 s.
+// Claim: the downsampling network D1 with leaky ReLU "memorizes learned representations of training
+// data as superattractors throughout the training process regardless of early stopping" (pictures
+// after 100 and 1000 epochs). One training of the 16x16 variant on 10 images is measured on its way
+// (full batch, so an epoch is a step; the paper's batch size is not known). What the network makes
+// of training image i so far, r_i = f(x_i), is its learned representation. Expected: from step 1000
+// on, at ten times the final loss, iteration leads .87 and more of all inputs to a representation;
+// after 4500 steps all of them, and to 8 or 9 of 10 images. Earlier they end in a few blends (after
+// 100 steps none at a representation), and one iteration alone hardly ever reaches one. Run time on
+// one core: smoke 1 s, quick 110 s.
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -32,10 +33,12 @@ struct Config {
   std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 4500}, pictured{100, 1000, 4500};
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) images = "cifar", side = 32, filters = 128, inputs = 200, stops.back() = 10000;
+    if (preset == Preset::paper)
+      images = "cifar", side = 32, filters = 128, inputs = 200, stops.back() = 10000;
     if (preset == Preset::paper) pictured.back() = 10000;
     if (preset != Preset::smoke) return;
-    seeds = 1, examples = 3, filters = 16, inputs = 5, iterations = 10, stops = {0, 10, 30}, pictured = {10, 30};
+    seeds = 1, examples = 3, filters = 16, inputs = 5, iterations = 10, stops = {0, 10, 30},
+    pictured = {10, 30};
     early = 10, middle = 30;
   }
   template <class F>
@@ -47,11 +50,13 @@ struct Config {
     f("filters", filters, "channels of every convolution but the last");
     f("activation", activation, "any of kernels/ops.def, such as leaky_relu(0.01)");
     f("rate", rate, "Adam's constant rate");
-    f("stops", stops, "full-batch steps after which the network is measured, rising; the first may be 0");
+    f("stops", stops,
+      "full-batch steps after which the network is measured, rising; the first may be 0");
     f("early", early, "the claims are about the stops from here on: the paper's first picture,");
     f("middle", middle, "and from here on: the paper's second");
     f("pictured", pictured, "those of them that the picture shows");
-    f("inputs", inputs, "starts of each kind: other images, standard Gaussian noise, uniform noise");
+    f("inputs", inputs,
+      "starts of each kind: other images, standard Gaussian noise, uniform noise");
     f("iterations", iterations, "length of the trajectories");
     f("near", near, "relative distance below which a point is at an image");
   }
@@ -60,7 +65,8 @@ struct Config {
 const std::vector<std::string> kinds{"other images", "Gaussian noise", "uniform noise"};
 
 /// For each point the smallest |point - example| / scale, and which example that was.
-Nearest scaled_nearest(const Array& points, const Array& examples, const std::vector<double>& scales) {
+Nearest scaled_nearest(const Array& points, const Array& examples,
+                       const std::vector<double>& scales) {
   const Tensor p(cast(copy_to(points, {}), DType::f64)), e(cast(copy_to(examples, {}), DType::f64));
   const int64_t n = p.array().dim(0), m = e.array().dim(0), d = e.array().dim(1);
   const Tensor differences = reshape(p, {n, 1, d}) - reshape(e, {1, m, d});
@@ -82,16 +88,19 @@ std::vector<double> norms(const Array& rows) {
   return cast(sqrt(sum(square(Tensor(rows)), {1})).array(), DType::f64).to_vector<double>();
 }
 
-/// How far from representation r_i is still at it: `near` of its length, but at most a third of the way to the next
-/// representation. Before training all of them are nearly the same, and being close to one of them means nothing.
+/// How far from representation r_i is still at it: `near` of its length, but at most a third of the
+/// way to the next representation. Before training all of them are nearly the same, and being close
+/// to one of them means nothing.
 std::vector<double> own_regions(const Array& learned, double near) {
   const Tensor r(learned);
   std::vector<double> regions = norms(learned);
   for (size_t i = 0; i < regions.size(); ++i) {
     std::vector<double> others =
-        norms((r - Tensor(slice(learned, 0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1))).array());
+        norms((r - Tensor(slice(learned, 0, static_cast<int64_t>(i), static_cast<int64_t>(i) + 1)))
+                  .array());
     others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
-    regions[i] = std::max(std::min(near * regions[i], *std::min_element(others.begin(), others.end()) / 3), 1e-30);
+    regions[i] = std::max(
+        std::min(near * regions[i], *std::min_element(others.begin(), others.end()) / 3), 1e-30);
   }
   return regions;
 }
@@ -112,13 +121,15 @@ double average(const std::vector<double>& values) {
 /// The network after so many steps. Vectors have one number for each kind of input.
 struct Measured {
   double loss = 0, radius = 0, attractors = 0;
-  double spread = 0;   // how different the representations are, relative to how different the images are
-  double drift = 0;    // median |f(r_i) - r_i| / |r_i|
-  double settled = 0;  // fraction of the trajectories that end in a fixed point
-  double ends = 0;     // how many different points the trajectories end at
-  double images_hit = 0, learned_hit = 0;                    // images by other images, representations by all inputs
-  std::vector<double> learned_once, learned_end, image_end;  // fractions at a representation, at an image
-  std::vector<double> distance_once;                         // median relative distance to the nearest image
+  double spread =
+      0;  // how different the representations are, relative to how different the images are
+  double drift = 0;                        // median |f(r_i) - r_i| / |r_i|
+  double settled = 0;                      // fraction of the trajectories that end in a fixed point
+  double ends = 0;                         // how many different points the trajectories end at
+  double images_hit = 0, learned_hit = 0;  // images by other images, representations by all inputs
+  std::vector<double> learned_once, learned_end,
+      image_end;                      // fractions at a representation, at an image
+  std::vector<double> distance_once;  // median relative distance to the nearest image
   Array learned, once, end;
 };
 
@@ -127,8 +138,8 @@ struct Data {
 };
 
 Data make_data(const Run& run, const Config& config, const Key& key) {
-  const ImageSets sets =
-      choose_images(run, config.images, key.at("images"), config.examples, config.inputs, config.side);
+  const ImageSets sets = choose_images(run, config.images, key.at("images"), config.examples,
+                                       config.inputs, config.side);
   const Shape shape = sets.others.shape();
   const auto here = [&](const Array& noise) { return Tensor(copy_to(noise, run.device())); };
   const Tensors inputs{Tensor(sets.others), here(normal(key.at("gauss"), shape, DType::f32)),
@@ -144,18 +155,21 @@ double spread_of(const Array& rows) {
 
 /// Median over the rows of |a - b| / |b|.
 double median_change(const Tensor& a, const Tensor& b) {
-  return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64).to_vector<double>());
+  return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64)
+                    .to_vector<double>());
 }
 
 /// Fraction of the ends of trajectories that are fixed points.
 double settled(const ConvNet& net, const Array& ends) {
-  const std::vector<double> steps = norms((net(Tensor(ends)) - Tensor(ends)).array()), lengths = norms(ends);
+  const std::vector<double> steps = norms((net(Tensor(ends)) - Tensor(ends)).array()),
+                            lengths = norms(ends);
   double count = 0;
   for (size_t i = 0; i < steps.size(); ++i) count += steps[i] < 1e-3 * lengths[i];
   return count / static_cast<double>(steps.size());
 }
 
-/// How many different points there are, those counted as one that are within 1 % of the first of them.
+/// How many different points there are, those counted as one that are within 1 % of the first of
+/// them.
 double distinct(const Array& points) {
   const std::vector<double> lengths = norms(points);
   std::vector<bool> seen(lengths.size(), false);
@@ -163,7 +177,8 @@ double distinct(const Array& points) {
   for (size_t i = 0; i < seen.size(); ++i) {
     if (seen[i]) continue;
     const auto row = static_cast<int64_t>(i);
-    const std::vector<double> away = norms((Tensor(points) - Tensor(slice(points, 0, row, row + 1))).array());
+    const std::vector<double> away =
+        norms((Tensor(points) - Tensor(slice(points, 0, row, row + 1))).array());
     for (size_t k = 0; k < seen.size(); ++k) seen[k] = seen[k] || !(away[k] > 0.01 * lengths[i]);
     ++count;
   }
@@ -181,14 +196,16 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
   run.timed("spectra", [&] {
     const std::vector<double> radii = spectral_radius(net, x);
     m.radius = median(radii);
-    m.attractors = static_cast<double>(attractor_count(radii)) / static_cast<double>(config.examples);
+    m.attractors =
+        static_cast<double>(attractor_count(radii)) / static_cast<double>(config.examples);
   });
   IterateOptions iteration;
   iteration.max_iterations = config.iterations;
   iteration.between = check_interrupt;
   run.timed("iterate", [&] { m.end = iterate(net, data.inputs, iteration).points; });
 
-  const std::vector<double> lengths = norms(data.train), regions = own_regions(m.learned, config.near);
+  const std::vector<double> lengths = norms(data.train),
+                            regions = own_regions(m.learned, config.near);
   const Nearest learned_once = scaled_nearest(m.once, m.learned, regions);
   const Nearest learned_end = scaled_nearest(m.end, m.learned, regions);
   const Nearest image_once = scaled_nearest(m.once, data.train, lengths);
@@ -201,7 +218,8 @@ Measured measure(Run& run, const Config& config, const ConvNet& net, const Data&
     m.distance_once.push_back(median(of(image_once).distance));
   }
   m.learned_hit = static_cast<double>(examples_hit(learned_end, config.examples, 1));
-  m.images_hit = static_cast<double>(examples_hit(part(image_end, 0, config.inputs), config.examples, config.near));
+  m.images_hit = static_cast<double>(
+      examples_hit(part(image_end, 0, config.inputs), config.examples, config.near));
   m.settled = settled(net, m.end);
   m.ends = distinct(m.end);
   return m;
@@ -215,9 +233,10 @@ std::string listed(const std::vector<double>& values) {
 
 void record(Run& run, const std::string& name, const Measured& m) {
   run.say(text(name, ": loss ", short_number(m.loss), ", spread ", short_number(m.spread), ", rho ",
-               short_number(m.radius), ", at a representation after one ", listed(m.learned_once), ", at the end ",
-               listed(m.learned_end), " (", m.learned_hit, " of them), at an image ", listed(m.image_end), " (",
-               m.images_hit, "), settled ", short_number(m.settled), ", different ends ", m.ends));
+               short_number(m.radius), ", at a representation after one ", listed(m.learned_once),
+               ", at the end ", listed(m.learned_end), " (", m.learned_hit,
+               " of them), at an image ", listed(m.image_end), " (", m.images_hit, "), settled ",
+               short_number(m.settled), ", different ends ", m.ends));
   run.result(name, {{"loss", m.loss},
                     {"spread", m.spread},
                     {"drift", m.drift},
@@ -233,8 +252,9 @@ void record(Run& run, const std::string& name, const Measured& m) {
                     {"distance_to_image_after_one", m.distance_once}});
 }
 
-/// One training in pieces that end at the stops, with the bits of a training in one piece. Measured is the network of
-/// lowest loss in the last tenth of the steps so far: at this rate the loss spikes now and then.
+/// One training in pieces that end at the stops, with the bits of a training in one piece. Measured
+/// is the network of lowest loss in the last tenth of the steps so far: at this rate the loss
+/// spikes now and then.
 std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t seed, Data& data) {
   const Key key = run.key().at(static_cast<uint64_t>(seed));
   data = make_data(run, config, key);
@@ -266,9 +286,10 @@ std::vector<Measured> train_and_measure(Run& run, const Config& config, int64_t 
   return all;
 }
 
-/// Rows: training images; inputs; then for each pictured stop the representations, the inputs after one iteration, and
-/// after all of them.
-void draw_images(Run& run, const Config& config, const Data& data, const std::vector<Measured>& all) {
+/// Rows: training images; inputs; then for each pictured stop the representations, the inputs after
+/// one iteration, and after all of them.
+void draw_images(Run& run, const Config& config, const Data& data,
+                 const std::vector<Measured>& all) {
   const int64_t columns = std::min<int64_t>(config.examples, 3 * config.inputs);
   Tensors rows;
   const auto first = [&](const Array& a) { rows.emplace_back(slice(a, 0, 0, columns)); };
@@ -281,12 +302,15 @@ void draw_images(Run& run, const Config& config, const Data& data, const std::ve
   first(data.train), chosen(data.inputs);
   for (const int64_t stop : config.pictured) {
     const auto found = std::find(config.stops.begin(), config.stops.end(), stop);
-    require(found != config.stops.end(), "early-stopping: pictured ", stop, " is none of the stops; add it to both");
+    require(found != config.stops.end(), "early-stopping: pictured ", stop,
+            " is none of the stops; add it to both");
     const Measured& m = all[static_cast<size_t>(found - config.stops.begin())];
-    rows.emplace_back(full({columns, data.train.dim(1)}, 1, DType::f32, run.device()));  // white, as the sheet
+    rows.emplace_back(
+        full({columns, data.train.dim(1)}, 1, DType::f32, run.device()));  // white, as the sheet
     first(m.learned), chosen(m.once), chosen(m.end);
   }
-  const Array grid = reshape(copy_to(concat(rows, 0).array(), {}), {-1, 3, config.side, config.side});
+  const Array grid =
+      reshape(copy_to(concat(rows, 0).array(), {}), {-1, 3, config.side, config.side});
   run.picture("early-stopping", image_grid(grid, columns, 2, config.side < 32 ? 3 : 2));
 }
 
@@ -294,14 +318,16 @@ void draw_curves(Run& run, const Config& config, const std::vector<Measured>& al
   std::vector<double> table;
   for (size_t i = 0; i < all.size(); ++i) {
     const Measured& m = all[i];
-    table.insert(table.end(), {static_cast<double>(std::max<int64_t>(config.stops[i], 10)), m.loss, m.spread});
+    table.insert(table.end(),
+                 {static_cast<double>(std::max<int64_t>(config.stops[i], 10)), m.loss, m.spread});
     for (size_t k = 0; k < kinds.size(); ++k)
       table.insert(table.end(), {m.learned_once[k], m.learned_end[k], m.image_end[k]});
   }
   const Array rows = from_vector(table, {static_cast<int64_t>(all.size()), 12});
   run.save("curves", rows);
   std::string script = data_block("curves", rows) +
-                       "set multiplot layout 1,3\nset logscale x\nset xlabel 'steps of training'\nset yrange [0:1.5]\n"
+                       "set multiplot layout 1,3\nset logscale x\nset xlabel 'steps of "
+                       "training'\nset yrange [0:1.5]\n"
                        "set ytics 0,0.2,1\nset key top left\n";
   const std::vector<std::string> colours{"#1f5fa8", "#d62728", "#2e9e4f"};
   const std::vector<std::string> titles{"at a learned representation after 1 iteration",
@@ -310,9 +336,11 @@ void draw_curves(Run& run, const Config& config, const std::vector<Measured>& al
   for (size_t panel = 0; panel < titles.size(); ++panel) {
     script += "set title '" + titles[panel] + "'\nplot ";
     for (size_t k = 0; k < kinds.size(); ++k)
-      script += text("$curves using 1:", 4 + 3 * k + panel, " with linespoints pt 7 lw 2 lc rgb '", colours[k],
-                     "' title '", kinds[k], "', ");
-    script += "$curves using 1:3 with lines dt 2 lc rgb '#888888' title 'spread of the representations'\n";
+      script += text("$curves using 1:", 4 + 3 * k + panel, " with linespoints pt 7 lw 2 lc rgb '",
+                     colours[k], "' title '", kinds[k], "', ");
+    script +=
+        "$curves using 1:3 with lines dt 2 lc rgb '#888888' title 'spread of the "
+        "representations'\n";
   }
   run.plot("curves", script + "unset multiplot\n", 1500, 460);
 }
@@ -320,13 +348,14 @@ void draw_curves(Run& run, const Config& config, const std::vector<Measured>& al
 using Number = std::function<double(const Measured&)>;
 
 /// For each seed the smallest value of a number over the stops in [first, last].
-Samples smallest(const Config& config, const std::vector<std::vector<Measured>>& seeds, int64_t first, int64_t last,
-                 const Number& number) {
+Samples smallest(const Config& config, const std::vector<std::vector<Measured>>& seeds,
+                 int64_t first, int64_t last, const Number& number) {
   Samples samples(std::vector<double>{});
   for (const std::vector<Measured>& all : seeds) {
     double least = INFINITY;
     for (size_t i = 0; i < all.size(); ++i)
-      if (config.stops[i] >= first && config.stops[i] <= last) least = std::min(least, number(all[i]));
+      if (config.stops[i] >= first && config.stops[i] <= last)
+        least = std::min(least, number(all[i]));
     samples.values.push_back(least);
   }
   return samples;
@@ -334,7 +363,9 @@ Samples smallest(const Config& config, const std::vector<std::vector<Measured>>&
 
 void judge(Run& run, const Config& config, const std::vector<std::vector<Measured>>& seeds) {
   const int64_t end = config.stops.back();
-  const auto at = [&](int64_t first, int64_t last, const Number& n) { return smallest(config, seeds, first, last, n); };
+  const auto at = [&](int64_t first, int64_t last, const Number& n) {
+    return smallest(config, seeds, first, last, n);
+  };
   const Number once = [](const Measured& m) { return average(m.learned_once); };
   const Number iterated = [](const Measured& m) { return average(m.learned_end); };
   const std::string words = "memorizes learned representations of training data as superattractors";
@@ -345,31 +376,36 @@ void judge(Run& run, const Config& config, const std::vector<std::vector<Measure
   run.report(last + "loss", "", at(end, end, [](auto& m) { return m.loss; }));
   run.claim_at_least(last + "other images at a training image " + later, "memorizes training data",
                      at(end, end, [](auto& m) { return m.image_end[0]; }), 0.8);
-  run.claim_at_least(last + text("training images recovered that way, of ", config.examples), "memorizes training data",
-                     at(end, end, [](auto& m) { return m.images_hit; }), 0.6 * static_cast<double>(config.examples));
+  run.claim_at_least(last + text("training images recovered that way, of ", config.examples),
+                     "memorizes training data", at(end, end, [](auto& m) { return m.images_hit; }),
+                     0.6 * static_cast<double>(config.examples));
   run.claim_below(last + "relative distance to a training image after ONE iteration, other images",
-                  "memorizes ... as superattractors", at(end, end, [](auto& m) { return m.distance_once[0]; }), 0.45);
+                  "memorizes ... as superattractors",
+                  at(end, end, [](auto& m) { return m.distance_once[0]; }), 0.45);
 
   const Samples middle = at(config.middle, end, iterated), early = at(config.early, end, iterated),
                 direct = at(config.early, end, once);
-  run.claim_at_least(text("inputs at a learned representation ", later, ", the least from step ", config.middle, " on"),
+  run.claim_at_least(text("inputs at a learned representation ", later, ", the least from step ",
+                          config.middle, " on"),
                      "memorization is present even with early stopping (1000 epochs)", middle, 0.8);
+  run.literal_claim(text("the same, the least from step ", config.early, " on"),
+                    words + " " + all_along, early, ">= 0.8", early.median() >= 0.8,
+                    "in the first hundreds of steps the trajectories end in few points, mostly "
+                    "blends of images and not "
+                    "what the network makes of one of them");
   run.literal_claim(
-      text("the same, the least from step ", config.early, " on"), words + " " + all_along, early, ">= 0.8",
-      early.median() >= 0.8,
-      "in the first hundreds of steps the trajectories end in few points, mostly blends of images and not "
-      "what the network makes of one of them");
-  run.literal_claim(
-      text("inputs at a learned representation after ONE iteration, the least from step ", config.early, " on"),
+      text("inputs at a learned representation after ONE iteration, the least from step ",
+           config.early, " on"),
       words + " " + all_along, direct, ">= 0.8", direct.median() >= 0.8,
       "inputs come to a representation under iteration, hardly ever at once");
   const std::string then = text("after ", config.early, " steps: ");
   const auto early_on = [&](const Number& n) { return at(config.early, config.early, n); };
-  run.report(then + "how different the representations are (training images: 1)", "(panel of 100 epochs)",
-             early_on([](auto& m) { return m.spread; }));
-  run.report(then + text("different ends of all ", 3 * config.inputs, " trajectories"), "(panel of 100 epochs)",
-             early_on([](auto& m) { return m.ends; }));
-  run.report(then + "median spectral radius at the training images", "", early_on([](auto& m) { return m.radius; }));
+  run.report(then + "how different the representations are (training images: 1)",
+             "(panel of 100 epochs)", early_on([](auto& m) { return m.spread; }));
+  run.report(then + text("different ends of all ", 3 * config.inputs, " trajectories"),
+             "(panel of 100 epochs)", early_on([](auto& m) { return m.ends; }));
+  run.report(then + "median spectral radius at the training images", "",
+             early_on([](auto& m) { return m.radius; }));
   run.report(last + "median spectral radius at the training images", "superattractors",
              at(end, end, [](auto& m) { return m.radius; }));
 }
@@ -381,11 +417,11 @@ void compute(Run& run, const Config& config) {
               std::is_sorted(config.stops.begin(), config.stops.end(), std::less_equal<>()),
           "early-stopping: stops needs at least one step count, rising");
   for (const int64_t judged : {config.early, config.middle})
-    require(std::count(config.stops.begin(), config.stops.end(), judged) > 0, "early-stopping: stops must contain ",
-            judged, ", the early or the middle stop");
+    require(std::count(config.stops.begin(), config.stops.end(), judged) > 0,
+            "early-stopping: stops must contain ", judged, ", the early or the middle stop");
   for (const int64_t shown : config.pictured)
-    require(std::count(config.stops.begin(), config.stops.end(), shown) > 0, "early-stopping: stops must contain ",
-            shown, ", which is to be pictured");
+    require(std::count(config.stops.begin(), config.stops.end(), shown) > 0,
+            "early-stopping: stops must contain ", shown, ", which is to be pictured");
   std::vector<std::vector<Measured>> seeds;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     Data data;
@@ -397,9 +433,11 @@ void compute(Run& run, const Config& config) {
   judge(run, config, seeds);
 }
 
-BASIN_EXPERIMENT(Config, compute, "early-stopping",
-                 "figure 6 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "what a convolutional autoencoder has learned so far attracts all inputs, all along training")
+BASIN_EXPERIMENT(Config, compute, .name = "early-stopping", .paper = "memorization",
+                 .figure = "figure 6",
+                 .summary =
+                     "what a convolutional autoencoder has learned so far attracts all inputs, all "
+                     "along training")
 
 }  // namespace
 }  // namespace basin

@@ -1,14 +1,16 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 12 and appendix I.2.
-// Claim: Kaiming initialisation gives a convolutional autoencoder a larger output before training than Xavier or
-// PyTorch's default, and after training on one image it answers arbitrary inputs with a noisier version of that image.
-// Expected: output norm 29 times Xavier's (without biases exactly the product of the layers' ratios of scale); what
-// points away from the image's direction in the output is 2 to 6 times as large. The paper's network is lost, so its
-// norms (Xavier .0087 and .0079, Kaiming 9.67 and 17.64) compare by order only. Noise is measured by direction, because
-// without biases the length of the output follows that of the input. The norm before training alone does not decide:
-// PyTorch's default with its random biases starts at 1 and remembers as well as Xavier. The paper preset (CIFAR-10, 128
-// channels) was run in part only: one seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and
-// residuals 4 times as large for other images but not always larger for noise.
-// Run time on one core: smoke 1 s, quick 30 s, paper 20 min.
+// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 12
+// and appendix I.2. Claim: Kaiming initialisation gives a convolutional autoencoder a larger output
+// before training than Xavier or PyTorch's default, and after training on one image it answers
+// arbitrary inputs with a noisier version of that image. Expected: output norm 29 times Xavier's
+// (without biases exactly the product of the layers' ratios of scale); what points away from the
+// image's direction in the output is 2 to 6 times as large. The paper's network is lost, so its
+// norms (Xavier .0087 and .0079, Kaiming 9.67 and 17.64) compare by order only. Noise is measured
+// by direction, because without biases the length of the output follows that of the input. The norm
+// before training alone does not decide: PyTorch's default with its random biases starts at 1 and
+// remembers as well as Xavier. The paper preset (CIFAR-10, 128 channels) was run in part only: one
+// seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and residuals 4 times
+// as large for other images but not always larger for noise. Run time on one core: smoke 1 s, quick
+// 30 s, paper 20 min.
 #include <algorithm>
 #include <cmath>
 
@@ -48,8 +50,8 @@ struct Config {
   }
 };
 
-/// Initialisers of weights, and what the paper's figure says of each. Biases, where there are any, start at zero, but
-/// for PyTorch's default.
+/// Initialisers of weights, and what the paper's figure says of each. Biases, where there are any,
+/// start at zero, but for PyTorch's default.
 struct Start {
   std::string name, init, paper;
 };
@@ -66,7 +68,8 @@ struct Inputs {
   Array image, noise, others;  // [1, d], [inputs, d], [inputs, d]
 };
 
-/// Of one network; `noise` and `others` are medians over the inputs of the part of the output across the image.
+/// Of one network; `noise` and `others` are medians over the inputs of the part of the output
+/// across the image.
 struct Measured {
   double norm = 0, loss = 0, noise = 0, others = 0;
 };
@@ -83,7 +86,8 @@ double dot(const double* a, const double* b, size_t d) {
   return sum;
 }
 
-/// Median over the rows y [N, d] of |y - (y.u) u| / |y|, u being the image's direction; an output of zero counts as 1.
+/// Median over the rows y [N, d] of |y - (y.u) u| / |y|, u being the image's direction; an output
+/// of zero counts as 1.
 double residual(const Array& outputs, const Array& image) {
   const std::vector<double> y = numbers(outputs), u = numbers(image);
   const size_t d = u.size();
@@ -104,19 +108,22 @@ Array first_rows(const Array& rows, int64_t n) {
 
 /// The outputs that the picture shows of one network, [2 * columns, d].
 Tensor shown(const Config& config, const ConvNet& net, const Inputs& in) {
-  return concat(
-      Tensors{net(Tensor(first_rows(in.noise, config.columns))), net(Tensor(first_rows(in.others, config.columns)))},
-      0);
+  return concat(Tensors{net(Tensor(first_rows(in.noise, config.columns))),
+                        net(Tensor(first_rows(in.others, config.columns)))},
+                0);
 }
 
 Inputs choose(Run& run, const Config& config, int64_t seed) {
   const Key data = run.key().at("data").at(static_cast<uint64_t>(seed));
-  const ImageSets sets = choose_images(run, config.images, data.at("images"), 1, config.inputs, config.side);
-  return {sets.images, normal(data.at("noise"), sets.others.shape(), DType::f32, 0, 1, run.device()), sets.others};
+  const ImageSets sets =
+      choose_images(run, config.images, data.at("images"), 1, config.inputs, config.side);
+  return {sets.images,
+          normal(data.at("noise"), sets.others.shape(), DType::f32, 0, 1, run.device()),
+          sets.others};
 }
 
-Measured measure(Run& run, const Config& config, const Start& start, bool bias, int64_t seed, const Inputs& in,
-                 Tensors& picture) {
+Measured measure(Run& run, const Config& config, const Start& start, bool bias, int64_t seed,
+                 const Inputs& in, Tensors& picture) {
   ConvNetConfig shape;
   shape.image = {3, config.side, config.side};
   shape.stages = down_to_one(shape.image, config.filters);
@@ -124,8 +131,8 @@ Measured measure(Run& run, const Config& config, const Start& start, bool bias, 
   shape.bias = bias;
   shape.init = Initializer::parse(start.init);
   shape.device = run.device();
-  ConvNet net =
-      make_conv_net(shape, run.key().at("net").at(static_cast<uint64_t>(seed)).at(start.name).at(bias ? 1 : 0));
+  ConvNet net = make_conv_net(
+      shape, run.key().at("net").at(static_cast<uint64_t>(seed)).at(start.name).at(bias ? 1 : 0));
   const Tensor x(in.image);
   const std::vector<double> before = numbers(net(x).array());
   Measured m;
@@ -142,8 +149,9 @@ Measured measure(Run& run, const Config& config, const Start& start, bool bias, 
   m.noise = residual(net(Tensor(in.noise)).array(), in.image);
   m.others = residual(net(Tensor(in.others)).array(), in.image);
   if (bias && seed == 0) picture.push_back(shown(config, net, in));
-  run.say(text(stage, ": output norm before ", short_number(m.norm), ", loss ", short_number(m.loss),
-               ", residual: noise ", short_number(m.noise), ", other images ", short_number(m.others)));
+  run.say(text(stage, ": output norm before ", short_number(m.norm), ", loss ",
+               short_number(m.loss), ", residual: noise ", short_number(m.noise), ", other images ",
+               short_number(m.others)));
   run.result(stage, {{"output_norm_before", m.norm},
                      {"loss", m.loss},
                      {"residual_noise", m.noise},
@@ -155,13 +163,16 @@ Measured measure(Run& run, const Config& config, const Start& start, bool bias, 
 void draw_outputs(Run& run, const Config& config, const Inputs& in, const Tensors& outputs) {
   const Tensor gap(full(in.image.shape(), 1, DType::f32, run.device()));  // white, as the sheet
   const int64_t n = std::min(config.columns, config.inputs);
-  Tensors cells{Tensor(in.image), gap, Tensor(first_rows(in.noise, n)), Tensor(first_rows(in.others, n))};
+  Tensors cells{Tensor(in.image), gap, Tensor(first_rows(in.noise, n)),
+                Tensor(first_rows(in.others, n))};
   for (const Tensor& row : outputs) cells.insert(cells.end(), {gap, gap, row});
-  const Array grid = reshape(copy_to(concat(cells, 0).array(), {}), {-1, 3, config.side, config.side});
+  const Array grid =
+      reshape(copy_to(concat(cells, 0).array(), {}), {-1, 3, config.side, config.side});
   run.picture("outputs", image_grid(grid, 2 * n + 2, 2, 4));
 }
 
-/// Residual over output norm, one point for each network, colours for initialisers; circles have biases.
+/// Residual over output norm, one point for each network, colours for initialisers; circles have
+/// biases.
 void draw_residuals(Run& run, const std::array<Table5, 2>& all) {
   const std::vector<std::string> colours{"#555555", "#1f77b4", "#17becf", "#d62728", "#ff7f0e"};
   std::string script;
@@ -169,17 +180,20 @@ void draw_residuals(Run& run, const std::array<Table5, 2>& all) {
     for (size_t s = 0; s < starts.size(); ++s) {
       std::vector<double> rows;
       for (const Measured& m : all[bias][s]) rows.insert(rows.end(), {m.norm, m.noise, m.others});
-      script += data_block(text("d", bias, s), from_vector(rows, {static_cast<int64_t>(rows.size()) / 3, 3}));
+      script += data_block(text("d", bias, s),
+                           from_vector(rows, {static_cast<int64_t>(rows.size()) / 3, 3}));
     }
   script +=
-      "set multiplot layout 1,2\nset logscale xy\nset format '%g'\nset xlabel 'norm of the output before training'\n"
+      "set multiplot layout 1,2\nset logscale xy\nset format '%g'\nset xlabel 'norm of the output "
+      "before training'\n"
       "set ylabel 'residual'\nset key bottom right\n";
   for (int panel = 0; panel < 2; ++panel) {
     script += text("set title '", panel ? "fed other images" : "fed Gaussian noise", "'\nplot ");
     for (size_t bias = 0; bias < 2; ++bias)
       for (size_t s = 0; s < starts.size(); ++s)
-        script += text(bias + s ? ", " : "", "$d", bias, s, " using 1:", panel + 2, " with points pt ", bias ? 7 : 2,
-                       " ps 1.4 lc rgb '", colours[s], "' title '", bias ? starts[s].name : "", "'");
+        script += text(bias + s ? ", " : "", "$d", bias, s, " using 1:", panel + 2,
+                       " with points pt ", bias ? 7 : 2, " ps 1.4 lc rgb '", colours[s],
+                       "' title '", bias ? starts[s].name : "", "'");
     script += "\n";
   }
   run.plot("residuals", script + "unset multiplot\n", 1200, 520);
@@ -204,7 +218,8 @@ void claims(Run& run, const std::array<Table5, 2>& all) {
   for (size_t bias = 0; bias < 2; ++bias) {
     const std::string with = bias ? "with biases: " : "no biases: ", ratio = "Kaiming / Xavier, ";
     run.claim_at_least(with + ratio + "norm of the output before training",
-                       "Kaiming ... leads to an output with a larger l2 norm (9.67 and 17.64, Xavier .0087 and .0079)",
+                       "Kaiming ... leads to an output with a larger l2 norm (9.67 and 17.64, "
+                       "Xavier .0087 and .0079)",
                        ratios(all[bias], &Measured::norm), 8);
     run.claim_at_least(with + ratio + "residual of outputs for Gaussian noise",
                        "noisy versions of the training examples when fed arbitrary inputs",
@@ -215,17 +230,18 @@ void claims(Run& run, const std::array<Table5, 2>& all) {
   }
   const std::string lost = "the paper's network is lost: only order and rough size compare";
   for (size_t s = 0; s < starts.size(); ++s)
-    run.report("no biases: " + starts[s].name + ": norm of the output before training", starts[s].paper,
-               over(all[0][s], &Measured::norm), s == xavier ? lost : "");
+    run.report("no biases: " + starts[s].name + ": norm of the output before training",
+               starts[s].paper, over(all[0][s], &Measured::norm), s == xavier ? lost : "");
   for (size_t s = 0; s < starts.size(); ++s)
-    run.report("no biases: " + starts[s].name + ": residual for Gaussian noise", "(judged by eye in the paper)",
-               over(all[0][s], &Measured::noise));
+    run.report("no biases: " + starts[s].name + ": residual for Gaussian noise",
+               "(judged by eye in the paper)", over(all[0][s], &Measured::noise));
 }
 
 void compute(Run& run, const Config& config) {
   require(config.seeds > 0 && config.filters > 0 && config.inputs > 0 && config.columns > 0,
           "initialisation: seeds, filters, inputs and columns must be positive");
-  std::array<Table5, 2> all{Table5(starts.size()), Table5(starts.size())};  // without and with biases
+  std::array<Table5, 2> all{Table5(starts.size()),
+                            Table5(starts.size())};  // without and with biases
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     const Inputs in = choose(run, config, seed);
     Tensors picture;
@@ -238,9 +254,10 @@ void compute(Run& run, const Config& config) {
   claims(run, all);
 }
 
-BASIN_EXPERIMENT(Config, compute, "initialisation",
-                 "figure 12 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "the larger the weights at the start, the noisier an autoencoder remembers its image")
+BASIN_EXPERIMENT(
+    Config, compute, .name = "initialisation", .paper = "memorization", .figure = "figure 12",
+    .summary =
+        "the larger the weights at the start, the noisier an autoencoder remembers its image")
 
 }  // namespace
 }  // namespace basin

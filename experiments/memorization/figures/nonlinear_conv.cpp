@@ -1,11 +1,12 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 9 and 10, appendix H.
-// Claim (figure 9): 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1 at the start, memorise one 4x4 image:
-// whatever goes in, the image comes out. Claim (figure 10): 5 such layers with skips, trained on two orthogonal 2x2
-// images, give one of the images rather than a combination.
-// Expected: figure 9 in the direction of the output (residual .005); the amplitude only with biases and a white pixel
-// (relative error .01), less for a 2x2 square (.2), and without biases it follows the input. Figure 10 not in one
-// application (.01 of the inputs within .1 of an image) but mostly after 100, with biases. Run time on one core: smoke
-// 1 s, quick 10 s, paper 1 min.
+// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 9
+// and 10, appendix H. Claim (figure 9): 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1
+// at the start, memorise one 4x4 image: whatever goes in, the image comes out. Claim (figure 10): 5
+// such layers with skips, trained on two orthogonal 2x2 images, give one of the images rather than
+// a combination. Expected: figure 9 in the direction of the output (residual .005); the amplitude
+// only with biases and a white pixel (relative error .01), less for a 2x2 square (.2), and without
+// biases it follows the input. Figure 10 not in one application (.01 of the inputs within .1 of an
+// image) but mostly after 100, with biases. Run time on one core: smoke 1 s, quick 10 s, paper 1
+// min.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
@@ -23,7 +24,8 @@ namespace {
 struct Config {
   int64_t depth = 29, steps = 100000, inputs = 200, shown = 8;
   double rate = 1e-3, stop_loss = 1e-8, constant = 0.1;
-  int64_t skip_seeds = 25, skip_depth = 5, skip_steps = 100000, skip_inputs = 1000, iterations = 100;
+  int64_t skip_seeds = 25, skip_depth = 5, skip_steps = 100000, skip_inputs = 1000,
+          iterations = 100;
   double skip_rate = 1e-3, skip_stop_loss = 1e-8, radius = 0.1, wide_radius = 0.3;
   std::string activation = "leaky_relu(0.01)", skip_init = "xavier_uniform";
 
@@ -43,7 +45,8 @@ struct Config {
     f("stop_loss", stop_loss, "figure 9: training stops below this loss");
     f("inputs", inputs, "figure 9: standard normal inputs");
     f("shown", shown, "inputs in the pictures");
-    f("skip_depth", skip_depth, "figure 10: layers; the input of every two is added before the second's activation");
+    f("skip_depth", skip_depth,
+      "figure 10: layers; the input of every two is added before the second's activation");
     f("skip_seeds", skip_seeds, "figure 10: independent weights and inputs");
     f("skip_init", skip_init, "figure 10: initialiser");
     f("skip_steps", skip_steps, "figure 10: largest number of Adam steps");
@@ -56,9 +59,10 @@ struct Config {
   }
 };
 
-/// Layers of one 3x3 filter with the activation after each; the input of every `skip` layers (0: none) is added.
-ConvNet make_net(const Run& run, const Config& config, int64_t side, int64_t depth, int64_t skip, bool bias,
-                 const std::string& init, const Key& key) {
+/// Layers of one 3x3 filter with the activation after each; the input of every `skip` layers (0:
+/// none) is added.
+ConvNet make_net(const Run& run, const Config& config, int64_t side, int64_t depth, int64_t skip,
+                 bool bias, const std::string& init, const Key& key) {
   ConvNetConfig shape;
   shape.image = {1, side, side};
   shape.stages.assign(static_cast<size_t>(depth), StageConfig::conv(1));
@@ -75,8 +79,8 @@ ConvNet make_net(const Run& run, const Config& config, int64_t side, int64_t dep
   return make_conv_net(shape, key);
 }
 
-TrainResult fit(Run& run, const std::string& stage, ConvNet& net, const Tensor& x, double rate, int64_t steps,
-                double stop_loss) {
+TrainResult fit(Run& run, const std::string& stage, ConvNet& net, const Tensor& x, double rate,
+                int64_t steps, double stop_loss) {
   TrainOptions options;
   options.max_steps = steps;
   options.stop_loss_below = stop_loss;
@@ -94,10 +98,12 @@ Array white_square(int64_t side, int64_t square) {
 }
 
 /// One row of images for each of `rows` [N, side * side], the first `shown` of them.
-void draw(Run& run, const std::string& name, const std::vector<Array>& rows, int64_t shown, int64_t side) {
+void draw(Run& run, const std::string& name, const std::vector<Array>& rows, int64_t shown,
+          int64_t side) {
   Tensors images;
   for (const Array& row : rows) images.emplace_back(contiguous(slice(row, 0, 0, shown)));
-  const Tensor dimmed = 0.85 * clamp(concat(images, 0), 0, 1);  // a white pixel differs from the sheet
+  const Tensor dimmed =
+      0.85 * clamp(concat(images, 0), 0, 1);  // a white pixel differs from the sheet
   const Array grid = reshape(dimmed.array(), {-1, 1, side, side});
   run.picture(name, image_grid(grid, shown, 3, 64 / static_cast<int>(side)));
 }
@@ -127,21 +133,25 @@ Output compare(const Array& outputs, const Array& image) {
     residuals.push_back(square > 0 ? std::sqrt(off / square) : 1);
     amplitudes.push_back(along / norm);
   }
-  return {median(errors), *std::max_element(errors.begin(), errors.end()), median(residuals), median(amplitudes)};
+  return {median(errors), *std::max_element(errors.begin(), errors.end()), median(residuals),
+          median(amplitudes)};
 }
 
-void figure_9(Run& run, const Config& config, int64_t square, bool bias, std::vector<Array>& pictures) {
+void figure_9(Run& run, const Config& config, int64_t square, bool bias,
+              std::vector<Array>& pictures) {
   const std::string stage = text("square", square, bias ? "-bias" : "-no-bias");
   const Array image = white_square(4, square);
-  ConvNet net = make_net(run, config, 4, config.depth, 0, bias, text("constant(", config.constant, ")"), run.key());
-  const TrainResult trained =
-      fit(run, stage, net, Tensor(copy_to(image, run.device())), config.rate, config.steps, config.stop_loss);
+  ConvNet net = make_net(run, config, 4, config.depth, 0, bias,
+                         text("constant(", config.constant, ")"), run.key());
+  const TrainResult trained = fit(run, stage, net, Tensor(copy_to(image, run.device())),
+                                  config.rate, config.steps, config.stop_loss);
   const Array inputs = normal(run.key().at("inputs"), {config.inputs, 16}, DType::f64);
   const Array outputs = copy_to(net(Tensor(copy_to(inputs, run.device()))).array(), {});
   const Output m = compare(outputs, image);
-  run.say(text(stage, ": loss ", short_number(trained.loss), " after ", trained.steps, " steps, direction residual ",
-               short_number(m.residual), ", amplitude ", short_number(m.amplitude), ", error median ",
-               short_number(m.error), " largest ", short_number(m.worst_error)));
+  run.say(text(stage, ": loss ", short_number(trained.loss), " after ", trained.steps,
+               " steps, direction residual ", short_number(m.residual), ", amplitude ",
+               short_number(m.amplitude), ", error median ", short_number(m.error), " largest ",
+               short_number(m.worst_error)));
   run.result(stage, {{"loss", trained.loss},
                      {"steps", trained.steps},
                      {"direction_residual", m.residual},
@@ -152,17 +162,20 @@ void figure_9(Run& run, const Config& config, int64_t square, bool bias, std::ve
   if (pictures.empty()) pictures.push_back(inputs);
   pictures.push_back(outputs);
 
-  const std::string name =
-      text(config.depth, " layers, ", square, "x", square, " square, ", bias ? "biases: " : "no biases: ");
+  const std::string name = text(config.depth, " layers, ", square, "x", square, " square, ",
+                                bias ? "biases: " : "no biases: ");
   const std::string words = "test examples give the training image";
-  run.claim_below(name + "part of the output that is not along the training image (median)", words, m.residual, 0.03);
+  run.claim_below(name + "part of the output that is not along the training image (median)", words,
+                  m.residual, 0.03);
   if (square == 1) {
-    run.claim_below(name + "distance of the output from the training image, relative (median)", words, m.error, 0.05);
+    run.claim_below(name + "distance of the output from the training image, relative (median)",
+                    words, m.error, 0.05);
   } else {
-    run.literal_claim(name + "distance of the output from the training image, relative (median)", words, m.error,
-                      "< 0.05", m.error < 0.05,
-                      bias ? text("the amplitude is ", short_number(m.amplitude), " of the image's")
-                           : "without biases the network is homogeneous: the amplitude follows the input");
+    run.literal_claim(
+        name + "distance of the output from the training image, relative (median)", words, m.error,
+        "< 0.05", m.error < 0.05,
+        bias ? text("the amplitude is ", short_number(m.amplitude), " of the image's")
+             : "without biases the network is homogeneous: the amplitude follows the input");
   }
 }
 
@@ -178,18 +191,21 @@ double single_fraction(const Array& outputs) {
   const std::vector<double> y = outputs.to_vector<double>();
   double count = 0;
   for (size_t i = 0; i < y.size(); i += 4) {
-    const double all = y[i] * y[i] + y[i + 1] * y[i + 1] + y[i + 2] * y[i + 2] + y[i + 3] * y[i + 3];
+    const double all =
+        y[i] * y[i] + y[i + 1] * y[i + 1] + y[i + 2] * y[i + 2] + y[i + 3] * y[i + 3];
     count += std::max(y[i], y[i + 3]) > std::sqrt(0.9 * all);
   }
   return 4 * count / static_cast<double>(y.size());
 }
 
-Skipped measure_skips(Run& run, const Config& config, bool bias, int64_t seed, const Array& images) {
+Skipped measure_skips(Run& run, const Config& config, bool bias, int64_t seed,
+                      const Array& images) {
   const std::string stage = text(bias ? "skips-bias-seed" : "skips-no-bias-seed", seed);
   const Key key = run.key().at("skips").at(static_cast<uint64_t>(seed));
-  ConvNet net = make_net(run, config, 2, config.skip_depth, 2, bias, config.skip_init, key.at("net"));
-  const TrainResult trained =
-      fit(run, stage, net, Tensor(images), config.skip_rate, config.skip_steps, config.skip_stop_loss);
+  ConvNet net =
+      make_net(run, config, 2, config.skip_depth, 2, bias, config.skip_init, key.at("net"));
+  const TrainResult trained = fit(run, stage, net, Tensor(images), config.skip_rate,
+                                  config.skip_steps, config.skip_stop_loss);
   IterateOptions iteration;
   iteration.max_iterations = config.iterations;
   iteration.record_at = {0, 1, config.iterations};
@@ -205,10 +221,11 @@ Skipped measure_skips(Run& run, const Config& config, bool bias, int64_t seed, c
   m.single = single_fraction(at[1]);
   m.later = fraction_within(end, config.radius);
   m.images = static_cast<double>(examples_hit(end, 2, config.radius));
-  run.say(text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, within ", config.radius,
-               " / ", config.wide_radius, " at once ", short_number(m.at_once), " / ", short_number(m.near_at_once),
-               ", one image only ", short_number(m.single), ", within ", config.radius, " after ", config.iterations,
-               " ", short_number(m.later), ", images reached ", m.images));
+  run.say(text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, within ",
+               config.radius, " / ", config.wide_radius, " at once ", short_number(m.at_once),
+               " / ", short_number(m.near_at_once), ", one image only ", short_number(m.single),
+               ", within ", config.radius, " after ", config.iterations, " ", short_number(m.later),
+               ", images reached ", m.images));
   run.result(stage, {{"loss", m.loss},
                      {"steps", trained.steps},
                      {"within_at_once", m.at_once},
@@ -227,7 +244,8 @@ void figure_10(Run& run, const Config& config, bool bias) {
   for (int64_t seed = 0; seed < config.skip_seeds; ++seed) {
     all.push_back(measure_skips(run, config, bias, seed, images));
     const Skipped& m = all.back();
-    at_once.push_back(m.at_once), near_at_once.push_back(m.near_at_once), single.push_back(m.single);
+    at_once.push_back(m.at_once), near_at_once.push_back(m.near_at_once),
+        single.push_back(m.single);
     later.push_back(m.later), reached.push_back(m.images);
   }
   std::nth_element(all.begin(), all.begin() + config.skip_seeds / 2, all.end(),
@@ -235,12 +253,14 @@ void figure_10(Run& run, const Config& config, bool bias) {
   draw(run, bias ? "figure-10-bias" : "figure-10-no-bias", all[all.size() / 2].snapshots,
        std::min(config.shown, config.skip_inputs), 2);
 
-  const std::string name = text(config.skip_depth, " layers with skips, ", bias ? "biases: " : "no biases: ");
+  const std::string name =
+      text(config.skip_depth, " layers with skips, ", bias ? "biases: " : "no biases: ");
   const std::string words = "outputs individual training examples instead of combinations";
   const std::string within = text("inputs within ", config.radius, " of a training image ");
-  run.literal_claim(name + within + "after one application", words, at_once, ">= 0.9", median(at_once) >= 0.9,
-                    bias ? "one application only moves inputs nearer; iteration brings most of them to an image"
-                         : "without biases the amplitude follows the input");
+  run.literal_claim(
+      name + within + "after one application", words, at_once, ">= 0.9", median(at_once) >= 0.9,
+      bias ? "one application only moves inputs nearer; iteration brings most of them to an image"
+           : "without biases the amplitude follows the input");
   run.report(name + text("the same within ", config.wide_radius), words, near_at_once);
   run.report(name + "outputs with .9 of their square length on one training image", words, single);
   const std::string repeated = name + within + text("after ", config.iterations);
@@ -249,17 +269,22 @@ void figure_10(Run& run, const Config& config, bool bias) {
   } else {
     run.report(repeated, words, later);
   }
-  run.report(name + text("training images reached after ", config.iterations, ", of 2"), words, reached);
+  run.report(name + text("training images reached after ", config.iterations, ", of 2"), words,
+             reached);
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.depth > 0 && config.skip_depth > 0 && config.skip_seeds > 0 && config.inputs > 0 &&
-              config.skip_inputs > 0 && config.iterations > 1 && config.shown > 0,
-          "nonlinear-conv: depths, seeds, inputs and shown must be positive and iterations at least 2");
-  require(config.steps > 0 && config.skip_steps > 0, "nonlinear-conv: steps and skip_steps must be positive");
-  require(config.rate > 0 && config.skip_rate > 0 && config.stop_loss > 0 && config.skip_stop_loss > 0,
-          "nonlinear-conv: rates and stopping losses must be positive");
-  require(config.radius > 0 && config.wide_radius > 0, "nonlinear-conv: radius and wide_radius must be positive");
+  require(
+      config.depth > 0 && config.skip_depth > 0 && config.skip_seeds > 0 && config.inputs > 0 &&
+          config.skip_inputs > 0 && config.iterations > 1 && config.shown > 0,
+      "nonlinear-conv: depths, seeds, inputs and shown must be positive and iterations at least 2");
+  require(config.steps > 0 && config.skip_steps > 0,
+          "nonlinear-conv: steps and skip_steps must be positive");
+  require(
+      config.rate > 0 && config.skip_rate > 0 && config.stop_loss > 0 && config.skip_stop_loss > 0,
+      "nonlinear-conv: rates and stopping losses must be positive");
+  require(config.radius > 0 && config.wide_radius > 0,
+          "nonlinear-conv: radius and wide_radius must be positive");
   std::vector<Array> pictures;
   figure_9(run, config, 1, true, pictures);
   figure_9(run, config, 2, true, pictures);
@@ -269,9 +294,10 @@ void compute(Run& run, const Config& config) {
   figure_10(run, config, false);
 }
 
-BASIN_EXPERIMENT(Config, compute, "nonlinear-conv",
-                 "figures 9 and 10 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "deep single-filter networks give back their training image whatever goes in")
+BASIN_EXPERIMENT(
+    Config, compute, .name = "nonlinear-conv", .paper = "memorization",
+    .figure = "figures 9 and 10",
+    .summary = "deep single-filter networks give back their training image whatever goes in")
 
 }  // namespace
 }  // namespace basin

@@ -1,9 +1,10 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorem 1 and its corollary
-// (appendix B). Claim: a layer phi(A x) trained from A = 0 converges to the least-norm solution B of A x = phi^-1(x):
-// rank n, outputs in the phi-span of the examples. The theorem is about an adaptive rate; the paper suspects that a
-// constant one does as well. Expected: both rates reach B to 1e-9 and better, linearly, with a speed set by the
-// condition number of the examples; so do data on both sides of phi(0), which the theorem excludes. Run time on one
-// core: smoke 1 s, quick 20 s.
+// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorem 1
+// and its corollary (appendix B). Claim: a layer phi(A x) trained from A = 0 converges to the
+// least-norm solution B of A x = phi^-1(x): rank n, outputs in the phi-span of the examples. The
+// theorem is about an adaptive rate; the paper suspects that a constant one does as well. Expected:
+// both rates reach B to 1e-9 and better, linearly, with a speed set by the condition number of the
+// examples; so do data on both sides of phi(0), which the theorem excludes. Run time on one core:
+// smoke 1 s, quick 20 s.
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -33,7 +34,8 @@ struct Config {
     f("examples", examples, "n, below d");
     f("steps", steps, "largest number of steps of gradient descent");
     f("stop_error", stop_error, "training ends when the largest error of an output falls below");
-    f("sigmoid_range", sigmoid_range, "uniform pixels for sigmoid, all above sigmoid(0) as the theorem wants");
+    f("sigmoid_range", sigmoid_range,
+      "uniform pixels for sigmoid, all above sigmoid(0) as the theorem wants");
     f("tanh_range", tanh_range, "uniform pixels for tanh, all above tanh(0)");
     f("two_sided_range", two_sided_range, "uniform pixels for sigmoid on both sides of sigmoid(0)");
   }
@@ -58,8 +60,8 @@ double largest(const Tensor& t) {
   return max(abs(t), {0, 1}).item();
 }
 
-/// The rate: 1 / (largest eigenvalue of X^T X * phi'(0)^2); gamma = 1 / (n L d) with the largest ratio L of two
-/// coordinates of an example; gamma = 1 / (largest eigenvalue).
+/// The rate: 1 / (largest eigenvalue of X^T X * phi'(0)^2); gamma = 1 / (n L d) with the largest
+/// ratio L of two coordinates of an example; gamma = 1 / (largest eigenvalue).
 double rate_of(const Case& c, const Array& x) {
   const double top = eigenvalues(theory::covariance(x))[0].real();
   if (c.rate == Rate::adaptive_fast) return 1 / top;
@@ -77,14 +79,17 @@ Measured measure(const Run& run, const Key& key, const Case& c, const Config& co
   const Array targets = theory::preimage(c.phi, x), slopes = theory::chord_slopes(c.phi, there);
   const Tensor b(theory::minimum_norm_map(x, targets));
   const double rate = rate_of(c, x);
-  const auto loss = [&](const Tensor& a) { return squared_error(linear(examples, a, {}, c.phi), examples, 0.5); };
+  const auto loss = [&](const Tensor& a) {
+    return squared_error(linear(examples, a, {}, c.phi), examples, 0.5);
+  };
   Tensor a(zeros({d, d}, DType::f64, run.device()));
   Measured m;
   double mark = 1;
   for (int64_t t = 1; t <= config.steps; ++t) {
     const Tensor before = a;
-    a = c.rate == Rate::constant ? a - grad(loss, a) * rate
-                                 : Tensor(theory::adaptive_step(a.array(), there, c.phi, slopes, rate));
+    a = c.rate == Rate::constant
+            ? a - grad(loss, a) * rate
+            : Tensor(theory::adaptive_step(a.array(), there, c.phi, slopes, rate));
     if (t % 20 != 0 && t != config.steps) continue;
     check_interrupt();
     m.falls = std::max(m.falls, max(before - a, {0, 1}).item());
@@ -113,20 +118,23 @@ void draw(Run& run, const std::vector<std::pair<Case, Measured>>& first) {
     std::vector<double> rows;
     for (size_t k = 0; k < m.times.size(); ++k) rows.insert(rows.end(), {m.times[k], m.errors[k]});
     if (rows.empty()) continue;
-    script += data_block(text("case", i), from_vector(rows, {static_cast<int64_t>(m.times.size()), 2}));
-    plot += text(plot.empty() ? "plot " : ", ", "$case", i, " using 1:2 with lines lw 2 title \"", first[i].first.name,
-                 "\"");
+    script +=
+        data_block(text("case", i), from_vector(rows, {static_cast<int64_t>(m.times.size()), 2}));
+    plot += text(plot.empty() ? "plot " : ", ", "$case", i, " using 1:2 with lines lw 2 title \"",
+                 first[i].first.name, "\"");
   }
   run.plot("convergence",
            script +
-               "set logscale y\nset format y '10^{%L}'\nset xlabel 'steps'\nset ylabel 'largest error of an output'\n"
+               "set logscale y\nset format y '10^{%L}'\nset xlabel 'steps'\nset ylabel 'largest "
+               "error of an output'\n"
                "set key top right\n" +
                plot + "\n",
            860, 520);
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.steps > 0 && config.examples > 0 && config.examples < config.dimension,
+  require(config.seeds > 0 && config.steps > 0 && config.examples > 0 &&
+              config.examples < config.dimension,
           "sigmoid-span: needs at least one seed, one step and 0 < examples < dimension");
   for (const auto* range : {&config.sigmoid_range, &config.tanh_range, &config.two_sided_range})
     require(range->size() == 2 && 0 < (*range)[0] && (*range)[0] < (*range)[1] && (*range)[1] < 1,
@@ -139,7 +147,8 @@ void compute(Run& run, const Config& config) {
       {"tanh, constant rate", tanh, Rate::constant, config.tanh_range},
       {"tanh, adaptive, fast", tanh, Rate::adaptive_fast, config.tanh_range},
       {"sigmoid on both sides, constant rate", sigmoid, Rate::constant, config.two_sided_range},
-      {"sigmoid on both sides, adaptive, fast", sigmoid, Rate::adaptive_fast, config.two_sided_range}};
+      {"sigmoid on both sides, adaptive, fast", sigmoid, Rate::adaptive_fast,
+       config.two_sided_range}};
   std::vector<std::pair<Case, Measured>> first;
   for (const Case& c : cases) {
     std::map<std::string, std::vector<double>> all;
@@ -154,45 +163,51 @@ void compute(Run& run, const Config& config) {
         all[name].push_back(value);
       if (seed == 0) first.emplace_back(c, m);
       run.say(text(c.name, ", seed ", seed, ": error ", short_number(m.error), ", 1e-9 after ",
-                   short_number(m.steps_to_nine), " steps, |A - B| ", short_number(m.difference), ", rank ", m.rank,
-                   ", phi-span residual ", short_number(m.residual)));
+                   short_number(m.steps_to_nine), " steps, |A - B| ", short_number(m.difference),
+                   ", rank ", m.rank, ", phi-span residual ", short_number(m.residual)));
     }
     run.result(c.name, all);
     const bool accepted = c.name == "sigmoid, adaptive, fast" || c.name == "tanh, constant rate";
     const std::string solves = "converges to a solution of A x = phi^-1(x)";
     if (accepted) {
-      run.claim_below(c.name + ": steps until the largest error is below 1e-9", solves, all["steps_to_1e-9"],
-                      c.phi.op == Unary::tanh ? 15000 : 25000);
-      run.claim_below(c.name + ": largest |A - B| / largest |B|", "the minimum-norm solution", all["difference_from_B"],
-                      1e-7);
-      run.claim_near(c.name + ": rank", "rank A = dim span X = n", all["rank"], static_cast<double>(config.examples),
-                     0);
-      run.claim_below(c.name + ": distance of A y from span(phi^-1(X)), relative", "phi(A y) is in the phi-span",
-                      all["span_residual"], 1e-8);
+      run.claim_below(c.name + ": steps until the largest error is below 1e-9", solves,
+                      all["steps_to_1e-9"], c.phi.op == Unary::tanh ? 15000 : 25000);
+      run.claim_below(c.name + ": largest |A - B| / largest |B|", "the minimum-norm solution",
+                      all["difference_from_B"], 1e-7);
+      run.claim_near(c.name + ": rank", "rank A = dim span X = n", all["rank"],
+                     static_cast<double>(config.examples), 0);
+      run.claim_below(c.name + ": distance of A y from span(phi^-1(X)), relative",
+                      "phi(A y) is in the phi-span", all["span_residual"], 1e-8);
     } else {
       const bool theorem = c.rate == Rate::adaptive_bound;
-      run.report(c.name + ": steps until the largest error is below 1e-9",
-                 theorem ? solves : "we suspect that the adaptive rate is not necessary", all["steps_to_1e-9"],
-                 theorem ? text("not reached within ", config.steps, " steps is shown as inf") : "");
       run.report(
-          c.name + ": largest |A - B| / largest |B|",
-          c.name.find("both") != std::string::npos ? "(assumption 1b excludes such data)" : "the minimum-norm solution",
-          all["difference_from_B"]);
+          c.name + ": steps until the largest error is below 1e-9",
+          theorem ? solves : "we suspect that the adaptive rate is not necessary",
+          all["steps_to_1e-9"],
+          theorem ? text("not reached within ", config.steps, " steps is shown as inf") : "");
+      run.report(c.name + ": largest |A - B| / largest |B|",
+                 c.name.find("both") != std::string::npos ? "(assumption 1b excludes such data)"
+                                                          : "the minimum-norm solution",
+                 all["difference_from_B"]);
     }
     if (c.rate == Rate::adaptive_bound)
-      run.literal_claim(
-          c.name + ": largest fall of an entry of A in one step", "entries increase monotonically (proof)",
-          all["largest_fall_of_an_entry"], "<= 0",
-          *std::max_element(all["largest_fall_of_an_entry"].begin(), all["largest_fall_of_an_entry"].end()) <= 0,
-          "Entries do fall, and B itself has negative ones; the limit is B all the same, since A stays in the "
-          "row span of the examples and phi is monotone.");
+      run.literal_claim(c.name + ": largest fall of an entry of A in one step",
+                        "entries increase monotonically (proof)", all["largest_fall_of_an_entry"],
+                        "<= 0",
+                        *std::max_element(all["largest_fall_of_an_entry"].begin(),
+                                          all["largest_fall_of_an_entry"].end()) <= 0,
+                        "Entries do fall, and B itself has negative ones; the limit is B all the "
+                        "same, since A stays in the "
+                        "row span of the examples and phi is monotone.");
   }
   draw(run, first);
 }
 
-BASIN_EXPERIMENT(Config, compute, "sigmoid-span",
-                 "theorem 1 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "a nonlinear layer learns the least-norm map onto the nonlinear span of its training examples")
+BASIN_EXPERIMENT(Config, compute, .name = "sigmoid-span", .paper = "memorization",
+                 .figure = "theorem 1",
+                 .summary =
+                     "a nonlinear layer learns the least-norm map onto the nonlinear span of its "
+                     "training examples")
 
 }  // namespace
 }  // namespace basin

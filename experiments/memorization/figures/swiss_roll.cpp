@@ -1,225 +1,211 @@
 // Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 2.
-// Claim: a fully connected autoencoder (10 layers, 512 units) trained on 100 points of the Swiss roll is contractive
-// towards them: most of 1000 trajectories from a grid end at training points (0, 11, 111, 1111 iterations). The paper
-// leaves activation, initialisation, optimiser and scaling open. A large constant Adam rate, kept long after the loss
-// is small, is what makes training points attractors here, and the lowest-loss snapshot of the second half is measured
-// because the loss spikes at that rate. The deeper network gets half the rate: over 8 seeds of 10 x 128 the attractors
-// were .71 to .92 (median .83) at 1e-3, .58 to .97 (median .78) at 2e-3, where the loss spikes more. Expected (6 x
-// 128): .95 attractors, grid .00 / .28 / .94 / .95. Run time on one core: smoke 1 s, quick 1 min, paper 4 min.
+// Paper: a fully connected autoencoder (10 layers, 512 units) is trained on 100 points of the Swiss
+// roll. Claim: it is contractive towards them: most of 1000 trajectories from a grid end at
+// training points (0, 11, 111, 1111
+//   iterations).
+// Here: the paper leaves activation, initialisation, optimiser and scaling open. A large constant
+// Adam rate, kept long
+//   after the loss is small, is what makes training points attractors. The loss spikes at that
+//   rate, so the lowest-loss snapshot of the second half is measured. The deeper network gets half
+//   the rate: over 8 seeds of 10 x 128 the attractors were .71 to .92 (median .83) at 1e-3, .58 to
+//   .97 (median .78) at 2e-3, where the loss spikes more.
+// Expected: 6 x 128: .95 attractors, grid .00 / .28 / .94 / .95.
+// Time: on one core smoke 1 s, quick 1 min, paper 4 min.
 #include <algorithm>
-#include <functional>
-#include <numeric>
 
 #include "data/synthetic.h"
-#include "experiments/harness/plot.h"
-#include "experiments/harness/table.h"
+#include "experiments/harness/settings.h"
 #include "experiments/harness/training.h"
 #include "experiments/memorization/attractors.h"
-#include "models/nets/losses.h"
-#include "models/nets/mlp.h"
 
 namespace basin {
 namespace {
 
 struct Config {
-  int64_t points = 100, depth = 10, width = 512, steps = 15000, deep_depth = 0, deep_steps = 0, seeds = 1, grid = 10;
-  double learning_rate = 1e-3, deep_rate = 1e-3, radius = 0.02;
-  std::string activation = "leaky_relu", init = "torch_default";
+  DenseNet net = {.depth = 10, .width = 512};
+  ConstantAdam adam = {.steps = 15000, .rate = 1e-3}, deep_adam = {.steps = 0, .rate = 1e-3};
+  int64_t points = 100, deep_depth = 0, seeds = 1, grid = 10;
+  double radius = 0.02;
   std::vector<int64_t> iterations{0, 11, 111, 1111};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    depth = 6, width = 128, steps = 20000, deep_depth = 10, deep_steps = 20000, seeds = 3;
-    learning_rate = 2e-3;
-    if (preset == Preset::smoke)
-      points = 20, depth = 4, deep_depth = 5, width = 32, steps = deep_steps = 300, seeds = 1, grid = 5;
+    net = {.depth = 6, .width = 128};
+    adam = {.steps = 20000, .rate = 2e-3};
+    deep_depth = 10;
+    deep_adam.steps = 20000;
+    seeds = 3;
+    if (preset == Preset::quick) return;
+    net = {.depth = 4, .width = 32};
+    adam.steps = deep_adam.steps = 300;
+    deep_depth = 5;
+    points = 20;
+    seeds = 1;
+    grid = 5;
   }
   template <class F>
   void each_field(F&& f) {
-    f("points", points, "training points on the Swiss roll");
-    f("depth", depth, "weight matrices of the network");
-    f("width", width, "units in every hidden layer");
-    f("steps", steps, "full-batch Adam steps at a constant rate");
-    f("learning_rate", learning_rate, "Adam's rate");
-    f("deep_depth", deep_depth, "weight matrices of a second network, for the effect of depth; 0: none");
-    f("deep_steps", deep_steps, "Adam steps of the second network");
-    f("deep_rate", deep_rate, "Adam's rate for the second network");
-    f("seeds", seeds, "independent data and networks; claims are about medians");
-    f("activation", activation, "any of kernels/ops.def, such as leaky_relu(0.01)");
-    f("init", init, "initialiser, such as torch_default or xavier_uniform zero_bias");
-    f("grid", grid, "starting points along each axis of the bounding box");
-    f("radius", radius, "L2 distance below which a point is at a training point");
-    f("iterations", iterations, "iteration counts that are shown, from 0 on");
+    f("points", points, at_least(1), "training points on the Swiss roll");
+    net.each_field(f);
+    f("steps", adam.steps, at_least(1), "full-batch Adam steps at a constant rate");
+    f("learning_rate", adam.rate, above(0), "Adam's rate");
+    f("deep_depth", deep_depth, between(0, 10000),
+      "weight matrices of a second, deeper network; 0: none");
+    f("deep_steps", deep_adam.steps, at_least(0), "Adam steps of the second network");
+    f("deep_rate", deep_adam.rate, above(0), "Adam's rate for the second network");
+    f("seeds", seeds, at_least(1), "independent data and networks; claims are about medians");
+    f("grid", grid, at_least(2), "starting points along each axis of the bounding box");
+    f("radius", radius, above(0), "L2 distance below which a point is at a training point");
+    f("iterations", iterations, rising(at_least(0), 2),
+      "iteration counts that are shown, from 0 on");
   }
 };
 
-struct Measured {
-  double loss = 0, hit = 0;
-  std::vector<double> within;  // fraction of the grid at a training point, for each iteration count
-  AttractorStudy study;
-  Array examples;
-  std::vector<Array> snapshots;
+struct Network {
+  std::string name;
+  DenseNet net;
+  ConstantAdam adam;
 };
 
-std::string net_name(int64_t depth, const Config& config) {
-  return text(depth, "x", config.width);
+std::vector<Network> networks(const Config& config) {
+  std::vector<Network> all{{config.net.name(), config.net, config.adam}};
+  if (config.deep_depth == 0) return all;
+  DenseNet deep = config.net;
+  deep.depth = config.deep_depth;
+  all.push_back({deep.name(), deep, config.deep_adam});
+  return all;
 }
 
-Measured measure(Run& run, const Config& config, int64_t depth, int64_t steps, double rate, int64_t seed) {
-  const auto stream = static_cast<uint64_t>(seed);
-  Measured m;
-  m.examples = copy_to(swiss_roll(run.key().at("data").at(stream), config.points, DType::f32), run.device());
-  MlpConfig shape;
-  shape.widths = autoencoder_widths(3, static_cast<int>(depth), config.width);
-  shape.activation = parse_activation(config.activation);
-  shape.init = Initializer::parse(config.init);
-  shape.device = run.device();
-  Mlp net = make_mlp(shape, run.key().at("net").at(stream));
-  const Tensor x(m.examples);
+struct Data {
+  Array examples;
+};
 
-  TrainOptions options;
-  options.max_steps = steps;
-  options.optimizer = OptimizerConfig::named("adam", rate);
-  options.keep_best_after_fraction = 0.5;
-  const std::string stage = net_name(depth, config) + "-seed" + std::to_string(seed);
-  const TrainResult trained = train_stage(
-      run, stage, net, [&](const Mlp& f) { return mse(f(x), x); }, options);
-  net = best_model(net, trained);
-  m.loss = trained.best_loss;
+Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& n,
+                           const Trial& trial) {
+  const auto seed = static_cast<uint64_t>(trial.seed);
+  const Array roll = swiss_roll(run.key().at("data").at(seed), config.points, DType::f32);
+  return {.model = n.net.make(run, 3, run.key().at("net").at(seed)),
+          .data = {copy_to(roll, run.device())},
+          .options = n.adam.options()};
+}
 
-  IterateOptions iteration;
-  iteration.max_iterations = config.iterations.back();
-  iteration.between = check_interrupt;
-  iteration.record_at = config.iterations;
-  const Array start = copy_to(uniform_grid(copy_to(m.examples, {}), config.grid), run.device());
-  run.timed("iterate", [&] { m.snapshots = iterate(net, start, iteration).snapshots; });
-  for (const Array& points : m.snapshots) {
-    const Nearest found = nearest(points, m.examples);
-    m.within.push_back(fraction_within(found, config.radius));
-    m.hit = static_cast<double>(examples_hit(found, config.points, config.radius));
-  }
-  m.study = study_attractors(run, stage, net, x, m.snapshots.back(), config.radius);
-
-  std::string line =
-      text(stage, ": loss ", short_number(m.loss), ", attractors ", short_number(m.study.attractors()), ", rho median ",
-           short_number(median(m.study.radii)), " max ",
-           short_number(*std::max_element(m.study.radii.begin(), m.study.radii.end())), ", grid at a training point");
-  for (size_t i = 0; i < m.within.size(); ++i) line += text(i ? " / " : " ", short_number(m.within[i]));
-  run.say(line + text(", hit ", m.hit));
-  run.result(stage, {{"best_loss", m.loss},
-                     {"best_step", trained.best_step},
-                     {"attractors", m.study.attractors()},
-                     {"spectral_radii", m.study.radii},
-                     {"basins", m.study.basins},
-                     {"iterations", config.iterations},
-                     {"within", m.within},
-                     {"hit", m.hit}});
-  run.save(stage + "-examples", m.examples);
-  for (size_t i = 0; i < m.snapshots.size(); ++i) run.save(text(stage, "-after", config.iterations[i]), m.snapshots[i]);
+Measurements measure(Run& run, const Config& config, const Mlp& net, const Data& data,
+                     const TrainResult& trained) {
+  Measurements m;
+  m.add("loss", trained.best_loss);
+  const Array start = copy_to(uniform_grid(copy_to(data.examples, {}), config.grid), run.device());
+  std::vector<Array> after;
+  run.timed("iterate", [&] { after = iterates(net, start, config.iterations); });
+  std::vector<double> within;
+  for (const Array& points : after)
+    within.push_back(fraction_within(nearest(points, data.examples), config.radius));
+  const Nearest end = nearest(after.back(), data.examples);
+  m.add("within", within);  // fraction of the grid at a training point, for each iteration count
+  m.add("hit", static_cast<double>(examples_hit(end, config.points, config.radius)));
+  measure_attractors(run, m, net, data.examples, after.back(), config.radius);
+  m.add("examples", data.examples);
+  for (size_t i = 0; i < after.size(); ++i) m.add(text("after", config.iterations[i]), after[i]);
   return m;
 }
 
-/// The paper's layout: one panel for each iteration count, training points red; the trajectories' points are green and
-/// on top, so that a training point that is reached shows a green centre.
-void draw(Run& run, const Config& config, const Measured& m) {
-  std::string script = data_block("examples", m.examples);
-  for (size_t i = 0; i < m.snapshots.size(); ++i) script += data_block(text("after", i), m.snapshots[i]);
-  const double panels = static_cast<double>(m.snapshots.size());
-  script +=
-      "set multiplot\nset view 68,18,1.42,1.0\nset view equal xyz\nset xyplane at -1\nunset key\nunset tics\n"
-      "set border 4095 lc rgb '#c9ced6' lw 0.8\n";
-  for (size_t i = 0; i < m.snapshots.size(); ++i) {
-    const double left = static_cast<double>(i) / panels, middle = left + 0.5 / panels;
-    script += text("set origin ", left, ",0\nset size ", 1 / panels, ",0.92\n", "set label 1 \"{/:Bold*1.3 ",
-                   config.iterations[i], config.iterations[i] == 1 ? " iteration" : " iterations", "}\" at screen ",
-                   middle, ",0.95 center\nset label 2 \"", static_cast<int>(m.within[i] * 100 + 0.5),
-                   " % at a training point\" at screen ", middle, ",0.895 center tc rgb '#555555'\n",
-                   "splot [-1:1][-1:1][-1:1] $examples using 1:2:3 with points pt 7 ps 1.1 lc rgb '#d62728', $after", i,
-                   " using 1:2:3 with points pt 7 ps 0.45 lc rgb '#2e9e4f'\n");
+/// The paper's layout: one panel for each iteration count. Trajectories are green and on top, so
+/// that a training point that is reached shows a green centre.
+void draw(Run& run, const Config& config, const Measurements& m) {
+  const auto points = [](const Array& a, int colour, double size) {
+    return Curve{.x = column(a, 0),
+                 .y = column(a, 1),
+                 .colour = colour,
+                 .draw = Draw::dots,
+                 .size = size,
+                 .z = column(a, 2)};
+  };
+  Chart chart{.name = "swiss-roll", .panel_height = 540};
+  for (size_t i = 0; i < config.iterations.size(); ++i) {
+    const int64_t t = config.iterations[i];
+    chart.panels.push_back(
+        {.title = text(t, t == 1 ? " iteration\n" : " iterations\n",
+                       static_cast<int>(m.list("within")[i] * 100 + 0.5), " % at a training point"),
+         .x = {.low = -1, .high = 1},
+         .y = {.low = -1, .high = 1},
+         .curves = {points(m.array("examples"), 1, 1.4),
+                    points(m.array(text("after", t)), 2, 0.6)}});
   }
-  run.plot("swiss-roll", script + "unset multiplot\n", 460 * static_cast<int>(m.snapshots.size()), 540);
+  run.draw(chart);
 }
 
-/// One number of every seed.
-template <class F>
-std::vector<double> each(const std::vector<Measured>& all, F&& number) {
-  std::vector<double> values;
-  for (const Measured& m : all) values.push_back(number(m));
-  return values;
+/// Smallest growth of the fraction at training points from one iteration count to the next.
+double least_growth(const Measurements& m) {
+  const std::vector<double>& within = m.list("within");
+  double least = 1;
+  for (size_t i = 1; i < within.size(); ++i) least = std::min(least, within[i] - within[i - 1]);
+  return least;
 }
 
-std::vector<AttractorStudy> studies(const std::vector<Measured>& all) {
-  std::vector<AttractorStudy> result;
-  for (const Measured& m : all) result.push_back(m.study);
-  return result;
-}
-
-void claim_network(Run& run, const Config& config, int64_t depth, const std::vector<Measured>& all) {
-  const std::string net = net_name(depth, config) + ": ";
-  const auto at = [&](size_t i) { return each(all, [&](const Measured& m) { return m.within[i]; }); };
+void claim_network(Run& run, const Config& config, const CaseResult& n) {
+  const std::string net = n.name() + ": ", examples = "training examples are attractors";
   const auto& t = config.iterations;
   const size_t last = t.size() - 1;
-  const bool paper = run.preset() == Preset::paper;
-  run.claim_below(net + "loss (mean square) at the lowest-loss snapshot", "trained to convergence",
-                  each(all, [](const Measured& m) { return m.loss; }), 1e-7);
-  run.claim_at_least(net + "fraction of training points that are attractors (spectral radius < 1)",
-                     "training examples are attractors",
-                     each(all, [](const Measured& m) { return m.study.attractors(); }), 0.6);
-  run.claim_below(net + text("grid at a training point after ", t[0], " iterations"), "uniformly spaced points", at(0),
-                  0.01);
+  run.claim({.of = net + "loss (mean square) at the lowest-loss snapshot",
+             .paper = "trained to convergence",
+             .measured = n["loss"],
+             .criterion = below(1e-7)});
+  run.claim({.of = net + "fraction of training points that are attractors (spectral radius < 1)",
+             .paper = examples,
+             .measured = n["attractors"],
+             .criterion = at_least(0.6)});
+  run.claim({.of = net + text("grid at a training point after ", t[0], " iterations"),
+             .paper = "uniformly spaced points",
+             .measured = n.at("within", 0),
+             .criterion = below(0.01)});
   if (last >= 2)
-    run.claim_at_least(net + text("the same after ", t[last - 1]), "trajectories converge to training points",
-                       at(last - 1), 0.6);
-  run.claim_at_least(net + text("the same after ", t[last]), "most trajectories converge to training examples",
-                     at(last), paper ? 0.8 : 0.7);
-  run.claim_at_least(net + text("distinct training points reached, of ", config.points), "converge to training points",
-                     each(all, [](const Measured& m) { return m.hit; }), 0.4 * static_cast<double>(config.points));
-  std::vector<double> growth(all.size(), 1);
-  for (size_t seed = 0; seed < all.size(); ++seed)
-    for (size_t i = 1; i <= last; ++i)
-      growth[seed] = std::min(growth[seed], all[seed].within[i] - all[seed].within[i - 1]);
-  run.claim_at_least(net + "smallest growth of that fraction from one iteration count to the next",
-                     "contractive towards training examples", growth, 0);
-  run.literal_claim(
-      net + "every training point is an attractor (fraction)", "training examples are attractors",
-      each(all, [](const Measured& m) { return m.study.attractors(); }), ">= 1",
-      median(each(all, [](const Measured& m) { return m.study.attractors(); })) >= 1,
-      "most training points are attractors; the others repel weakly, nearly all of them in one direction only");
-  report_attractors(run, net, studies(all));
+    run.claim({.of = net + text("the same after ", t[last - 1]),
+               .paper = "trajectories converge to training points",
+               .measured = n.at("within", last - 1),
+               .criterion = at_least(0.6)});
+  run.claim({.of = net + text("the same after ", t[last]),
+             .paper = "most trajectories converge to training examples",
+             .measured = n.at("within", last),
+             .criterion = at_least(run.preset() == Preset::paper ? 0.8 : 0.7)});
+  run.claim({.of = net + text("distinct training points reached, of ", config.points),
+             .paper = "converge to training points",
+             .measured = n["hit"],
+             .criterion = at_least(0.4 * static_cast<double>(config.points))});
+  run.claim({.of = net + "smallest growth of that fraction from one iteration count to the next",
+             .paper = "contractive towards training examples",
+             .measured = n.of(least_growth),
+             .criterion = at_least(0)});
+  run.claim({.of = net + "every training point is an attractor (fraction)",
+             .paper = examples,
+             .measured = n["attractors"],
+             .criterion = at_least(1),
+             .literal = true,
+             .remark = "most training points are attractors; the others repel weakly, nearly all "
+                       "of them in one "
+                       "direction only"});
+  report_attractors(run, net, n);
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.points > 0 && config.seeds > 0 && config.depth > 1 && config.width > 0 && config.radius > 0,
-          "swiss-roll: points, seeds, width and radius must be positive and depth at least 2");
-  require(config.depth <= 10000 && config.deep_depth <= 10000 && config.grid >= 2,
-          "swiss-roll: depths go up to 10000 and grid needs at least 2 points along an axis");
-  require(config.iterations.size() > 1 && config.iterations[0] == 0 &&
-              std::is_sorted(config.iterations.begin(), config.iterations.end(), std::less_equal<>()),
-          "swiss-roll: iterations needs 0 and one more count, rising");
-  std::vector<Measured> shallow, deep;
-  for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    shallow.push_back(measure(run, config, config.depth, config.steps, config.learning_rate, seed));
-    if (seed == 0) draw(run, config, shallow[0]);
-    if (config.deep_depth > 0)
-      deep.push_back(measure(run, config, config.deep_depth, config.deep_steps, config.deep_rate, seed));
-  }
-  std::vector<std::pair<std::string, std::vector<AttractorStudy>>> networks{
-      {net_name(config.depth, config), studies(shallow)}};
-  if (!deep.empty()) networks.emplace_back(net_name(config.deep_depth, config), studies(deep));
-  draw_attractors(run, "spectra-and-basins", networks);
-  claim_network(run, config, config.depth, shallow);
-  if (deep.empty()) return;
-  claim_network(run, config, config.deep_depth, deep);
-  std::vector<double> gain;
-  for (size_t seed = 0; seed < deep.size(); ++seed) gain.push_back(deep[seed].within[1] - shallow[seed].within[1]);
-  run.claim(text("grid at a training point after ", config.iterations[1],
-                 " iterations: ", net_name(config.deep_depth, config), " minus ", net_name(config.depth, config)),
-            "deeper networks contract more (section 3.3)", gain, "> 0", median(gain) > 0);
+  require(config.iterations[0] == 0, "swiss-roll: iterations must begin with 0, the start");
+  const Study study = train_cases(
+      run, networks(config), config.seeds,
+      [&](const Network& n, const Trial& trial) { return problem(run, config, n, trial); },
+      [&](const Network&, const Trial&, const Mlp& net, const Data& data,
+          const TrainResult& trained) { return measure(run, config, net, data, trained); });
+  draw(run, config, study[0].seed(0));
+  draw_attractors(run, study);
+  for (const CaseResult& network : study) claim_network(run, config, network);
+  if (study.count() < 2) return;
+  run.claim({.of = text("grid at a training point after ", config.iterations[1],
+                        " iterations: ", study[1].name(), " minus ", study[0].name()),
+             .paper = "deeper networks contract more (section 3.3)",
+             .measured = study[1].at("within", 1) - study[0].at("within", 1),
+             .criterion = above(0)});
 }
 
-BASIN_EXPERIMENT(Config, compute, "swiss-roll",
-                 "figure 2 of Radhakrishnan et al., Memorization in Overparameterized Autoencoders",
-                 "trajectories of an autoencoder fall into its 100 training points on the Swiss roll")
+BASIN_EXPERIMENT(
+    Config, compute, .name = "swiss-roll", .paper = "memorization", .figure = "figure 2",
+    .summary = "trajectories of an autoencoder fall into its 100 training points on the Swiss roll")
 
 }  // namespace
 }  // namespace basin

@@ -1,12 +1,14 @@
-// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear autoencoders", appendix A.
-// Claim: Hebb's rule finds the leading component but its weights grow without bound; Oja's rule finds it with weights
-// of norm 1; Sanger's rule, in which unit k sees what the units up to k leave over, finds the leading components one by
-// one. Here: y = w.x / sqrt D and rate eta / D, which are the textbook rules y = w.x with rate eta / D^2; D = 1000,
-// eigenvalues (.6, .3, .15) D, bulk variance .1, weights of standard deviation .01, t = steps / D up to 150. Expected:
-// Hebb's weights grow as exp(eta rt_1 t), with decay below eta rt_1 still exponentially, with decay above it they
-// vanish; Oja with one unit and Sanger 1 - |cos(w_k, e_k)| of 1e-4 to 5e-4, norms 1, covariance of the outputs within
-// .05 of the equations; Oja with three units spans the same space (2.9998 of 3) without finding single components. Run
-// time on one core: smoke 1 s, quick 12 s, paper 30 s.
+// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear
+// autoencoders", appendix A. Claim: Hebb's rule finds the leading component but its weights grow
+// without bound; Oja's rule finds it with weights of norm 1; Sanger's rule, in which unit k sees
+// what the units up to k leave over, finds the leading components one by one. Here: y = w.x / sqrt
+// D and rate eta / D, which are the textbook rules y = w.x with rate eta / D^2; D = 1000,
+// eigenvalues (.6, .3, .15) D, bulk variance .1, weights of standard deviation .01, t = steps / D
+// up to 150. Expected: Hebb's weights grow as exp(eta rt_1 t), with decay below eta rt_1 still
+// exponentially, with decay above it they vanish; Oja with one unit and Sanger 1 - |cos(w_k, e_k)|
+// of 1e-4 to 5e-4, norms 1, covariance of the outputs within .05 of the equations; Oja with three
+// units spans the same space (2.9998 of 3) without finding single components. Run time on one core:
+// smoke 1 s, quick 12 s, paper 30 s.
 #include <cmath>
 
 #include "experiments/harness/plot.h"
@@ -21,7 +23,8 @@ using namespace online;
 struct Config {
   int64_t seeds = 10, dimension = 1000, points = 150;
   std::vector<double> spikes{0.6, 0.3, 0.15};
-  double bulk_variance = 0.1, eta = 1, init = 0.01, weak_decay = 0.3, strong_decay = 0.9, last = 150;
+  double bulk_variance = 0.1, eta = 1, init = 0.01, weak_decay = 0.3, strong_decay = 0.9,
+         last = 150;
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
@@ -33,7 +36,8 @@ struct Config {
   void each_field(F&& f) {
     f("seeds", seeds, "independent starts and inputs");
     f("dimension", dimension, "D, the size of an input");
-    f("spikes", spikes, "large eigenvalues of the covariance over D, largest first: one unit for each");
+    f("spikes", spikes,
+      "large eigenvalues of the covariance over D, largest first: one unit for each");
     f("bulk_variance", bulk_variance, "all other eigenvalues");
     f("eta", eta, "learning rate: eta / D a step");
     f("init", init, "standard deviation of the weights at the start");
@@ -48,10 +52,11 @@ struct Config {
 struct Reading {
   int64_t units, spikes;
 
-  /// Components on the spikes, norms, covariance Q1 of the outputs, and how much of the spikes' space (of `units`) the
-  /// units span.
+  /// Components on the spikes, norms, covariance Q1 of the outputs, and how much of the spikes'
+  /// space (of `units`) the units span.
   std::vector<double> of(const Matrix& omega, const Spectrum& s) const {
-    const Matrix parts = omega.leftCols(spikes), q1 = omega * s.modes.asDiagonal() * omega.transpose();
+    const Matrix parts = omega.leftCols(spikes),
+                 q1 = omega * s.modes.asDiagonal() * omega.transpose();
     std::vector<double> row(parts.data(), parts.data() + parts.size());
     for (int64_t k = 0; k < units; ++k) row.push_back(omega.row(k).norm());
     row.insert(row.end(), q1.data(), q1.data() + q1.size());
@@ -90,9 +95,10 @@ struct Result {
     std::vector<double> all;
     const int64_t columns = read.units * read.units;
     for (size_t i = 0; i < simulated.size(); ++i)
-      all.push_back((simulated[i].middleCols(read.q1(), columns) - theory[i].middleCols(read.q1(), columns))
-                        .cwiseAbs()
-                        .maxCoeff());
+      all.push_back(
+          (simulated[i].middleCols(read.q1(), columns) - theory[i].middleCols(read.q1(), columns))
+              .cwiseAbs()
+              .maxCoeff());
     return all;
   }
   /// d log |w_1| / dt over the second half of the run.
@@ -100,15 +106,15 @@ struct Result {
     std::vector<double> all;
     const size_t end = times.size() - 1, middle = end / 2;
     for (const Matrix& m : courses)
-      all.push_back(
-          std::log(m(static_cast<int64_t>(end), read.norm(0)) / m(static_cast<int64_t>(middle), read.norm(0))) /
-          (times[end] - times[middle]));
+      all.push_back(std::log(m(static_cast<int64_t>(end), read.norm(0)) /
+                             m(static_cast<int64_t>(middle), read.norm(0))) /
+                    (times[end] - times[middle]));
     return all;
   }
 };
 
-Result study(Run& run, const std::string& name, const Config& config, const Hebbian& model, int64_t units,
-             const Spectrum& s, const std::vector<double>& times) {
+Result study(Run& run, const std::string& name, const Config& config, const Hebbian& model,
+             int64_t units, const Spectrum& s, const std::vector<double>& times) {
   Result result{{units, static_cast<int64_t>(config.spikes.size())}, {}, {}};
   const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
   const auto start = [&](int64_t seed) -> Matrix {
@@ -116,7 +122,9 @@ Result study(Run& run, const std::string& name, const Config& config, const Hebb
   };
   result.simulated = simulate(
       run, name, config.seeds, times,
-      [&](int64_t seed) { return make_hebbian_simulator(model, s, start(seed), key(seed).at("inputs")); },
+      [&](int64_t seed) {
+        return make_hebbian_simulator(model, s, start(seed), key(seed).at("inputs"));
+      },
       [&](const Weights& w) { return result.read.of(w.encoder, s); });
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     const HebbianPath path = solve_hebbian(model, start(seed), s, times);
@@ -134,8 +142,8 @@ Result study(Run& run, const std::string& name, const Config& config, const Hebb
   return result;
 }
 
-void judge_hebb(Run& run, const Config& config, const std::vector<double>& times, const Result& plain,
-                const Result& weak, const Result& strong) {
+void judge_hebb(Run& run, const Config& config, const std::vector<double>& times,
+                const Result& plain, const Result& weak, const Result& strong) {
   const std::string grows = "it imposes no bound on the growth of the weight vector";
   const std::string remedy = "a natural remedy is to introduce some form of weight decay";
   const double rate = config.eta * config.spikes[0];
@@ -143,35 +151,44 @@ void judge_hebb(Run& run, const Config& config, const std::vector<double>& times
   for (size_t i = 0; i < plain.simulated.size(); ++i) {
     const Matrix& m = plain.simulated[i];
     double least = 1;
-    for (int64_t k = 0; k < plain.read.units; ++k) least = std::min(least, plain.read.cosine(m, m.rows() - 1, k, 0));
+    for (int64_t k = 0; k < plain.read.units; ++k)
+      least = std::min(least, plain.read.cosine(m, m.rows() - 1, k, 0));
     turned.push_back(1 - least);
   }
   run.claim_below("Hebb: 1 - |cos| of the weights with the first component, largest of all units",
                   "we obtain an estimate of the leading PC", turned, 0.001);
   run.report("Hebb: norm of the weights at the end", grows, plain.last(plain.read.norm(0)));
-  run.claim_near("Hebb: rate of growth of log |w|, second half, over eta rt_1", grows,
-                 plain.each([&](const Matrix& m) { return plain.growth({m}, times).values[0] / rate; }), 1, 0.03);
-  run.claim_near("equations: the same", grows, plain.growth(plain.theory, times).median() / rate, 1, 0.01);
-  run.claim_near("Hebb, weak decay: rate of growth, over eta rt_1 - decay", remedy, weak.each([&](const Matrix& m) {
-    return weak.growth({m}, times).values[0] / (rate - config.weak_decay);
-  }),
+  run.claim_near(
+      "Hebb: rate of growth of log |w|, second half, over eta rt_1", grows,
+      plain.each([&](const Matrix& m) { return plain.growth({m}, times).values[0] / rate; }), 1,
+      0.03);
+  run.claim_near("equations: the same", grows, plain.growth(plain.theory, times).median() / rate, 1,
+                 0.01);
+  run.claim_near("Hebb, weak decay: rate of growth, over eta rt_1 - decay", remedy,
+                 weak.each([&](const Matrix& m) {
+                   return weak.growth({m}, times).values[0] / (rate - config.weak_decay);
+                 }),
                  1, 0.05);
-  run.claim("Hebb, strong decay: norm at the end, over the start", remedy, strong.each([&](const Matrix& m) {
-    return m(m.rows() - 1, strong.read.norm(0)) / m(0, strong.read.norm(0));
-  }),
-            "< 1e-3 for every seed: no decay holds the norm", strong.last(strong.read.norm(0)).largest() < 1e-3);
+  run.claim("Hebb, strong decay: norm at the end, over the start", remedy,
+            strong.each([&](const Matrix& m) {
+              return m(m.rows() - 1, strong.read.norm(0)) / m(0, strong.read.norm(0));
+            }),
+            "< 1e-3 for every seed: no decay holds the norm",
+            strong.last(strong.read.norm(0)).largest() < 1e-3);
 }
 
 void judge_oja(Run& run, const Result& one, const Result& several) {
   const std::string words = "Oja's rule indeed converges to the PC with the largest eigenvalue";
   const int64_t units = several.read.units;
   run.claim_below("Oja, one unit: 1 - |cos(w, e_1)|", words, one.last_angle(0, 0), 0.001);
-  run.claim_near("Oja, one unit: norm of w", "adding normalisation to the Hebbian update", one.last(one.read.norm(0)),
-                 1, 0.01);
-  run.claim_below("Oja, one unit: largest distance of Q1 from the equations", "mean dynamics of the rule",
-                  one.deviation(), 0.05);
-  run.claim_below(text("Oja, ", units, " units: share of the space of the leading components outside their span"),
-                  "with several units Oja's rule finds the subspace", several.each([&](const Matrix& m) {
+  run.claim_near("Oja, one unit: norm of w", "adding normalisation to the Hebbian update",
+                 one.last(one.read.norm(0)), 1, 0.01);
+  run.claim_below("Oja, one unit: largest distance of Q1 from the equations",
+                  "mean dynamics of the rule", one.deviation(), 0.05);
+  run.claim_below(text("Oja, ", units,
+                       " units: share of the space of the leading components outside their span"),
+                  "with several units Oja's rule finds the subspace",
+                  several.each([&](const Matrix& m) {
                     return 1 - m(m.rows() - 1, several.read.overlap()) / static_cast<double>(units);
                   }),
                   0.001);
@@ -190,15 +207,18 @@ void judge_oja(Run& run, const Result& one, const Result& several) {
 void judge_sanger(Run& run, const Result& sanger) {
   const std::string words = "it allows estimation of the first few leading eigenvectors";
   for (int64_t k = 0; k < sanger.read.units; ++k) {
-    run.claim_below(text("Sanger: 1 - |cos(w_", k + 1, ", e_", k + 1, ")|"), words, sanger.last_angle(k, k), 0.001);
-    run.claim_near(text("Sanger: norm of w_", k + 1), words, sanger.last(sanger.read.norm(k)), 1, 0.01);
+    run.claim_below(text("Sanger: 1 - |cos(w_", k + 1, ", e_", k + 1, ")|"), words,
+                    sanger.last_angle(k, k), 0.001);
+    run.claim_near(text("Sanger: norm of w_", k + 1), words, sanger.last(sanger.read.norm(k)), 1,
+                   0.01);
   }
-  run.claim_below("Sanger: largest distance of Q1 from the equations", "mean dynamics of the rule", sanger.deviation(),
-                  0.05);
+  run.claim_below("Sanger: largest distance of Q1 from the equations", "mean dynamics of the rule",
+                  sanger.deviation(), 0.05);
 }
 
 /// Columns: time, then `of(course, row)` of seed 0's simulation and of its equations.
-std::string block(Run& run, const std::string& name, const std::vector<double>& times, const Result& result,
+std::string block(Run& run, const std::string& name, const std::vector<double>& times,
+                  const Result& result,
                   const std::function<std::vector<double>(const Matrix&, int64_t)>& of) {
   const auto count = static_cast<int64_t>(of(result.theory[0], 0).size());
   Matrix table(times.size(), 1 + 2 * count);
@@ -215,16 +235,19 @@ std::string block(Run& run, const std::string& name, const std::vector<double>& 
 }
 
 /// Circles for the simulation (columns 2 ..), lines for the equations (columns 2 + count ..).
-std::string curves(const std::string& name, const std::vector<std::string>& titles, const std::string& first = "") {
+std::string curves(const std::string& name, const std::vector<std::string>& titles,
+                   const std::string& first = "") {
   std::string line = "plot " + first;
   for (size_t j = 0; j < titles.size(); ++j)
-    line += text(j || !first.empty() ? ", " : "", "$", name, " using 1:", 2 + j, " with points pt 6 ps 0.7 lc ", j + 1,
-                 " notitle, $", name, " using 1:", 2 + titles.size() + j, " with lines lw 2 lc ", j + 1, " title '",
+    line += text(j || !first.empty() ? ", " : "", "$", name, " using 1:", 2 + j,
+                 " with points pt 6 ps 0.7 lc ", j + 1, " notitle, $", name,
+                 " using 1:", 2 + titles.size() + j, " with lines lw 2 lc ", j + 1, " title '",
                  titles[j], "'");
   return line + "\n";
 }
 
-void draw(Run& run, const Config& config, const std::vector<double>& times, const std::vector<Result>& all) {
+void draw(Run& run, const Config& config, const std::vector<double>& times,
+          const std::vector<Result>& all) {
   const auto norm = [&](const Result& r) {
     return [&](const Matrix& m, int64_t i) { return std::vector<double>{m(i, r.read.norm(0))}; };
   };
@@ -238,23 +261,31 @@ void draw(Run& run, const Config& config, const std::vector<double>& times, cons
   const auto first_unit = [&](const Matrix& m, int64_t i) {
     return std::vector<double>{all[3].read.cosine(m, i, 0, 0), m(i, all[3].read.norm(0))};
   };
-  std::string script =
-      block(run, "hebb", times, all[0], norm(all[0])) + block(run, "weak", times, all[1], norm(all[1])) +
-      block(run, "strong", times, all[2], norm(all[2])) + block(run, "oja", times, all[3], first_unit) +
-      block(run, "subspace", times, all[4], cosines(all[4])) + block(run, "sanger", times, all[5], cosines(all[5]));
-  script += "set multiplot layout 1,4\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\n";
+  std::string script = block(run, "hebb", times, all[0], norm(all[0])) +
+                       block(run, "weak", times, all[1], norm(all[1])) +
+                       block(run, "strong", times, all[2], norm(all[2])) +
+                       block(run, "oja", times, all[3], first_unit) +
+                       block(run, "subspace", times, all[4], cosines(all[4])) +
+                       block(run, "sanger", times, all[5], cosines(all[5]));
   script +=
-      text("set xrange [0:", config.last, "]\nset key top left\nset logscale y\nset format y '10^{%T}'\n",
-           "set title 'Hebb: norm of w_1'\n",
-           "plot $hebb using 1:2 with points pt 6 ps 0.7 lc 1 notitle, $hebb using 1:3 with lines lw 2 lc 1 title ",
-           "'no decay', $weak using 1:2 with points pt 6 ps 0.7 lc 2 notitle, $weak using 1:3 with lines lw 2 lc ",
-           "2 title 'decay ", config.weak_decay,
-           "', $strong using 1:2 with points pt 6 ps 0.7 lc 3 notitle, $strong using 1:3 with lines lw 2 lc 3 ",
-           "title 'decay ", config.strong_decay, "'\nunset logscale y\nset format y '%g'\nset yrange [0:1.1]\n",
-           "set key bottom right\nset title 'Oja, one unit'\n");
+      "set multiplot layout 1,4\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\n";
+  script += text("set xrange [0:", config.last,
+                 "]\nset key top left\nset logscale y\nset format y '10^{%T}'\n",
+                 "set title 'Hebb: norm of w_1'\n",
+                 "plot $hebb using 1:2 with points pt 6 ps 0.7 lc 1 notitle, $hebb using 1:3 with "
+                 "lines lw 2 lc 1 title ",
+                 "'no decay', $weak using 1:2 with points pt 6 ps 0.7 lc 2 notitle, $weak using "
+                 "1:3 with lines lw 2 lc ",
+                 "2 title 'decay ", config.weak_decay,
+                 "', $strong using 1:2 with points pt 6 ps 0.7 lc 3 notitle, $strong using 1:3 "
+                 "with lines lw 2 lc 3 ",
+                 "title 'decay ", config.strong_decay,
+                 "'\nunset logscale y\nset format y '%g'\nset yrange [0:1.1]\n",
+                 "set key bottom right\nset title 'Oja, one unit'\n");
   script += curves("oja", {"|cos(w, e_1)|", "norm of w"});
   std::vector<std::string> titles;
-  for (size_t k = 1; k <= config.spikes.size(); ++k) titles.push_back(text("|cos(w_", k, ", e_", k, ")|"));
+  for (size_t k = 1; k <= config.spikes.size(); ++k)
+    titles.push_back(text("|cos(w_", k, ", e_", k, ")|"));
   script += text("set title 'Oja, ", titles.size(), " units'\n") + curves("subspace", titles);
   script += "set title 'Sanger: circles simulation, lines equations'\n" + curves("sanger", titles);
   run.plot("hebbian-rules", script + "unset multiplot\n", 1800, 420);
@@ -262,19 +293,22 @@ void draw(Run& run, const Config& config, const std::vector<double>& times, cons
 
 void compute(Run& run, const Config& config) {
   const auto units = static_cast<int64_t>(config.spikes.size());
-  require(
-      config.seeds > 0 && units > 1 && config.dimension > units && config.points > 3 && config.last > 0 &&
-          config.eta > 0 && config.init > 0,
-      "hebbian-rules: needs a seed, two spikes or more and fewer than the dimension, 4 points or more, and positive "
-      "eta, init and last");
+  require(config.seeds > 0 && units > 1 && config.dimension > units && config.points > 3 &&
+              config.last > 0 && config.eta > 0 && config.init > 0,
+          "hebbian-rules: needs a seed, two spikes or more and fewer than the dimension, 4 points "
+          "or more, and positive "
+          "eta, init and last");
   for (int64_t k = 1; k < units; ++k)
     require(config.spikes[static_cast<size_t>(k)] < config.spikes[static_cast<size_t>(k) - 1],
             "hebbian-rules: the spikes must fall");
   const double rate = config.eta * config.spikes[0];
-  require(config.weak_decay >= 0 && config.weak_decay < rate && config.strong_decay > rate,
-          "hebbian-rules: weak_decay must be below and strong_decay above eta times the first spike, ", rate);
+  require(
+      config.weak_decay >= 0 && config.weak_decay < rate && config.strong_decay > rate,
+      "hebbian-rules: weak_decay must be below and strong_decay above eta times the first spike, ",
+      rate);
   const Spectrum s =
-      Spectrum::spiked(config.dimension, Eigen::Map<const Vector>(config.spikes.data(), units), config.bulk_variance);
+      Spectrum::spiked(config.dimension, Eigen::Map<const Vector>(config.spikes.data(), units),
+                       config.bulk_variance);
   std::vector<double> times;
   for (int64_t i = 0; i <= config.points; ++i)
     times.push_back(config.last * static_cast<double>(i) / static_cast<double>(config.points));
@@ -293,10 +327,11 @@ void compute(Run& run, const Config& config) {
   draw(run, config, times, all);
 }
 
-BASIN_EXPERIMENT(Config, compute, "hebbian-rules",
-                 "appendix A of Refinetti, Goldt, The dynamics of representation learning in shallow, non-linear "
-                 "autoencoders",
-                 "Hebb's rule diverges, Oja's finds the first component or a subspace, Sanger's all components")
+BASIN_EXPERIMENT(Config, compute, .name = "hebbian-rules", .paper = "shallow-online-sgd",
+                 .figure = "appendix A",
+                 .summary =
+                     "Hebb's rule diverges, Oja's finds the first component or a subspace, "
+                     "Sanger's all components")
 
 }  // namespace
 }  // namespace basin

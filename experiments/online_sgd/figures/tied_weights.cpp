@@ -1,12 +1,14 @@
-// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear autoencoders", figure 4a.
-// Claim: with tied weights a sigmoidal autoencoder cannot shrink its encoder and grow its decoder to reach the linear
-// part of its activation function, so it never gets to the PCA error that the same network with untied weights
-// reaches. Here: erf, K = M = 3, D = 500, the paper's spectrum (eigenvalues (2^m + 1)^2 over their sum), eta = 1 for
-// untied weights and 0.1 for tied ones, whose gradient is either the full one or that of the encoder alone (decoder
-// detached). Beside them: linear units with tied weights, which do reach the PCA error with the full gradient, and one
-// tied erf unit, whose minimum is known in closed form. Expected (PCA errors of rank 0 .. 3: 0.5, 0.151, 0.043,
-// 0.0043): untied 0.0058 at t = 400; tied 0.138 to 0.148 with the full gradient, 0.245 to 0.27 detached; linear tied
-// 0.0044, detached 0.11; one unit 0.2628. Run time on one core: smoke 1 s, quick 10 s, paper 60 s.
+// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear
+// autoencoders", figure 4a. Claim: with tied weights a sigmoidal autoencoder cannot shrink its
+// encoder and grow its decoder to reach the linear part of its activation function, so it never
+// gets to the PCA error that the same network with untied weights reaches. Here: erf, K = M = 3, D
+// = 500, the paper's spectrum (eigenvalues (2^m + 1)^2 over their sum), eta = 1 for untied weights
+// and 0.1 for tied ones, whose gradient is either the full one or that of the encoder alone
+// (decoder detached). Beside them: linear units with tied weights, which do reach the PCA error
+// with the full gradient, and one tied erf unit, whose minimum is known in closed form. Expected
+// (PCA errors of rank 0 .. 3: 0.5, 0.151, 0.043, 0.0043): untied 0.0058 at t = 400; tied 0.138 to
+// 0.148 with the full gradient, 0.245 to 0.27 detached; linear tied 0.0044, detached 0.11; one unit
+// 0.2628. Run time on one core: smoke 1 s, quick 10 s, paper 60 s.
 #include <algorithm>
 #include <cmath>
 
@@ -45,7 +47,8 @@ struct Config {
   }
 };
 
-/// A network, and what became of it in every seed: rows of {error, largest decoder component on mode 1}.
+/// A network, and what became of it in every seed: rows of {error, largest decoder component on
+/// mode 1}.
 struct Course {
   std::string name;
   Model model;
@@ -77,17 +80,20 @@ std::vector<Course> networks(const Config& config) {
 
 void train(Run& run, const Config& config, const Spectrum& all, const std::vector<double>& times,
            const std::vector<double>& theory_times, Course& c) {
-  // The same weights in both layers: w = v, which in the units of the theory is encoder = sqrt(D) decoder.
+  // The same weights in both layers: w = v, which in the units of the theory is encoder = sqrt(D)
+  // decoder.
   const auto start = [&](const Key& key) {
     Weights w = random_weights(key, c.units, all, config.init);
-    if (c.model.tying != Tying::untied) w.decoder = w.encoder / std::sqrt(static_cast<double>(config.dimension));
+    if (c.model.tying != Tying::untied)
+      w.decoder = w.encoder / std::sqrt(static_cast<double>(config.dimension));
     return w;
   };
   const auto row = [&](const Weights& w, const Spectrum& s) {
-    return std::vector<double>{population_error(w, s, c.model.g), w.decoder.col(0).cwiseAbs().maxCoeff()};
+    return std::vector<double>{population_error(w, s, c.model.g),
+                               w.decoder.col(0).cwiseAbs().maxCoeff()};
   };
-  c.paths =
-      simulate_and_solve(run, {c.name, c.model, all, config.spikes, start, row}, config.seeds, times, theory_times);
+  c.paths = simulate_and_solve(run, {c.name, c.model, all, config.spikes, start, row}, config.seeds,
+                               times, theory_times);
 }
 
 /// The error of one tied unit that lies on the first mode, against its length, for the picture.
@@ -104,13 +110,17 @@ Matrix valley(const Spectrum& s) {
 }
 
 /// Error against time for some of the networks, simulations as points and equations as lines.
-std::string panel(const std::vector<Course>& all, const std::vector<size_t>& which, const std::string& title) {
-  const std::vector<std::string> colours = {"#d62728", "#1f5fa8", "#6a3d9a", "#1f8a4c", "#c77f00", "#1f5fa8"};
+std::string panel(const std::vector<Course>& all, const std::vector<size_t>& which,
+                  const std::string& title) {
+  const std::vector<std::string> colours = {"#d62728", "#1f5fa8", "#6a3d9a",
+                                            "#1f8a4c", "#c77f00", "#1f5fa8"};
   std::string script = "set title '" + title + "'\nplot ";
   for (const size_t i : which) {
     for (size_t seed = 0; seed < all[i].paths.simulated.size(); ++seed)
-      script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '", colours[i], "' notitle, ");
-    script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[i], "' title '", all[i].name, "', ");
+      script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '",
+                     colours[i], "' notitle, ");
+    script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[i], "' title '",
+                   all[i].name, "', ");
   }
   return script + "NaN with lines dt 2 lc rgb '#888888' title 'PCA, rank 0, 1, ...'\n";
 }
@@ -126,19 +136,25 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<C
     script += data_block(text("s", i), with_times(times, gather(all[i].paths.simulated, 0))) +
               data_block(text("t", i), with_times(theory_times, all[i].paths.theory[0].col(0)));
   script += data_block("valley", to_array(valley(s))) + data_block("ends", to_array(ends));
-  script += text("set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
-                 "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange [",
-                 config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
-  script += pca_arrows(s, 0, config.spikes, config.first, config.theory_last);
-  script += panel(all, {untied, full, detached}, "erf units: points simulated, lines from the equations");
-  script += panel(all, {linear_full, linear_detached}, "linear units");
-  script += text("unset arrow\nunset logscale\nset format '%g'\nset xrange [0:1.2]\nset yrange [", 0.8 * s.pca_error(1),
-                 ":", 1.1 * s.trace() / 2, "]\nset key top right\nset xlabel 'length of the decoder'\n");
-  script += text("set title 'one tied erf unit: error against length'\nset arrow 1 from 0,", s.pca_error(1), " to 1.2,",
-                 s.pca_error(1), " nohead dt 2 lc rgb '#888888'\n");
   script += text(
-      "plot $valley with lines lw 2 lc rgb '#d62728' title 'in closed form', '-' with points pt 2 ps 2 lc "
-      "rgb '#d62728' title 'its minimum', $ends with points pt 6 lc rgb '#1f5fa8' title 'trained', NaN with "
+      "set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
+      "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange "
+      "[",
+      config.first, ":", config.theory_last, "]\nset yrange [5e-4:1]\n");
+  script += pca_arrows(s, 0, config.spikes, config.first, config.theory_last);
+  script +=
+      panel(all, {untied, full, detached}, "erf units: points simulated, lines from the equations");
+  script += panel(all, {linear_full, linear_detached}, "linear units");
+  script += text("unset arrow\nunset logscale\nset format '%g'\nset xrange [0:1.2]\nset yrange [",
+                 0.8 * s.pca_error(1), ":", 1.1 * s.trace() / 2,
+                 "]\nset key top right\nset xlabel 'length of the decoder'\n");
+  script += text("set title 'one tied erf unit: error against length'\nset arrow 1 from 0,",
+                 s.pca_error(1), " to 1.2,", s.pca_error(1), " nohead dt 2 lc rgb '#888888'\n");
+  script += text(
+      "plot $valley with lines lw 2 lc rgb '#d62728' title 'in closed form', '-' with points pt 2 "
+      "ps 2 lc "
+      "rgb '#d62728' title 'its minimum', $ends with points pt 6 lc rgb '#1f5fa8' title 'trained', "
+      "NaN with "
       "lines dt 2 lc rgb '#888888' title 'PCA, rank 1'\n",
       minimum.first, " ", minimum.second, "\ne\nunset multiplot\n");
   run.plot("tied-weights", script, 1600, 460);
@@ -151,41 +167,56 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
                     equations = "the equations predict the error at all times";
   const double pca = s.pca_error(config.units);
   run.report(text("PCA error of rank ", config.units), "the error to reach", pca);
-  const size_t at400 = static_cast<size_t>(std::upper_bound(times.begin(), times.end(), std::min(400.0, config.last)) -
-                                           times.begin() - 1);
+  const size_t at400 = static_cast<size_t>(
+      std::upper_bound(times.begin(), times.end(), std::min(400.0, config.last)) - times.begin() -
+      1);
   Samples early(std::vector<double>{});
-  for (const Matrix& m : all[untied].paths.simulated) early.values.push_back(m(static_cast<int64_t>(at400), 0));
+  for (const Matrix& m : all[untied].paths.simulated)
+    early.values.push_back(m(static_cast<int64_t>(at400), 0));
   run.claim(text("error of untied weights at t = ", short_number(times[at400])), stark, early,
             "< 0.0065 for every seed", early.largest() < 0.0065);
   const Samples whole = all[full].paths.last(0), part = all[detached].paths.last(0);
-  run.claim("final error, tied, full gradient", never, whole, "> 0.12 for every seed", whole.least() > 0.12);
-  run.claim("final error, tied, decoder detached", never, part, "> 0.2 for every seed", part.least() > 0.2);
+  run.claim("final error, tied, full gradient", never, whole, "> 0.12 for every seed",
+            whole.least() > 0.12);
+  run.claim("final error, tied, decoder detached", never, part, "> 0.2 for every seed",
+            part.least() > 0.2);
   Samples best(std::vector<double>{});
   for (const double e : whole.values) best.values.push_back(e / (s.trace() / 2));
   run.literal_claim("final error of tied weights (full gradient), over that of the zero network",
-                    "tied weights: hardly better than chance", best, "> 0.9 for every seed", best.least() > 0.9,
-                    "too strong: tied weights end far above the PCA error of their rank, but well below chance: with "
-                    "the full gradient between the PCA errors of rank 2 and 1, detached between rank 1 and rank 0");
+                    "tied weights: hardly better than chance", best, "> 0.9 for every seed",
+                    best.least() > 0.9,
+                    "too strong: tied weights end far above the PCA error of their rank, but well "
+                    "below chance: with "
+                    "the full gradient between the PCA errors of rank 2 and 1, detached between "
+                    "rank 1 and rank 0");
   for (const size_t i : {untied, full, detached, linear_detached})
-    run.report(text("where the equations end, t = ", short_number(all[i].paths.theory_until), ": ", all[i].name), "",
-               all[i].theory_end());
+    run.report(text("where the equations end, t = ", short_number(all[i].paths.theory_until), ": ",
+                    all[i].name),
+               "", all[i].theory_end());
   Samples linear = all[linear_full].paths.last(0);
   for (double& e : linear.values) e /= pca;
-  run.claim(text("final error of linear units, tied, full gradient, over the PCA error of rank ", config.units),
+  run.claim(text("final error of linear units, tied, full gradient, over the PCA error of rank ",
+                 config.units),
             "contrast: a linear unit needs no rescaling", linear, "1 to 1.05 for every seed",
             linear.least() >= 1 && linear.largest() <= 1.05);
-  run.report("final error of linear units, tied, decoder detached", "contrast", all[linear_detached].paths.last(0));
-  run.report("least error of one tied unit in closed form", "no rescaling with tied weights", minimum.second);
+  run.report("final error of linear units, tied, decoder detached", "contrast",
+             all[linear_detached].paths.last(0));
+  run.report("least error of one tied unit in closed form", "no rescaling with tied weights",
+             minimum.second);
   Samples one = all[single].paths.last(0), length = all[single].paths.last(1);
   for (double& e : one.values) e /= minimum.second;
   for (double& c : length.values) c /= minimum.first;
-  run.claim_near("final error of one tied unit, over that minimum", "no rescaling with tied weights", one, 1, 0.01);
-  run.claim_near("length of its decoder, over the best one", "no rescaling with tied weights", length, 1, 0.02);
+  run.claim_near("final error of one tied unit, over that minimum",
+                 "no rescaling with tied weights", one, 1, 0.01);
+  run.claim_near("length of its decoder, over the best one", "no rescaling with tied weights",
+                 length, 1, 0.02);
   for (const size_t i : {untied, full, detached}) {
     const auto [mean, largest] = distances(all[i].paths.simulated, all[i].paths.theory, times);
     const std::string of_mean = "mean distance of a simulation from the equations: " + all[i].name,
-                      of_largest = "largest distance of a simulation from the equations: " + all[i].name;
-    if (i == untied) {  // of 36 starts 1 wandered further than the bounds, which are those of D = 1000
+                      of_largest =
+                          "largest distance of a simulation from the equations: " + all[i].name;
+    if (i ==
+        untied) {  // of 36 starts 1 wandered further than the bounds, which are those of D = 1000
       claim_agreement(run, of_mean, equations, mean, 0.004);
       claim_agreement(run, of_largest, equations, largest, 0.035);
       continue;
@@ -196,28 +227,30 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
 }
 
 void compute(Run& run, const Config& config) {
-  require(
-      config.seeds > 0 && config.units > 0 && config.spikes > 0 && config.dimension > config.spikes &&
-          config.points > 2 && config.first > 0 && config.last > config.first && config.theory_last > config.last &&
-          config.eta > 0 && config.tied_eta > 0 && config.init > 0,
-      "tied-weights: seeds, units, spikes, rates, init and times must be positive, fewer spikes than the dimension, "
-      "3 points or more, first < last < theory_last");
+  require(config.seeds > 0 && config.units > 0 && config.spikes > 0 &&
+              config.dimension > config.spikes && config.points > 2 && config.first > 0 &&
+              config.last > config.first && config.theory_last > config.last && config.eta > 0 &&
+              config.tied_eta > 0 && config.init > 0,
+          "tied-weights: seeds, units, spikes, rates, init and times must be positive, fewer "
+          "spikes than the dimension, "
+          "3 points or more, first < last < theory_last");
   const Spectrum s = Spectrum::canonical(config.dimension, config.spikes);
   const std::vector<double> times = log_times(config.first, config.last, config.points);
   const std::vector<double> theory_times = longer(times, config.theory_last);
   std::vector<Course> all = networks(config);
   for (Course& c : all) train(run, config, s, times, theory_times, c);
-  for (const Course& c : all) run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, 0)));
+  for (const Course& c : all)
+    run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, 0)));
   auto minimum = tied_minimum(s.modes[0], config.dimension);
   minimum.second += s.pca_error(1);  // the other modes' share
   claims(run, config, s, all, times, minimum);
   draw(run, config, s, all, times, theory_times, minimum);
 }
 
-BASIN_EXPERIMENT(Config, compute, "tied-weights",
-                 "figure 4a of Refinetti, Goldt, The dynamics of representation learning in shallow, non-linear "
-                 "autoencoders",
-                 "sigmoidal units with tied weights never come near the PCA error that untied ones reach")
+BASIN_EXPERIMENT(
+    Config, compute, .name = "tied-weights", .paper = "shallow-online-sgd", .figure = "figure 4a",
+    .summary =
+        "sigmoidal units with tied weights never come near the PCA error that untied ones reach")
 
 }  // namespace
 }  // namespace basin

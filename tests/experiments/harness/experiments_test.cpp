@@ -75,7 +75,8 @@ void compute(Run& run, const Config& config) {
   run.claim_at_least("a claim that does not hold", "holds", 0, 1);
 }
 
-BASIN_EXPERIMENT(Config, compute, "harness-test", "no figure", "exercises the harness")
+BASIN_EXPERIMENT(Config, compute, .name = "harness-test", .paper = "", .figure = "no figure",
+                 .summary = "exercises the harness")
 
 Outcome run_test(const std::string& folder, std::vector<std::string> more = {}) {
   std::vector<std::string> arguments{"run", "harness-test", "--out", folder};

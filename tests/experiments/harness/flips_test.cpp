@@ -70,7 +70,8 @@ void compute(Run& run, const Config& config) {
   run.claim_below("a claim", "-", 0, 1);
 }
 
-BASIN_EXPERIMENT(Config, compute, "flips-test", "no figure", "is cut off and gone on with")
+BASIN_EXPERIMENT(Config, compute, .name = "flips-test", .paper = "", .figure = "no figure",
+                 .summary = "is cut off and gone on with")
 
 Outcome run_test(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> all{"run", "flips-test", "--preset", "smoke", "--threads", "1", "--out", out};

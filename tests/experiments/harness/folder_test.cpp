@@ -54,7 +54,8 @@ void compute(Run& run, const Config& config) {
   run.claim_below("the loss is finite", "-", result.loss, 1e9);
 }
 
-BASIN_EXPERIMENT(Config, compute, "folder-test", "no figure", "works in its folder")
+BASIN_EXPERIMENT(Config, compute, .name = "folder-test", .paper = "", .figure = "no figure",
+                 .summary = "works in its folder")
 
 std::vector<std::string> words(const std::string& out, const std::vector<std::string>& more = {}) {
   std::vector<std::string> all{"run", "folder-test", "--preset", "smoke", "--threads", "1", "--out", out};

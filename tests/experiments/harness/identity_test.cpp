@@ -63,7 +63,8 @@ void compute(Run& run, const Config& config) {
   run.claim_below("a claim", "-", 0, 1);
 }
 
-BASIN_EXPERIMENT(Config, compute, "identity-test", "no figure", "trains on a data set")
+BASIN_EXPERIMENT(Config, compute, .name = "identity-test", .paper = "", .figure = "no figure",
+                 .summary = "trains on a data set")
 
 Outcome run_test(const std::string& out, const std::string& data, const std::vector<std::string>& more = {}) {
   std::vector<std::string> all{"run", "identity-test", "--preset", "smoke", "--out", out, "--data", data};

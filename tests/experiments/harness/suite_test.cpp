@@ -62,16 +62,15 @@ void waits(Run& run, const Config& config) {
 }
 
 const bool registered = [] {
-  const std::string memory = " of X, Memorization in Overparameterized Autoencoders",
-                    latent = " of X, Navigating the Latent Space Dynamics of Neural Models";
-  const auto add = [](auto* compute, const char* name, const std::string& figure) {
-    register_experiment(make_experiment<Config>(compute, name, figure.c_str(), "part of a suite"));
+  const auto add = [](auto* compute, const char* name, const char* paper, const char* figure) {
+    register_experiment(make_experiment<Config>(
+        compute, {.name = name, .paper = paper, .figure = figure, .summary = "part of a suite"}));
   };
-  add(claims, "suite-first", "figure 2" + memory);
-  add(needs_data, "suite-data", "figure 3" + memory);
-  add(fails, "suite-fails", "figure S1" + memory);
-  add(claims, "suite-quick", "figure 1" + latent);
-  add(waits, "suite-waits", "figure 2" + latent);
+  add(claims, "suite-first", "memorization", "figure 2");
+  add(needs_data, "suite-data", "memorization", "figure 3");
+  add(fails, "suite-fails", "memorization", "figure S1");
+  add(claims, "suite-quick", "latent-dynamics", "figure 1");
+  add(waits, "suite-waits", "latent-dynamics", "figure 2");
   return true;
 }();
 

@@ -1,0 +1,62 @@
+// Groups of settings that figures share: fields with ranges and what is made of them.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "experiments/harness/run.h"
+#include "models/dynamics/dynamics.h"
+#include "models/nets/mlp.h"
+#include "models/training/train.h"
+
+namespace basin {
+
+/// A fully connected autoencoder whose hidden layers all have one width.
+struct DenseNet {
+  int64_t depth = 10, width = 512;
+  std::string activation = "leaky_relu", init = "torch_default";
+
+  template <class F>
+  void each_field(F&& f) {
+    f("depth", depth, between(2, 10000), "weight matrices of the network");
+    f("width", width, at_least(1), "units in every hidden layer");
+    f("activation", activation, parsed_by(parse_activation), "any of kernels/ops.def, such as leaky_relu(0.01)");
+    f("init", init, parsed_by(Initializer::parse), "initialiser, such as torch_default or xavier_uniform zero_bias");
+  }
+  /// "10x512"
+  std::string name() const { return text(depth, "x", width); }
+  /// Of inputs [B, dimension], on the device of the run.
+  Mlp make(const Run& run, int64_t dimension, const Key& key) const {
+    MlpConfig config;
+    config.widths = autoencoder_widths(dimension, static_cast<int>(depth), width);
+    config.activation = parse_activation(activation);
+    config.init = Initializer::parse(init);
+    config.device = run.device();
+    return make_mlp(config, key);
+  }
+};
+
+/// Adam for so many steps at a constant rate; the lowest loss of the second half is what is measured.
+struct ConstantAdam {
+  int64_t steps = 15000;
+  double rate = 1e-3;
+
+  TrainOptions options() const {
+    TrainOptions options;
+    options.max_steps = steps;
+    options.optimizer = OptimizerConfig::named("adam", rate);
+    options.keep_best_after_fraction = 0.5;
+    return options;
+  }
+};
+
+/// Points after each of these iteration counts (rising, 0 is the start). Takes Ctrl-C.
+template <class Net>
+std::vector<Array> iterates(const Net& net, const Array& start, const std::vector<int64_t>& counts) {
+  IterateOptions options;
+  options.max_iterations = counts.back();
+  options.between = check_interrupt;
+  options.record_at = counts;
+  return iterate(net, start, options).snapshots;
+}
+
+}  // namespace basin

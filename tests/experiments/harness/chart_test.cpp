@@ -1,0 +1,69 @@
+// Charts: the program for gnuplot, and that gnuplot takes it; sheets of images.
+#include <doctest/doctest.h>
+#include <cmath>
+
+#include "autograd/ops.h"
+#include "experiments/harness/chart.h"
+#include "experiments/harness/plot.h"
+#include "tests/command.h"
+#include "tests/files.h"
+
+using namespace basin;
+using basin::test::has;
+
+namespace {
+
+/// Every way of drawing, every kind of axis, words that gnuplot would read as markup.
+Chart everything() {
+  Panel flat{.title = "a_b^2 \"quoted\" \\ 'and' {all}\nsecond line",
+             .x = {.label = "time", .log = true, .low = 1e-3, .high = 10},
+             .y = {.label = "error_1"},
+             .levels = {{0.5, 1}, "PCA"},
+             .uprights = {{1}},
+             .key = "below"};
+  for (const Draw draw : {Draw::line, Draw::dashed, Draw::dotted, Draw::circles, Draw::dots, Draw::crosses,
+                          Draw::specks, Draw::line_points, Draw::band, Draw::bars, Draw::steps, Draw::arrows})
+    flat.curves.push_back({.x = {0.01, 0.1, 1},
+                           .y = {1, std::nan(""), INFINITY},
+                           .name = "curve_" + std::to_string(static_cast<int>(draw)),
+                           .colour = static_cast<int>(draw),
+                           .draw = draw,
+                           .upper = {2, 3, 4},
+                           .dx = {1, 1, 1},
+                           .dy = {0, 0, 1},
+                           .width = 0.1});
+  const Panel space{.curves = {{.x = {0, 1}, .y = {0, 1}, .colour = grey, .draw = Draw::dots, .z = {0, 1}}}};
+  return {.name = "all", .panels = {flat, space, {.curves = {{}}, .equal = true}}, .columns = 2, .title = "three"};
+}
+
+}  // namespace
+
+TEST_CASE("chart: gnuplot draws every kind of curve, and words stay words") {
+  const Chart chart = everything();
+  CHECK(chart.size() == std::pair<int, int>(960, 920));
+  const std::string script = chart.script();
+  CHECK(has(script, "set title \"a_b^2 \\\"quoted\\\" \\\\ 'and' {all}\\nsecond line\" noenhanced"));
+  CHECK(has(script, "set format x '10^{%T}'"));
+  CHECK(has(script, "0.1 NaN\n"));
+  CHECK(has(script, "splot"));
+  if (!gnuplot_available()) return;
+  const test::TemporaryFolder folder;
+  CHECK(run_gnuplot(folder.path(), chart.name, script, 960, 920).empty());
+}
+
+TEST_CASE("chart: what cannot be drawn is an error") {
+  CHECK_THROWS_WITH_AS(Chart{.name = "x"}.script(), doctest::Contains("chart x: has no panel"), Error);
+  const Chart empty{.name = "x", .panels = {{.title = "t"}}};
+  CHECK_THROWS_WITH_AS(empty.script(), doctest::Contains("panel 't' has no curve"), Error);
+  const Chart uneven{.name = "x", .panels = {{.curves = {{.x = {1}, .y = {1, 2}, .name = "c"}}}}};
+  CHECK_THROWS_WITH_AS(uneven.script(), doctest::Contains("curve 'c' has lists of 1 and of 2 numbers"), Error);
+}
+
+TEST_CASE("contact_sheet: cells, gaps and rows of different lengths") {
+  const Array black = zeros({1, 4}, DType::f32), white = full({1, 4}, 1, DType::f32);
+  const Array sheet = contact_sheet({{black, {}, black}, {white}}, {1, 2, 2}, 1);
+  CHECK(sheet.shape() == Shape{1, 10, 14});  // 2 rows, 3 columns of 2 pixels, 2 between and around
+  CHECK(sum(cast(Tensor(sheet), DType::f32) / 255.0).item() == 140 - 8);  // two black cells of 4 pixels
+  CHECK_THROWS_WITH_AS(contact_sheet({{black}}, {3, 2, 2}, 1), doctest::Contains("images are"), Error);
+  CHECK_THROWS_WITH_AS(contact_sheet({}, {1, 2, 2}, 1), doctest::Contains("needs an image"), Error);
+}
