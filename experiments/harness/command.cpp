@@ -8,6 +8,7 @@
 #include <iostream>
 
 #include "engine/build_info.h"
+#include "experiments/harness/compare.h"
 #include "experiments/harness/papers.h"
 #include "experiments/harness/process.h"
 #include "experiments/harness/report.h"
@@ -234,26 +235,41 @@ int basin_main(int argc, char** argv) {
                     "with --paper: so many at a time, sharing the threads [one a thread, up to 4]");
     CLI::App* report = app.add_subcommand("report", "all runs below a folder as one HTML page");
     std::string folder = "results", page;
-    bool report_help = false;
+    bool about = false;
     report->set_help_flag();
-    report->add_flag("-h,--help", report_help, "this text");
+    report->add_flag("-h,--help", about, "this text");
     report->add_option("FOLDER", folder, "folder of the runs [results]");
     report->add_option("--out", page, "the page [FOLDER/report.html]");
     report->allow_extras();
+    CLI::App* compare = app.add_subcommand("compare", "two runs of one experiment side by side");
+    std::string a, b, side_by_side;
+    compare->set_help_flag();
+    compare->add_flag("-h,--help", about, "this text");
+    compare->add_option("A", a, "folder of a run");
+    compare->add_option("B", b, "folder of another one");
+    compare->add_option("--out", side_by_side, "folder of compare.html [results/compare-A-B]");
+    compare->allow_extras();
     app.allow_extras();
     app.parse(argc, argv);
     if (version) return print(version_text() + "\n");
     if (help) return print(app.help());
     const std::vector<std::string> extras = app.remaining();  // words before a command as well: they must not get lost
-    if (!extras.empty() && extras[0][0] != '-') throw unknown_name("command", extras[0], {"list", "run", "report"});
+    if (!extras.empty() && extras[0][0] != '-')
+      throw unknown_name("command", extras[0], {"list", "run", "report", "compare"});
     if (!extras.empty() && run->parsed())
       throw Error(
           text("option '", extras[0], "' before the command; options follow it: basin run ", extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
     if (report->parsed()) {
-      if (report_help) return print(options_of(*report));
+      if (about) return print(options_of(*report));
       refuse_extras(*report, report->remaining());
       return print("report: " + one_line(write_report(folder, page)) + "\n");
+    }
+    if (compare->parsed()) {
+      if (about) return print(options_of(*compare));
+      refuse_extras(*compare, compare->remaining());
+      require(!b.empty(), "compare: needs the folders of two runs: basin compare A B");
+      return print(compare_runs(a, b, side_by_side));
     }
     refuse_extras(app, extras);
     if (list->parsed()) return list_experiments();

@@ -2,31 +2,18 @@
 #include "experiments/harness/html.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "engine/build_info.h"
 #include "engine/file.h"
 #include "experiments/harness/gnuplot.h"
+#include "experiments/harness/process.h"
 #include "experiments/harness/report_style.h"
 
 namespace basin {
 namespace {
 
 constexpr uint64_t max_figure = 32 << 20;
-
-/// The length of the UTF-8 sequence at s[i], 0 when there is none.
-size_t utf8_length(const std::string& s, size_t i) {
-  const auto first = static_cast<unsigned char>(s[i]);
-  const size_t length = first < 0x80   ? 1
-                        : first < 0xc2 ? 0
-                        : first < 0xe0 ? 2
-                        : first < 0xf0 ? 3
-                        : first < 0xf5 ? 4
-                                       : 0;
-  if (length == 0 || i + length > s.size()) return 0;
-  for (size_t k = 1; k < length; ++k)
-    if ((static_cast<unsigned char>(s[i + k]) & 0xc0) != 0x80) return 0;
-  return length;
-}
 
 std::string base64(const Bytes& bytes) {
   static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -45,25 +32,18 @@ std::string base64(const Bytes& bytes) {
 
 std::string html(const std::string& s) {
   std::string out;
-  for (size_t i = 0; i < s.size();) {
-    const size_t length = utf8_length(s, i);
-    const char c = s[i];
-    if (length > 1)
-      out.append(s, i, length);
-    else if (length == 0 || (static_cast<unsigned char>(c) < 0x20 && c != '\n' && c != '\t') || c == 0x7f)
-      out += "?";
-    else if (c == '&' || c == '<' || c == '>' || c == '"' || c == '\'')
-      out += text("&#", static_cast<int>(c), ";");
-    else
-      out += c;
-    i += std::max<size_t>(1, length);
+  for (size_t at = 0; at <= s.size();) {
+    const size_t end = std::min(s.find('\n', at), s.size());
+    if (at > 0) out += '\n';
+    for (const char c : one_line(s.substr(at, end - at)))
+      out += std::strchr("&<>\"'", c) ? text("&#", static_cast<int>(c), ";") : std::string(1, c);
+    at = end + 1;
   }
   return out;
 }
 
-std::string html(const Json& value) {
-  return html(value.is_string() ? value.get<std::string>()
-                                : value.dump(-1, ' ', false, Json::error_handler_t::replace));
+std::string plain(const Json& value) {
+  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string plural(size_t count, const std::string& what) {
@@ -77,6 +57,28 @@ std::string html_begin(const std::string& title) {
       "<meta name=\"generator\" content=\"basin ",
       html(std::string(build_info().commit)), "\">\n<title>", title, "</title>\n<style>\n", report_style,
       "</style></head><body>\n");
+}
+
+std::string html_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {
+  size_t all = 0;
+  for (const Column& column : columns) all += column.width;
+  std::string out = "<table><thead><tr>";
+  for (const Column& column : columns)
+    out += text("<th scope=\"col\" style=\"width: ", 100 * column.width / all, "%\">", html(column.title), "</th>");
+  out += "</tr></thead><tbody>\n";
+  for (const auto& row : rows) {
+    out += "<tr>";
+    for (size_t i = 0; i < row.size(); ++i) {
+      const std::string cell = row[i], first = cell.substr(0, cell.find('\n'));
+      const bool coloured = first == "held" || first == "missed" || first == "reported";
+      out += text("<td data-label=\"", html(columns[i].title), "\"><span class=\"", coloured ? first : "", "\">",
+                  html(first), "</span>");
+      if (first != cell) out += "<span class=\"remark\">" + html(cell.substr(first.size() + 1)) + "</span>";
+      out += "</td>";
+    }
+    out += "</tr>\n";
+  }
+  return out + "</tbody></table>\n";
 }
 
 std::string html_picture(const std::string& folder, const std::string& name, const std::string& about) {

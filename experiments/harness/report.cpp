@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <iostream>
 #include <map>
@@ -23,13 +22,7 @@ namespace fs = std::filesystem;
 
 void add_run(GatheredRuns& gathered, const std::string& folder) {
   try {
-    Json record = read_record(folder);
-    const std::string status = record["status"], error = record.value("error", "");
-    require(status == "complete", "the run is ", status == "running" ? "still at work, or was killed" : status,
-            error.empty() ? "" : ": ", error);
-    const std::string lack = lack_of(folder, record).words;
-    require(lack.empty(), "its record says complete, but ", lack, "; --resume runs it again");
-    gathered.runs.push_back({folder, std::move(record)});
+    gathered.runs.push_back(complete_run(folder));
   } catch (const std::exception& e) {  // whatever is wrong with one folder, the others are shown
     gathered.skipped.push_back({folder, e.what()});
   }
@@ -61,6 +54,16 @@ double margin_of(const Json& row) {
 }
 
 }  // namespace
+
+ReportedRun complete_run(const std::string& folder) {
+  Json record = read_record(folder);
+  const std::string status = record["status"], error = record.value("error", "");
+  require(status == "complete", "the run is ", status == "running" ? "still at work, or was killed" : status,
+          error.empty() ? "" : ": ", error);
+  const std::string lack = lack_of(folder, record).words;
+  require(lack.empty(), "its record says complete, but ", lack, "; --resume runs it again");
+  return {folder, std::move(record)};
+}
 
 const Paper* paper_of(const ReportedRun& run) {
   return find_paper(run.text("/paper"));
@@ -143,9 +146,7 @@ std::string margin_text(const Json& row) {
   if (criterion.ends_with(" 0") || criterion.find(" 0 ") != std::string::npos)  // a bound that has no fractions
     return short_number(size) + side;
   if (size >= 10) return "far" + side;
-  char percent[32];
-  std::snprintf(percent, sizeof percent, size < 0.0995 ? "%.2g %%" : "%.0f %%", 100 * size);
-  return percent + side;
+  return short_number(100 * size) + " %" + side;
 }
 
 std::string nearness_text(const Json& row) {

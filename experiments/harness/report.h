@@ -15,6 +15,10 @@ struct ReportedRun {
   std::string text(const char* pointer) const { return record.at(Json::json_pointer(pointer)).get<std::string>(); }
 };
 
+/// The run in a folder. Errors: none, one that is not complete, a damaged record, a file of it that is missing or
+/// changed.
+ReportedRun complete_run(const std::string& folder);
+
 /// Its paper, nullptr for none.
 const Paper* paper_of(const ReportedRun& run);
 

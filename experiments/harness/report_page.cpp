@@ -54,13 +54,6 @@ constexpr char how_counted[] =
     "range is in brackets. Its distance from the bound is a fraction of the bound. Of several rows the nearest to its "
     "bound is shown, or the farthest beyond it.</p>\n";
 
-/// "2026-11-20" or "2026-11-20 to 2026-11-21".
-std::string days(const GatheredRuns& gathered) {
-  std::set<std::string> all;
-  for (const ReportedRun& run : gathered.runs) all.insert(run.text("/started").substr(0, 10));
-  return *all.begin() + (all.size() > 1 ? " to " + *all.rbegin() : "");
-}
-
 /// The title of the page, and its first lines.
 std::pair<std::string, std::string> headline(const StatementCounts& total, bool counts) {
   if (!counts)
@@ -118,28 +111,24 @@ std::string pictures(const ReportedRun& run) {
   return first + (others.empty() ? "" : folded(plural(names.size() - 1, "more picture"), others));
 }
 
-constexpr char claims_begin[] =
-    "<table class=\"claims\"><thead><tr><th scope=\"col\">claim</th><th scope=\"col\">paper</th>"
-    "<th scope=\"col\">measured (range)</th><th scope=\"col\">criterion</th><th scope=\"col\">result</th></tr>"
-    "</thead><tbody>\n";
-
-std::string claim_row(const Json& claim) {
-  const bool literal = claim.value("literal", false), reported = claim["held"].is_null();
-  const bool held = !reported && claim["held"].get<bool>();
-  const std::string remark = claim.value("remark", ""), margin = margin_text(claim);
-  const size_t values = claim.value("values", Json::array()).size();
-  const Shown result = reported  ? Shown{"reported", "reported"}
-                       : held    ? Shown{"held", "held"}
-                       : literal ? Shown{"reported", "does not hold"}  // expected, and said so
-                                 : Shown{"missed", "does not hold"};
-  return text("<tr><td data-label=\"claim\">", html(claim["statement"]),
-              literal ? "<span class=\"literal\">the paper&#39;s words taken literally</span>" : "",
-              remark.empty() ? "" : "<span class=\"remark\">" + html(remark) + "</span>",
-              "</td><td data-label=\"paper\">", html(claim["paper"]), "</td><td data-label=\"measured\">",
-              html(measured_text(claim)), values > 1 ? text("<span class=\"remark\">", values, " values</span>") : "",
-              "</td><td data-label=\"criterion\">", reported ? "&#8211;" : html(claim["criterion"]),
-              "</td><td data-label=\"result\">", badge(result),
-              margin.empty() ? "" : "<span class=\"remark\">" + margin + "</span>", "</td></tr>\n");
+std::string claims_of(const Json& claims) {
+  std::vector<std::vector<std::string>> rows;
+  const auto below = [](const std::string& line) { return line.empty() ? "" : "\n" + line; };
+  for (const Json& claim : claims) {
+    const bool literal = claim.value("literal", false), reported = claim["held"].is_null();
+    const bool held = claim["held"] == true;
+    const size_t values = claim.value("values", Json::array()).size();
+    rows.push_back({claim["statement"].get<std::string>() + (literal ? "\nthe paper's words taken literally" : "") +
+                        below(claim.value("remark", "")),
+                    claim["paper"], measured_text(claim) + (values > 1 ? "\n" + plural(values, "value") : ""),
+                    reported ? "-" : claim["criterion"].get<std::string>(),
+                    (reported  ? "reported"
+                     : held    ? "held"
+                     : literal ? "does not hold"  // expected, and said so
+                               : "missed") +
+                        below(margin_text(claim))});
+  }
+  return html_table({{"claim", 35}, {"paper", 24}, {"measured (range)", 16}, {"criterion", 11}, {"result", 14}}, rows);
 }
 
 /// The command for the same numbers. The recorded one may hold --resume and the run's old place.
@@ -161,28 +150,23 @@ std::string repeat_command(const ReportedRun& run) {
 
 std::string facts(const ReportedRun& run) {
   const Json& r = run.record;
-  std::string out = "<dl>\n";
-  const auto fact = [&](const char* name, const std::string& value) {
-    out += text("<dt>", name, "</dt><dd>", value, "</dd>\n");
-  };
   std::string settings;
-  for (const auto& [name, value] : r["config"].items())
-    settings += (settings.empty() ? "" : " ") + ("<code>" + html(name) + "=" + html(value) + "</code>");
-  const std::string resumed = r["options"].value("resume", false) ? " (the last session only; it was resumed)" : "";
-  fact("repeat it", "<code class=\"command\">" + html(repeat_command(run)) + "</code>");
-  fact("settings", settings);
-  fact("seeds", text("root ", html(r["options"]["seed"]),
-                     r["config"].contains("seeds") ? ", " + html(r["config"]["seeds"]) + " derived from it" : ""));
+  for (const auto& item : r["config"].items()) settings += item.key() + "=" + plain(item.value()) + " ";
   const double seconds = std::clamp(r["timings"]["total"].get<double>(), 0.0, 1e9);
-  fact("duration", (seconds < 10 ? short_number(seconds) + " s" : duration_text(seconds)) + resumed);
-  fact("device", text(html(r["options"]["device"]), ": ", html(r["device"]), "; ", html(r["options"]["threads"]),
-                      r["options"]["threads"] == 1 ? " thread" : " threads"));
-  fact("math mode", html(r["options"].value("math", "f32")));
-  fact("commit", text("<code>", html(r["build"]["commit"]), "</code>",
-                      r["build"]["dirty"].get<bool>() ? " with local changes" : ""));
-  fact("started", html(r["started"]));
-  fact("folder", "<code>" + html(run.folder) + "</code>");
-  return out + "</dl>\n";
+  const std::string threads = r["options"]["threads"].dump();
+  return html_table(
+      {{"", 12}, {"", 88}},
+      {{"repeat it", repeat_command(run)},
+       {"settings", settings},
+       {"seeds", "root " + r["options"]["seed"].dump() +
+                     (r["config"].contains("seeds") ? ", " + plain(r["config"]["seeds"]) + " derived from it" : "")},
+       {"duration", (seconds < 10 ? short_number(seconds) + " s" : duration_text(seconds)) +
+                        (r["options"].value("resume", false) ? " (the last session only; it was resumed)" : "")},
+       {"device", text(plain(r["options"]["device"]), ": ", plain(r["device"]), "; threads: ", threads, "; math mode ",
+                       r["options"].value("math", "f32"))},
+       {"commit", plain(r["build"]["commit"]) + (r["build"]["dirty"].get<bool>() ? " with local changes" : "")},
+       {"started", r["started"]},
+       {"folder", run.folder}});
 }
 
 }  // namespace
@@ -199,7 +183,7 @@ std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
   const auto [title, first_lines] = headline(total, smoke + changed < gathered.runs.size());
   std::string out = html_begin("basin: " + title) + "<header>" + first_lines +
                     text("<p>", plural(gathered.runs.size(), "run"), " of ", plural(names.size(), "experiment"),
-                         " below <code>", html(folder), "</code>, ", html(days(gathered)), ". ", other_rows(total));
+                         " below <code>", html(folder), "</code>. ", other_rows(total));
   if (!gathered.skipped.empty())
     out += text(" <a href=\"#left-out\">", plural(gathered.skipped.size(), "folder"), " left out</a>.");
   if (gathered.previous > 0) out += text(" ", plural(gathered.previous, "earlier run"), " (*.previous-N) not shown.");
@@ -224,22 +208,20 @@ std::string page_run(const GatheredRuns& gathered, size_t index) {
   out += text("<article class=\"card", counts ? "" : " uncounted", "\" id=\"run-", index, "\"><h3>",
               html(run.text("/experiment")), "</h3>\n<p>", html(run.text("/place")), "; ", preset_and_seed(run),
               "</p>\n", pictures(run));
-  std::string statements, rows;
+  std::string statements;
   for (const Statement& statement : statements_of(run.record)) statements += statement_item(statement);
-  for (const Json& claim : run.record["claims"]) rows += claim_row(claim);
   out += statements.empty() ? "<p>It makes no claims.</p>\n" : "<ul class=\"statements\">\n" + statements + "</ul>\n";
-  if (!rows.empty())
-    out += folded("All " + plural(run.record["claims"].size(), "row"), claims_begin + rows + "</tbody></table>\n");
+  const Json& claims = run.record["claims"];
+  if (!claims.empty()) out += folded("All " + plural(claims.size(), "row"), claims_of(claims));
   return out + folded("Settings, device, and how to repeat it", facts(run)) + "</article>\n";
 }
 
 std::string page_end(const GatheredRuns& gathered) {
   std::string out = "</div>\n";
   if (!gathered.skipped.empty()) {
-    out += "<h2 id=\"left-out\">Left out</h2>\n<dl class=\"left-out\">\n";
-    for (const auto& skipped : gathered.skipped)
-      out += "<dt><code>" + html(skipped.folder) + "</code></dt><dd>" + html(skipped.reason) + "</dd>\n";
-    out += "</dl>\n";
+    std::vector<std::vector<std::string>> rows;
+    for (const auto& skipped : gathered.skipped) rows.push_back({skipped.folder, skipped.reason});
+    out += "<h2 id=\"left-out\">Left out</h2>\n" + html_table({{"folder", 35}, {"why", 65}}, rows);
   }
   return out + "</main></body></html>\n";
 }

@@ -20,13 +20,10 @@ h3 { margin: 0 0 .25rem; font-size: 1.15rem; }
 p { margin: .5rem 0; max-width: 50rem; }
 a { color: var(--link); }
 code { font: .875em ui-monospace, "DejaVu Sans Mono", monospace; overflow-wrap: anywhere; }
-table { border-collapse: collapse; }
+table { width: 100%; table-layout: fixed; border-collapse: collapse; }
 th, td { padding: .4rem .6rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 thead th { color: var(--soft); font-weight: 600; }
 .scroll { overflow-x: auto; }
-.claims { width: 100%; table-layout: fixed; }
-.claims th:nth-child(1) { width: 35%; } .claims th:nth-child(2) { width: 24%; }
-.claims th:nth-child(3) { width: 16%; } .claims th:nth-child(4) { width: 11%; } .claims th:nth-child(5) { width: 14%; }
 .tiles { display: flex; flex-wrap: wrap; gap: .75rem; max-width: none; }
 .tiles span { padding: .6rem 1rem; white-space: normal; } .tiles b { display: block; font-size: 2.2rem; line-height: 1.1; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(30rem, 1fr)); gap: 1rem;
@@ -38,10 +35,9 @@ thead th { color: var(--soft); font-weight: 600; }
 .uncounted { --held: var(--soft); --held-back: var(--band); --missed: var(--soft); --missed-back: var(--band);
   --literal: var(--soft); --literal-back: var(--band); border-style: dashed; }
 .statements { margin: .75rem 0; padding: 0; list-style: none; } .statements li { margin: .6rem 0; }
-.statements q { font-style: italic; } .near { display: block; color: var(--soft); font-size: .875em; }
+.statements q { font-style: italic; } .near, .remark { display: block; color: var(--soft);
+  font-size: .875em; white-space: pre-line; }
 details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); }
-.remark, .literal { display: block; font-size: .875em; color: var(--soft); }
-.literal { color: var(--literal); font-style: italic; }
 .held, .corrected, .missed, .reported { display: inline-block; padding: 0 .5rem; border-radius: .3rem; background: var(--band);
   color: var(--soft); white-space: nowrap; }
 .held { background: var(--held-back); color: var(--held); }
@@ -50,28 +46,21 @@ details { margin: .5rem 0; } summary { cursor: pointer; color: var(--link); }
 .note { color: var(--soft); font-size: .9em; }
 figure { margin: 1rem 0; } figcaption { color: var(--soft); font-size: .875em; }
 img { display: block; max-width: 100%; height: auto; background: #ffffff; border-radius: .25rem; }
-dl { display: grid; grid-template-columns: max-content 1fr; gap: .3rem 1rem; margin: .75rem 0; }
-dt { color: var(--soft); } dd { margin: 0; min-width: 0; }
-dd code { margin-right: .35rem; }
-.command { display: inline-block; padding: .1rem .5rem; border-radius: .3rem; background: var(--band); }
-.left-out { grid-template-columns: minmax(8rem, 1fr) 2fr; }
-.left-out dd { white-space: pre-line; }
 @media screen and (max-width: 46rem) {
   body { padding: .5rem .75rem 2rem; } h1 { font-size: 1.6rem; }
-  .claims, .claims tbody, .claims tr, .claims th, .claims td { display: block; width: auto !important; }
-  .claims thead { display: none; }
-  .claims tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
-  .claims th, .claims td { padding: .1rem .4rem; border: 0; }
-  .claims td[data-label] { display: grid; grid-template-columns: 5.5rem 1fr; }
-  .claims td[data-label]::before { content: attr(data-label); grid-row: 1 / span 3; color: var(--soft);
+  table, tbody, tr, th, td { display: block; width: auto !important; }
+  thead { display: none; }
+  tr { padding: .4rem 0; border-bottom: 1px solid var(--line); }
+  th, td { padding: .1rem .4rem; border: 0; }
+  td[data-label] { display: grid; grid-template-columns: 5.5rem 1fr; }
+  td[data-label]::before { content: attr(data-label); grid-area: 1 / 1 / span 3; color: var(--soft);
     font-size: .875em; }
-  .claims td[data-label] > * { grid-column: 2; justify-self: start; }
-  .claims td[data-label="claim"] { display: block; font-weight: 600; }
+  td[data-label] > * { grid-column: 2; justify-self: start; }
+  td:first-child { display: block; font-weight: 600; }
   .tiles { gap: .4rem; } .tiles span { flex: 1; padding: .4rem .6rem; } .tiles b { font-size: 1.6rem; }
   .cards { display: block; } .card { margin: .75rem 0; padding: .6rem .7rem; }
-  .claims td[data-label="claim"]::before { content: none; } .claims td[data-label="claim"] span { font-weight: normal; }
+  td:first-child::before, td[data-label=""]::before { content: none; } td:first-child .remark { font-weight: normal; }
   .wide img, .card > .wide img { max-width: none; max-height: none; width: 46rem; }
-  dl, .left-out { display: block; } dt { margin-top: .5rem; font-size: .875em; }
 }
 @media print {
   :root { color-scheme: light; --ink: #000000; --soft: #444444; --page: #ffffff; --band: #f2f2f2; --line: #bbbbbb;
@@ -79,7 +68,7 @@ dd code { margin-right: .35rem; }
     --literal-back: #ffffff; }
   body { max-width: none; padding: 0; font-size: 9.5pt; }
   a { text-decoration: none; } .scroll { overflow: visible; }
-  thead { display: table-header-group; } tr, figure, dt, dd { break-inside: avoid; }
+  thead { display: table-header-group; } tr, figure { break-inside: avoid; }
   p { orphans: 3; widows: 3; } h2, h3, h3 + p, .card > figure { break-after: avoid; }
   .statements li { break-inside: avoid; } details::details-content { content-visibility: visible; height: auto; }
   .held, .corrected, .missed, .reported { padding: 0; white-space: normal; background: none; }
