@@ -146,7 +146,7 @@ std::string panel_script(const Panel& panel, size_t number) {
         "set view 68,18,1.3,1.0\nset view equal xyz\nset xyplane relative 0\nunset tics\nset border 4095 lc rgb "
         "'#c9ced6' lw 0.8\n";
   } else {
-    out += "set grid lc rgb '#dddddd'\n";
+    out += "set grid back lt 1 lw 0.6 lc rgb '#dddddd'\n";
   }
   out += axis(panel, panel.x, "x", true) + axis(panel, panel.y, "y", false);
   if (panel.equal) out += "set size ratio -1\n";

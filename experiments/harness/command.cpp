@@ -138,7 +138,7 @@ int list_experiments() {
     const Paper* paper = find_paper((*first)->paper);
     std::cout << (paper ? paper->title + "  (--paper " + paper->id + ")" : "Of no paper") << "\n";
     Table table({{"name", 26}, {"what it shows", 58}, {"source", 30}});
-    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, (*first)->figure});
+    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, (*first)->place()});
     std::cout << table.text() << "\n";
   }
   return 0;

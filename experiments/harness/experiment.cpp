@@ -25,6 +25,12 @@ std::string Experiment::source() const {
   return of == nullptr ? figure : text(figure, " of ", of->authors, ", ", of->title);
 }
 
+std::string Experiment::place() const {
+  std::string words = figure;
+  for (const std::string& set : needs) words += "; needs " + set;
+  return words;
+}
+
 const std::vector<Experiment>& experiments() {
   return registry();
 }

@@ -43,6 +43,8 @@ struct Experiment : Listing {
 
   /// "figure 2 of Somebody et al., Title"
   std::string source() const;
+  /// "figure 2; needs mnist"
+  std::string place() const;
 };
 
 const std::vector<Experiment>& experiments();

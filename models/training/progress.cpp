@@ -3,9 +3,16 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 
 namespace basin {
+namespace {
+
+/// Of several trainings side by side, the one whose line a terminal shows.
+std::atomic<const Progress*> on_terminal{nullptr};
+
+}  // namespace
 
 std::string duration_text(double seconds) {
   const auto s = static_cast<long long>(std::max(0.0, seconds) + 0.5);
@@ -31,7 +38,15 @@ Progress::Progress(std::string label, int64_t first_step, int64_t last_step, dou
       next_(start_ + (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000))) {}
 
 Progress::~Progress() {
+  leave();
+}
+
+/// The cursor goes to a line of its own, and the terminal's line is free for another.
+void Progress::leave() {
   if (open_) std::fputc('\n', stderr);
+  open_ = false;
+  const Progress* self = this;
+  on_terminal.compare_exchange_strong(self, nullptr);
 }
 
 std::string Progress::line(int64_t step, double loss) const {
@@ -46,18 +61,20 @@ std::string Progress::line(int64_t step, double loss) const {
 }
 
 void Progress::show(int64_t step, double loss) {
+  const Progress* nobody = nullptr;
+  const bool ours = !terminal_ || on_terminal.compare_exchange_strong(nobody, this) || nobody == this;
+  next_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000));
+  if (!ours) return;  // another thread's line is being rewritten
   std::fprintf(stderr, terminal_ ? "\r%s\033[K" : "%s\n", line(step, loss).c_str());
   std::fflush(stderr);
   open_ = terminal_;
-  next_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000));
 }
 
 void Progress::finish(int64_t step, double loss) {
   if (!enabled_) return;
   last_step_ = step;  // nothing is left
   show(step, loss);
-  if (open_) std::fputc('\n', stderr);
-  open_ = false;
+  leave();
 }
 
 }  // namespace basin

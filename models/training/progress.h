@@ -1,5 +1,5 @@
 // One line that tells how a run goes: rewritten five times a second on a terminal, a new line every ten seconds
-// elsewhere.
+// elsewhere. Of several at once a terminal shows one.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -31,6 +31,7 @@ class Progress {
  private:
   using Clock = std::chrono::steady_clock;
   void show(int64_t step, double loss);
+  void leave();
   std::string line(int64_t step, double loss) const;
 
   std::string label_;

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <thread>
 
+#include "data/find.h"
 #include "engine/file.h"
 #include "engine/npy.h"
 #include "engine/safetensors.h"
@@ -48,6 +49,7 @@ bool may_interrupt = true;
 void compute(Run& run, const Config& config) {
   if (config.fail == "standard") throw std::runtime_error("a standard exception");
   if (config.fail == "internal") throw Error("an error of ours", Fault::internal);
+  if (config.fail == "no_data") find_data_file(run.data().path, "mnist", "t10k-images-idx3-ubyte");
   if (config.fail == "deaf") {
     write_atomically(run.path("deaf"), std::string_view());
     std::this_thread::sleep_for(std::chrono::minutes(10));
@@ -354,6 +356,9 @@ TEST_CASE("harness: errors become exit codes, and the record says what happened"
   o = run_test(folder / "b", {"--set", "fail=internal"});
   CHECK(o.code == 1);
   CHECK(record_of(folder / "b")["error"] == "an error of ours");
+  o = run_test(folder / "c", {"--set", "fail=no_data", "--data", folder / "nowhere"});
+  CHECK(o.code == 3);
+  CHECK(test::has(o.err, "fetch_data.sh mnist"));
 }
 
 TEST_CASE("harness: a full disk is an error that names the file, and what was written stays whole") {

@@ -229,19 +229,21 @@ TEST_CASE("report: how near a row is, in words and on the card") {
   CHECK(count(page, "1 of 1 checks of our own hold; 0 numbers only reported.") == 2);  // of all, and of the paper
 }
 
-TEST_CASE("report: the record says which paper a run is of") {
+TEST_CASE("report: the record says which paper a run is of; of an older one its experiment does") {
   const test::TemporaryFolder folder;
-  const auto title = [&](const Json& paper) {
-    Json record = complete_record();
-    record["paper"] = paper;
+  const auto title = [&](const std::function<void(Json&)>& change) {
+    Json record = complete_record("suite-quick");  // registered by suite_test.cpp, of another paper
+    change(record);
     write_run(folder / "run", record);
     const std::string page = page_of(folder.path());
     const size_t at = page.find("<h2>") + 4;
     return page.substr(at, page.find('<', at) - at);
   };
-  CHECK(title(papers()[1].id) == papers()[1].title);
-  CHECK(title("") == "Other experiments");
-  CHECK(title("unheard-of") == "Other experiments");
+  CHECK(title([](Json& r) { r["paper"] = papers()[1].id; }) == papers()[1].title);
+  CHECK(title([](Json& r) { r["paper"] = ""; }) == "Other experiments");
+  CHECK(title([](Json& r) { r["paper"] = "unheard-of"; }) == "Other experiments");
+  CHECK(title([](Json& r) { r.erase("paper"); }) == find_paper("latent-dynamics")->title);
+  CHECK(title([](Json& r) { r.erase("place"); }) == find_paper("latent-dynamics")->title);
 }
 
 TEST_CASE("report: what records say is text and never HTML, a path or a command of the page") {
