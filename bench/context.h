@@ -6,6 +6,7 @@
 #include "engine/build_info.h"
 #include "engine/error.h"
 #include "kernels/backend.h"
+#include "kernels/threads.h"
 
 namespace basin::bench {
 

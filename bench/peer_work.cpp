@@ -15,6 +15,7 @@
 #include "bench/workloads.h"
 #include "engine/build_info.h"
 #include "engine/file.h"
+#include "kernels/threads.h"
 #include "models/nets/call_text.h"
 
 using namespace basin;

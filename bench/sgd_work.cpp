@@ -17,7 +17,7 @@
 #include "experiments/online_sgd/simulation/advance.h"
 #include "experiments/online_sgd/simulation/draw.h"
 #include "experiments/online_sgd/theory/equations.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 using namespace basin;
 using namespace basin::online;
@@ -144,7 +144,7 @@ json answer(const std::string& line) {
 }  // namespace
 
 int main() {
-  cpu::set_threads(1);
+  set_cpu_threads(1);
   try {
     for (std::string line; std::getline(std::cin, line);) std::cout << answer(line).dump() << std::endl;
   } catch (const std::exception& error) {

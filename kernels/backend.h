@@ -188,9 +188,6 @@ class Backend {
 
 /// The CPU backend, one per process.
 Backend& cpu_backend();
-/// Threads the CPU backend may use (at least 1). Results do not depend on it.
-void set_cpu_threads(int threads);
-int cpu_threads();
 
 /// A CUDA backend for one device, or nullptr with the reason (built without CUDA, no driver, no visible GPU, ...).
 Backend* open_cuda_backend(int index, std::string& reason);

@@ -15,15 +15,33 @@ struct Philox4 {
   uint32_t v[4];
 };
 
+constexpr int philox_rounds = 10;
+
+/// The key of the next round.
+BASIN_HD inline KeyBits next_philox_key(KeyBits key) {
+  return {key.lo + 0x9E3779B9u, key.hi + 0xBB67AE85u};
+}
+
+/// One round on the words a, b, c, d of a counter. A Word is a uint32_t, or holds one in the low half of a wider number
+/// or of each lane of a vector, and leaves anything in the upper half; `Product` is as wide as the product of two
+/// words.
+template <class Product, class Word, class KeyWord>
+[[gnu::always_inline]] BASIN_HD inline void philox_round(Word& a, Word& b, Word& c, Word& d, KeyWord lo, KeyWord hi) {
+  constexpr uint64_t low_half = 0xFFFFFFFFu;
+  const Product p0 = (static_cast<Product>(a) & low_half) * uint64_t{0xD2511F53u};
+  const Product p1 = (static_cast<Product>(c) & low_half) * uint64_t{0xCD9E8D57u};
+  a = static_cast<Word>(p1 >> 32) ^ b ^ lo;
+  c = static_cast<Word>(p0 >> 32) ^ d ^ hi;
+  b = static_cast<Word>(p1);
+  d = static_cast<Word>(p0);
+}
+
 /// The block cipher itself: ten rounds on a 128-bit counter.
 BASIN_HD inline Philox4 philox4x32_10(Philox4 counter, KeyBits key) {
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t p0 = uint64_t{0xD2511F53u} * counter.v[0];
-    const uint64_t p1 = uint64_t{0xCD9E8D57u} * counter.v[2];
-    counter = {{static_cast<uint32_t>(p1 >> 32) ^ counter.v[1] ^ key.lo, static_cast<uint32_t>(p1),
-                static_cast<uint32_t>(p0 >> 32) ^ counter.v[3] ^ key.hi, static_cast<uint32_t>(p0)}};
-    key.lo += 0x9E3779B9u;
-    key.hi += 0xBB67AE85u;
+  uint32_t(&v)[4] = counter.v;
+  for (int round = 0; round < philox_rounds; ++round) {
+    philox_round<uint64_t>(v[0], v[1], v[2], v[3], key.lo, key.hi);
+    key = next_philox_key(key);
   }
   return counter;
 }

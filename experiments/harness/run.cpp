@@ -23,6 +23,7 @@
 #include "experiments/harness/process.h"
 #include "experiments/harness/record.h"
 #include "experiments/harness/table.h"
+#include "kernels/threads.h"
 #include "models/training/interrupt.h"
 
 namespace basin {

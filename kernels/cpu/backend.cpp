@@ -6,7 +6,7 @@
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 namespace basin {
 
@@ -65,13 +65,6 @@ std::unique_ptr<PendingRead> CpuBackend::read_later(const void* source, size_t b
 Backend& cpu_backend() {
   static auto& backend = *new cpu::CpuBackend;  // never destroyed: arrays may outlive main
   return backend;
-}
-
-void set_cpu_threads(int threads) {
-  cpu::set_threads(threads);
-}
-int cpu_threads() {
-  return cpu::threads();
 }
 
 }  // namespace basin

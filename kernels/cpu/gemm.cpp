@@ -9,7 +9,8 @@
 #include <utility>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
+#include "kernels/unrolled.h"
 
 namespace basin::cpu {
 namespace {
@@ -47,15 +48,6 @@ template <class T>
 constexpr int halvings = std::bit_width(static_cast<unsigned>(lanes<T>)) - 1;
 constexpr int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
-}
-
-/// Calls f(0), f(1), ... f(n - 1) with compile-time indices, so that arrays indexed by them live in registers.
-template <int n, class F>
-[[gnu::always_inline]] inline void unrolled(F&& f) {
-  [&]<int... i>(std::integer_sequence<int, i...>) __attribute__((always_inline)) {
-    (f(std::integral_constant<int, i>{}), ...);
-  }
-  (std::make_integer_sequence<int, n>{});
 }
 
 template <class T>

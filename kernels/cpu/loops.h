@@ -4,8 +4,8 @@
 #include <array>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
 #include "kernels/strided.h"
+#include "kernels/threads.h"
 
 namespace basin::cpu {
 

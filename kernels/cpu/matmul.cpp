@@ -4,6 +4,7 @@
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/reduce_plan.h"
+#include "kernels/threads.h"
 
 namespace basin::cpu {
 namespace {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "engine/recorded_step.h"
-#include "kernels/cpu/parallel.h"
 #include "kernels/square_sum.h"
+#include "kernels/threads.h"
 
 namespace basin {
 namespace {
@@ -180,7 +180,7 @@ Nearest nearest(const Array& points, const Array& examples) {
   Nearest result;
   result.index.assign(static_cast<size_t>(n), 0);
   result.distance.assign(static_cast<size_t>(n), std::numeric_limits<double>::infinity());
-  cpu::parallel_for((n + 63) / 64, [&](int64_t task) {
+  parallel_for((n + 63) / 64, [&](int64_t task) {
     for (int64_t i = task * 64; i < std::min(n, task * 64 + 64); ++i) {
       double best = std::numeric_limits<double>::infinity();
       for (int64_t j = 0; j < m; ++j) {

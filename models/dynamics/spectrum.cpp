@@ -10,7 +10,7 @@
 #include <utility>
 
 #include "autograd/transforms.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 #include "models/dynamics/krylov.h"
 
 namespace basin {
@@ -211,7 +211,7 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(i
     const int64_t to = std::min(x.dim(0), from + chunk);
     const Array matrices = copy_to(cyclic_jacobians(wide, slice(points, 0, from, to)), Device());
     const double* data = matrices.data<double>();
-    cpu::parallel_for(to - from, [&](int64_t i) { use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k)); });
+    parallel_for(to - from, [&](int64_t i) { use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k)); });
   }
 }
 

@@ -6,6 +6,7 @@
 #include "autograd/ops.h"
 #include "engine/allocator.h"
 #include "engine/key.h"
+#include "kernels/threads.h"
 
 using namespace basin;
 

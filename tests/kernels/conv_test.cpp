@@ -1,6 +1,7 @@
 // Convolutions on the CPU against their definition, written as plain loops in f64.
 #include <doctest/doctest.h>
 
+#include "kernels/threads.h"
 #include "tests/kernels/conv_reference.h"
 
 using namespace basin;

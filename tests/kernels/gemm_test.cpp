@@ -12,7 +12,7 @@
 #include <string>
 #include <vector>
 
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 using namespace basin::cpu;
 
@@ -61,7 +61,7 @@ void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool acc
   const Operand<T> start(m, ldc, 0, random);
   std::vector<T> first;
   for (int count = 1; count <= 3; ++count) {
-    set_threads(count);
+    set_cpu_threads(count);
     std::vector<T> c = start.storage;
     std::vector<int> seen(static_cast<size_t>(1 + m * n), 0);
     seen[0] = static_cast<int>(n);
@@ -91,8 +91,8 @@ void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool acc
 }
 
 struct ThreadsRestored {
-  int before = threads();
-  ~ThreadsRestored() { set_threads(before); }
+  int before = cpu_threads();
+  ~ThreadsRestored() { set_cpu_threads(before); }
 };
 
 }  // namespace
@@ -169,8 +169,8 @@ TEST_CASE("slow: gemm of long sums and many elements: block by block, the sums b
 TEST_CASE("parallel_for runs each task once, also nested, and passes exceptions on") {
   const ThreadsRestored restored;
   for (int count : {1, 2, 4}) {
-    set_threads(count);
-    CHECK(threads() == count);
+    set_cpu_threads(count);
+    CHECK(cpu_threads() == count);
     for (int repeat = 0; repeat < 200; ++repeat) {
       std::vector<std::atomic<int>> runs(64);
       parallel_for(8, [&](int64_t i) { parallel_for(8, [&](int64_t j) { ++runs[static_cast<size_t>(8 * i + j)]; }); });

@@ -1,5 +1,5 @@
 // The pool of threads and the process: fork(), and threads that the system refuses.
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 #include <doctest/doctest.h>
 #include <pthread.h>
@@ -28,8 +28,8 @@ using namespace basin::cpu;
 namespace {
 
 struct ThreadsRestored {
-  int before = threads();
-  ~ThreadsRestored() { set_threads(before); }
+  int before = cpu_threads();
+  ~ThreadsRestored() { set_cpu_threads(before); }
 };
 
 /// How many threads take part in tasks that all wait for as many as there should be; a minute at most, which only a
@@ -42,7 +42,8 @@ size_t threads_at_work() {
     std::unique_lock lock(mutex);
     seen.insert(std::this_thread::get_id());
     all_there.notify_all();
-    all_there.wait_for(lock, std::chrono::minutes(1), [&] { return seen.size() >= static_cast<size_t>(threads()); });
+    all_there.wait_for(lock, std::chrono::minutes(1),
+                       [&] { return seen.size() >= static_cast<size_t>(cpu_threads()); });
   });
   return seen.size();
 }
@@ -72,12 +73,12 @@ constexpr bool no_threads_after_fork = false;
 TEST_CASE("parallel_for: the child of a process that used the pool ends, has threads of its own, and children again" *
           doctest::skip(no_threads_after_fork)) {
   const ThreadsRestored restored;
-  set_threads(3);
+  set_cpu_threads(3);
   REQUIRE(threads_at_work() > 1);
   CHECK(child([] { return 0; }) == 0);
-  CHECK(child([] { return threads() == 3 && threads_at_work() > 1 ? 5 : 1; }) == 5);
+  CHECK(child([] { return cpu_threads() == 3 && threads_at_work() > 1 ? 5 : 1; }) == 5);
   CHECK(child([] {
-          set_threads(2);
+          set_cpu_threads(2);
           const bool works = threads_at_work() == 2;
           return works && child([] { return threads_at_work() == 2 ? 7 : 1; }) == 7 ? 6 : 1;
         }) == 6);
@@ -123,17 +124,17 @@ TEST_CASE("allocator: a fork() while another thread allocates leaves the child i
 
 TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer would do") {
   const ThreadsRestored restored;
-  set_threads(2);
+  set_cpu_threads(2);
   REQUIRE(threads_at_work() == 2);
   pthread_attr_t before, huge;
   REQUIRE(pthread_getattr_default_np(&before) == 0);
   pthread_attr_init(&huge);
   pthread_attr_setstacksize(&huge, size_t{1} << 47);  // all of the address space, which the program lies in
-  set_threads(4);
+  set_cpu_threads(4);
   threads_at_work();
-  set_threads(1);
+  set_cpu_threads(1);
   REQUIRE(pthread_setattr_default_np(&huge) == 0);
-  set_threads(4);
+  set_cpu_threads(4);
   for (int repeat = 0; repeat < 2; ++repeat) {
     std::string message;
     try {
@@ -142,15 +143,15 @@ TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer wo
       message = error.what();
     }
     CHECK(message ==
-          "thread 2 of 4 cannot be started; --threads 1 (set_threads) would do: Resource temporarily unavailable");
+          "thread 2 of 4 cannot be started; --threads 1 (set_cpu_threads) would do: Resource temporarily unavailable");
   }
-  set_threads(1);
+  set_cpu_threads(1);
   int sum = 0;
   parallel_for(8, [&](int64_t i) { sum += static_cast<int>(i); });
   CHECK(sum == 28);
   REQUIRE(pthread_setattr_default_np(&before) == 0);
   pthread_attr_destroy(&before);
   pthread_attr_destroy(&huge);
-  set_threads(4);
+  set_cpu_threads(4);
   CHECK(threads_at_work() > 1);
 }

@@ -7,6 +7,7 @@
 #include <limits>
 
 #include "engine/allocator.h"
+#include "kernels/threads.h"
 #include "tests/programs/program.h"
 
 namespace basin::programs {

@@ -11,7 +11,7 @@
 
 #include "autograd/op.h"
 #include "kernels/backend.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 #include "tests/programs/program.h"
 
 using namespace basin;
@@ -93,7 +93,7 @@ size_t busy_at_once(int threads) {
   std::mutex mutex;
   std::set<std::thread::id> seen;
   const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(10);
-  cpu::parallel_for(threads, [&](int64_t) {
+  parallel_for(threads, [&](int64_t) {
     {
       const std::lock_guard lock(mutex);
       seen.insert(std::this_thread::get_id());

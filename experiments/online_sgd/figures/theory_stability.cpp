@@ -25,6 +25,7 @@
 #include "experiments/harness/table.h"
 #include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "experiments/online_sgd/theory/densities.h"
+#include "kernels/threads.h"
 
 namespace basin {
 namespace {
@@ -327,7 +328,7 @@ Results integrate_all(Run& run, const Config& config, const std::string& activat
             std::vector<std::vector<Fate>>(list.size(), std::vector<Fate>(seeds)), 0};
   const Vector zero = Vector::Zero(1);
   r.rate = 2 * config.eta * all.modes[0] * averages(model.g, Matrix::Zero(1, 1), zero).slope[0];
-  for_trajectories(config.seeds, [&](int64_t seed) {
+  parallel_for(config.seeds, [&](int64_t seed) {
     const auto at = static_cast<size_t>(seed);
     const Key key = run.key().at(static_cast<uint64_t>(seed)).at("start");
     const Lumped start =

@@ -6,6 +6,7 @@
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/advance_on_gpu.h"
 #include "experiments/online_sgd/simulation/cuda/sgd_kernel.h"
+#include "kernels/threads.h"
 
 namespace basin::online {
 namespace {
@@ -13,7 +14,7 @@ namespace {
 std::vector<std::vector<Snapshot>> advance_on_threads(const std::vector<Simulator*>& simulators,
                                                       const std::vector<int64_t>& steps) {
   std::vector<std::vector<Snapshot>> out(simulators.size());
-  for_trajectories(static_cast<int64_t>(simulators.size()), [&](int64_t i) {
+  parallel_for(static_cast<int64_t>(simulators.size()), [&](int64_t i) {
     Simulator& s = *simulators[static_cast<size_t>(i)];
     for (const int64_t step : steps) {
       s.advance(step - s.steps());

@@ -6,29 +6,21 @@
 namespace basin::online {
 
 /// The words of two chunks, each by mode. Philox runs on 32 blocks side by side, which hides how long a product takes.
-/// A word has 64 bits to itself, as the products do; what they leave in the upper half is masked at the next product.
+/// Each word has 64 bits to itself, as its products do.
 [[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk, uint32_t* __restrict words) {
   typedef uint64_t Words __attribute__((vector_size(64)));
   constexpr int groups = 4, lanes = 8;
-  constexpr uint64_t low_half = 0xFFFFFFFFu;
   Words state[4][groups];
   for (int h = 0; h < groups; ++h) {
     state[0][h] = static_cast<uint64_t>(chunk * 2 + h) * lanes + Words{0, 1, 2, 3, 4, 5, 6, 7};
-    state[1][h] = Words{} + (step & low_half);
+    state[1][h] = Words{} + (step & 0xFFFFFFFFu);
     state[2][h] = Words{} + (step >> 32);
     state[3][h] = Words{} + uint64_t{for_inputs};
   }
-  for (int round = 0; round < 10; ++round) {
-    const uint64_t low = static_cast<uint32_t>(key.lo + static_cast<uint32_t>(round) * 0x9E3779B9u);
-    const uint64_t high = static_cast<uint32_t>(key.hi + static_cast<uint32_t>(round) * 0xBB67AE85u);
-    for (int h = 0; h < groups; ++h) {
-      const Words p0 = (state[0][h] & low_half) * uint64_t{0xD2511F53u};
-      const Words p1 = (state[2][h] & low_half) * uint64_t{0xCD9E8D57u};
-      state[0][h] = (p1 >> 32) ^ state[1][h] ^ low;
-      state[2][h] = (p0 >> 32) ^ state[3][h] ^ high;
-      state[1][h] = p1;
-      state[3][h] = p0;
-    }
+  for (int round = 0; round < philox_rounds; ++round) {
+    for (int h = 0; h < groups; ++h)
+      philox_round<Words>(state[0][h], state[1][h], state[2][h], state[3][h], uint64_t{key.lo}, uint64_t{key.hi});
+    key = next_philox_key(key);
   }
   for (int c = 0; c < 2; ++c)
     for (int i = 0; i < 4; ++i)

@@ -5,6 +5,7 @@
 
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/advance.h"
+#include "kernels/threads.h"
 #include "models/training/interrupt.h"
 
 namespace basin::online {
@@ -53,7 +54,7 @@ void observe_on_device(const Device& device, const All& all, const std::vector<d
     for (const auto& one : all)
       if (one->observations().size() == i) here.push_back(one.get());
     advance_on_device(device, here, steps[i], times.back(), progress);
-    for_trajectories(static_cast<int64_t>(here.size()), [&](int64_t j) {
+    parallel_for(static_cast<int64_t>(here.size()), [&](int64_t j) {
       here[static_cast<size_t>(j)]->observe(observe, times.back(), i + 1 == times.size());
     });
   }
@@ -61,7 +62,7 @@ void observe_on_device(const Device& device, const All& all, const std::vector<d
 
 void observe_on_threads(const All& all, const std::vector<double>& times, const std::vector<int64_t>& steps,
                         const Observe& observe, SimulationProgress& progress) {
-  for_trajectories(static_cast<int64_t>(all.size()), [&](int64_t j) {
+  parallel_for(static_cast<int64_t>(all.size()), [&](int64_t j) {
     ObservedTrajectory& one = *all[static_cast<size_t>(j)];
     for (size_t i = one.observations().size(); i < times.size(); ++i) {
       one.advance(steps[i], times.back(), progress);

@@ -3,10 +3,10 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
-#include <utility>
 #include <vector>
 
 #include "experiments/online_sgd/theory/model.h"
+#include "kernels/unrolled.h"
 
 namespace basin::online {
 
@@ -91,16 +91,6 @@ struct Layers {
   size_t index(int64_t r, int64_t mode) const { return static_cast<size_t>(mode / Lanes<T>::count * stride() + r); }
 };
 
-template <class F, int... i>
-[[gnu::always_inline]] inline void repeat_each(F& f, std::integer_sequence<int, i...>) {
-  (f(std::integral_constant<int, i>{}), ...);
-}
-/// f(0) ... f(n - 1) with constants as arguments, so that what they index stays in registers.
-template <int n, class F>
-[[gnu::always_inline]] inline void repeat(F&& f) {
-  repeat_each(f, std::make_integer_sequence<int, n>{});
-}
-
 /// One vector of modes of K units through a pending update; `w` is not read when tied.
 template <class T, int K, bool tied>
 [[gnu::always_inline]] inline void apply_update(const Pending<T>& p, const T* g, const T* w_step, const T* v_step,
@@ -116,11 +106,11 @@ template <class T, int K, bool tied>
     v[k] += change;
   };
   if (p.truncated)
-    repeat<K>([&](auto k) { subtract(k), move(k); });
+    unrolled<K>([&](auto k) { subtract(k), move(k); });
   else
-    repeat<K>(subtract), repeat<K>(move);
+    unrolled<K>(subtract), unrolled<K>(move);
   if constexpr (!tied)
-    repeat<K>([&](auto k) {
+    unrolled<K>([&](auto k) {
       Vector change = w_step[k] * x;
       if (p.decay != 0) change -= p.decay * w[k];
       w[k] += change;
@@ -134,32 +124,32 @@ void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, c
   constexpr int encoders = tied ? 0 : K, pairs = K * (K + 1) / 2;
   Vector wx[K] = {}, vx[K] = {}, vv[pairs] = {};
   T g[K], w_step[K], v_step[K];
-  repeat<K>([&](auto k) { g[k] = pending.g[k], w_step[k] = pending.w_step[k], v_step[k] = pending.v_step[k]; });
+  unrolled<K>([&](auto k) { g[k] = pending.g[k], w_step[k] = pending.w_step[k], v_step[k] = pending.v_step[k]; });
   Lanes<T>* row = layers.rows.data();
   for (int64_t i = 0; i < layers.vectors; ++i, row += encoders + K) {
     Vector w[K], v[K];
-    repeat<encoders>([&](auto k) { w[k] = row[k].v; });
-    repeat<K>([&](auto k) { v[k] = row[encoders + k].v; });
+    unrolled<encoders>([&](auto k) { w[k] = row[k].v; });
+    unrolled<K>([&](auto k) { v[k] = row[encoders + k].v; });
     if constexpr (apply) {
       apply_update<T, K, tied>(pending, g, w_step, v_step, old_x[i].v, w, v);
-      repeat<encoders>([&](auto k) { row[k].v = w[k]; });
-      repeat<K>([&](auto k) { row[encoders + k].v = v[k]; });
+      unrolled<encoders>([&](auto k) { row[k].v = w[k]; });
+      unrolled<K>([&](auto k) { row[encoders + k].v = v[k]; });
     }
     if constexpr (sum) {
       const Vector input = x[i].v;
-      repeat<encoders>([&](auto k) { wx[k] += w[k] * input; });
-      repeat<K>([&](auto k) {
+      unrolled<encoders>([&](auto k) { wx[k] += w[k] * input; });
+      unrolled<K>([&](auto k) {
         vx[k] += v[k] * input;
-        repeat<k + 1>([&](auto a) { vv[pair_index(k, a)] += v[k] * v[a]; });
+        unrolled<k + 1>([&](auto a) { vv[pair_index(k, a)] += v[k] * v[a]; });
       });
     }
   }
   if constexpr (!sum) return;
-  repeat<K>([&](auto k) {
+  unrolled<K>([&](auto k) {
     sums.values[k] = sum_of<T>({tied ? vx[k] : wx[k]});
     sums.values[K + k] = sum_of<T>({vx[k]});
   });
-  repeat<pairs>([&](auto i) { sums.values[2 * K + i] = sum_of<T>({vv[i]}); });
+  unrolled<pairs>([&](auto i) { sums.values[2 * K + i] = sum_of<T>({vv[i]}); });
 }
 
 /// The same for any K, with the same bits.

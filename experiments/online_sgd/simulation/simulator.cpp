@@ -7,7 +7,6 @@
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/draw.h"
 #include "experiments/online_sgd/simulation/sgd_pass.h"
-#include "kernels/cpu/parallel.h"
 
 namespace basin::online {
 namespace {
@@ -254,10 +253,6 @@ const double* after_setting(const std::string& what, const std::vector<double>& 
   require(state.size() == wanted && std::equal(setting.begin(), setting.end(), state.begin()), what,
           ": a state of another setting (", state.size(), " numbers, not ", wanted, ", or another key, rate or shape)");
   return state.data() + setting.size();
-}
-
-void for_trajectories(int64_t count, const std::function<void(int64_t)>& work) {
-  cpu::parallel_for(count, work);
 }
 
 }  // namespace basin::online

@@ -66,7 +66,4 @@ std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectru
 const double* after_setting(const std::string& what, const std::vector<double>& state,
                             const std::vector<double>& setting, int64_t numbers);
 
-/// Runs a function on 0 .. count - 1 over the threads of the CPU backend.
-void for_trajectories(int64_t count, const std::function<void(int64_t)>& work);
-
 }  // namespace basin::online

@@ -10,6 +10,7 @@
 #include "autograd/transforms.h"
 #include "experiments/online_sgd/simulation/simulator.h"
 #include "experiments/online_sgd/theory/equations.h"
+#include "kernels/threads.h"
 #include "tests/experiments/online_sgd/online_reference.h"
 
 using namespace basin;
@@ -78,7 +79,7 @@ double worst_z(const Matrix& sum, const Matrix& squares, const Matrix& expected,
 std::vector<std::vector<double>> errors(int64_t seeds, const std::vector<double>& times, const Transfer& g,
                                         const std::function<std::unique_ptr<Simulator>(int64_t)>& make) {
   std::vector<std::vector<double>> all(static_cast<size_t>(seeds));
-  for_trajectories(seeds, [&](int64_t seed) {
+  parallel_for(seeds, [&](int64_t seed) {
     const auto simulator = make(seed);
     for (const double t : times) {
       const auto step = static_cast<int64_t>(std::llround(t * static_cast<double>(simulator->spectrum().dimension)));

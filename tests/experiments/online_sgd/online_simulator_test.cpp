@@ -9,6 +9,7 @@
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/draw.h"
 #include "experiments/online_sgd/theory/basis.h"
+#include "kernels/threads.h"
 #include "tests/experiments/online_sgd/online_reference.h"
 
 using namespace basin;
@@ -347,7 +348,7 @@ TEST_CASE("online SGD: trajectories run side by side with the bits of each alone
   Model m;
   m.rates = {0.5, 0.5, 0, 0};
   std::vector<std::vector<double>> states(6);
-  for_trajectories(6, [&](int64_t i) {
+  parallel_for(6, [&](int64_t i) {
     const auto simulator = make_simulator(m, s, weights_of(2, s, 0), Key(4).at(static_cast<uint64_t>(i)));
     simulator->advance(50);
     states[static_cast<size_t>(i)] = simulator->state();

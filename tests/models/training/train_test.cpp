@@ -10,6 +10,7 @@
 
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
+#include "kernels/threads.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
 #include "models/training/interrupt.h"

@@ -1,4 +1,4 @@
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 #include <pthread.h>
 
@@ -12,7 +12,7 @@
 #include <thread>
 #include <vector>
 
-namespace basin::cpu {
+namespace basin {
 namespace {
 
 thread_local bool inside_task = false;
@@ -65,7 +65,7 @@ class Pool {
       const size_t there = workers_.size() + 1;
       throw std::system_error(error.code(), "thread " + std::to_string(there + 1) + " of " + std::to_string(size()) +
                                                 " cannot be started; --threads " + std::to_string(there) +
-                                                " (set_threads) would do");
+                                                " (set_cpu_threads) would do");
     }
   }
 
@@ -159,17 +159,17 @@ Pool& pool() {
 
 }  // namespace
 
-void set_threads(int count) {
+void set_cpu_threads(int count) {
   pool().resize(count);
 }
 
-int threads() {
+int cpu_threads() {
   return pool().size();
 }
 
 void parallel_for(int64_t tasks, const std::function<void(int64_t)>& task) {
-  if (tasks > 1 && !inside_task && threads() > 1 && pool().run(tasks, task)) return;
+  if (tasks > 1 && !inside_task && cpu_threads() > 1 && pool().run(tasks, task)) return;
   for (int64_t i = 0; i < tasks; ++i) task(i);
 }
 
-}  // namespace basin::cpu
+}  // namespace basin
