@@ -8,7 +8,6 @@
 #include "models/dynamics/linear_operator.h"
 #include "models/nets/call_text.h"
 #include "models/nets/conv_net.h"
-#include "models/nets/shallow_autoencoder.h"
 #include "models/training/checkpoint.h"
 #include "models/training/optimizers.h"
 #include "models/training/train.h"
@@ -188,8 +187,6 @@ TEST_CASE("networks and operators refuse settings out of range") {
   const ConvNet net = make_conv_net({.image = {1, 4, 4}, .stages = {StageConfig::conv(2)}}, key);
   for (const Shape& wrong : {Shape{2, 15}, Shape{16}, Shape{1, 2, 4, 4}, Shape{1, 1, 5, 4}, Shape{1, 1, 4, 5}})
     refused("does not fit; needs images", [&] { (void)net(zeros(wrong, DType::f32)); });
-  refused("inputs 0 and hidden units 1", [&] { (void)make_shallow_autoencoder({.inputs = 0, .hidden = 1}, key); });
-  refused("inputs 1 and hidden units 0", [&] { (void)make_shallow_autoencoder({.inputs = 1, .hidden = 0}, key); });
   const Array weight = zeros({2, 1, 3, 3}, DType::f64);
   refused("conv_matrix: weight", [&] { (void)conv_matrix(zeros({3, 3}, DType::f64), {1, 4, 4}, {}); });
   refused("conv_matrix: weight", [&] { (void)conv_matrix(weight, {4, 4}, {}); });

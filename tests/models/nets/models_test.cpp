@@ -1,11 +1,10 @@
-// Fully connected and shallow autoencoders, and the losses.
+// Fully connected autoencoders, and the losses.
 #include <doctest/doctest.h>
 #include <cmath>
 
 #include "autograd/transforms.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
-#include "models/nets/shallow_autoencoder.h"
 
 using namespace basin;
 
@@ -113,57 +112,6 @@ TEST_CASE("shapes, names, architecture and draws of a network") {
   CHECK_THROWS_WITH_AS(make_mlp({{3}}, Key(1)), doctest::Contains("widths"), Error);
   CHECK_THROWS_WITH_AS(make_mlp({{3, 0, 3}}, Key(1)), doctest::Contains("below 1"), Error);
   CHECK_THROWS_AS(mlp(zeros({2, 5}, DType::f32)), Error);
-}
-
-TEST_CASE("shallow autoencoder: x_hat = sum_k v_k g(w_k . x / sqrt D + b_k)") {
-  const int64_t d = 7, k = 3, batch = 2;
-  const auto x = normal(Key(1), {batch, d}, DType::f64).to_vector<double>();
-  for (const char* name : {"identity", "sigmoid", "scaled_erf", "tanh", "relu"})
-    for (bool bias : {false, true})
-      for (bool scaled : {false, true})
-        for (Tying tying : {Tying::untied, Tying::tied, Tying::tied_detached}) {
-          ShallowConfig config{d, k, parse_activation(name), tying, bias, scaled};
-          config.init = Initializer::parse("normal(0, 1)");
-          const ShallowAutoencoder model = make_shallow_autoencoder(config, Key(2));
-          const auto w = model.encoder.array().to_vector<double>();
-          const auto v = tying == Tying::untied ? model.decoder.array().to_vector<double>() : w;
-          const auto b = bias ? model.bias.array().to_vector<double>() : Values(static_cast<size_t>(k), 0.0);
-          const auto g = [&](double z) { return elementwise(config.activation.op, full({1}, z, DType::f64)).item(); };
-          Values wanted(static_cast<size_t>(batch * d), 0.0);
-          for (int64_t n = 0; n < batch; ++n)
-            for (int64_t unit = 0; unit < k; ++unit) {
-              double lambda = 0;
-              for (int64_t i = 0; i < d; ++i)
-                lambda += w[static_cast<size_t>(unit * d + i)] * x[static_cast<size_t>(n * d + i)];
-              lambda = (scaled ? lambda / std::sqrt(7.0) : lambda) + b[static_cast<size_t>(unit)];
-              for (int64_t i = 0; i < d; ++i)
-                wanted[static_cast<size_t>(n * d + i)] += v[static_cast<size_t>(unit * d + i)] * g(lambda);
-            }
-          // About 20 products of numbers up to 10.
-          CHECK(largest_difference(model(from_vector(x, {batch, d})), wanted) < 1e-13);
-          CHECK(flatten(model).size() == 1 + size_t{bias} + size_t{tying == Tying::untied});
-        }
-}
-
-TEST_CASE("tied weights: the gradient has both paths, or only the encoder's when detached") {
-  ShallowConfig config{5, 2, parse_activation("tanh")};
-  config.init = Initializer::parse("normal(0, 1)");
-  config.tying = Tying::tied;
-  ShallowAutoencoder tied = make_shallow_autoencoder(config, Key(3));
-  ShallowAutoencoder detached = tied, untied = tied;
-  detached.tying = Tying::tied_detached;
-  untied.tying = Tying::untied;
-  untied.decoder = tied.encoder;
-  const Tensor x = normal(Key(4), {6, 5}, DType::f64);
-  const auto loss = [&](const ShallowAutoencoder& m) { return mse(m(x), x); };
-  const ShallowAutoencoder both = grad(loss, untied);
-  const auto encoder_path = both.encoder.array().to_vector<double>();
-  // Sums of 12 products of numbers of order 1, in another order.
-  CHECK(largest_difference(grad(loss, detached).encoder, encoder_path) < 1e-14);
-  CHECK(largest_difference(grad(loss, tied).encoder, (both.encoder + both.decoder).array().to_vector<double>()) <
-        1e-14);
-  CHECK(tied.architecture() == "shallow 5-2 tanh tied no_bias scaled f64");
-  CHECK_THROWS_AS(make_shallow_autoencoder(ShallowConfig{0, 2}, Key(1)), Error);
 }
 
 TEST_CASE("losses") {
