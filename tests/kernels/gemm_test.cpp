@@ -14,6 +14,7 @@
 
 #include "kernels/threads.h"
 
+using namespace basin;
 using namespace basin::cpu;
 
 namespace {

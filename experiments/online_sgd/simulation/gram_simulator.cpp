@@ -11,6 +11,7 @@
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/simulator.h"
 #include "experiments/online_sgd/theory/gamma.h"
+#include "kernels/unrolled.h"
 
 namespace basin::online {
 namespace {
@@ -254,21 +255,12 @@ std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectru
   const auto tail = spectrum.modes.tail(n - spikes);
   require(tail.size() > 0 && (tail.array() - tail[0]).abs().maxCoeff() <= 1e-12 * tail[0],
           "Gram-space SGD: the bulk is not flat; simulate all modes instead");
-  const auto make = [&](auto units) -> std::unique_ptr<Simulator> {
-    return std::make_unique<GramSimulator<decltype(units)::value>>(model, spectrum, spikes, start, key);
-  };
-  switch (start.units()) {
-    case 1:
-      return make(std::integral_constant<int, 1>{});
-    case 2:
-      return make(std::integral_constant<int, 2>{});
-    case 3:
-      return make(std::integral_constant<int, 3>{});
-    case 4:
-      return make(std::integral_constant<int, 4>{});
-    default:
-      return make(std::integral_constant<int, 0>{});
-  }
+  std::unique_ptr<Simulator> made;
+  unrolled<4>([&](auto k) {
+    if (start.units() == k + 1) made = std::make_unique<GramSimulator<k + 1>>(model, spectrum, spikes, start, key);
+  });
+  if (!made) made = std::make_unique<GramSimulator<0>>(model, spectrum, spikes, start, key);
+  return made;
 }
 
 }  // namespace basin::online

@@ -225,22 +225,11 @@ struct Passes {
     return {pass<T, K, tied, false, true>, pass<T, K, tied, true, true>, pass<T, K, tied, true, false>};
   }
   static Passes of(int64_t units, bool tied) {
-    switch (units) {
-      case 1:
-        return tied ? of<1, true>() : of<1, false>();
-      case 2:
-        return tied ? of<2, true>() : of<2, false>();
-      case 3:
-        return tied ? of<3, true>() : of<3, false>();
-      case 4:
-        return tied ? of<4, true>() : of<4, false>();
-      case 5:
-        return tied ? of<5, true>() : of<5, false>();
-      case 6:
-        return tied ? of<6, true>() : of<6, false>();
-      default:
-        return {general_pass<T, false, true>, general_pass<T, true, true>, general_pass<T, true, false>};
-    }
+    Passes found{general_pass<T, false, true>, general_pass<T, true, true>, general_pass<T, true, false>};
+    unrolled<6>([&](auto k) {
+      if (units == k + 1) found = tied ? of<k + 1, true>() : of<k + 1, false>();
+    });
+    return found;
   }
 };
 

@@ -21,7 +21,6 @@ using test::TemporaryFolder;
 
 namespace {
 
-/// One number.
 struct Point {
   Tensor x;
   template <class F>

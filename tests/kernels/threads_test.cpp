@@ -23,7 +23,7 @@
 
 #include "tests/files.h"
 
-using namespace basin::cpu;
+using namespace basin;
 
 namespace {
 
