@@ -4,7 +4,7 @@
 
 #include "engine/system.h"
 #include "experiments/harness/run.h"
-#include "kernels/cpu/parallel.h"
+#include "kernels/threads.h"
 
 namespace basin {
 namespace {
@@ -75,7 +75,7 @@ Study Run::study(const std::vector<std::string>& names, const std::vector<int64_
   };
   const auto count = static_cast<int64_t>(tasks.size());
   if (device_.is_cpu())
-    cpu::parallel_for(count, work);  // what a case computes then stays on its thread
+    parallel_for(count, work);  // what a case computes then stays on its thread
   else
     for (int64_t i = 0; i < count; ++i) work(i);
 
