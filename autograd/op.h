@@ -11,8 +11,8 @@ namespace basin {
 
 constexpr int max_inputs = 3;
 
-/// A case for the checks: a call, the shapes of its operands and the interval to draw them from; or a call that must
-/// fail.
+/// A case for the checks: a call, the shapes of its operands and
+/// the interval to draw them from; or a call that must fail.
 struct Sample {
   std::string label;
   std::function<Tensor(const Tensors&)> call;
@@ -67,8 +67,8 @@ class BilinearOp : public Op {
   }
 };
 
-/// Runs an operation on values of any level: evaluates it, or unwraps the innermost level, runs it there and records
-/// it.
+/// Runs an operation on values of any level: evaluates it, or
+/// unwraps the innermost level, runs it there and records it.
 Tensor perform(const Op& op, Inputs in);
 inline Tensor perform(const Op& op, std::initializer_list<Tensor> in) {
   return perform(op, Inputs(in.begin(), in.size()));

@@ -1,6 +1,6 @@
-// The public functions on tensors. All are differentiable to any order unless a comment says otherwise.
-// Binary operations broadcast by NumPy's rule; C++ numbers take the tensor's dtype; mixing dtypes or devices is an
-// error.
+// The public functions on tensors. All are differentiable to any order unless
+// a comment says otherwise. Binary operations broadcast by NumPy's rule; C++
+// numbers take the tensor's dtype; mixing dtypes or devices is an error.
 #pragma once
 #include <array>
 #include <utility>
@@ -113,16 +113,16 @@ Array argmax(const Tensor& x, int axis);
 Tensor softmax(const Tensor& x, int axis);
 /// scale * sum of (x - y)^2 / divisor, shapes equal: a pass forward and a pass back.
 Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1, double divisor = 1);
-/// log of the sum of exp(x): -inf for a row of -inf, inf where an element is. Its slope is softmax(x), at infinities
-/// too.
+/// log of the sum of exp(x): -inf for a row of -inf, inf where
+/// an element is. Its slope is softmax(x), at infinities too.
 Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 
 // ---- linear algebra ----
 /// [m, k] [k, n], or with an equal leading batch dimension.
 Tensor matmul(const Tensor& x, const Tensor& y);
-/// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be undefined. Fuses when the activation's slope
-/// can be had from its output (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies
-/// it after.
+/// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be
+/// undefined. Fuses when the activation's slope can be had from its output
+/// (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies it after.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& activation = {});
 
 // ---- convolution of images [batch, channels, height, width] ----

@@ -1,6 +1,6 @@
-// Differentiation as functions of functions. Each transform boxes its inputs at a fresh level, so any nesting is
-// correct. `P` is a Tensor, a std::vector of parameters or a parameter struct (tree.h); extra arguments are passed on
-// as constants.
+// Differentiation as functions of functions. Each transform boxes its inputs at a
+// fresh level, so any nesting is correct. `P` is a Tensor, a std::vector of parameters
+// or a parameter struct (tree.h); extra arguments are passed on as constants.
 #pragma once
 #include <functional>
 #include <utility>
@@ -11,8 +11,8 @@
 namespace basin {
 
 using Function = std::function<Tensor(const Tensors&)>;
-/// From a cotangent of the output to cotangents of all inputs (zeros where there is no dependence). Any number of
-/// calls.
+/// From a cotangent of the output to cotangents of all inputs
+/// (zeros where there is no dependence). Any number of calls.
 using Pullback = std::function<Tensors(const Tensor&)>;
 
 // ---- the transforms on flat lists ----

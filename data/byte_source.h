@@ -15,8 +15,8 @@ class ByteSource {
   ByteSource(const ByteSource&) = delete;
   ByteSource& operator=(const ByteSource&) = delete;
 
-  /// No more bytes than this can follow: exact for plain bytes; deflate expands at most 1032 times (zlib, "technical
-  /// details").
+  /// No more bytes than this can follow: exact for plain bytes;
+  /// deflate expands at most 1032 times (zlib, "technical details").
   uint64_t most_left() const;
   /// Errors: fewer than count bytes follow, or the gzip stream is corrupt (also its checksum).
   void read(void* out, size_t count);

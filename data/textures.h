@@ -12,8 +12,8 @@ Array texture_images(const Key& key, int64_t n, int64_t channels, int64_t side, 
 /// One white square with a side of 2 to side - 4 pixels (at least 2) on black, anywhere in each image.
 Array white_squares(const Key& key, int64_t n, int64_t channels, int64_t side, DType dtype);
 
-/// Means of factor x factor pixels. Errors: rows that are not [n, channels * side^2], a factor that does not divide
-/// side.
+/// Means of factor x factor pixels. Errors: rows that are not
+/// [n, channels * side^2], a factor that does not divide side.
 Array shrink_images(const Array& rows, int64_t channels, int64_t side, int64_t factor);
 
 }  // namespace basin

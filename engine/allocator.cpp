@@ -35,7 +35,7 @@ struct Ledger {
   Device device;
   std::mutex mutex;
   MemoryStats stats;
-  size_t most_live = 0;  // ever
+  size_t most_live = 0;  // the largest number of live bytes so far
   Pool* main = nullptr;
 };
 
@@ -79,7 +79,7 @@ class Pool {
     large_.clear();
   }
 
-  /// One free block more for each block in use.
+  /// Adds a free block for every block in use.
   void reserve_again() {
     const std::map<size_t, size_t> wanted = live_;
     for (const auto& [bytes, count] : wanted)
@@ -124,9 +124,9 @@ class Pool {
                       requested, free);
   }
 
-  /// A kept block: of the same size when small, of less than twice the size (best fit) when large. A recorded step,
-  /// whose second run finds other blocks free than the first, takes only equal sizes: then what was enough once is
-  /// enough.
+  /// A kept block: of the same size when small, of less than twice the size (best
+  /// fit) when large. A recorded step, whose second run finds other blocks free
+  /// than the first, takes only equal sizes: then what was enough once is enough.
   void* cached_block(size_t& bytes) {
     void* pointer = nullptr;
     if (bytes <= mib) {

@@ -31,8 +31,8 @@ struct Block {
   Pool* pool;    // where it goes back
 };
 
-/// A block of at least `bytes`, from the pool in scope. Throws OutOfMemory with requested, live, cached and device
-/// totals.
+/// A block of at least `bytes`, from the pool in scope. Throws
+/// OutOfMemory with requested, live, cached and device totals.
 Block allocate(const Device& device, size_t bytes);
 void deallocate(const Block& block);
 
@@ -40,7 +40,8 @@ void deallocate(const Block& block);
 Pool* make_pool(const Device& device);
 /// The pool goes away with the last of its blocks.
 void drop_pool(Pool* pool);
-/// Keeps as many free blocks as are in use now, so that what has been kept from one run can be made again in the next.
+/// Adds a free block for every block in use. A recorded step calls it after its first run: its results stay in use
+/// until the next run has made new ones, so that run needs as many blocks again.
 void reserve_again(Pool* pool);
 /// While recording, a block that is not there is an Error.
 void set_recording(Pool* pool, bool recording);

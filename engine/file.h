@@ -25,9 +25,9 @@ class FileSink {
   const std::string& path_;
 };
 
-/// Writes a temporary file in the same folder, fsyncs it and the folder, and renames it over `path`. Errors (also those
-/// the writer throws): `path` keeps its old contents and the temporary file is gone; the message has the path and the
-/// reason.
+/// Writes a temporary file in the same folder, fsyncs it and the folder, and renames
+/// it over `path`. Errors (also those the writer throws): `path` keeps its old
+/// contents and the temporary file is gone; the message has the path and the reason.
 void write_atomically(const std::string& path, const std::function<void(FileSink&)>& writer);
 void write_atomically(const std::string& path, ByteSpan bytes);
 void write_atomically(const std::string& path, std::string_view characters);

@@ -19,9 +19,9 @@ Array parse_image(ByteSpan bytes, const std::string& name);
 /// read_image reads; the file cannot be written.
 void write_png(const std::string& path, const Array& image);
 
-/// Images [N, C, H, W] with values in [0, 1] (others are clamped, NaN is black), row by row on one white sheet,
-/// `columns` a row, `padding` pixels between and around, every pixel enlarged to scale x scale: u8 [C, sheet height,
-/// sheet width].
+/// Images [N, C, H, W] with values in [0, 1] (others are clamped, NaN is black), row
+/// by row on one white sheet, `columns` a row, `padding` pixels between and around,
+/// every pixel enlarged to scale x scale: u8 [C, sheet height, sheet width].
 Array image_grid(const Array& images, int64_t columns, int64_t padding = 2, int64_t scale = 1);
 
 }  // namespace basin

@@ -34,8 +34,8 @@ struct SgdStep {
   double momentum = 0, weight_decay = 0;
 };
 
-/// One parameter of an update: contiguous, of one dtype. m: first moment of Adam or velocity of SGD (may be empty), v:
-/// second moment.
+/// One parameter of an update: contiguous, of one dtype. m: first
+/// moment of Adam or velocity of SGD (may be empty), v: second moment.
 struct UpdateViews {
   View p, g, m, v;
 };

@@ -1,5 +1,5 @@
-// The numbers of a convolution, for every backend: x [batch, in, H, W], w [out, in, kernel], y [batch, out, rows,
-// cols].
+// The numbers of a convolution, for every backend:
+// x [batch, in, H, W], w [out, in, kernel], y [batch, out, rows, cols].
 #pragma once
 #include "kernels/backend.h"
 

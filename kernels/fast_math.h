@@ -119,9 +119,9 @@ BASIN_HD inline float erf_of(float x) {
   return magnitude < 0.85f ? near : (x < 0.0f ? -far : far);
 }
 
-/// 1 / (1 + exp(-x)) and x / (1 + exp(-x)). With exp(-x) = v 2^h 2^r the first is 2^-h / (2^-h + v
-/// 2^r): the exponential may overflow where the quotient does not. Below -110 (f64: -800) both are
-/// 0.
+/// 1 / (1 + exp(-x)) and x / (1 + exp(-x)). With exp(-x) = v 2^h 2^r
+/// the first is 2^-h / (2^-h + v 2^r): the exponential may overflow
+/// where the quotient does not. Below -110 (f64: -800) both are 0.
 BASIN_HD inline float sigmoid_of(float x) {
   const float low = x < -110.0f ? -110.0f : x;
   const Scaled e = scaled_exp(1.0f, -(low > 110.0f ? 110.0f : low));
@@ -277,8 +277,8 @@ BASIN_HD inline double pow_of(double x, double a, double b) {
 
 /// cos 10 x and sin 10 x of 8 x + 2 x, which are exact; where 8 x would overflow the angle is
 /// doubled by formula.
-/// Compiled once: inlined, some loops get sine and cosine from one call and some from two, with other
-/// bits.
+/// Compiled once: inlined, some loops get sine and cosine
+/// from one call and some from two, with other bits.
 struct Turn {
   double cosine, sine;
 };

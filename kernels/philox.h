@@ -22,9 +22,9 @@ BASIN_HD inline KeyBits next_philox_key(KeyBits key) {
   return {key.lo + 0x9E3779B9u, key.hi + 0xBB67AE85u};
 }
 
-/// One round on the words a, b, c, d of a counter. A Word is a uint32_t, or holds one in the low half of a wider number
-/// or of each lane of a vector, and leaves anything in the upper half; `Product` is as wide as the product of two
-/// words.
+/// One round on the words a, b, c, d of a counter. A Word is a uint32_t, or holds
+/// one in the low half of a wider number or of each lane of a vector, and leaves
+/// anything in the upper half; `Product` is as wide as the product of two words.
 template <class Product, class Word, class KeyWord>
 [[gnu::always_inline]] BASIN_HD inline void philox_round(Word& a, Word& b, Word& c, Word& d, KeyWord lo, KeyWord hi) {
   constexpr uint64_t low_half = 0xFFFFFFFFu;

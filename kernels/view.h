@@ -15,8 +15,8 @@ constexpr size_t size_of(DType dtype) {
   return sizes[static_cast<int>(dtype)];
 }
 
-/// Calls f with a value of the C++ type of the dtype: with_type(dtype, [&](auto zero) { using T = decltype(zero); ...
-/// }).
+/// Calls f with a value of the C++ type of the dtype:
+/// with_type(dtype, [&](auto zero) { using T = decltype(zero); ... }).
 template <class F>
 decltype(auto) with_type(DType dtype, F&& f) {
   switch (dtype) {

@@ -9,12 +9,13 @@
 namespace basin {
 namespace {
 
-/// With x [B, C, H, W], w [O, C, h, w] and y [B, O, H', W'], <conv2d(x, w), y> is linear in each of the three. Made of
-/// two of them, the operation gives the gradient by the third: `gives` says which.
+/// The number <conv2d(x, w), y>, with x [B, C, H, W], w [O, C, h, w] and y [B, O, H', W'], is linear
+/// in each of the three. Its gradient by one of them is an operation on the other two: conv2d_input_grad
+/// gives that by x, conv2d_weight_grad that by w, and conv2d itself that by y.
 enum Place { place_x, place_w, place_y };
 
 struct Geometry {
-  Place gives;
+  Place gives;  // the gradient by which
   Shape shapes[3];
   Window window;
 };

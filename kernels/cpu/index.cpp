@@ -25,8 +25,8 @@ void CpuBackend::scatter_add(const View& out, const View& in, const View& index)
   const int64_t row = in.size() / n;
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    // Rows by destination, in order of i (a stable counting sort), summed in f64: one may be named very often. Tasks
-    // own columns.
+    // Rows by destination, in order of i (a stable counting sort),
+    // summed in f64: one may be named very often. Tasks own columns.
     const int32_t* to = index.as<int32_t>();
     const int64_t rows = out.shape[0];
     std::vector<int64_t> end(static_cast<size_t>(rows) + 1), order(static_cast<size_t>(n));

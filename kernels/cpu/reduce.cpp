@@ -23,8 +23,8 @@ double reduce_all(const T* x, const ReducePlan& plan) {
   return acc;
 }
 
-/// Columns side by side (or a few elements apart): walks the reduced axes row by row and keeps a strip of columns in
-/// f64.
+/// Columns side by side (or a few elements apart): walks the
+/// reduced axes row by row and keeps a strip of columns in f64.
 template <class R, class T>
 void reduce_columns(T* out, const T* x, const ReducePlan& plan) {
   constexpr int64_t strip = 256;

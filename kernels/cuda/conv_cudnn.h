@@ -14,8 +14,8 @@ namespace basin::cuda {
 
 enum class ConvKind : uint8_t { forward, input_grad, weight_grad };
 
-/// The im2col path for one kind of convolution, with the bias and the activation of the call: what engines are checked
-/// against.
+/// The im2col path for one kind of convolution, with the bias and
+/// the activation of the call: what engines are checked against.
 using ConvReference = std::function<void(const View& out, const View& a, const View& b, const View& bias)>;
 
 class CudnnConvolutions {

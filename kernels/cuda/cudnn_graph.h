@@ -111,8 +111,8 @@ std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, con
 /// What an engine must not do: reduce precision below the mode, or give other bits the next time.
 std::vector<cudnnBackendNumericalNote_t> refused_notes(MathMode math, bool nondeterministic);
 
-/// Where a graph shall run: a handle, or (for plans that are not executed) the properties of a device that need not be
-/// there.
+/// Where a graph shall run: a handle, or (for plans that are not
+/// executed) the properties of a device that need not be there.
 struct CudnnTarget {
   const Cudnn& cudnn;
   cudnnHandle_t handle = nullptr;

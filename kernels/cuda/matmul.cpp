@@ -1,6 +1,6 @@
-// Matrix products by cuBLAS, and by our own kernel where they are small. cuBLAS knows column-major matrices: a
-// row-major product out = x y is its out^T = y^T x^T, so y comes first and every row-major operand is passed as it
-// lies.
+// Matrix products by cuBLAS, and by our own kernel where they are small. cuBLAS
+// knows column-major matrices: a row-major product out = x y is its out^T = y^T x^T,
+// so y comes first and every row-major operand is passed as it lies.
 #include <algorithm>
 #include <array>
 #include <limits>

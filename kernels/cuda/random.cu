@@ -1,5 +1,5 @@
-// Counter-based random numbers with the CPU's bits: a thread makes one Philox block, four elements. Bytes moved: the
-// output.
+// Counter-based random numbers with the CPU's bits: a thread
+// makes one Philox block, four elements. Bytes moved: the output.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/strided.h"

@@ -149,8 +149,8 @@ inline Grid team_grid(const Stream& s, int64_t items, int team) {
   return {dim3(static_cast<unsigned>((items + each - 1) / each)), dim3(static_cast<unsigned>(block))};
 }
 
-/// Reduces `length` elements to each of [outers, columns] results (flat: one column). scratch(bytes) gives memory for
-/// partials.
+/// Reduces `length` elements to each of [outers, columns] results
+/// (flat: one column). scratch(bytes) gives memory for partials.
 template <class R, class Load, class T, class Scratch>
 void reduce_with(const Stream& s, Scratch&& scratch, const Load& load, int64_t outers, int64_t columns, int64_t length,
                  Store<T> store) {

@@ -1,5 +1,5 @@
-// Bookkeeping of iterated points, see kernels/control.h: a team of threads for each point. Bytes moved: x twice, next
-// once.
+// Bookkeeping of iterated points, see kernels/control.h: a team
+// of threads for each point. Bytes moved: x twice, next once.
 #include "kernels/control.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch.h"

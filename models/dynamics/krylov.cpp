@@ -191,10 +191,10 @@ class Krylov {
     return modulus(t, end >= 2 && t(end - 1, end - 2) != 0 ? end - 2 : end - 1);
   }
 
-  /// A single start meets each eigenvalue once, whatever its multiplicity. So an answer of several values counts only
-  /// after another start, beside its subspace, found none above its last one: either it found the next one, or that is
-  /// far below (20 steps come within a tenth of the largest one of a symmetric matrix, Kuczynski and Wozniakowski
-  /// 1992).
+  /// A single start meets each eigenvalue once, whatever its multiplicity. So an answer of
+  /// several values counts only after another start, beside its subspace, found none above
+  /// its last one: either it found the next one, or that is far below (20 steps come within
+  /// a tenth of the largest one of a symmetric matrix, Kuczynski and Wozniakowski 1992).
   bool confirmed(const Matrix& t, const Vector& rest, Index want, double smallest) const {
     const double last = last_modulus(t, want);
     if (smallest < 0 || last > smallest * (1 + 1e-6)) return false;

@@ -78,8 +78,8 @@ struct ConvNet {
   }
   /// Images [B, C, H, W] to images, or rows [B, C * H * W] to rows. Errors: another shape.
   Tensor operator()(const Tensor& x) const;
-  /// Rows [B, d] -> the value at the bottleneck as rows [B, k], and from there to the output: decode(encode(x)) is the
-  /// network.
+  /// Rows [B, d] -> the value at the bottleneck as rows [B, k], and
+  /// from there to the output: decode(encode(x)) is the network.
   Tensor encode(const Tensor& x) const { return through(x, 0, bottleneck()); }
   Tensor decode(const Tensor& code) const { return through(code, bottleneck(), stages.size()); }
 

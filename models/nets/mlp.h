@@ -29,8 +29,8 @@ struct Mlp {
   }
   /// x [B, widths.front()] -> [B, widths.back()]
   Tensor operator()(const Tensor& x) const { return through(x, 0, layers.size()); }
-  /// The layers up to the bottleneck (the first of the smallest hidden widths), its activation included; [B, d] -> [B,
-  /// k].
+  /// The layers up to the bottleneck (the first of the smallest
+  /// hidden widths), its activation included; [B, d] -> [B, k].
   Tensor encode(const Tensor& x) const { return through(x, 0, bottleneck()); }
   /// The remaining layers: decode(encode(x)) = mlp(x).
   Tensor decode(const Tensor& code) const { return through(code, bottleneck(), layers.size()); }
@@ -38,8 +38,8 @@ struct Mlp {
   std::vector<int64_t> widths() const;
   /// Number of layers before the bottleneck. Errors: no hidden layer.
   size_t bottleneck() const;
-  /// "mlp 3-128-128-3 leaky_relu(0.01) bias f32": equal for two networks exactly when their parameters are
-  /// exchangeable.
+  /// "mlp 3-128-128-3 leaky_relu(0.01) bias f32": equal for two
+  /// networks exactly when their parameters are exchangeable.
   std::string architecture() const;
 
  private:

@@ -27,8 +27,8 @@ struct OptimizerConfig {
 ///   constant           base
 ///   step(n, factor)    base * factor^floor(t / n)                                  StepLR
 ///   linear(f, l, n)    base * (f + (l - f) min(t, n) / n)                          LinearLR
-///   cosine(n, low)     low + (base - low) (1 + cos(pi t / n)) / 2                  CosineAnnealingLR (rises again
-///   after n)
+///   cosine(n, low)     low + (base - low) (1 + cos(pi t / n)) / 2                  CosineAnnealingLR
+/// The cosine rises again after n.
 struct Schedule {
   enum class Kind { constant, step, linear, cosine };
   Kind kind = Kind::constant;
@@ -55,8 +55,8 @@ class Optimizer {
   /// Errors: lists of another length, gradients of another shape or dtype.
   void update(const Tensors& parameters, const Tensors& gradients, double learning_rate, double gradient_scale = 1);
 
-  /// The same with step number, rate and scale in the device's own memory (kernels/backend.h, Control), for recorded
-  /// steps.
+  /// The same with step number, rate and scale in the device's
+  /// own memory (kernels/backend.h, Control), for recorded steps.
   void update(const Tensors& parameters, const Tensors& gradients, const Array& control);
 
   /// Counts one update and gives the control block for it.

@@ -1,5 +1,5 @@
-// One line that tells how a run goes: rewritten five times a second on a terminal, a new line every ten seconds
-// elsewhere. Of several at once a terminal shows one.
+// One line that tells how a run goes: rewritten five times a second on a terminal, a new line
+// every ten seconds elsewhere. Of several at once a terminal shows one.
 #pragma once
 #include <chrono>
 #include <cstdint>

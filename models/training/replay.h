@@ -20,8 +20,8 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const Array& con
 /// below the goal or something is not finite, so that replays already under way change nothing.
 class ReplayedSteps {
  public:
-  /// `best`: where the parameters of the lowest loss go; empty when no snapshot is wanted. All tensors must stay where
-  /// they are.
+  /// `best`: where the parameters of the lowest loss go; empty when
+  /// no snapshot is wanted. All tensors must stay where they are.
   ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best, Optimizer& optimizer,
                 const TrainOptions& options);
 

@@ -1,5 +1,5 @@
-// What the message about a diverged simulation says: which order parameter grew, and which rates are stable by the
-// equations.
+// What the message about a diverged simulation says: which order
+// parameter grew, and which rates are stable by the equations.
 #pragma once
 #include <string>
 

@@ -1,5 +1,5 @@
-// All normals of a step at once, in vectors of the host compilers. A GPU takes step_words of normals.h, four modes a
-// thread.
+// All normals of a step at once, in vectors of the host compilers.
+// A GPU takes step_words of normals.h, four modes a thread.
 #pragma once
 #include "experiments/online_sgd/simulation/normals.h"
 

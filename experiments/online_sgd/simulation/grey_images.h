@@ -42,8 +42,8 @@ GreyImages scaled(GreyImages images, double factor);
 /// What an autoencoder gives of inputs [n, D].
 Matrix reconstruction(const Weights& w, const Transfer& g, const Matrix& inputs);
 
-/// The mean of |x - f(x)|^2 / (2 D) over the images to train on, where population_error takes a Gaussian of the same
-/// second moments.
+/// The mean of |x - f(x)|^2 / (2 D) over the images to train on, where
+/// population_error takes a Gaussian of the same second moments.
 double empirical_error(const Weights& w, const GreyImages& images, const Transfer& g);
 
 }  // namespace basin::online

@@ -1,5 +1,5 @@
-// Training on grey images, and the equations with the second moments of the images: shared by the experiments on real
-// data.
+// Training on grey images, and the equations with the second
+// moments of the images: shared by the experiments on real data.
 #pragma once
 #include <string>
 

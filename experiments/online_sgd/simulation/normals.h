@@ -119,8 +119,8 @@ template <class T>
   return {std::fma(static_cast<T>(cell), T(0x1p-31), T(0x1p-32)), tail * std::fma(T(-4), tail, T(4))};
 }
 
-/// One word as a standard normal variate, the quantile in the middle of its cell, so |z| < 6.34. Errors: see
-/// tests/experiments/online_sgd/online_simulator_test.cpp.
+/// One word as a standard normal variate, the quantile in the middle of its cell, so
+/// |z| < 6.34. Errors: see tests/experiments/online_sgd/online_simulator_test.cpp.
 template <class T>
 [[gnu::always_inline]] BASIN_HD inline T standard_normal(uint32_t word) {
   const NormalCell<T> cell = cell_of<T>(word);

@@ -13,8 +13,8 @@ namespace {
 
 using All = std::vector<std::unique_ptr<ObservedTrajectory>>;
 
-/// Takes all to a step in launches of a device; those that a resumed run left at different steps in launches of their
-/// own.
+/// Takes all to a step, each group of trajectories at the same step in launches of its own: a resumed
+/// run can leave trajectories at different steps.
 void advance_on_device(const Device& device, const std::vector<ObservedTrajectory*>& all, int64_t to_step, double until,
                        SimulationProgress& progress) {
   const int64_t piece = 1000000;  // steps before it looks for Ctrl-C again

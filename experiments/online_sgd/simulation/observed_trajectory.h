@@ -40,15 +40,15 @@ class ObservedTrajectory {
   Simulator& simulator() const { return *simulator_; }
   const Rows& observations() const { return observations_; }
 
-  /// Simulates up to that step. `until`: the last time of the whole simulation, which the message about a divergence
-  /// needs.
+  /// Simulates up to that step. `until`: the last time of the
+  /// whole simulation, which the message about a divergence needs.
   void advance(int64_t to_step, double until, SimulationProgress& progress);
   /// Observes the weights as they are. Saves when two seconds have passed since the last save, or when `last`.
   void observe(const Observe& observe, double until, bool last);
 
   void save() const { save(simulator_->state()); }
-  /// Reads what save() wrote; observation i was made at steps[i]. Errors: a file that is damaged or of another
-  /// simulation.
+  /// Reads what save() wrote; observation i was made at steps[i].
+  /// Errors: a file that is damaged or of another simulation.
   void load(const std::vector<int64_t>& steps, const Observe& observe);
   /// Throws the error for a divergence that a device found before that step: repeats the steps on the CPU to say which
   /// order parameter grew.

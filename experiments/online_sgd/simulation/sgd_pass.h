@@ -60,8 +60,8 @@ struct Pending {
 /// Beyond so many units a second pass over the weights costs less than the products of all pairs of decoders.
 constexpr int64_t most_units_in_pairs = 9;
 
-/// What the fields are made of: w_k.x and v_k.x (K each), then v_k.v_a by pair_index. Without pairs: w_k.x and, from
-/// sum_errors, v_k.r.
+/// What the fields are made of: w_k.x and v_k.x (K each), then v_k.v_a
+/// by pair_index. Without pairs: w_k.x and, from sum_errors, v_k.r.
 template <class T>
 struct Sums {
   static Sums of(int64_t units) {

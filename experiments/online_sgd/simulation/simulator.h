@@ -19,8 +19,8 @@ struct Sgd {
   Array inputs;  // [N, modes] in that precision, drawn with replacement; undefined: Gaussian inputs
   Precision precision;
 
-  /// Factors of w_k.x in a field and of the updates of w, v and b, and the decay, for a simulator that stores w_k and
-  /// v_k themselves.
+  /// Factors of w_k.x in a field and of the updates of w, v and b, and
+  /// the decay, for a simulator that stores w_k and v_k themselves.
   struct Factors {
     double field, w, v, b, decay;
   };

@@ -188,9 +188,9 @@ class Quadrature {
   }
 
   Pair sums(const Unit& x, const Unit& y, const Correlation& r) const {
-    // l = b + s (cos t z1 + sin t z2), with angles t and u whose difference has cosine c. Of these pairs of angles the
-    // one that gives z1 and z2 equal shares in the two variances: no direction is steeper than the larger unit, even
-    // for copies.
+    // l = b + s (cos t z1 + sin t z2), with angles t and u whose difference has cosine
+    // c. Of these pairs of angles the one that gives z1 and z2 equal shares in the two
+    // variances: no direction is steeper than the larger unit, even for copies.
     const double apart = std::atan2(r.o, r.c);
     const double t = pi / 4 + 0.5 * std::atan2(y.q * std::sin(2 * apart), x.q + y.q * std::cos(2 * apart));
     const double u = t - apart;

@@ -6,8 +6,8 @@
 
 namespace basin::online {
 
-/// The M functions sin((k + 2) i / 100) of i = 0 .. D - 1, a column each (nearly orthogonal): the paper's sinusoidal
-/// eigenvectors.
+/// The M functions sin((k + 2) i / 100) of i = 0 .. D - 1, a column
+/// each (nearly orthogonal): the paper's sinusoidal eigenvectors.
 Matrix sinusoids(int64_t dimension, int64_t count);
 /// [D, D] with orthonormal columns: those of `first` [D, M], each made orthogonal to the ones before it, then random
 /// ones. Errors: more columns than rows, columns that depend on each other or are not finite.

@@ -9,13 +9,13 @@ namespace basin::online {
 
 /// d weights / dt with t = steps / D, in the limit of small steps. Untied:
 ///   d upsilon_k = v [m_k rt omega_k - sum_a I2_ka upsilon_a] - decay upsilon_k
-///   d omega_k = w D rt [m_k upsilon_k + (R1_kk h_k - sum_a T0_ka S_ka) omega_k - sum_a T0_ka P_ka omega_a] - decay
-///   omega_k d b_k = b D [R1_kk E g''_k - sum_a T0_ka E g'_k g_a]
+///   d omega_k = w D rt [m_k upsilon_k + (R1_kk h_k - sum_a T0_ka S_ka) omega_k - sum_a T0_ka P_ka omega_a] - decay omega_k
+///   d b_k = b D [R1_kk E g''_k - sum_a T0_ka E g'_k g_a]
 /// (sums up to unit k for the truncated rule). With w D = v = b D = eta it is the gradient flow of the population
 /// error. Tied: decoder = c and encoder = sqrt(D) c move together.
 Weights velocity(const Model& model, const Weights& w, const Spectrum& s);
 
-/// The path of the weights from `start` at times[0] to the last time that was reached.
+/// The weights from `start` at times[0] to the last time that was reached.
 struct Trajectory {
   std::vector<double> times;
   std::vector<Weights> weights;
@@ -40,9 +40,9 @@ struct Lumped {
 };
 Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes);
 
-/// One unit on one mode (K = M, units aligned with the modes; appendix C): alpha_w = omega, alpha_v = upsilon. The
-/// excess f over the PCA error, its downhill velocity (d alpha_w, d alpha_v) for eta = 1, and the best decoder for
-/// alpha_w.
+/// One unit on one mode (K = M, units aligned with the modes; appendix C), with alpha_w = omega and
+/// alpha_v = upsilon: the excess f over the PCA error, its downhill velocity (d alpha_w, d alpha_v)
+/// for eta = 1, and the best decoder for alpha_w.
 struct Aligned {
   double rt = 1;
   Transfer g{"erf"};

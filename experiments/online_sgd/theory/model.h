@@ -75,8 +75,8 @@ OrderParameters order_parameters(const Weights& w, const Spectrum& s);
 /// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to it less rest / 2.
 double population_error(const Weights& w, const Spectrum& s, const Transfer& g);
 Vector error_by_mode(const Weights& w, const Spectrum& s, const Transfer& g);
-/// Gaussian entries of w_k and v_k of standard deviation `sd` on all modes (so those of `decoder` have sd / sqrt D);
-/// bias 0.
+/// Gaussian entries of w_k and v_k of standard deviation `sd` on
+/// all modes (so those of `decoder` have sd / sqrt D); bias 0.
 Weights random_weights(const Key& key, int64_t units, const Spectrum& s, double sd);
 /// The same weights in law, as spikes + 2K modes of which the last 2K span the weights' bulk parts: what D - M flat
 /// modes look like to the equations and to the Gram-space simulator. Errors: D - M < 2K.

@@ -89,8 +89,8 @@ __device__ void add_up(const T (&w)[K][N], const T (&v)[K][N], const T (&x)[N], 
   for (int s = 0; s < Plan<T, K>::sums; ++s) partial[s * pitch + static_cast<int>(threadIdx.x)] = sums[s];
 }
 
-/// The first warp: totals of four sums at a time, 8 lanes each, then unit k in lane k. `bias` is that of the lane's
-/// unit.
+/// The first warp: totals of four sums at a time, 8 lanes each,
+/// then unit k in lane k. `bias` is that of the lane's unit.
 template <class T, int K>
 __device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* partial, int pitch, T& bias,
                           Plan<T, K>& plan) {
