@@ -142,9 +142,12 @@ std::string margin_text(const Json& row) {
   const Json margin = row.value("margin", Json());
   if (!margin.is_number()) return "";
   const double size = std::abs(margin.get<double>());
-  const std::string side = row["held"] == true ? " inside" : " beyond", criterion = row["criterion"];
-  if (criterion.ends_with(" 0") || criterion.find(" 0 ") != std::string::npos)  // a bound that has no fractions
-    return short_number(size) + side;
+  if (size == 0) return "at the bound";
+  const std::string side = row["held"] == true ? " inside" : " beyond";
+  std::string criterion = row["criterion"].get<std::string>() + " ";
+  std::replace(criterion.begin(), criterion.end(), ',', ' ');
+  for (const char* zero : {"< 0 ", "> 0 ", "= 0 "})  // bounds that have no fractions
+    if (criterion.find(zero) != std::string::npos) return short_number(size) + side;
   if (size >= 10) return "far" + side;
   return short_number(100 * size) + " %" + side;
 }

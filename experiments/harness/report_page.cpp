@@ -18,6 +18,10 @@ std::string paper_title(const ReportedRun& run) {
   return paper ? paper->title : "Other experiments";
 }
 
+bool counted(const ReportedRun& run) {
+  return weight_of(run.record) == Weight::counts;
+}
+
 std::string folded(const std::string& summary, const std::string& content) {
   return "<details><summary>" + summary + "</summary>\n" + content + "</details>\n";
 }
@@ -93,9 +97,8 @@ std::string statement_item(const Statement& statement) {
 
 std::string preset_and_seed(const ReportedRun& run) {
   const auto& options = run.record["options"];
-  const Weight weight = weight_of(run.record);
   return text("preset ", html(options["preset"]), has_changed_settings(run.record) ? " with changed settings" : "",
-              ", seed ", html(options["seed"]), weight == Weight::counts ? "" : "; not counted");
+              ", seed ", html(options["seed"]), counted(run) ? "" : "; not counted");
 }
 
 /// The pictures of a run: the first one to look at, the others folded.
@@ -181,9 +184,10 @@ std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
   }
   const StatementCounts total = count_statements(gathered.runs);
   const auto [title, first_lines] = headline(total, smoke + changed < gathered.runs.size());
-  std::string out = html_begin("basin: " + title) + "<header>" + first_lines +
-                    text("<p>", plural(gathered.runs.size(), "run"), " of ", plural(names.size(), "experiment"),
-                         " below <code>", html(folder), "</code>. ", other_rows(total));
+  std::string out =
+      html_begin("basin: " + title) + "<header>" + first_lines +
+      text("<p>", plural(gathered.runs.size(), "run"), " of ", plural(names.size(), "experiment"), " below <code>",
+           html(folder), "</code>. ", smoke + changed < gathered.runs.size() ? other_rows(total) : "");
   if (!gathered.skipped.empty())
     out += text(" <a href=\"#left-out\">", plural(gathered.skipped.size(), "folder"), " left out</a>.");
   if (gathered.previous > 0) out += text(" ", plural(gathered.previous, "earlier run"), " (*.previous-N) not shown.");
@@ -201,11 +205,12 @@ std::string page_run(const GatheredRuns& gathered, size_t index) {
     for (const ReportedRun& other : gathered.runs)
       if (paper_title(other) == title) same.push_back(other);
     const StatementCounts counts = count_statements(same);
-    out = text(index == 0 ? "" : "</div>\n", "<h2>", html(title), "</h2>\n<p class=\"note\">", verdict_counts(counts),
-               "; ", other_rows(counts), "</p>\n<div class=\"cards\">\n");
+    out = text(index == 0 ? "" : "</div>\n", "<h2>", html(title), "</h2>\n");
+    if (std::any_of(same.begin(), same.end(), counted))
+      out += "<p class=\"note\">" + verdict_counts(counts) + "; " + other_rows(counts) + "</p>\n";
+    out += "<div class=\"cards\">\n";
   }
-  const bool counts = weight_of(run.record) == Weight::counts;
-  out += text("<article class=\"card", counts ? "" : " uncounted", "\" id=\"run-", index, "\"><h3>",
+  out += text("<article class=\"card", counted(run) ? "" : " uncounted", "\" id=\"run-", index, "\"><h3>",
               html(run.text("/experiment")), "</h3>\n<p>", html(run.text("/place")), "; ", preset_and_seed(run),
               "</p>\n", pictures(run));
   std::string statements;

@@ -202,9 +202,12 @@ TEST_CASE("report: how near a row is, in words and on the card") {
   };
   CHECK(words(">= 0.8", true, .0375) == "0.83 (0.79 .. 0.9) against >= 0.8, 3.75 % inside");
   CHECK(words("< 0.5", false, -.66) == "0.83 (0.79 .. 0.9) against < 0.5, 66 % beyond");
-  CHECK(words("< 0.83", false, 0) == "0.83 (0.79 .. 0.9) against < 0.83, 0 % beyond");
+  CHECK(words("< 0.83", false, 0) == "0.83 (0.79 .. 0.9) against < 0.83, at the bound");
   CHECK(words(">= 0", true, .83) == "0.83 (0.79 .. 0.9) against >= 0, 0.83 inside");
+  CHECK(words("> 0, every seed", true, .83) == "0.83 (0.79 .. 0.9) against > 0, every seed, 0.83 inside");
   CHECK(words("> 0 for every seed", true, .83) == "0.83 (0.79 .. 0.9) against > 0 for every seed, 0.83 inside");
+  CHECK(words("< 0.05", true, .5) == "0.83 (0.79 .. 0.9) against < 0.05, 50 % inside");
+  CHECK(words("9 +- 0", false, -1. / 9) == "0.83 (0.79 .. 0.9) against 9 +- 0, 11.1 % beyond");
   CHECK(words(">= 0.001", true, 829.0) == "0.83 (0.79 .. 0.9) against >= 0.001, far inside");
   CHECK(words(">= 0.8", true, nullptr) == "0.83 (0.79 .. 0.9) against >= 0.8");
   CHECK(words(">= 0.8", true, "a lot") == "0.83 (0.79 .. 0.9) against >= 0.8");
@@ -315,6 +318,7 @@ TEST_CASE("report: smoke runs alone say nothing about the claims, and the headli
   CHECK(has(page, "<h1>None of these runs counts: "));
   CHECK(has(page, "<title>basin: no run that counts</title>"));
   CHECK_FALSE(has(page, "<p class=\"tiles\">"));
+  for (const char* nothing : {"0 hold", "0 numbers"}) CHECK_FALSE(has(page, nothing));
   CHECK(has(page, "2 smoke runs not counted."));
   write_run(folder / "3", complete_record());
   page = page_of(folder.path());
