@@ -86,7 +86,7 @@ Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
 
 // ---- shapes ----
 Tensor reshape(const Tensor& x, const Shape& shape);  // one dimension may be -1
-Tensor permute(const Tensor& x, const Shape& axes);   // out.dim(i) = x.dim(axes[i])
+Tensor permute(const Tensor& x, const Axes& axes);    // out.dim(i) = x.dim(axes[i])
 Tensor transpose(const Tensor& x);                    // the last two axes
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 Tensor sum_to(const Tensor& x, const Shape& shape);  // transpose of broadcast_to
@@ -98,14 +98,18 @@ Tensor concat(Inputs parts, int axis);
 
 // ---- reductions (negative axes count from the end) ----
 Tensor sum(const Tensor& x);
-Tensor sum(const Tensor& x, const Shape& axes, bool keep = false);
+Tensor sum(const Tensor& x, const Axes& axes, bool keep = false);
 /// The sum, rounded, over the count: infinite where the sum overflows its dtype, as in NumPy and PyTorch.
 Tensor mean(const Tensor& x);
-Tensor mean(const Tensor& x, const Shape& axes, bool keep = false);
+Tensor mean(const Tensor& x, const Axes& axes, bool keep = false);
 /// Largest / smallest element; a tie shares the derivative evenly. For these, mean, argmax and logsumexp an element of
 /// the result that nothing goes into is an error; sums of nothing are 0, and an empty result is empty.
-Tensor max(const Tensor& x, const Shape& axes, bool keep = false);
-Tensor min(const Tensor& x, const Shape& axes, bool keep = false);
+Tensor max(const Tensor& x, const Axes& axes, bool keep = false);
+Tensor min(const Tensor& x, const Axes& axes, bool keep = false);
+/// Length (L2) of all elements, or of those along some axes, which may be as large or small as the dtype holds: several
+/// passes. At zero the derivative is NaN.
+Tensor norm(const Tensor& x);
+Tensor norm(const Tensor& x, const Axes& axes, bool keep = false);
 /// Index of the largest element, i32, the first at a tie; the first NaN where there is one. No derivative.
 Array argmax(const Tensor& x, int axis);
 /// Elements equal to the largest count as exp(0), also when they are infinite, so that every row adds up to 1: (inf, 0)

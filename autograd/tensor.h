@@ -33,11 +33,29 @@ class Tensor {
   const Device& device() const { return array().device(); }
   /// The only element. Errors: size is not 1.
   double item() const { return array().item(); }
+  /// The elements in row-major order, on the host. Errors: other dtype.
+  template <class T>
+  std::vector<T> to_vector() const {
+    return array().to_vector<T>();
+  }
+  /// Functions of arrays, which have no derivative, take tensors too. Errors: inside a transform, where the derivative
+  /// would be lost without a word.
+  operator const Array&() const;  // NOLINT: as an array is a tensor
+  /// Row i along the first axis: x[i][j] is one element. Errors: no such row.
+  Tensor operator[](int64_t i) const;
   const Cell* cell() const { return cell_.get(); }
 
  private:
   Ref<const Cell> cell_;
 };
+
+/// As those of arrays: shape, and shape with numbers.
+inline std::ostream& operator<<(std::ostream& out, const Tensor& x) {
+  return out << x.array();
+}
+inline std::string to_string(const Tensor& x, int digits = 4) {
+  return to_string(x.array(), digits);
+}
 
 using Tensors = std::vector<Tensor>;
 using Inputs = std::span<const Tensor>;

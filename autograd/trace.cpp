@@ -22,6 +22,12 @@ const Array& Tensor::array() const {
   return cell_ ? cell_->array : nothing;
 }
 
+Tensor::operator const Array&() const {
+  require(level_of(*this) == 0, "a tensor inside a transform, ", array(),
+          ", goes to a function of arrays, which has no derivative; stop_gradient(x) if that is meant");
+  return array();
+}
+
 /// Long chains are taken apart in a loop: a node whose last owner we are hands its parents to the list.
 Node::~Node() {
   std::vector<Ref<Node>> pending;

@@ -1,5 +1,7 @@
 #include "engine/array.h"
 
+#include <algorithm>
+#include <iomanip>
 #include <limits>
 
 namespace basin {
@@ -36,6 +38,16 @@ Array Array::with(const Shape& shape, const Shape& strides, int64_t offset) cons
   result.strides_ = strides;
   result.offset_ = offset;
   return result;
+}
+
+Array Array::operator[](int64_t i) const {
+  require(rank() > 0 && i >= 0 && i < dim(0), "x[i]: no row ", i, " in ", *this);
+  Shape shape, strides;
+  for (int axis = 1; axis < rank(); ++axis) {
+    shape.push_back(shape_[axis]);
+    strides.push_back(strides_[axis]);
+  }
+  return with(shape, strides, offset_ + i * strides_[0]);
 }
 
 void Array::check_host_access(DType wanted) const {
@@ -76,6 +88,100 @@ std::ostream& operator<<(std::ostream& out, const Array& array) {
   out << array.dtype() << array.shape();
   if (!array.device().is_cpu()) out << ' ' << array.device().name();
   return out;
+}
+
+Axes Axes::all(int rank) {
+  Axes axes;
+  for (int i = 0; i < rank; ++i) axes.push_back(i);
+  return axes;
+}
+
+void Axes::push_back(int axis) {
+  require(count_ < max_rank, "axes: more than ", max_rank);
+  axes_[static_cast<size_t>(count_++)] = axis;
+}
+
+Axes Axes::of(const char* operation, const Array& x) const {
+  Axes result;
+  unsigned seen = 0;
+  for (const int a : *this) {
+    const int axis = a < 0 ? a + x.rank() : a;
+    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), operation, ": axes ", *this, " are not axes of ", x,
+            ", each once");
+    seen |= 1u << axis;
+    result.push_back(axis);
+  }
+  return result;
+}
+
+std::ostream& operator<<(std::ostream& out, const Axes& axes) {
+  Shape numbers;
+  for (const int axis : axes) numbers.push_back(axis);
+  return out << numbers;
+}
+
+namespace {
+
+constexpr int64_t longest_axis = 10, ends = 3;  // a longer axis is printed as its first and last three
+
+/// The elements that are printed: of every long axis the two ends.
+Array ends_of(Array x) {
+  for (int axis = 0; axis < x.rank(); ++axis) {
+    const int64_t n = x.dim(axis);
+    if (n <= longest_axis) continue;
+    Shape shape = x.shape();
+    shape[axis] = 2 * ends;
+    const Array both(shape, x.dtype(), x.device());
+    assign(slice(both, axis, 0, ends), slice(x, axis, 0, ends));
+    assign(slice(both, axis, ends, 2 * ends), slice(x, axis, n - ends, n));
+    x = both;
+  }
+  return x;
+}
+
+/// Writes the elements of `shape` from `next` on, each right-aligned to a width.
+struct NumberWriter {
+  const Shape& whole;
+  const Shape& shape;
+  std::vector<std::string> numbers;
+  size_t width = 0, next = 0;
+  std::string out = {};
+
+  void write(int axis) {
+    if (axis == shape.rank) {
+      const std::string& number = numbers[next++];
+      out += std::string(width - number.size(), ' ') + number;
+      return;
+    }
+    const auto lines = static_cast<size_t>(shape.rank - 1 - axis);
+    const std::string between =
+        lines == 0 ? ", " : "," + std::string(lines, '\n') + std::string(static_cast<size_t>(axis) + 1, ' ');
+    out += '[';
+    for (int64_t i = 0; i < shape[axis]; ++i) {
+      if (i > 0) out += between;
+      if (i == ends && whole[axis] > longest_axis) out += "..." + between;
+      write(axis + 1);
+    }
+    out += ']';
+  }
+};
+
+}  // namespace
+
+std::string to_string(const Array& array, int digits) {
+  require(digits >= 1 && digits <= 17, "to_string: ", digits, " digits; 1 to 17");
+  if (!array.defined()) return text(array);
+  const Array shown = ends_of(array);
+  NumberWriter writer{array.shape(), shown.shape(), {}};
+  const int places = is_floating(array.dtype()) ? digits : 10;  // whole numbers with all their digits
+  for (const double number : cast(shown, DType::f64).to_vector<double>()) {
+    std::ostringstream one;
+    one << std::setprecision(places) << number;
+    writer.numbers.push_back(one.str());
+    writer.width = std::max(writer.width, one.str().size());
+  }
+  writer.write(0);
+  return text(array, array.rank() > 1 ? "\n" : " ", writer.out);
 }
 
 }  // namespace basin

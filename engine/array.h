@@ -1,5 +1,7 @@
 // Array: shared storage with an offset, shape and strides. Views share storage. No gradients.
 #pragma once
+#include <array>
+#include <initializer_list>
 #include <string>
 #include <vector>
 
@@ -45,6 +47,8 @@ class Array {
   View view() const;
   /// The same storage seen with other shape, strides (elements) and offset; nothing is checked.
   Array with(const Shape& shape, const Shape& strides, int64_t offset) const;
+  /// Row i along the first axis, a view: x[i][j] is one element. Errors: no such row.
+  Array operator[](int64_t i) const;
   int64_t offset() const { return offset_; }
   /// Marks an in-place write.
   void touch() const { ++storage_->version; }
@@ -72,6 +76,34 @@ class Array {
 
 /// "f32[128, 784]", with the device when it is not the CPU.
 std::ostream& operator<<(std::ostream& out, const Array& array);
+/// The same and then the numbers with so many digits, written as NumPy does; of an axis longer than
+/// 10 the first and last three. Waits for the device. Errors: digits outside 1 to 17.
+std::string to_string(const Array& array, int digits = 4);
+
+/// Some axes of an array, {0, -1}; negative ones count from the end.
+class Axes {
+ public:
+  Axes() = default;                           // none
+  Axes(int axis) : axes_{axis}, count_(1) {}  // NOLINT: sum(x, 0) means sum(x, {0})
+  Axes(std::initializer_list<int> axes) {
+    for (const int axis : axes) push_back(axis);
+  }
+  static Axes all(int rank);
+  /// Errors: more than max_rank.
+  void push_back(int axis);
+  /// The same, counted from the front. Errors: one that x does not have, or twice (names the operation).
+  Axes of(const char* operation, const Array& x) const;
+
+  int count() const { return count_; }
+  int& operator[](int i) { return axes_[static_cast<size_t>(i)]; }
+  const int* begin() const { return axes_.data(); }
+  const int* end() const { return axes_.data() + count_; }
+
+ private:
+  std::array<int, max_rank> axes_{};
+  int count_ = 0;
+};
+std::ostream& operator<<(std::ostream& out, const Axes& axes);
 
 // ---- creation ----
 Array full(const Shape& shape, double value, DType dtype, const Device& device = {});
@@ -86,7 +118,7 @@ Array arange(int64_t count, DType dtype, const Device& device = {}, double start
 /// Same elements in row-major order, other shape; copies when x is not contiguous. One dimension may be -1.
 Array reshape(const Array& x, Shape shape);
 /// Axes in a new order: out.dim(i) = x.dim(axes[i]).
-Array permute(const Array& x, const Shape& axes);
+Array permute(const Array& x, const Axes& axes);
 /// Last two axes exchanged.
 Array transpose(const Array& x);
 /// Stride 0 along new or size-1 axes.

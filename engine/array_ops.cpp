@@ -59,16 +59,12 @@ Array reshape(const Array& x, Shape shape) {
   return dense.with(shape, contiguous_strides(shape), dense.offset());
 }
 
-Array permute(const Array& x, const Shape& axes) {
-  require(axes.rank == x.rank(), "permute: axes ", axes, " do not name every axis of ", x, " once");
+Array permute(const Array& x, const Axes& axes) {
+  require(axes.count() == x.rank(), "permute: axes ", axes, " do not name every axis of ", x, " once");
   Shape shape, strides;
-  unsigned seen = 0;
-  for (int64_t axis : axes) {
-    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), "permute: axes ", axes, " do not name every axis of ",
-            x, " once");
-    seen |= 1u << axis;
-    shape.push_back(x.dim(static_cast<int>(axis)));
-    strides.push_back(x.strides()[static_cast<int>(axis)]);
+  for (const int axis : axes.of("permute", x)) {
+    shape.push_back(x.dim(axis));
+    strides.push_back(x.strides()[axis]);
   }
   return x.with(shape, strides, x.offset());
 }

@@ -181,7 +181,8 @@ Array parse_npy(ByteSpan bytes, const std::string& name) {
   const size_t width = size_of(dtype);
   const uint64_t needed = static_cast<uint64_t>(shape.size()) * width;
   require(needed == data.size(), what, ": ", data.size() - needed, " bytes after the ", dtype, shape, " array");
-  Shape stored, axes;  // in Fortran order the axes lie the other way round
+  Shape stored;  // in Fortran order the axes lie the other way round
+  Axes axes;
   for (int axis = shape.rank; axis-- > 0;) {
     stored.push_back(shape[axis]);
     axes.push_back(axis);

@@ -47,12 +47,13 @@ struct Reshape final : Movement<Reshape> {
 
 struct Permute final : Movement<Permute> {
   static constexpr const char* op_name = "permute";
-  Shape axes;
-  explicit Permute(const Shape& a) : axes(a) {}
+  Axes axes;
+  explicit Permute(const Axes& a) : axes(a) {}
   Array evaluate(Inputs in) const override { return permute(in[0].array(), axes); }
   Tensor transpose(const Tensor& ct) const override {
-    Shape inverse = axes;
-    for (int i = 0; i < axes.rank; ++i) inverse[static_cast<int>(axes[i])] = i;
+    Axes inverse = axes;
+    int i = 0;
+    for (const int axis : axes) inverse[axis] = i++;
     return permute(ct, inverse);
   }
 };
@@ -134,15 +135,14 @@ Tensor reshape(const Tensor& x, const Shape& shape) {
   return perform(Reshape(x.shape(), shape), {x});
 }
 
-Tensor permute(const Tensor& x, const Shape& axes) {
+Tensor permute(const Tensor& x, const Axes& axes) {
   check_defined("permute", x);
-  return perform(Permute(axes), {x});
+  return perform(Permute(axes.of("permute", x.array())), {x});
 }
 
 Tensor transpose(const Tensor& x) {
   require(x.rank() >= 2, "transpose: needs two axes, got ", x.array());
-  Shape axes;
-  for (int i = 0; i < x.rank(); ++i) axes.push_back(i);
+  Axes axes = Axes::all(x.rank());
   std::swap(axes[x.rank() - 1], axes[x.rank() - 2]);
   return permute(x, axes);
 }
@@ -150,6 +150,13 @@ Tensor transpose(const Tensor& x) {
 Tensor slice(const Tensor& x, int axis, int64_t start, int64_t stop, int64_t step) {
   axis = axis_of("slice", x, axis);
   return perform(Slice(axis, start, stop, step, x.dim(axis)), {x});
+}
+
+Tensor Tensor::operator[](int64_t i) const {
+  require(rank() > 0 && i >= 0 && i < dim(0), "x[i]: no row ", i, " in ", array());
+  Shape rest;
+  for (int axis = 1; axis < rank(); ++axis) rest.push_back(dim(axis));
+  return reshape(slice(*this, 0, i, i + 1), rest);
 }
 
 Tensor pad(const Tensor& x, int axis, int64_t start, int64_t length, int64_t step) {
@@ -241,6 +248,8 @@ std::vector<Sample> permute_samples() {
 
 std::vector<Sample> slice_samples() {
   return {{"stepped", [](const Tensors& in) { return slice(in[0], -1, 1, 6, 2); }, {{2, 7}}},
+          {"row", [](const Tensors& in) { return in[0][1]; }, {{2, 7}}},
+          {"no such row", [](const Tensors& in) { return in[0][2]; }, {{2, 7}}, -2, 2, "no row 2"},
           {"outside", [](const Tensors& in) { return slice(in[0], 0, 0, 9); }, {{2, 7}}, -2, 2, "outside"}};
 }
 

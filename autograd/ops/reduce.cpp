@@ -117,24 +117,17 @@ class SquaredError final : public Op {
 };
 
 /// The shape with 1 along the given axes. Errors: an axis outside or named twice.
-Shape reduced_shape(const char* name, const Tensor& x, const Shape& axes) {
+Shape reduced_shape(const char* name, const Tensor& x, const Axes& axes) {
   check_floating(name, x.array());
   Shape shape = x.shape();
-  unsigned seen = 0;
-  for (const int64_t a : axes) {
-    const int64_t axis = a < 0 ? a + x.rank() : a;
-    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), name, ": axes ", axes, " are not axes of ",
-            x.array());
-    seen |= 1u << axis;
-    shape[static_cast<int>(axis)] = 1;
-  }
+  for (const int axis : axes.of(name, x.array())) shape[axis] = 1;
   return shape;
 }
 
 /// Drops the axes of length 1 that a reduction left.
-Tensor without_axes(const Tensor& x, const Shape& axes) {
+Tensor without_axes(const Tensor& x, const Axes& axes) {
   unsigned dropped = 0;
-  for (const int64_t a : axes) dropped |= 1u << (a < 0 ? a + x.rank() : a);
+  for (const int axis : axes.of("", x.array())) dropped |= 1u << axis;
   Shape shape;
   for (int i = 0; i < x.rank(); ++i)
     if (!(dropped & 1u << i)) shape.push_back(x.dim(i));
@@ -146,22 +139,16 @@ void check_elements(const char* name, const Tensor& x, const Shape& result) {
   require(x.size() > 0 || result.size() == 0, name, ": no elements in ", x.array(), " to make ", result, " of");
 }
 
-Shape all_axes(const Tensor& x) {
-  Shape axes;
-  for (int i = 0; i < x.rank(); ++i) axes.push_back(i);
-  return axes;
-}
-
 /// An operation on the last axis along another one.
 Tensor along_last(const Op& op, const Tensor& x, int axis) {
   axis = axis < 0 ? axis + x.rank() : axis;
   if (axis == x.rank() - 1) return perform(op, {x});
-  Shape order = all_axes(x);
+  Axes order = Axes::all(x.rank());
   std::swap(order[axis], order[x.rank() - 1]);  // its own inverse
   return permute(perform(op, {permute(x, order)}), order);
 }
 
-Tensor extremum(Reduction kind, const Tensor& x, const Shape& axes, bool keep) {
+Tensor extremum(Reduction kind, const Tensor& x, const Axes& axes, bool keep) {
   const char* name = kind == Reduction::max ? "max" : "min";
   const Shape shape = reduced_shape(name, x, axes);
   check_elements(name, x, shape);
@@ -171,28 +158,42 @@ Tensor extremum(Reduction kind, const Tensor& x, const Shape& axes, bool keep) {
 
 }  // namespace
 
-Tensor sum(const Tensor& x, const Shape& axes, bool keep) {
+Tensor sum(const Tensor& x, const Axes& axes, bool keep) {
   const Tensor kept = sum_to(x, reduced_shape("sum", x, axes));
   return keep ? kept : without_axes(kept, axes);
 }
 Tensor sum(const Tensor& x) {
-  return sum(x, all_axes(x));
+  return sum(x, Axes::all(x.rank()));
 }
 
-Tensor mean(const Tensor& x, const Shape& axes, bool keep) {
+Tensor mean(const Tensor& x, const Axes& axes, bool keep) {
   const Shape result = reduced_shape("mean", x, axes);
   check_elements("mean", x, result);
   if (result.size() == 0) return sum(x, axes, keep);
   return sum(x, axes, keep) / static_cast<double>(x.size() / result.size());
 }
 Tensor mean(const Tensor& x) {
-  return mean(x, all_axes(x));
+  return mean(x, Axes::all(x.rank()));
 }
 
-Tensor max(const Tensor& x, const Shape& axes, bool keep) {
+Tensor norm(const Tensor& x, const Axes& axes, bool keep) {
+  if (x.size() == 0) return sum(x, axes, keep);
+  // Squares lie in the range of the dtype, to all their digits, once x is multiplied by a power of two.
+  const bool wide = x.dtype() == DType::f64;
+  const Tensor largest = stop_gradient(max(abs(x), axes, true)), one = full_like(largest, 1);
+  const Tensor factor = where(largest > (wide ? 0x1p500 : 0x1p50), one * (wide ? 0x1p-600 : 0x1p-80),
+                              where(largest < (wide ? 0x1p-400 : 0x1p-50), one * (wide ? 0x1p600 : 0x1p100), one));
+  const Tensor kept = sqrt(sum(square(x * factor), axes, true)) / factor;
+  return keep ? kept : without_axes(kept, axes);
+}
+Tensor norm(const Tensor& x) {
+  return norm(x, Axes::all(x.rank()));
+}
+
+Tensor max(const Tensor& x, const Axes& axes, bool keep) {
   return extremum(Reduction::max, x, axes, keep);
 }
-Tensor min(const Tensor& x, const Shape& axes, bool keep) {
+Tensor min(const Tensor& x, const Axes& axes, bool keep) {
   return extremum(Reduction::min, x, axes, keep);
 }
 
@@ -260,6 +261,8 @@ std::vector<Sample> squared_error_samples() {
 
 std::vector<Sample> composed_samples() {
   return {{"sum", [](const Tensors& in) { return sum(in[0]); }, {{3, 2, 5}}},
+          {"norm", [](const Tensors& in) { return norm(in[0]); }, {{3, 2, 5}}},
+          {"norm of rows", [](const Tensors& in) { return norm(in[0], -1, true) * in[0]; }, {{3, 5}}},
           {"mean",
            [](const Tensors& in) {
              return mean(in[0], {0, -1});

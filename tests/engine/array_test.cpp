@@ -2,8 +2,9 @@
 #include <doctest/doctest.h>
 
 #include <cmath>
+#include <limits>
 
-#include "autograd/ops.h"
+#include "autograd/transforms.h"
 #include "engine/allocator.h"
 #include "engine/key.h"
 #include "kernels/threads.h"
@@ -162,7 +163,8 @@ TEST_CASE("reductions over every set of axes agree with a plain loop, for 1 and 
   const Array x = uniform(Key(9), {7, 33, 40, 9}, DType::f32, -1, 1);
   const std::vector<float> v = x.to_vector<float>();
   for (unsigned mask = 0; mask < 16; ++mask) {
-    Shape axes, shape = x.shape();
+    Axes axes;
+    Shape shape = x.shape();
     for (int axis = 0; axis < 4; ++axis)
       if (mask & 1u << axis) axes.push_back(axis), shape[axis] = 1;
     std::vector<double> expected(static_cast<size_t>(shape.size()));
@@ -187,4 +189,109 @@ TEST_CASE("reductions over every set of axes agree with a plain loop, for 1 and 
   CHECK(argmax(m, 1).to_vector<int32_t>() == std::vector<int32_t>{1, 0});
   CHECK(max(m, {1}).array().to_vector<double>() == std::vector<double>{5, 2});
   CHECK(min(m, {0}).array().to_vector<double>() == std::vector<double>{1, -1, -3});
+}
+
+TEST_CASE("arrays and tensors print their numbers, of long axes the ends") {
+  const Array x = from_vector<float>({1, -2.5, 3.14159265f, 1e10f, 0, std::numeric_limits<float>::infinity()}, {2, 3});
+  CHECK(to_string(x) ==
+        "f32[2, 3]\n"
+        "[[    1,  -2.5, 3.142],\n"
+        " [1e+10,     0,   inf]]");
+  CHECK(to_string(Tensor(x[0]), 2) == "f32[3] [   1, -2.5,  3.1]");
+  CHECK(to_string(arange(12, DType::i32)) == "i32[12] [ 0,  1,  2, ...,  9, 10, 11]");
+  CHECK(to_string(arange(10, DType::i32)) == "i32[10] [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]");
+  CHECK(to_string(full({}, 2147483647, DType::i32)) == "i32[] 2147483647");
+  CHECK(to_string(reshape(arange(4 * 1000, DType::f64), {2, 1000, 2})) ==
+        "f64[2, 1000, 2]\n"
+        "[[[   0,    1],\n"
+        "  [   2,    3],\n"
+        "  [   4,    5],\n"
+        "  ...,\n"
+        "  [1994, 1995],\n"
+        "  [1996, 1997],\n"
+        "  [1998, 1999]],\n"
+        "\n"
+        " [[2000, 2001],\n"
+        "  [2002, 2003],\n"
+        "  [2004, 2005],\n"
+        "  ...,\n"
+        "  [3994, 3995],\n"
+        "  [3996, 3997],\n"
+        "  [3998, 3999]]]");
+  CHECK(to_string(zeros({2, 0}, DType::f32)) == "f32[2, 0]\n[[],\n []]");
+  CHECK(to_string(Array()) == "(no array)");
+  CHECK(to_string(Tensor()) == "(no array)");
+  // inside a transform the numbers are those of the value
+  const auto printed = [&](const Tensor& t) {
+    CHECK(to_string(t) == to_string(x));
+    return sum(t * t);
+  };
+  (void)grad(printed, Tensor(x));
+  CHECK_THROWS_WITH_AS(to_string(x, 0), doctest::Contains("1 to 17"), Error);
+}
+
+TEST_CASE("a row of an array is a view, of a tensor it has a derivative") {
+  const Array x = arange(24, DType::f64);
+  const Array cube = reshape(x, {2, 3, 4});
+  CHECK(cube[1].shape() == Shape{3, 4});
+  CHECK(cube[1][2][3].item() == 23);
+  CHECK(transpose(cube[1])[3].to_vector<double>() == std::vector<double>{15, 19, 23});
+  CHECK(cube[1].storage() == x.storage());
+  const Tensor g = grad([](const Tensor& t) { return sum(square(t[1][0])); }, Tensor(cube));
+  std::vector<double> wanted(24, 0.0);
+  for (size_t i = 12; i < 16; ++i) wanted[i] = 2 * static_cast<double>(i);
+  CHECK(g.to_vector<double>() == wanted);
+  CHECK_THROWS_WITH_AS(cube[2], "x[i]: no row 2 in f64[2, 3, 4]", Error);
+  const Tensor tensor = cube;
+  CHECK_THROWS_WITH_AS(tensor[-1], doctest::Contains("no row -1"), Error);
+  CHECK_THROWS_WITH_AS(cube[0][0][0][0], doctest::Contains("no row 0 in f64[]"), Error);
+  CHECK_THROWS_WITH_AS(Tensor()[0], doctest::Contains("no array"), Error);
+}
+
+TEST_CASE("axes are a type of their own: one, some, all, counted from either end") {
+  const Tensor x = reshape(arange(24, DType::f64), {2, 3, 4});
+  CHECK(sum(x, 0).shape() == Shape{3, 4});
+  CHECK(sum(x, {0, -1}).to_vector<double>() == std::vector<double>{60, 92, 124});
+  CHECK(sum(x, Axes::all(3)).item() == 276);
+  CHECK(sum(x, Axes()).shape() == x.shape());
+  CHECK(permute(x, {-1, 0, 1}).shape() == Shape{4, 2, 3});
+  CHECK(permute(x.array(), {-1, 0, 1}).to_vector<double>() == permute(x, {2, 0, 1}).to_vector<double>());
+  static_assert(!std::is_convertible_v<Shape, Axes>);
+  CHECK_THROWS_WITH_AS(sum(x, 3), doctest::Contains("axes [3] are not axes of f64[2, 3, 4]"), Error);
+  CHECK_THROWS_WITH_AS(permute(x, {0, 0, -3}), doctest::Contains("each once"), Error);
+  CHECK_THROWS_WITH_AS(sum(x, {0, 1, 2, 3, 4, 5, 6}), doctest::Contains("more than 6"), Error);
+}
+
+TEST_CASE("the norm holds wherever it is a number of the dtype") {
+  const std::vector<double> triangle{3, 4};
+  for (const double size : {1.0, 0x1p1000, 0x1p-1000, 0x1p-1070, 0x1p505, 0x1p-405}) {
+    const Tensor x = Tensor(from_vector(triangle, {2})) * size;
+    CHECK(norm(x).item() == 5 * size);  // powers of two round nothing
+    const Tensor slope = grad([](const Tensor& t) { return norm(t); }, x);
+    CHECK(std::abs(slope[0].item() - 0.6) <= 4e-16);
+  }
+  for (const double size : {1.0, 0x1p120, 0x1p-120, 0x1p-147})
+    CHECK(norm(cast(Tensor(from_vector(triangle, {2})) * size, DType::f32)).item() == 5 * size);
+  const Tensor rows = from_vector<float>({3, 4, 0, 0, 6e30f, 8e30f}, {3, 2});
+  CHECK(norm(rows, 1).to_vector<float>()[0] == 5);
+  CHECK(norm(rows, -1).to_vector<float>()[1] == 0);
+  CHECK(std::abs(norm(rows, -1)[2].item() / 1e31 - 1) <= 2 * 1.2e-7);  // a root and a sum of two, in f32
+  CHECK(norm(rows, 1, true).shape() == Shape{3, 1});
+  CHECK(std::isinf(norm(from_vector<float>({1, -std::numeric_limits<float>::infinity()}, {2})).item()));
+  CHECK(std::isnan(norm(from_vector<double>({1, std::nan("")}, {2})).item()));
+  CHECK(norm(zeros({0, 3}, DType::f32), 0).to_vector<float>() == std::vector<float>{0, 0, 0});
+  // between: the bits of the plain formula
+  const Tensor x = uniform(Key(5), {100, 7}, DType::f32, -3, 3);
+  CHECK(norm(x, 1).to_vector<float>() == sqrt(sum(square(x), 1)).to_vector<float>());
+}
+
+TEST_CASE("functions of arrays take tensors, but not inside a transform, where a derivative would be lost") {
+  const Tensor x = from_vector<double>({1, 2}, {2});
+  const Array& numbers = x;
+  CHECK(numbers.storage() == x.array().storage());
+  assign(zeros({2}, DType::f64), x);
+  const auto loses = [](const Tensor& t) { return sum(t * copy_of(t)); };
+  CHECK_THROWS_WITH_AS(grad(loses, x), doctest::Contains("stop_gradient"), Error);
+  const Tensor g = grad([](const Tensor& t) { return sum(t * copy_of(stop_gradient(t))); }, x);
+  CHECK(g.to_vector<double>() == std::vector<double>{1, 2});
 }

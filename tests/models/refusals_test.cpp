@@ -78,8 +78,8 @@ TEST_CASE("an undefined operand is refused by name") {
 TEST_CASE("operations refuse what does not fit, by rule") {
   const Tensor x = f64({2, 3}), image = f64({1, 2, 4, 4}), w = f64({3, 2, 3, 3});
   refused("permute: axes [0] do not name every axis", [&] { (void)permute(x, {0}); });
-  refused("permute: axes [0, 2] do not name", [&] { (void)permute(x, {0, 2}); });
-  refused("permute: axes [0, -1] do not name", [&] { (void)permute(x, {0, -1}); });
+  refused("permute: axes [0, 2] are not axes", [&] { (void)permute(x, {0, 2}); });
+  refused("permute: axes [0, -2] are not axes", [&] { (void)permute(x, {0, -2}); });
   refused("transpose: needs two axes", [] { (void)transpose(f64({3})); });
   refused("broadcast_to: f64[2, 3] does not broadcast to [3]", [&] { (void)broadcast_to(x, {3}); });
   refused("does not broadcast", [&] { (void)broadcast_to(x, {1, 1, 1, 1, 1, 2, 3}); });

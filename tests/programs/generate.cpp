@@ -345,8 +345,7 @@ int Generator::movement() {
       return add("sum_to", text("sum to ", to), {x}, [to](Context&, const Tensors& in) { return sum_to(in[0], to); });
     }
     case 2: {
-      Shape axes;
-      for (int i = 0; i < from.rank; ++i) axes.push_back(i);
+      Axes axes = Axes::all(from.rank);
       for (int i = from.rank - 1; i > 0; --i) std::swap(axes[i], axes[static_cast<int>(dice_.below(i + 1))]);
       return add("permute", text("permute ", axes), {x},
                  [axes](Context&, const Tensors& in) { return permute(in[0], axes); });

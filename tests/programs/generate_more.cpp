@@ -8,22 +8,22 @@ namespace basin::programs {
 namespace {
 
 /// Some axes of a shape, some counted from the end.
-Shape some_axes(Dice& dice, int rank) {
-  Shape axes;
+Axes some_axes(Dice& dice, int rank) {
+  Axes axes;
   for (int i = 0; i < rank; ++i)
     if (dice.chance(0.5)) axes.push_back(dice.chance(0.3) ? i - rank : i);
   return axes;
 }
 
 /// Every element of the reduced shape has elements to be made of.
-bool has_elements(const Shape& shape, const Shape& axes) {
+bool has_elements(const Shape& shape, const Axes& axes) {
   Shape reduced = shape;
-  for (const int64_t axis : axes) reduced[static_cast<int>(axis < 0 ? axis + shape.rank : axis)] = 1;
+  for (const int axis : axes) reduced[axis < 0 ? axis + shape.rank : axis] = 1;
   return shape.size() > 0 || reduced.size() == 0;
 }
 
 /// The largest element of each run along the axes stands out, or every element is a tie.
-bool stands_out(const Array& x, const Shape& axes, bool largest) {
+bool stands_out(const Array& x, const Axes& axes, bool largest) {
   const Tensor signed_x = largest ? Tensor(x) : neg(x);
   const Tensor gap = max(signed_x, axes, true) - signed_x;
   for (const double d : gap.array().to_vector<double>())
@@ -43,7 +43,7 @@ std::string window_text(const Window& w) {
 
 int Generator::reduction() {
   const int x = pick();
-  const Shape axes = some_axes(dice_, shape(x).rank);
+  const Axes axes = some_axes(dice_, shape(x).rank);
   const bool keep = dice_.chance(0.4), all = dice_.chance(0.15);
   const std::string how = text(all ? "" : text("axes ", axes), keep ? " keep" : "");
   const int64_t kind = dice_.below(4);

@@ -82,7 +82,7 @@ void draw(Run& run, const Config& config, const Setting& s, const Measured& m) {
     return (row - low) / (high - low);
   };
   for (int64_t i = 0; i < shown; ++i)
-    cells.emplace_back(i < s.images ? Tensor(slice(m.images, 0, i, i + 1))
+    cells.emplace_back(i < s.images ? slice(m.images, 0, i, i + 1)
                                     : full({1, m.images.dim(1)}, 1, DType::f32, run.device()));
   for (const Array& rows : {m.inputs, m.outputs})
     for (int64_t i = 0; i < shown; ++i) cells.push_back(scaled(Tensor(slice(rows, 0, i, i + 1))));
