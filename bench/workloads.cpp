@@ -6,13 +6,12 @@
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
 #include "data/textures.h"
-#include "engine/recorded_step.h"
 #include "experiments/memorization/networks.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
-#include "models/training/optimizers.h"
+#include "models/training/control.h"
 #include "models/training/train.h"
 
 namespace basin::bench {
@@ -49,7 +48,7 @@ class OnModel : public Workload {
   Array data_;
 };
 
-/// Loss, gradient and Adam. The step number and what follows from it are in the device's memory (Control), so that the
+/// Loss, gradient and Adam. The step number and what follows from it are in the device's memory, so that the
 /// step can be replayed. On the CPU the host reads the loss of every step, on a GPU nobody waits.
 template <class M>
 class Train final : public OnModel<M> {
@@ -58,9 +57,7 @@ class Train final : public OnModel<M> {
       : OnModel<M>(std::move(model), std::move(data)),
         flops_(flops),
         optimizer_({.learning_rate = learning_rate}, flatten(this->model_)),
-        control_(from_vector(start(), {control_size}, this->data_.device())),
-        rates_(full({ring}, learning_rate, DType::f64, this->data_.device())),
-        losses_(zeros({ring}, DType::f64, this->data_.device())),
+        control_(this->data_.device(), learning_rate, ring),
         recorded_(this->data_.device(), [this] { step(); }) {}
   void run() override {
     step();
@@ -69,29 +66,23 @@ class Train final : public OnModel<M> {
   void replay() override { recorded_.run(); }
   std::vector<double> check(bool replayed) override {
     for (int i = 0; i < 20; ++i) replayed ? recorded_.run() : step();
-    const std::vector<double> all = losses_.template to_vector<double>();  // the work has done no step before
+    const std::vector<double> all = control_.read().losses;  // the work has done no step before
     return {all.begin(), all.begin() + 20};
   }
   double flops() const override { return flops_; }
 
  private:
   static constexpr int64_t ring = 64;
-  static std::vector<double> start() {
-    std::vector<double> control(control_size, 0.0);
-    control[control_scale] = control[control_active] = 1;
-    return control;
-  }
   void step() {
     const Tensor x(this->data_);
     const auto [loss, gradient] = value_and_grad([&](const M& m) { return mse(m(x), x); }, this->model_);
-    control_.device().backend().advance(control_.view(), rates_.view(), losses_.view(), loss.array().view(),
-                                        {-HUGE_VAL, optimizer_.config().beta1, optimizer_.config().beta2});
+    control_.advance(loss, optimizer_.config());
     optimizer_.update(flatten(this->model_), flatten(gradient), control_);
     loss_ = loss;
   }
   double flops_;
   Optimizer optimizer_;
-  Array control_, rates_, losses_;
+  ControlBlock control_;
   Tensor loss_;
   RecordedStep recorded_;
 };

@@ -4,7 +4,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
-#include <span>
 #include <string>
 
 #include "kernels/philox.h"
@@ -22,56 +21,10 @@ struct Activation {
   double a = 0, b = 0;
 };
 
-/// Settings of Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) with PyTorch's exact arithmetic. What
-/// changes from step to step is in the control block.
-struct AdamStep {
-  double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
-  bool decoupled = false;  // AdamW: p *= 1 - rate * wd before the step; otherwise g += wd * p
-};
-
-/// (Momentum) SGD: g += wd * p; v = momentum * v + g (v is 0 before the first step); p -= rate * v.
-struct SgdStep {
-  double momentum = 0, weight_decay = 0;
-};
-
-/// One parameter of an update: contiguous, of one dtype. m: first
-/// moment of Adam or velocity of SGD (may be empty), v: second moment.
-struct UpdateViews {
-  View p, g, m, v;
-};
-
-/// The scalars of a training step, f64 [control_size] in memory of the device, so that a recorded step reads new values
-/// each time it is replayed. An update with active = 0 changes nothing.
-enum Control : int {
-  control_step,         // updates done, this one included
-  control_rate,         // learning rate
-  control_scale,        // factor on the gradients, from clipping by norm
-  control_active,       // 1, or 0 once the loss was below the goal or something was not finite
-  control_correction1,  // 1 - beta1^step
-  control_correction2,  // 1 - beta2^step
-  control_slot,         // where the next loss goes and where its rate is read: an index into rings of losses and rates
-  control_best,         // lowest loss so far; -infinity: not wanted
-  control_improved,     // 1 when the last loss was below that
-  control_size
-};
-
-/// What advance() compares with and computes from.
-struct AdvanceStep {
-  double stop_below, beta1, beta2;
-};
-
 /// Geometry of a convolution in rows and columns: out = (in + 2 padding - kernel) / stride + 1, rounded down.
 struct Window {
   int64_t stride[2] = {1, 1}, padding[2] = {0, 0};
 };
-
-/// One layer of a fully connected network: w [O, I], b [O] or empty.
-struct DenseLayer {
-  View w, b;
-};
-
-/// What has become of an iterated point.
-enum PointState : int32_t { point_running = 0, point_converged = 1, point_lost = 2 };
 
 /// How products of f32 may be computed: exactly in f32, or with operands rounded to TF32 or BF16 (sums stay f32).
 enum class MathMode : uint8_t { f32, tf32, bf16 };
@@ -90,7 +43,11 @@ class PendingRead {
   virtual const void* wait() = 0;
 };
 
-/// Every kernel of one device. All views are of that device; `out` never overlaps an input unless it is the same view.
+class TrainingKernels;
+class IterationKernels;
+
+/// Memory, replay and every kernel on tensors of one device. All views are of that device; `out` never overlaps an
+/// input unless it is the same view.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -162,28 +119,9 @@ class Backend {
   // random: element i depends on (key, offset + i) only; out contiguous; bits is u32
   virtual void random(Distribution kind, KeyBits key, uint64_t offset, const View& out) = 0;
 
-  // training: one dtype per call; control, rates and losses are f64 and contiguous
-  virtual void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) = 0;
-  virtual void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) = 0;
-  /// scale = min(1, max_norm / (norm + 1e-6)) with the L2 norm of all gradients together; a norm that is not finite
-  /// sets active = 0. Contiguous views; fixed order.
-  virtual void clip(const View& control, std::span<const View> gradients, double max_norm) = 0;
-  /// losses[slot] = loss; improved = loss < best, best = the lower one; a loss that is not finite or below stop_below
-  /// sets active = 0; if still active: step += 1, rate = rates[slot], both corrections. Then slot moves on by one and
-  /// wraps at the length of losses.
-  virtual void advance(const View& control, const View& rates, const View& losses, const View& loss,
-                       const AdvanceStep& step) = 0;
-  /// m = p for every parameter when control says improved.
-  virtual void keep_best(const View& control, std::span<const UpdateViews> parameters) = 0;
-
-  // iteration of maps: points [N, d] contiguous, iterations and state i32 [N] (PointState)
-  /// Where state is running: x = next, iterations += 1, and the point converges when |next - x| <= tolerance (L2; never
-  /// when tolerance is negative; at tolerance 0 only when next equals x) and is lost when |next - x| is not finite.
-  virtual void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) = 0;
-  /// `steps` applications of a fully connected network to every running point, as settle after each. Hidden layers have
-  /// the activation, and with `skip` those of equal widths add their input. False: not possible here, nothing done.
-  virtual bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
-                             const View& iterations, const View& state, int64_t steps, double tolerance) = 0;
+  // beside it: kernels/training.h, kernels/iteration.h
+  virtual TrainingKernels& training() = 0;
+  virtual IterationKernels& iteration() = 0;
 };
 
 /// The CPU backend, one per process.

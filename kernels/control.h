@@ -1,10 +1,11 @@
-// The formulas of Backend::advance and Backend::settle, for both compilers.
+// The formulas of TrainingKernels::advance and IterationKernels::settle, for both compilers.
 #pragma once
 #include <cmath>
 #include <cstdint>
 
-#include "kernels/backend.h"
+#include "kernels/iteration.h"
 #include "kernels/square_sum.h"
+#include "kernels/training.h"
 
 namespace basin {
 
@@ -16,7 +17,7 @@ BASIN_HD inline double whole_power(double base, int64_t n) {
   return result;
 }
 
-/// losses and rates are rings of `length`; see Backend::advance.
+/// losses and rates are rings of `length`; see TrainingKernels::advance.
 BASIN_HD inline void advance_control(double* control, const double* rates, double* losses, double loss, int64_t length,
                                      const AdvanceStep& step) {
   const auto slot = static_cast<int64_t>(control[control_slot]);

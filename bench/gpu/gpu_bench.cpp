@@ -19,6 +19,8 @@
 #include "engine/build_info.h"
 #include "engine/file.h"
 #include "engine/recorded_step.h"
+#include "kernels/iteration.h"
+#include "models/training/control.h"
 
 using namespace basin;
 
@@ -210,17 +212,16 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   t.row("random normal", f, 0, [&] { on.random(Distribution::normal, Key(7).bits(), 0, o); });
   t.row("random uniform", f, 0, [&] { on.random(Distribution::uniform, Key(7).bits(), 0, o); });
 
-  std::vector<double> first(control_size, 0.0);  // rate 0: nothing grows over many calls
-  first[control_step] = first[control_scale] = first[control_active] = 1;
-  first[control_correction1] = 0.1, first[control_correction2] = 0.001;
-  const Array control = from_vector(first, {control_size}, bench.device);
+  // rate 0: nothing grows over many calls
+  const Array control = ControlBlock::of_update(bench.device, 1, 0, 1, {}).scalars();
+  TrainingKernels& training = on.training();
   on.fill(z, 0.5);  // second moments are not negative
   on.fill(o, 0);
   const std::vector<UpdateViews> adam{{x, y, o, z}}, sgd{{x, y, o, {}}};
-  t.row("adam", 7 * f, 85, [&] { on.adam({}, control.view(), adam); });
-  t.row("sgd with momentum", 5 * f, 85, [&] { on.sgd({.momentum = 0.5}, control.view(), sgd); });
+  t.row("adam", 7 * f, 85, [&] { training.adam({}, control.view(), adam); });
+  t.row("sgd with momentum", 5 * f, 85, [&] { training.sgd({.momentum = 0.5}, control.view(), sgd); });
   const std::vector<View> gradients{y};
-  t.row("clip (norm of the gradients)", f, 80, [&] { on.clip(control.view(), gradients, 1.0); });
+  t.row("clip (norm of the gradients)", f, 80, [&] { training.clip(control.view(), gradients, 1.0); });
 
   std::vector<Array> arrays;  // as many small parameters as a network has: one launch, or many?
   std::vector<UpdateViews> many;
@@ -230,7 +231,7 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
     many.push_back({arrays[i].view(), arrays[i + 1].view(), arrays[i + 2].view(), arrays[i + 3].view()});
   }
   t.row("adam, 20 parameters of 128 x 128 (in the cache)", 7 * 4 * 20 * 128 * 128, 0,
-        [&] { on.adam({}, control.view(), many); });
+        [&] { training.adam({}, control.view(), many); });
 
   const Array d1 = bench.random({rows / 2, columns}, DType::f64), d2 = bench.make({rows / 2, columns}, DType::f64);
   t.row("f64 unary tanh", 2 * f, 0, [&] { on.unary(Unary::tanh, 0, 0, d2.view(), d1.view()); });
@@ -353,8 +354,8 @@ void iteration(Bench& bench, Report& report, double ceiling) {
                 state = bench.make({points}, DType::i32);
     const std::string name = text(points, " points, 3-[", depth, "x", width, "]-3, ", steps, " steps");
     const auto call = [&] {
-      return bench.backend.iterate_dense(layers, {Unary::leaky_relu, 0.01}, false, x.view(), count.view(), state.view(),
-                                         steps, -1);
+      return bench.backend.iteration().iterate_dense(layers, {Unary::leaky_relu, 0.01}, false, x.view(), count.view(),
+                                                     state.view(), steps, -1);
     };
     if (!call()) {
       report.line("| " + name + " | | not possible in one kernel on this device | | |");

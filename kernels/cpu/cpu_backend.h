@@ -1,10 +1,11 @@
 // The CPU backend: one class, its functions spread over the files of this folder by kind.
 #pragma once
-#include "kernels/backend.h"
+#include "kernels/iteration.h"
+#include "kernels/training.h"
 
 namespace basin::cpu {
 
-class CpuBackend final : public Backend {
+class CpuBackend final : public Backend, public TrainingKernels, public IterationKernels {
  public:
   std::string description() const override;
   bool set_math(MathMode mode) override { return mode == MathMode::f32; }
@@ -50,6 +51,9 @@ class CpuBackend final : public Backend {
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
   void random(Distribution kind, KeyBits key, uint64_t offset, const View& out) override;
+
+  TrainingKernels& training() override { return *this; }
+  IterationKernels& iteration() override { return *this; }
 
   void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) override;
   void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) override;

@@ -7,8 +7,9 @@
 #include <array>
 #include <vector>
 
-#include "kernels/backend.h"
 #include "kernels/cuda/stream.h"
+#include "kernels/iteration.h"
+#include "kernels/training.h"
 
 namespace basin::cuda {
 
@@ -17,7 +18,7 @@ enum class ConvKind : uint8_t;  // also there
 struct PinnedBuffer;            // runtime.cpp
 using PinnedBuffers = std::vector<std::unique_ptr<PinnedBuffer>>;
 
-class CudaBackend final : public Backend {
+class CudaBackend final : public Backend, public TrainingKernels, public IterationKernels {
  public:
   /// Throws std::runtime_error when the device cannot be had.
   explicit CudaBackend(int device);
@@ -69,6 +70,9 @@ class CudaBackend final : public Backend {
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
   void random(Distribution kind, KeyBits key, uint64_t offset, const View& out) override;
+
+  TrainingKernels& training() override { return *this; }
+  IterationKernels& iteration() override { return *this; }
 
   void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) override;
   void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) override;

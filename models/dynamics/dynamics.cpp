@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "engine/recorded_step.h"
+#include "kernels/iteration.h"
 #include "kernels/square_sum.h"
 #include "kernels/threads.h"
 
@@ -94,8 +95,8 @@ class Stepper {
     if (next.storage() == batch_.x.storage()) next = copy_of(next);
     if (next.dtype() != batch_.x.dtype()) next = cast(next, batch_.x.dtype());
     next = contiguous(next);
-    batch_.x.device().backend().settle(batch_.x.view(), next.view(), batch_.iterations.view(), batch_.state.view(),
-                                       options_.tolerance);
+    batch_.x.device().backend().iteration().settle(batch_.x.view(), next.view(), batch_.iterations.view(),
+                                                   batch_.state.view(), options_.tolerance);
     batch_.x.touch();
   }
 
@@ -162,9 +163,9 @@ Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& opt
     layers.push_back({w.view(), layer.bias.defined() ? stop_gradient(layer.bias).array().view() : View{}});
   }
   return run(f, start, options, [&](const Points& all, int64_t steps) {
-    const bool done = fits && start.device().backend().iterate_dense(layers, f.activation, f.skip, all.x.view(),
-                                                                     all.iterations.view(), all.state.view(), steps,
-                                                                     options.tolerance);
+    const bool done = fits && start.device().backend().iteration().iterate_dense(
+                                  layers, f.activation, f.skip, all.x.view(), all.iterations.view(), all.state.view(),
+                                  steps, options.tolerance);
     if (done) all.x.touch();
     return done;
   });

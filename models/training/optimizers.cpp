@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <cmath>
 
-#include "kernels/control.h"
 #include "kernels/square_sum.h"
 #include "models/nets/call_text.h"
 #include "models/training/checkpoint.h"
+#include "models/training/control.h"
 
 namespace basin {
 namespace {
@@ -101,18 +101,12 @@ void Optimizer::update(const Tensors& parameters, const Tensors& gradients, doub
   if (!parameters.empty()) update(parameters, gradients, next_control(learning_rate, parameters, gradient_scale));
 }
 
-Array Optimizer::next_control(double learning_rate, const Tensors& parameters, double gradient_scale) {
-  std::vector<double> scalars(control_size);
-  scalars[control_step] = static_cast<double>(++steps_);
-  scalars[control_rate] = learning_rate;
-  scalars[control_scale] = gradient_scale;
-  scalars[control_active] = 1;
-  scalars[control_correction1] = 1.0 - whole_power(config_.beta1, steps_);
-  scalars[control_correction2] = 1.0 - whole_power(config_.beta2, steps_);
-  return from_vector(scalars, {control_size}, parameters.empty() ? Device() : parameters[0].device());
+ControlBlock Optimizer::next_control(double learning_rate, const Tensors& parameters, double gradient_scale) {
+  const Device device = parameters.empty() ? Device() : parameters[0].device();
+  return ControlBlock::of_update(device, ++steps_, learning_rate, gradient_scale, config_);
 }
 
-void Optimizer::update(const Tensors& parameters, const Tensors& gradients, const Array& control) {
+void Optimizer::update(const Tensors& parameters, const Tensors& gradients, const ControlBlock& control) {
   require(parameters.size() == gradients.size() && (first_.empty() || first_.size() == parameters.size()),
           "optimizer: ", parameters.size(), " parameters, ", gradients.size(), " gradients, ", first_.size(),
           " moments");
@@ -128,14 +122,15 @@ void Optimizer::update(const Tensors& parameters, const Tensors& gradients, cons
                      second_.empty() ? View{} : second_[i].array().view()});
     p.touch();
   }
-  Backend& backend = control.device().backend();
+  const Array& scalars = control.scalars();
+  TrainingKernels& kernels = scalars.device().backend().training();
   if (config_.kind >= OptimizerConfig::Kind::adam) {
-    backend.adam({config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay,
+    kernels.adam({config_.beta1, config_.beta2, config_.epsilon, config_.weight_decay,
                   config_.kind == OptimizerConfig::Kind::adamw},
-                 control.view(), views);
+                 scalars.view(), views);
   } else {
-    backend.sgd({config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0, config_.weight_decay},
-                control.view(), views);
+    kernels.sgd({config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0, config_.weight_decay},
+                scalars.view(), views);
   }
 }
 

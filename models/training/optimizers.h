@@ -46,6 +46,8 @@ double gradient_norm(const Tensors& gradients);
 /// Every entry clamped to [-limit, limit].
 Tensors clip_by_value(const Tensors& gradients, double limit);
 
+class ControlBlock;  // control.h
+
 /// Moments of one list of parameters, and the updates of these parameters in place.
 class Optimizer {
  public:
@@ -55,12 +57,11 @@ class Optimizer {
   /// Errors: lists of another length, gradients of another shape or dtype.
   void update(const Tensors& parameters, const Tensors& gradients, double learning_rate, double gradient_scale = 1);
 
-  /// The same with step number, rate and scale in the device's
-  /// own memory (kernels/backend.h, Control), for recorded steps.
-  void update(const Tensors& parameters, const Tensors& gradients, const Array& control);
+  /// The same with step number, rate and scale in the device's own memory, for recorded steps (control.h).
+  void update(const Tensors& parameters, const Tensors& gradients, const ControlBlock& control);
 
   /// Counts one update and gives the control block for it.
-  Array next_control(double learning_rate, const Tensors& parameters, double gradient_scale = 1);
+  ControlBlock next_control(double learning_rate, const Tensors& parameters, double gradient_scale = 1);
 
   /// Updates done, those of the second form only when told.
   int64_t steps() const { return steps_; }

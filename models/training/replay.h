@@ -6,18 +6,16 @@
 #include <vector>
 
 #include "autograd/transforms.h"
-#include "engine/recorded_step.h"
-#include "models/training/optimizers.h"
+#include "models/training/control.h"
 
 namespace basin {
 
 struct TrainOptions;
 
 /// The gradients of one step, clipped as the options say; by norm through the control block, without a host read.
-Tensors clipped(Tensors gradients, const TrainOptions& options, const Array& control);
+Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlock& control);
 
-/// Steps of one training run. The control block (kernels/backend.h) ends the updates by itself when the loss falls
-/// below the goal or something is not finite, so that replays already under way change nothing.
+/// Steps of one training run.
 class ReplayedSteps {
  public:
   /// `best`: where the parameters of the lowest loss go; empty when
@@ -37,7 +35,6 @@ class ReplayedSteps {
 
  private:
   static constexpr int64_t chunk = 64, ring = 2 * chunk;  // losses on their way and losses being made
-  void upload(int64_t step, double active, double best_loss);
   void step();
 
   Function loss_;
@@ -45,7 +42,7 @@ class ReplayedSteps {
   Tensors best_;
   Optimizer& optimizer_;
   const TrainOptions& options_;
-  Array state_, control_, losses_, rates_;  // one array and its parts
+  ControlBlock control_;
   RecordedStep recorded_;
 };
 

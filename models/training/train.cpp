@@ -206,9 +206,9 @@ void Run::keep_best(double loss) {
 }
 
 void Run::update(Tensors gradients, double rate) {
-  const Array control = optimizer_.next_control(rate, parameters_);
+  const ControlBlock control = optimizer_.next_control(rate, parameters_);
   gradients = clipped(std::move(gradients), options_, control);
-  if (options_.clip_norm > 0 && slice(control, 0, control_active, control_active + 1).item() == 0)
+  if (options_.clip_norm > 0 && control.scalars()[control_active].item() == 0)
     fail("the norm of the gradient is " + readable(gradient_norm(gradients)), gradients);
   optimizer_.update(parameters_, gradients, control);
 }

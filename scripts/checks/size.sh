@@ -9,12 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 93200"
+  "kernels 93800"
   "kernels/cuda 126500"
   "engine 81000"
   "autograd 74000"
   "models/nets 25600"
-  "models/training 38500"
+  "models/training 41500"
   "models/dynamics 36200"
   "data 35000"
   "experiments/harness 168000"
@@ -24,7 +24,7 @@ rooms=(
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=314000 most_lines=500
+day_budget=317000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

@@ -11,6 +11,7 @@
 #include "data/synthetic.h"
 #include "data/textures.h"
 #include "kernels/control.h"
+#include "kernels/training.h"
 #include "models/dynamics/dynamics.h"
 #include "models/nets/init.h"
 #include "models/nets/losses.h"
@@ -200,7 +201,7 @@ TEST_CASE("lengths whose squares overflow or vanish") {
     const Array control = full({control_size}, 1, DType::f64, test_device());
     std::vector<View> views;
     for (const Tensor& t : g) views.push_back(t.array().view());
-    test_device().backend().clip(control.view(), views, max_norm);
+    test_device().backend().training().clip(control.view(), views, max_norm);
     const Values c = values_of(Tensor(control));
     return std::pair(c[control_scale], c[control_active]);
   };

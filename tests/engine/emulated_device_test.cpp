@@ -11,11 +11,10 @@
 #include "autograd/transforms.h"
 #include "engine/allocator.h"
 #include "engine/recorded_step.h"
-#include "kernels/control.h"
 #include "models/dynamics/dynamics.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
-#include "models/training/optimizers.h"
+#include "models/training/control.h"
 #include "models/training/train.h"
 #include "tests/device.h"
 #include "tests/files.h"
@@ -99,11 +98,10 @@ Words bits_of_training(DType dtype) {
     config.momentum = 0.9;
     Optimizer optimizer(config, parameters);
     for (int step = 0; step < 2; ++step) {
-      const Array control = optimizer.next_control(0.1, parameters);
-      const std::vector<View> views{gradients[0].array().view(), gradients[1].array().view()};
-      device.backend().clip(control.view(), views, 1);
+      const ControlBlock control = optimizer.next_control(0.1, parameters);
+      control.clip(gradients, 1);
       optimizer.update(parameters, gradients, control);
-      append_bits(words, control);
+      append_bits(words, control.scalars());
     }
   }
   append_bits(words, parameters[0]);
@@ -215,9 +213,7 @@ TEST_CASE("a recorded training step is few launches") {
   const Tensors parameters = owned_copies(flatten(mlp));
   const Tensor x(uniform(Key(2), {16, 32}, DType::f32, 0, 1, test_device()));
   Optimizer optimizer({}, parameters);
-  const Array control = full({control_size}, 1, DType::f64, test_device());
-  const Array ring = full({4}, 1e-3, DType::f64, test_device());
-  fill(slice(control, 0, control_slot, control_slot + 1), 0);
+  const ControlBlock control(test_device(), 1e-3, 4);
   RecordedStep recorded(test_device(), [&] {
     const auto [loss, gradients] = value_and_grad_flat(
         [&](const Tensors& p) {
@@ -225,7 +221,7 @@ TEST_CASE("a recorded training step is few launches") {
           return mse(m(x), x);
         },
         parameters);
-    test_device().backend().advance(control.view(), ring.view(), ring.view(), loss.array().view(), {-1, 0.9, 0.999});
+    control.advance(loss, optimizer.config());
     optimizer.update(parameters, gradients, control);
   });
   recorded.run();

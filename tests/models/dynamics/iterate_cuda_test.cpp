@@ -3,6 +3,7 @@
 #include <cmath>
 #include <limits>
 
+#include "kernels/iteration.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
 #include "tests/device.h"
@@ -23,7 +24,7 @@ struct Outcome {
   std::vector<int32_t> iterations, state;
 };
 
-/// Backend::iterate_dense on copies.
+/// iterate_dense on copies.
 Outcome fused(const Device& device, const Mlp& mlp, const Array& start, int64_t steps, double tolerance) {
   const Mlp there = moved_to(device, mlp);
   std::vector<DenseLayer> layers;
@@ -32,22 +33,22 @@ Outcome fused(const Device& device, const Mlp& mlp, const Array& start, int64_t 
   const Array x = copy_of(copy_to(start, device));
   const Array iterations = zeros({start.dim(0)}, DType::i32, device), state = zeros({start.dim(0)}, DType::i32, device);
   Outcome out;
-  out.done = device.backend().iterate_dense(layers, mlp.activation, mlp.skip, x.view(), iterations.view(), state.view(),
-                                            steps, tolerance);
+  out.done = device.backend().iteration().iterate_dense(layers, mlp.activation, mlp.skip, x.view(), iterations.view(),
+                                                        state.view(), steps, tolerance);
   out.points = cast(x, DType::f32).to_vector<float>();
   out.iterations = iterations.to_vector<int32_t>();
   out.state = state.to_vector<int32_t>();
   return out;
 }
 
-double norm(const std::vector<double>& values) {
+double norm_of(const std::vector<double>& values) {
   double total = 0;
   for (double v : values) total += v * v;
   return std::sqrt(total);
 }
-double norm(const Tensor& t) {
+double norm_of(const Tensor& t) {
   if (!t.defined()) return 0;
-  return norm(cast(t, DType::f64).array().to_vector<double>());
+  return norm_of(cast(t, DType::f64).array().to_vector<double>());
 }
 
 /// A random network with |f(x) - f(y)| <= rate |x - y|, where the activation's slope is at most `slope`.
@@ -73,7 +74,7 @@ double rounding(const Mlp& mlp, double slope, double radius) {
     const Linear& layer = mlp.layers[i];
     const bool last = i + 1 == mlp.layers.size(), skips = mlp.skip && layer.weight.dim(0) == layer.weight.dim(1);
     const auto in = static_cast<double>(layer.weight.dim(1)), out = static_cast<double>(layer.weight.dim(0));
-    const double z = norm(layer.weight) * size + norm(layer.bias), at = last ? 1 : slope;
+    const double z = norm_of(layer.weight) * size + norm_of(layer.bias), at = last ? 1 : slope;
     const double gain = at * spectral_norm(cast(layer.weight, DType::f64).array()) + (!last && skips);
     const double y = at * z + std::sqrt(out) + (!last && skips ? size : 0);  // activations at 0 are at most 1
     error = gain * error + u * (at * (in + 2) * z + 8 * (std::sqrt(out) + z) + y);
@@ -118,7 +119,7 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
     const Array start = normal(Key(5), {c.n, d}, DType::f32);
     // A contraction of rate 1/2 leaves |x| below the start's plus 2 |f(0)|, and sums up the errors of all steps to at
     // most 2 of them.
-    const double radius = norm(start) + 2 * norm(mlp(Tensor(zeros({1, d}, DType::f32)))) + 1;
+    const double radius = norm_of(start) + 2 * norm_of(mlp(Tensor(zeros({1, d}, DType::f32)))) + 1;
     const double error = 2 * rounding(mlp, c.slope, radius) / (1 - rate);  // both devices round
     const auto size = static_cast<size_t>(c.n);
     for (double tolerance : {-1.0, 16 * error}) {

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "autograd/transforms.h"
+#include "models/training/control.h"
 
 using namespace basin;
 
@@ -120,7 +121,7 @@ TEST_CASE("clipping has PyTorch's definitions") {
   const Array control = full({control_size}, 1, DType::f64);
   const std::vector<View> views{g[0].array().view(), g[1].array().view()};
   const auto scale = [&](double max_norm) {
-    Device().backend().clip(control.view(), views, max_norm);
+    Device().backend().training().clip(control.view(), views, max_norm);
     return control.data<double>()[control_scale];
   };
   CHECK(scale(1) == 1 / (5 + 1e-6));

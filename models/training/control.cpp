@@ -1,0 +1,86 @@
+#include "models/training/control.h"
+
+#include "kernels/control.h"
+
+namespace basin {
+namespace {
+
+TrainingKernels& kernels(const Array& block) {
+  return block.device().backend().training();
+}
+
+std::vector<double> scalars_of(int64_t step, bool active) {
+  std::vector<double> scalars(control_size);
+  scalars[control_step] = static_cast<double>(step);
+  scalars[control_scale] = 1;
+  scalars[control_active] = active;
+  scalars[control_correction1] = scalars[control_correction2] = 1;
+  return scalars;
+}
+
+}  // namespace
+
+ControlBlock::ControlBlock(const Array& block) : block_(block) {
+  const int64_t ring = (block.size() - control_size) / 2, rates = control_size + ring;
+  scalars_ = slice(block, 0, 0, control_size);
+  losses_ = slice(block, 0, control_size, rates);
+  rates_ = slice(block, 0, rates, rates + ring);
+}
+
+ControlBlock::ControlBlock(const Device& device, double learning_rate, int64_t ring)
+    : ControlBlock(full({control_size + 2 * ring}, learning_rate, DType::f64, device)) {
+  require(ring >= 1, "control block: a ring of ", ring, " losses; at least 1");
+  fill(losses_, 0);
+  start(0);
+}
+
+ControlBlock ControlBlock::of_update(const Device& device, int64_t step, double rate, double scale,
+                                     const OptimizerConfig& config) {
+  std::vector<double> scalars = scalars_of(step, true);
+  scalars[control_rate] = rate;
+  scalars[control_scale] = scale;
+  scalars[control_correction1] = 1.0 - whole_power(config.beta1, step);
+  scalars[control_correction2] = 1.0 - whole_power(config.beta2, step);
+  return ControlBlock(from_vector(scalars, {control_size}, device));
+}
+
+void ControlBlock::start(int64_t steps, double best_loss, bool active) {
+  std::vector<double> scalars = scalars_of(steps, active);
+  scalars[control_best] = best_loss;
+  assign(scalars_, from_vector(scalars, {control_size}, block_.device()));
+}
+
+void ControlBlock::set_rates(int64_t slot, const std::vector<double>& rates) {
+  const auto count = static_cast<int64_t>(rates.size());
+  assign(slice(rates_, 0, slot, slot + count), from_vector(rates, {count}, block_.device()));
+}
+
+void ControlBlock::clip(const Tensors& gradients, double max_norm) const {
+  std::vector<View> views;
+  for (const Tensor& g : gradients)
+    if (g.defined()) views.push_back(g.array().view());
+  kernels(block_).clip(scalars_.view(), views, max_norm);
+}
+
+void ControlBlock::advance(const Tensor& loss, const OptimizerConfig& config, double stop_below) const {
+  require(loss.size() == 1 && losses_.size() > 0, "advance: needs a loss of one element and a ring, got ",
+          loss.array());
+  kernels(block_).advance(scalars_.view(), rates_.view(), losses_.view(), loss.array().view(),
+                          {stop_below, config.beta1, config.beta2});
+}
+
+void ControlBlock::keep_best(const Tensors& parameters, const Tensors& best) const {
+  std::vector<UpdateViews> views;
+  for (size_t i = 0; i < best.size(); ++i)
+    views.push_back({parameters[i].array().view(), {}, best[i].array().view(), {}});
+  kernels(block_).keep_best(scalars_.view(), views);
+}
+
+ControlBlock::State ControlBlock::state_of(LaterValues values) {
+  const std::vector<double> all = values.wait<double>();
+  const auto losses = all.begin() + control_size;
+  const auto ring = (static_cast<int64_t>(all.size()) - control_size) / 2;
+  return {static_cast<int64_t>(all[control_step]), all[control_active] != 0, {losses, losses + ring}};
+}
+
+}  // namespace basin
