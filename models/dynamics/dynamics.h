@@ -15,7 +15,7 @@ struct IterateOptions {
   /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
   /// which changes nothing but the time; with a negative value none does.
   double tolerance = 0;
-  std::vector<int64_t> record_at;  // iteration counts, ascending, whose points are stored (0 is the start)
+  std::vector<int64_t> record_at = {};  // iteration counts, ascending, whose points are stored (0 is the start)
   /// Called on the host now and then (on the CPU before every iteration); what it throws ends the work.
   std::function<void()> between = [] {};
 };

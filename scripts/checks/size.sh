@@ -24,7 +24,7 @@ rooms=(
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=317000 most_lines=500
+day_budget=316000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
