@@ -151,13 +151,15 @@ Course course(Run& run, const Config& config, const std::string& name, const Mod
   const Lumped one = start(0);
   const auto observe = [&](const Weights& w) { return observed(w, one.spectrum, model.g); };
   const Precision precision = precision_of(config.precision);
-  c.simulated = simulate(
-      run, name, config.seeds, times,
-      [&](int64_t seed) {
-        const Lumped from = start(seed);
-        return make_simulator(model, from.spectrum, from.weights, key(seed), precision);
-      },
-      observe);
+  c.simulated =
+      simulate(
+          run, name, config.seeds, times,
+          [&](int64_t seed) {
+            const Lumped from = start(seed);
+            return make_simulator(model, from.spectrum, from.weights, key(seed), precision);
+          },
+          observe)
+          .seeds;
   for (int64_t seed = 0; seed < (random ? config.seeds : 1); ++seed) {
     const std::string stage = text(name, ", equations, seed ", seed);
     c.equations.push_back(

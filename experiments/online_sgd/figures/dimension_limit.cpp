@@ -74,12 +74,15 @@ std::vector<double> distances(Run& run, const Config& config, int64_t dimension)
                                  config.init);
   };
   const std::string stage = text("D-", dimension);
-  const std::vector<Matrix> simulated = simulate(
-      run, stage, config.seeds, times,
-      [&](int64_t seed) {
-        return make_gram_simulator(model, s, config.spikes, start(seed), key(seed).at("inputs"));
-      },
-      error_on(s, model.g));
+  const std::vector<Matrix> simulated =
+      simulate(
+          run, stage, config.seeds, times,
+          [&](int64_t seed) {
+            return make_gram_simulator(model, s, config.spikes, start(seed),
+                                       key(seed).at("inputs"));
+          },
+          error_on(s, model.g))
+          .seeds;
   std::vector<double> found;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     const Matrix theory = solve(run, text(stage, ", equations, seed ", seed), model, start(seed), s,
@@ -129,25 +132,29 @@ void compare_laws(Run& run, const Config& config) {
   const auto key = [&](const char* kind, int64_t seed) {
     return run.key().at("law").at(kind).at(static_cast<uint64_t>(seed));
   };
-  const auto whole = simulate(
-      run, "law-whole", config.law_seeds, config.law_times,
-      [&](int64_t seed) {
-        const Key k = key("whole", seed);
-        return make_simulator(model, all,
-                              random_weights(k.at("start"), config.units, all, config.init),
-                              k.at("inputs"));
-      },
-      error_on(all, model.g));
-  const auto gram = simulate(
-      run, "law-gram", config.law_seeds, config.law_times,
-      [&](int64_t seed) {
-        const Key k = key("gram", seed);
-        return make_gram_simulator(
-            model, few, config.spikes,
-            random_lumped_weights(k.at("start"), config.units, few, config.spikes, config.init),
-            k.at("inputs"));
-      },
-      error_on(few, model.g));
+  const auto whole =
+      simulate(
+          run, "law-whole", config.law_seeds, config.law_times,
+          [&](int64_t seed) {
+            const Key k = key("whole", seed);
+            return make_simulator(model, all,
+                                  random_weights(k.at("start"), config.units, all, config.init),
+                                  k.at("inputs"));
+          },
+          error_on(all, model.g))
+          .seeds;
+  const auto gram =
+      simulate(
+          run, "law-gram", config.law_seeds, config.law_times,
+          [&](int64_t seed) {
+            const Key k = key("gram", seed);
+            return make_gram_simulator(
+                model, few, config.spikes,
+                random_lumped_weights(k.at("start"), config.units, few, config.spikes, config.init),
+                k.at("inputs"));
+          },
+          error_on(few, model.g))
+          .seeds;
   // One chance in 1,000 for equal laws.
   const double critical =
       std::sqrt(-0.5 * std::log(0.5e-3)) * std::sqrt(2 / static_cast<double>(config.law_seeds));

@@ -120,21 +120,22 @@ Result study(Run& run, const std::string& name, const Config& config, const Hebb
   const auto start = [&](int64_t seed) -> Matrix {
     return random_weights(key(seed).at("start"), units, s, config.init).encoder;
   };
-  result.simulated = simulate(
-      run, name, config.seeds, times,
-      [&](int64_t seed) {
-        return make_hebbian_simulator(model, s, start(seed), key(seed).at("inputs"));
-      },
-      [&](const Weights& w) { return result.read.of(w.encoder, s); });
+  result.simulated =
+      simulate(
+          run, name, config.seeds, times,
+          [&](int64_t seed) {
+            return make_hebbian_simulator(model, s, start(seed), key(seed).at("inputs"));
+          },
+          [&](const Weights& w) { return result.read.of(w.encoder, s); })
+          .seeds;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
-    const HebbianPath path = solve_hebbian(model, start(seed), s, times);
-    Matrix course(path.omega.size(), result.read.overlap() + 1);
-    for (int64_t i = 0; i < course.rows(); ++i) {
-      const std::vector<double> row = result.read.of(path.omega[static_cast<size_t>(i)], s);
-      course.row(i) = Eigen::Map<const Eigen::RowVectorXd>(row.data(), course.cols());
-    }
     const std::string stage = text(name, ", equations, seed ", seed);
-    if (!path.failure.empty()) save_early_stop(run, stage, times, course, path.failure);
+    const Matrix course = integrate_stage(run, stage, times, [&] {
+      const HebbianPath path = solve_hebbian(model, start(seed), s, times);
+      Rows rows;
+      for (const Matrix& omega : path.omega) rows.push_back(result.read.of(omega, s));
+      return Reached{to_matrix(rows), path.failure};
+    });
     require_reached("hebbian-rules: " + stage, course, times.size());
     result.theory.push_back(course);
     check_interrupt();

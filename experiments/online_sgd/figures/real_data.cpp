@@ -121,7 +121,7 @@ void train(Run& run, const Config& config, const GreyImages& images, Course& c) 
 /// weights.
 Samples gaussian_distance(const Course& c) {
   std::vector<double> all;
-  for (const Matrix& m : c.paths.simulated)
+  for (const Matrix& m : c.paths.simulated.seeds)
     all.push_back((m.col(0).cwiseQuotient(m.col(1)).array() - 1).abs().maxCoeff());
   return all;
 }
@@ -173,7 +173,7 @@ void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Cou
   const int64_t modes = std::min(config.compared, shown_modes);
   std::vector<std::vector<double>> learned(static_cast<size_t>(modes));
   std::vector<double> smallest;
-  for (const Matrix& m : c.paths.simulated) {
+  for (const Matrix& m : c.paths.simulated.seeds) {
     double ratio = INFINITY;
     for (int64_t mode = 0; mode < modes; ++mode) {
       learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, s.modes[mode]));
@@ -207,7 +207,7 @@ void claim_comparison(Run& run, const Config& config, const Spectrum& s,
                       const std::vector<Course>& courses) {
   const int64_t k = config.compared;
   const auto final = [&](const std::string& activation, const std::string& kind) {
-    return find(courses, text(activation, " K=", k, kind)).paths.last(0);
+    return find(courses, text(activation, " K=", k, kind)).paths.simulated.last(0).values;
   };
   const std::string untied_words = "sigmoidal AE require untied weights to learn";
   const std::string bias_words = "ReLU networks require adding biases to the encoder weights";

@@ -68,7 +68,7 @@ struct Course {
 
   /// The final error, over the PCA error of a rank.
   Samples over_pca(int64_t rank) const {
-    Samples s = paths.last(error);
+    Samples s = paths.simulated.last(error);
     for (double& e : s.values) e /= spectrum.pca_error(rank);
     return s;
   }
@@ -158,7 +158,7 @@ Samples biases(const std::vector<Matrix>& seeds) {
 }
 
 void claims(Run& run, const Config& config, const std::vector<Course>& all,
-            const std::vector<double>& times) {
+            const std::vector<double>&) {
   const int64_t k = config.units();
   const std::string
       half = "biases not trained: roughly the PCA error of rank K / 2",
@@ -179,16 +179,16 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all,
                     "K units reach rank K - 1: without a bias at the output the mean output must "
                     "vanish, which takes "
                     "one direction from the decoder; K = M + 1 units reach rank M");
-  const Samples b = biases(all[trained].paths.simulated);
+  const Samples b = biases(all[trained].paths.simulated.seeds);
   run.claim("biases at the end of training, all units", grow, b, "> 0.5, every one",
             b.least() > 0.5);
   run.report("least bias over the standard deviation of its unit's field", grow,
-             all[trained].paths.last(bias_over_deviation));
-  run.report(
-      text("biases where the equations end, t = ", short_number(all[trained].paths.theory_until)),
-      grow, biases(all[trained].paths.theory), "they grow on, slowly");
+             all[trained].paths.simulated.last(bias_over_deviation));
+  run.report(text("biases where the equations end, t = ",
+                  short_number(all[trained].paths.theory.times.back())),
+             grow, biases(all[trained].paths.theory.seeds), "they grow on, slowly");
   run.report("mean output |sum v E g| over sum |v E g|, trained biases", "",
-             all[trained].paths.last(offset), "no output bias: this has to vanish");
+             all[trained].paths.simulated.last(offset), "no output bias: this has to vanish");
   Samples best(std::vector<double>(static_cast<size_t>(config.seeds), INFINITY));
   for (const size_t i : {fixed, tied_none, tied_trained, detached_none, detached_trained}) {
     const Samples s = all[i].over_pca(k - 1);
@@ -197,7 +197,7 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all,
     run.report(text("final error, ", all[i].name, ", over the PCA error of rank ", k - 1), only, s);
   }
   run.report("biases at the end, tied weights with the full gradient", grow,
-             biases(all[tied_trained].paths.simulated));
+             biases(all[tied_trained].paths.simulated.seeds));
   run.literal_claim("the best of these without untied weights and trained biases", only, best,
                     "> 1.1 for every seed", best.least() > 1.1,
                     "a fixed bias of order one does as well as a trained one, and so do tied "
@@ -205,8 +205,7 @@ void claims(Run& run, const Config& config, const std::vector<Course>& all,
                     "gradient and trained biases; what fails is a bias of 0, and tied weights "
                     "whose decoder is detached");
   for (const size_t i : {none, trained}) {
-    const auto [mean, largest] =
-        distances(all[i].paths.simulated, all[i].paths.theory, times, error);
+    const auto [mean, largest] = distances(all[i].paths, error);
     // The bound is that of D = 1000.
     claim_agreement(run, "mean distance of a simulation from the equations: " + all[i].name,
                     "the equations predict the error at all times", mean, 0.004);
@@ -222,7 +221,7 @@ std::string panel(const std::vector<Course>& all, const std::vector<size_t>& whi
   std::string script = "set title '" + title + "'\nplot ";
   for (size_t j = 0; j < which.size(); ++j) {
     const size_t i = which[j];
-    for (size_t seed = 0; seed < all[i].paths.simulated.size(); ++seed)
+    for (size_t seed = 0; seed < all[i].paths.simulated.seeds.size(); ++seed)
       script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '",
                      colours[j], "' notitle, ");
     script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[j], "' title '",
@@ -236,10 +235,11 @@ void draw(Run& run, const Config& config, const std::vector<Course>& all,
   const int64_t k = config.units();
   std::string script;
   for (size_t i = 0; i < all.size(); ++i)
-    script += data_block(text("s", i), with_times(times, gather(all[i].paths.simulated, error))) +
-              data_block(text("t", i), with_times(theory_times, all[i].paths.theory[0].col(error)));
-  script += data_block("bs", with_times(times, all[trained].paths.simulated[0])) +
-            data_block("bt", with_times(theory_times, all[trained].paths.theory[0]));
+    script +=
+        data_block(text("s", i), with_times(times, gather(all[i].paths.simulated.seeds, error))) +
+        data_block(text("t", i), with_times(theory_times, all[i].paths.theory.seeds[0].col(error)));
+  script += data_block("bs", with_times(times, all[trained].paths.simulated.seeds[0])) +
+            data_block("bt", with_times(theory_times, all[trained].paths.theory.seeds[0]));
   script += text(
       "set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
       "set format y '10^{%T}'\nset format x '10^{%T}'\nset xlabel 'time t = steps / D'\nset xrange "
@@ -279,7 +279,7 @@ void compute(Run& run, const Config& config) {
   std::vector<Course> all = networks(config);
   for (Course& c : all) train(run, config, times, theory_times, c);
   for (const Course& c : all)
-    run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, error)));
+    run.save(file_name(c.name), with_times(times, gather(c.paths.simulated.seeds, error)));
   claims(run, config, all, times);
   draw(run, config, all, times, theory_times);
 }

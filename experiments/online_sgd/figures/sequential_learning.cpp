@@ -159,7 +159,7 @@ void judge(Run& run, const Config& config, const Spectrum& all, const std::vecto
   run.claim(text("final error, over the PCA error of rank ", config.units),
             "autoencoders reach the PCA error", final, "1 to 1.5 for every seed",
             final.least() >= 1 && final.largest() <= 1.5);
-  const auto [mean, largest] = distances(simulated, theory, times);
+  const auto [mean, largest] = distances({{times, simulated}, {times, theory}});
   run.claim("mean distance of a simulation from the equations",
             "the equations predict the error at all times", mean, "< 0.004 for every seed",
             mean.largest() < 0.004);
@@ -192,8 +192,8 @@ void compute(Run& run, const Config& config) {
   };
   const Setting setting{"simulation", model, all, config.spikes, start, observe, precision};
   const Trajectories paths = simulate_and_solve(run, setting, config.seeds, times, times);
-  judge(run, config, all, times, paths.simulated, paths.theory);
-  draw(run, config, all, times, paths.simulated, paths.theory);
+  judge(run, config, all, times, paths.simulated.seeds, paths.theory.seeds);
+  draw(run, config, all, times, paths.simulated.seeds, paths.theory.seeds);
 }
 
 BASIN_EXPERIMENT(

@@ -60,7 +60,7 @@ struct Course {
   /// One number of every seed.
   Samples of(const std::function<double(const Matrix&)>& number) const {
     std::vector<double> all;
-    for (const Matrix& m : paths.simulated) all.push_back(number(m));
+    for (const Matrix& m : paths.simulated.seeds) all.push_back(number(m));
     return all;
   }
   /// The last error over `unit`.

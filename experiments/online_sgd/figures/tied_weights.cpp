@@ -55,7 +55,7 @@ struct Course {
   int64_t units;
   Trajectories paths = {};
 
-  double theory_end() const { return paths.theory[0](paths.theory[0].rows() - 1, 0); }
+  double theory_end() const { return paths.theory.last(0).values[0]; }
 };
 
 enum : size_t { untied, full, detached, linear_full, linear_detached, single };
@@ -116,7 +116,7 @@ std::string panel(const std::vector<Course>& all, const std::vector<size_t>& whi
                                             "#1f8a4c", "#c77f00", "#1f5fa8"};
   std::string script = "set title '" + title + "'\nplot ";
   for (const size_t i : which) {
-    for (size_t seed = 0; seed < all[i].paths.simulated.size(); ++seed)
+    for (size_t seed = 0; seed < all[i].paths.simulated.seeds.size(); ++seed)
       script += text("$s", i, " using 1:", 2 + seed, " with points pt 6 ps 0.5 lc rgb '",
                      colours[i], "' notitle, ");
     script += text("$t", i, " using 1:2 with lines lw 2 lc rgb '", colours[i], "' title '",
@@ -130,11 +130,12 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<C
           std::pair<double, double> minimum) {
   std::string script;
   Matrix ends(config.seeds, 2);
-  ends << Eigen::Map<const Vector>(all[single].paths.last(1).data(), config.seeds),
-      Eigen::Map<const Vector>(all[single].paths.last(0).data(), config.seeds);
+  ends << Eigen::Map<const Vector>(all[single].paths.simulated.last(1).values.data(), config.seeds),
+      Eigen::Map<const Vector>(all[single].paths.simulated.last(0).values.data(), config.seeds);
   for (size_t i = 0; i < all.size(); ++i)
-    script += data_block(text("s", i), with_times(times, gather(all[i].paths.simulated, 0))) +
-              data_block(text("t", i), with_times(theory_times, all[i].paths.theory[0].col(0)));
+    script +=
+        data_block(text("s", i), with_times(times, gather(all[i].paths.simulated.seeds, 0))) +
+        data_block(text("t", i), with_times(theory_times, all[i].paths.theory.seeds[0].col(0)));
   script += data_block("valley", to_array(valley(s))) + data_block("ends", to_array(ends));
   script += text(
       "set multiplot layout 1,3\nset grid lc rgb '#dddddd'\nset key bottom left\nset logscale xy\n",
@@ -171,11 +172,12 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
       std::upper_bound(times.begin(), times.end(), std::min(400.0, config.last)) - times.begin() -
       1);
   Samples early(std::vector<double>{});
-  for (const Matrix& m : all[untied].paths.simulated)
+  for (const Matrix& m : all[untied].paths.simulated.seeds)
     early.values.push_back(m(static_cast<int64_t>(at400), 0));
   run.claim(text("error of untied weights at t = ", short_number(times[at400])), stark, early,
             "< 0.0065 for every seed", early.largest() < 0.0065);
-  const Samples whole = all[full].paths.last(0), part = all[detached].paths.last(0);
+  const Samples whole = all[full].paths.simulated.last(0),
+                part = all[detached].paths.simulated.last(0);
   run.claim("final error, tied, full gradient", never, whole, "> 0.12 for every seed",
             whole.least() > 0.12);
   run.claim("final error, tied, decoder detached", never, part, "> 0.2 for every seed",
@@ -190,20 +192,20 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
                     "the full gradient between the PCA errors of rank 2 and 1, detached between "
                     "rank 1 and rank 0");
   for (const size_t i : {untied, full, detached, linear_detached})
-    run.report(text("where the equations end, t = ", short_number(all[i].paths.theory_until), ": ",
-                    all[i].name),
+    run.report(text("where the equations end, t = ", short_number(all[i].paths.theory.times.back()),
+                    ": ", all[i].name),
                "", all[i].theory_end());
-  Samples linear = all[linear_full].paths.last(0);
+  Samples linear = all[linear_full].paths.simulated.last(0);
   for (double& e : linear.values) e /= pca;
   run.claim(text("final error of linear units, tied, full gradient, over the PCA error of rank ",
                  config.units),
             "contrast: a linear unit needs no rescaling", linear, "1 to 1.05 for every seed",
             linear.least() >= 1 && linear.largest() <= 1.05);
   run.report("final error of linear units, tied, decoder detached", "contrast",
-             all[linear_detached].paths.last(0));
+             all[linear_detached].paths.simulated.last(0));
   run.report("least error of one tied unit in closed form", "no rescaling with tied weights",
              minimum.second);
-  Samples one = all[single].paths.last(0), length = all[single].paths.last(1);
+  Samples one = all[single].paths.simulated.last(0), length = all[single].paths.simulated.last(1);
   for (double& e : one.values) e /= minimum.second;
   for (double& c : length.values) c /= minimum.first;
   run.claim_near("final error of one tied unit, over that minimum",
@@ -211,7 +213,7 @@ void claims(Run& run, const Config& config, const Spectrum& s, const std::vector
   run.claim_near("length of its decoder, over the best one", "no rescaling with tied weights",
                  length, 1, 0.02);
   for (const size_t i : {untied, full, detached}) {
-    const auto [mean, largest] = distances(all[i].paths.simulated, all[i].paths.theory, times);
+    const auto [mean, largest] = distances(all[i].paths);
     const std::string of_mean = "mean distance of a simulation from the equations: " + all[i].name,
                       of_largest =
                           "largest distance of a simulation from the equations: " + all[i].name;
@@ -240,7 +242,7 @@ void compute(Run& run, const Config& config) {
   std::vector<Course> all = networks(config);
   for (Course& c : all) train(run, config, s, times, theory_times, c);
   for (const Course& c : all)
-    run.save(file_name(c.name), with_times(times, gather(c.paths.simulated, 0)));
+    run.save(file_name(c.name), with_times(times, gather(c.paths.simulated.seeds, 0)));
   auto minimum = tied_minimum(s.modes[0], config.dimension);
   minimum.second += s.pca_error(1);  // the other modes' share
   claims(run, config, s, all, times, minimum);

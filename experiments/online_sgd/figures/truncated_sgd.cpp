@@ -110,10 +110,14 @@ std::vector<Course> study(Run& run, const Config& config, const Spectrum& s, Rul
   const auto start = [&](int64_t seed) {
     return random_weights(key(seed).at("start"), config.units, s, config.init);
   };
-  const std::vector<Matrix> simulated = simulate(
-      run, name_of(rule), config.seeds, times,
-      [&](int64_t seed) { return make_simulator(model, s, start(seed), key(seed).at("inputs")); },
-      flat);
+  const std::vector<Matrix> simulated =
+      simulate(
+          run, name_of(rule), config.seeds, times,
+          [&](int64_t seed) {
+            return make_simulator(model, s, start(seed), key(seed).at("inputs"));
+          },
+          flat)
+          .seeds;
   std::vector<Course> all;
   for (int64_t seed = 0; seed < config.seeds; ++seed) {
     const Matrix& course = simulated[static_cast<size_t>(seed)];
@@ -405,15 +409,17 @@ void study_images(Run& run, const Config& config) {
   std::vector<double> errors[2];
   for (int r = 0; r < 2; ++r) {
     model.rule = rules[r];
-    const Matrix course = simulate(
-        run, text("images-", name_of(rules[r])), 1, {0, config.image_last},
-        [&](int64_t) {
-          return make_dataset_simulator(
-              model, s, images->rows,
-              random_weights(key.at("start"), config.image_units, s, config.init),
-              key.at("inputs"));
-        },
-        flat)[0];
+    const Matrix course =
+        simulate(
+            run, text("images-", name_of(rules[r])), 1, {0, config.image_last},
+            [&](int64_t) {
+              return make_dataset_simulator(
+                  model, s, images->rows,
+                  random_weights(key.at("start"), config.image_units, s, config.init),
+                  key.at("inputs"));
+            },
+            flat)
+            .seeds[0];
     trained[r] = weights_at(course, course.rows() - 1, config.image_units);
     for (const int64_t k : counts)
       errors[r].push_back(empirical_error(first_units(trained[r], k), *images, model.g));

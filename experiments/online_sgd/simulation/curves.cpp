@@ -1,5 +1,6 @@
 #include "experiments/online_sgd/simulation/curves.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "engine/error.h"
@@ -25,6 +26,8 @@ std::vector<double> log_times(double first, double last, int64_t count) {
 }
 
 std::vector<double> longer(std::vector<double> times, double last) {
+  require(last > times.back(), "the equations must be solved for longer than the simulations: up to ", last,
+          ", which is not after ", times.back());
   const double pace = times.back() / times[times.size() - 2];
   for (double t = times.back() * pace; t < 0.99 * last; t *= pace) times.push_back(t);
   times.push_back(last);
@@ -64,23 +67,36 @@ Matrix gather(const std::vector<Matrix>& seeds, int64_t column) {
   return m;
 }
 
-Vector mean_of(const Matrix& m) {
-  return m.rowwise().mean();
+Samples Observations::last(int64_t column) const {
+  return of([&](const Matrix& m) { return m(m.rows() - 1, column); });
 }
 
-Vector deviation_of(const Matrix& m) {
-  if (m.cols() < 2) return Vector::Zero(m.rows());
-  const Matrix centred = m.colwise() - mean_of(m);
-  return (centred.rowwise().squaredNorm() / static_cast<double>(m.cols() - 1)).cwiseSqrt();
+Samples Observations::growth(int64_t column) const {
+  return of([&](const Matrix& m) { return m(m.rows() - 1, column) / m(0, column); });
 }
 
-Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory,
-                    const std::vector<double>& times, int64_t column, double until) {
-  Distances d{std::vector<double>{}, std::vector<double>{}};
-  for (size_t i = 0; i < simulated.size(); ++i) {
-    const int64_t n = simulated[i].rows();
-    require_reached(text("equations of seed ", i), theory[i], static_cast<size_t>(n));
-    const Vector off = (simulated[i].col(column).head(n) - theory[i].col(column).head(n)).cwiseAbs();
+Array Observations::table(int64_t column) const {
+  Matrix m(seeds.at(0).rows(), seeds.size());
+  for (size_t i = 0; i < seeds.size(); ++i) {
+    require(seeds[i].rows() == m.rows(), "table: seed ", i, " has ", seeds[i].rows(), " times, the first one ",
+            m.rows());
+    m.col(static_cast<int64_t>(i)) = seeds[i].col(column);
+  }
+  return with_times(times, m);
+}
+
+Array Observations::table_of(size_t seed) const {
+  return with_times(times, seeds.at(seed));
+}
+
+Distances distances(const Trajectories& paths, int64_t column, double until) {
+  const std::vector<double>& times = paths.simulated.times;
+  Distances d;
+  for (size_t i = 0; i < paths.simulated.seeds.size(); ++i) {
+    const Matrix &simulated = paths.simulated.seeds[i], &theory = paths.theory.seeds.at(i);
+    const int64_t n = simulated.rows();
+    require_reached(text("equations of seed ", i), theory, static_cast<size_t>(n));
+    const Vector off = (simulated.col(column).head(n) - theory.col(column).head(n)).cwiseAbs();
     double area = 0, last = times[0];
     for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= until * (1 + 1e-9); ++t) {
       const double now = times[static_cast<size_t>(t)];
@@ -95,20 +111,49 @@ Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matr
   return d;
 }
 
+void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
+                     double bound) {
+  claims.claim({.of = of, .paper = words, .measured = distance, .criterion = below(bound)});
+  claims.claim({.of = of + ", every start",
+                .paper = words,
+                .measured = distance,
+                .criterion = every_seed(below(bound)),
+                .literal = true,
+                .remark = "a start close to the border between two courses waits at a saddle until noise decides"});
+}
+
+Axis time_axis(double first, double last) {
+  return {.label = "time t = steps / D", .log = true, .low = first, .high = last};
+}
+
+Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank) {
+  Levels levels{.name = text("PCA, rank ", from_rank, ", ", from_rank + 1, ", ...")};
+  for (int64_t rank = from_rank; rank <= to_rank; ++rank) levels.at.push_back(s.pca_error(rank));
+  return levels;
+}
+
+void add_curves(Panel& panel, const Observations& all, int64_t column, const Curve& like, size_t seeds) {
+  for (size_t i = 0; i < std::min(seeds, all.seeds.size()); ++i) {
+    const Matrix& m = all.seeds[i];
+    Curve& c = panel.curves.emplace_back(like);
+    if (i > 0) c.name = "";
+    c.x.assign(all.times.begin(), all.times.begin() + m.rows());
+    for (const double value : m.col(column)) c.y.push_back(panel.y.log ? std::abs(value) : value);
+  }
+}
+
+void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name, int colour,
+                size_t seeds) {
+  add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles, .size = 0.7}, seeds);
+  add_curves(panel, paths.theory, column, {.name = name, .colour = colour}, 1);
+}
+
 std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last) {
   std::string script;
   for (int64_t rank = from_rank; rank <= to_rank; ++rank)
     script += text("set arrow ", rank + 1, " from ", first, ",", s.pca_error(rank), " to ", last, ",",
                    s.pca_error(rank), " nohead dt 2 lc rgb '#888888'\n");
   return script;
-}
-
-void claim_agreement(Claims& claims, const std::string& statement, const std::string& words, const Samples& distance,
-                     double bound) {
-  claims.claim_below(statement, words, distance, bound);
-  claims.literal_claim(statement + ", every start", words, distance, text("< ", bound, " for every seed"),
-                       distance.largest() < bound,
-                       "a start close to the border between two courses waits at a saddle until noise decides");
 }
 
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only) {

@@ -1,9 +1,11 @@
 // Observations of the weights at many times, and numbers computed from them.
 #pragma once
 #include <functional>
+#include <limits>
 #include <string>
 #include <vector>
 
+#include "experiments/harness/chart.h"
 #include "experiments/harness/claims.h"
 #include "experiments/online_sgd/theory/model.h"
 
@@ -11,7 +13,7 @@ namespace basin::online {
 
 /// 0 and `count` logarithmically spaced times from `first` to `last`.
 std::vector<double> log_times(double first, double last, int64_t count);
-/// Those, continued at their last pace up to `last`.
+/// Those, continued at their last pace up to `last`. Errors: `last` is not after them.
 std::vector<double> longer(std::vector<double> times, double last);
 
 /// Numbers read off the weights at one time, always the same ones in the same order.
@@ -20,15 +22,36 @@ using Observe = std::function<std::vector<double>(const Weights&)>;
 /// Observations as rows of a matrix, and the other way of keeping them.
 using Rows = std::vector<std::vector<double>>;
 Matrix to_matrix(const Rows& rows);
-/// [rows, columns] as f64, for Run::save and data_block.
+/// [rows, columns] as f64.
 Array to_array(const Matrix& m);
-/// The same with the times of the rows in front.
-Array with_times(const std::vector<double>& times, const Matrix& m);
-/// A column of every seed: [times, seeds].
-Matrix gather(const std::vector<Matrix>& seeds, int64_t column);
-/// Mean over the columns, and their standard deviation (n - 1).
-Vector mean_of(const Matrix& m);
-Vector deviation_of(const Matrix& m);
+
+/// Numbers read off the weights of every seed at `times`: a matrix [times, numbers] a seed, with fewer rows where an
+/// integration stopped early.
+struct Observations {
+  std::vector<double> times = {};
+  std::vector<Matrix> seeds = {};
+
+  /// f(matrix) of every seed.
+  template <class F>
+  Samples of(F&& f) const {
+    Samples all;
+    for (const Matrix& m : seeds) all.values.push_back(f(m));
+    return all;
+  }
+  /// The last value of a column.
+  Samples last(int64_t column = 0) const;
+  /// The last value of a column over its first.
+  Samples growth(int64_t column) const;
+  /// The times and a column of every seed, f64 [times, 1 + seeds], for Run::save. Errors: seeds of different lengths.
+  Array table(int64_t column = 0) const;
+  /// The times and all numbers of one seed, f64 [times, 1 + numbers].
+  Array table_of(size_t seed) const;
+};
+
+/// Simulations, and solutions of the equations from the same starts.
+struct Trajectories {
+  Observations simulated = {}, theory = {};
+};
 
 /// Errors: rows of an integration that are fewer than `count` times, where an experiment cannot go on with less.
 void require_reached(const std::string& stage, const Matrix& rows, size_t count);
@@ -36,19 +59,35 @@ void require_reached(const std::string& stage, const Matrix& rows, size_t count)
 /// |simulated - predicted| in one column, for every seed: its largest, and its mean over time (not over the logarithmic
 /// points) up to `until` or the end: quiet times after that would only dilute it. Errors: a theory that ended earlier.
 struct Distances {
-  Samples mean, largest;
+  Samples mean = {}, largest = {};
 };
-Distances distances(const std::vector<Matrix>& simulated, const std::vector<Matrix>& theory,
-                    const std::vector<double>& times, int64_t column = 0, double until = 400);
-
-/// gnuplot: dashed lines from time `first` to `last` at the PCA errors of some ranks, as arrows rank + 1.
-std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last);
+Distances distances(const Trajectories& paths, int64_t column = 0, double until = 400);
 
 /// A row on how far simulations are from equations: the median below the bound, and, as the paper's words taken
 /// literally, every start. The median, because a start close to the border between two trajectories waits at a saddle
 /// until the noise of SGD decides, of which the equations know nothing.
-void claim_agreement(Claims& claims, const std::string& statement, const std::string& words, const Samples& distance,
+void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
                      double bound);
+
+// ---- for charts ----
+
+/// Of a logarithmic axis of times from `first` to `last`.
+Axis time_axis(double first, double last);
+/// The PCA errors of some ranks.
+Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank);
+
+constexpr size_t all_seeds = std::numeric_limits<size_t>::max();
+/// Adds a column of the first `seeds` seeds against the times, drawn like `like`, whose name the first of them gets.
+/// A logarithmic axis shows the absolute values.
+void add_curves(Panel& panel, const Observations& all, int64_t column, const Curve& like, size_t seeds = all_seeds);
+/// The first `seeds` simulations as circles, and the equations of the first seed as a line of that name, in one colour.
+void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name, int colour,
+                size_t seeds = all_seeds);
+
+// ---- until the last figure is moved ----
+Array with_times(const std::vector<double>& times, const Matrix& m);
+Matrix gather(const std::vector<Matrix>& seeds, int64_t column);
+std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last);
 
 /// |cos| between the decoder of unit k and mode tau, [K, modes] for the first `modes` modes; with `spikes_only` the
 /// norm is that of these modes' part. The encoder's likewise.

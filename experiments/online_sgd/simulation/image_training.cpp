@@ -41,17 +41,19 @@ Trajectories ImageTraining::train(Run& run, const std::string& name, const Key& 
     return gaussian ? predicted(w) : row(w, empirical_error(w, inputs, model.g));
   });
   IntegrateOptions options;
-  options.relative = tolerance, options.absolute = tolerance / 1000;
-  for (int64_t seed = 0; seed < seeds; ++seed)
-    paths.theory.push_back(solve(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")), s,
-                                 times(), predicted, options));
+  options.relative = tolerance;
+  options.absolute = tolerance / 1000;
+  paths.theory = solve_seeds(seeds, times(), [&](int64_t seed) {
+    return solve(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")), s, times(),
+                 predicted, options);
+  });
   return paths;
 }
 
 Distances relative_distances(const Trajectories& paths) {
-  Distances d{std::vector<double>{}, std::vector<double>{}};
-  for (size_t i = 0; i < paths.simulated.size(); ++i) {
-    const Matrix &m = paths.simulated[i], &t = paths.theory[i];
+  Distances d;
+  for (size_t i = 0; i < paths.simulated.seeds.size(); ++i) {
+    const Matrix &m = paths.simulated.seeds[i], &t = paths.theory.seeds.at(i);
     const Vector off = (m.col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
     const bool complete = t.rows() == m.rows();
     d.mean.values.push_back(complete ? off.mean() : INFINITY);
@@ -62,7 +64,8 @@ Distances relative_distances(const Trajectories& paths) {
 
 std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
                        const Trajectories& paths) {
-  const Array simulated = with_times(times, paths.simulated[0]), theory = with_times(times, paths.theory[0]);
+  const Array simulated = with_times(times, paths.simulated.seeds[0]),
+              theory = with_times(times, paths.theory.seeds[0]);
   run.save(name + "-simulated", simulated), run.save(name + "-theory", theory);
   return data_block(text("s", number), simulated) + data_block(text("t", number), theory);
 }

@@ -7,13 +7,49 @@
 
 #include "engine/error.h"
 #include "experiments/online_sgd/simulation/observe_all.h"
+#include "kernels/threads.h"
 #include "models/training/interrupt.h"
 
 namespace basin::online {
 
-std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, const std::vector<double>& times,
-                             const std::function<std::unique_ptr<Simulator>(int64_t seed)>& make,
-                             const Observe& observe) {
+namespace {
+
+// Entries of a stage.
+constexpr char rows_entry[] = "rows", failure_entry[] = "failure";
+
+Measurements measurements_of(const Reached& reached) {
+  Measurements m;
+  m.add(rows_entry, to_array(reached.rows));
+  const std::vector<uint8_t> letters(reached.failure.begin(), reached.failure.end());
+  if (!letters.empty()) m.add(failure_entry, from_vector(letters, {static_cast<int64_t>(letters.size())}));
+  return m;
+}
+
+Reached reached_of(const Measurements& m) {
+  const Array rows = m.array(rows_entry);
+  const std::vector<double> numbers = rows.to_vector<double>();
+  std::vector<uint8_t> letters;
+  if (m.has(failure_entry)) letters = m.array(failure_entry).to_vector<uint8_t>();
+  using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  return {Eigen::Map<const RowMajor>(numbers.data(), rows.dim(0), rows.dim(1)), {letters.begin(), letters.end()}};
+}
+
+/// Says why an integrator stopped before the last of `times`, and saves what it reached.
+void save_early_stop(Run& run, const std::string& stage, const std::vector<double>& times, const Reached& reached) {
+  const std::string file = "short-path-" + file_name(stage);
+  const int64_t count = reached.rows.rows();
+  run.save(file, Observations{times, {reached.rows}}.table_of(0));
+  run.result(
+      "stopped early: " + stage,
+      Json{{"why", reached.failure}, {"times_reached", count}, {"times", times.size()}, {"saved", file + ".npy"}});
+  run.say(text(stage, ": ", reached.failure, "; ", count, " of ", times.size(), " times were reached, in ",
+               run.path(file + ".npy")));
+}
+
+}  // namespace
+
+Observations simulate(Run& run, const std::string& stage, int64_t seeds, const std::vector<double>& times,
+                      const std::function<std::unique_ptr<Simulator>(int64_t seed)>& make, const Observe& observe) {
   std::filesystem::create_directories(run.path("checkpoints"));
   std::vector<std::unique_ptr<ObservedTrajectory>> all;
   std::vector<int64_t> steps;
@@ -27,30 +63,38 @@ std::vector<Matrix> simulate(Run& run, const std::string& stage, int64_t seeds, 
     if (run.resuming() && std::filesystem::exists(file)) all.back()->load(steps, observe);
   }
   observe_all(run, stage, all, times, steps, observe);
-  std::vector<Matrix> observations;
-  for (const auto& one : all) observations.push_back(to_matrix(one->observations()));
-  return observations;
+  Observations found{times, {}};
+  for (const auto& one : all) found.seeds.push_back(to_matrix(one->observations()));
+  return found;
+}
+
+Matrix integrate_stage(Run& run, const std::string& stage, const std::vector<double>& times,
+                       const std::function<Reached()>& work) {
+  const Reached reached = reached_of(run.measured(stage, [&] { return measurements_of(work()); }));
+  if (!reached.failure.empty()) save_early_stop(run, stage, times, reached);
+  return reached.rows;
 }
 
 Matrix solve(Run& run, const std::string& stage, const Model& model, const Weights& start, const Spectrum& s,
              const std::vector<double>& times, const Observe& observe, const IntegrateOptions& options) {
-  IntegrateOptions interruptible = options;
-  interruptible.progress = [&](double t) {
-    if (options.progress) options.progress(t);
-    check_interrupt();
-  };
-  const Trajectory solution = solve(model, start, s, times, interruptible);
-  Rows rows;
-  for (const Weights& w : solution.weights) rows.push_back(observe(w));
-  const Matrix reached = to_matrix(rows);
-  if (!solution.failure.empty()) save_early_stop(run, stage, times, reached, solution.failure);
-  return reached;
+  return integrate_stage(run, stage, times, [&] {
+    IntegrateOptions interruptible = options;
+    interruptible.progress = [&](double t) {
+      if (options.progress) options.progress(t);
+      check_interrupt();
+    };
+    const Trajectory solution = solve(model, start, s, times, interruptible);
+    Rows rows;
+    for (const Weights& w : solution.weights) rows.push_back(observe(w));
+    return Reached{to_matrix(rows), solution.failure};
+  });
 }
 
-std::vector<double> Trajectories::last(int64_t column) const {
-  std::vector<double> values;
-  for (const Matrix& m : simulated) values.push_back(m(m.rows() - 1, column));
-  return values;
+Observations solve_seeds(int64_t seeds, const std::vector<double>& times,
+                         const std::function<Matrix(int64_t seed)>& solution) {
+  Observations found{times, std::vector<Matrix>(static_cast<size_t>(seeds))};
+  parallel_for(seeds, [&](int64_t seed) { found.seeds[static_cast<size_t>(seed)] = solution(seed); });
+  return found;
 }
 
 Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds, const std::vector<double>& times,
@@ -65,17 +109,18 @@ Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds,
         return make_simulator(setting.model, s, start(seed), key(seed).at("inputs"), setting.precision);
       },
       [&](const Weights& w) { return setting.observe(w, s); });
-  for (int64_t seed = 0; seed < seeds; ++seed) {
+  all.theory = solve_seeds(seeds, theory_times, [&](int64_t seed) {
     const std::string stage = text(setting.stage, ", equations, seed ", seed);
     const Lumped few = lump(start(seed), s, setting.spikes);
-    all.theory.push_back(solve(run, stage, setting.model, few.weights, few.spectrum, theory_times,
-                               [&](const Weights& w) { return setting.observe(w, few.spectrum); }));
-    require_reached(stage, all.theory.back(), times.size());
-  }
-  int64_t common = static_cast<int64_t>(theory_times.size());
-  for (const Matrix& m : all.theory) common = std::min<int64_t>(common, m.rows());
-  for (Matrix& m : all.theory) m.conservativeResize(common, Eigen::NoChange);
-  all.theory_until = theory_times[static_cast<size_t>(common) - 1];
+    const Matrix solution = solve(run, stage, setting.model, few.weights, few.spectrum, theory_times,
+                                  [&](const Weights& w) { return setting.observe(w, few.spectrum); });
+    require_reached(stage, solution, times.size());
+    return solution;
+  });
+  std::vector<double>& reached = all.theory.times;
+  for (const Matrix& m : all.theory.seeds)
+    reached.resize(std::min<size_t>(reached.size(), static_cast<size_t>(m.rows())));
+  for (Matrix& m : all.theory.seeds) m.conservativeResize(static_cast<int64_t>(reached.size()), Eigen::NoChange);
   return all;
 }
 
@@ -88,17 +133,6 @@ std::string file_name(std::string name) {
   std::replace_if(
       name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
   return name;
-}
-
-void save_early_stop(Run& run, const std::string& stage, const std::vector<double>& times, const Matrix& reached,
-                     const std::string& failure) {
-  const std::string file = "short-path-" + file_name(stage);
-  run.save(file, with_times(times, reached));
-  run.result(
-      "stopped early: " + stage,
-      Json{{"why", failure}, {"times_reached", reached.rows()}, {"times", times.size()}, {"saved", file + ".npy"}});
-  run.say(text(stage, ": ", failure, "; ", reached.rows(), " of ", times.size(), " times were reached, in ",
-               run.path(file + ".npy")));
 }
 
 }  // namespace basin::online

@@ -61,9 +61,10 @@ void compute(Run& run, const Config& config) {
     const Key key = run.key().at(static_cast<uint64_t>(seed));
     return make_hebbian_simulator({HebbianRule::sanger, 1, 0}, s, start, key);
   };
-  const std::vector<Matrix> seen = simulate(run, "online", 1, {0, 1, 3}, make,
-                                            [](const Weights& w) { return std::vector<double>{w.encoder(0, 0)}; });
-  run.save("online", from_vector(std::vector<double>(seen[0].data(), seen[0].data() + seen[0].size()), {3}));
+  const Observations seen = simulate(run, "online", 1, {0, 1, 3}, make,
+                                     [](const Weights& w) { return std::vector<double>{w.encoder(0, 0)}; });
+  run.save("online",
+           from_vector(std::vector<double>(seen.seeds[0].data(), seen.seeds[0].data() + seen.seeds[0].size()), {3}));
   fit(run, "first", config.steps, -1);
   fit(run, "second", config.steps, config.steps / 2 + 1);
   run.picture("grey", zeros({3, 3}, DType::u8));

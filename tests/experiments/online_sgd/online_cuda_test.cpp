@@ -222,9 +222,9 @@ TEST_CASE("online SGD on CUDA: simulate() observes, resumes and reports as on th
       return make_simulator(m, s, random_weights(Key(i), 2, s, 0.1), Key(9).at(i), Precision::f64);
     };
     seen = simulate(run, "stage", 3, times, make, [&](const Weights& w) {
-      if (until_interrupt-- == 0) std::raise(SIGINT);
-      return std::vector<double>{population_error(w, s, m.g), w.encoder(0, 0)};
-    });
+             if (until_interrupt-- == 0) std::raise(SIGINT);
+             return std::vector<double>{population_error(w, s, m.g), w.encoder(0, 0)};
+           }).seeds;
   };
   const test::TemporaryFolder folder;
   REQUIRE(test::run_in(folder / "cpu", work).code == 0);

@@ -284,7 +284,7 @@ TEST_CASE("online input: what experiments do with a shorter path") {
     few.max_steps = 40;
     part = solve(run, "few steps, seed 0", m, formula_start(s, 2), s, times, observe, few);
     require_reached("whole", whole, times.size());
-    distances({whole}, {part}, times);
+    distances({{times, {whole}}, {times, {part}}});
   });
   CHECK(whole.rows() == 13);
   REQUIRE(part.rows() > 1);

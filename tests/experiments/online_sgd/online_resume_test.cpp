@@ -59,9 +59,9 @@ std::function<void(Run&)> work(const Make& make, std::vector<Matrix>& seen, cons
   return [&make, &seen, at, when](Run& run) {
     int count = 0;
     seen = simulate(run, "cut", seeds, when, make, [&](const Weights& w) {
-      at(count++);
-      return everything(w);
-    });
+             at(count++);
+             return everything(w);
+           }).seeds;
   };
 }
 
