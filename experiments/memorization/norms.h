@@ -1,0 +1,25 @@
+// Sizes of tensors as numbers of the host.
+#pragma once
+#include <cmath>
+#include <vector>
+
+#include "autograd/ops.h"
+
+namespace basin {
+
+/// The largest modulus of an entry of a matrix.
+inline double largest_entry(const Tensor& matrix) {
+  return max(abs(matrix), {0, 1}).item();
+}
+
+/// The square root of the sum of the squares of all entries.
+inline double frobenius_norm(const Tensor& t) {
+  return std::sqrt(sum(square(t)).item());
+}
+
+/// The L2 norm of each row of [n, d], computed in the dtype of the rows.
+inline std::vector<double> row_norms(const Tensor& rows) {
+  return cast(sqrt(sum(square(rows), {1})).array(), DType::f64).to_vector<double>();
+}
+
+}  // namespace basin
