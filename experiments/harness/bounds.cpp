@@ -51,6 +51,10 @@ Bound between(double low, double high) {
   return {short_number(low) + " to " + short_number(high), low, high, true, true, (high - low) / 2};
 }
 
+Bound inside(double low, double high) {
+  return {text("in (", short_number(low), ",", short_number(high), ")"), low, high, false, false, (high - low) / 2};
+}
+
 Bound near(double value, double tolerance) {
   return {short_number(value) + " +- " + short_number(tolerance),
           value - tolerance,
@@ -62,14 +66,17 @@ Bound near(double value, double tolerance) {
 
 bool Criterion::holds(const std::vector<double>& values) const {
   if (what == Of::median) return bound.holds(basin::median(values));
-  return std::all_of(values.begin(), values.end(), [&](double v) { return bound.holds(v); });
+  const auto held = std::count_if(values.begin(), values.end(), [&](double v) { return bound.holds(v); });
+  return static_cast<size_t>(held) >= (what == Of::some ? needed : values.size());
 }
 
 double Criterion::margin(const std::vector<double>& values) const {
   if (what == Of::median) return bound.margin(basin::median(values));
-  double least = infinity;
-  for (const double v : values) least = std::min(least, bound.margin(v));
-  return least;
+  std::vector<double> margins;
+  for (const double v : values) margins.push_back(std::isnan(v) ? -infinity : bound.margin(v));
+  std::sort(margins.begin(), margins.end(), std::greater<>());
+  const size_t asked = what == Of::some ? needed : margins.size();
+  return asked == 0 || margins.size() < asked ? infinity : margins[asked - 1];
 }
 
 Criterion every_seed(const Bound& bound) {
@@ -78,6 +85,10 @@ Criterion every_seed(const Bound& bound) {
 
 Criterion every_value(const Bound& bound) {
   return {Criterion::Of::every, bound, "all " + bound.text};
+}
+
+Criterion some_seeds(size_t needed, const Bound& bound) {
+  return {Criterion::Of::some, bound, text(bound.text, " for ", needed), needed};
 }
 
 SettingRule::SettingRule(const Bound& bound)

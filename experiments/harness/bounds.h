@@ -37,22 +37,26 @@ Bound above(double low);
 Bound at_most(double high);
 Bound below(double high);
 Bound between(double low, double high);
+/// The same without its ends: "in (0,1)".
+Bound inside(double low, double high);
 /// value +- tolerance, ends included.
 Bound near(double value, double tolerance);
 
-/// What a claim asks of its samples: a bound of their median, of each of them, or nothing.
+/// What a claim asks of its samples: a bound of their median, of each of them, of some of them, or nothing.
 struct Criterion {
-  enum class Of { nothing, median, every };
+  enum class Of { nothing, median, every, some };
   Criterion() = default;                                                       // only reported
   Criterion(const Bound& bound) : Criterion(Of::median, bound, bound.text) {}  // NOLINT: a bound is of the median
-  Criterion(Of of, Bound of_what, std::string words) : what(of), bound(std::move(of_what)), text(std::move(words)) {}
+  Criterion(Of of, Bound of_what, std::string words, size_t samples = 0)
+      : what(of), bound(std::move(of_what)), needed(samples), text(std::move(words)) {}
 
   bool holds(const std::vector<double>& values) const;
-  /// That of the median, or the least one of all.
+  /// That of the median, the least one of all, or the largest one that `needed` samples have.
   double margin(const std::vector<double>& values) const;
 
   Of what = Of::nothing;
   Bound bound;
+  size_t needed = 0;  // samples, of Of::some
   std::string text = "reported";
 };
 
@@ -60,6 +64,8 @@ struct Criterion {
 Criterion every_seed(const Bound& bound);
 /// "all < 0.01": of samples that are no seeds.
 Criterion every_value(const Bound& bound);
+/// "> 1 for 4": of so many samples or more.
+Criterion some_seeds(size_t needed, const Bound& bound);
 
 /// What a setting has to be. A bound is the rule of a number, and of every number of a list.
 class SettingRule {

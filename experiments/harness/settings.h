@@ -1,5 +1,6 @@
 // Groups of settings that figures share: fields with ranges and what is made of them.
 #pragma once
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,13 @@ struct ConstantAdam {
     return options;
   }
 };
+
+/// Where `wanted` stands in a list of settings. Errors: it is not there.
+inline size_t index_of(const char* setting, const std::vector<int64_t>& list, int64_t wanted) {
+  const auto found = std::find(list.begin(), list.end(), wanted);
+  require(found != list.end(), "setting '", setting, "' must contain ", wanted, ", which is judged or shown");
+  return static_cast<size_t>(found - list.begin());
+}
 
 /// Points after each of these iteration counts (rising, 0 is the start). Takes Ctrl-C.
 template <class Net>

@@ -96,6 +96,17 @@ TEST_CASE("claims: a criterion is text, verdict and margin in one") {
   rows.claim({.of = "all", .paper = "words", .measured = {1, 2}, .criterion = every_value(below(4))});
   CHECK(rows.last()["criterion"] == "all < 4");
   CHECK(rows.last()["margin"] == 0.5);
+  rows.claim({.of = "two of three", .paper = "", .measured = {3, 0, 2}, .criterion = some_seeds(2, above(1))});
+  CHECK(rows.last()["criterion"] == "> 1 for 2");
+  CHECK(rows.last()["held"] == true);
+  CHECK(rows.last()["margin"] == 1);
+  rows.claim({.of = "three of three", .paper = "", .measured = {3, 0, 2}, .criterion = some_seeds(3, above(1))});
+  CHECK(rows.last()["held"] == false);
+  CHECK(rows.last()["margin"] == -1);
+  rows.claim({.of = "no end", .paper = "", .measured = {0, 0.5}, .criterion = every_value(inside(0, 1))});
+  CHECK(rows.last()["criterion"] == "all in (0,1)");
+  CHECK(rows.last()["held"] == false);
+  CHECK(rows.last()["margin"] == 0);
   rows.report("only a number", "words", 3, "a remark");
   CHECK(rows.last()["criterion"] == "reported");
   CHECK(rows.last()["held"].is_null());
