@@ -209,7 +209,7 @@ void draw(Run& run, const Config& config, const std::vector<Network>& all, const
     for (size_t seed = 0; seed < study[i].count(); ++seed)
       arrived.curves.push_back({.x = counts,
                                 .y = study[i].seed(seed).list("within"),
-                                .name = seed == 0 ? all[i].title : "",
+                                .name = seed == 0 ? all[i].name : "",
                                 .colour = colours[i]});
   }
   chart.panels.push_back(arrived);
