@@ -17,6 +17,7 @@
 #include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
 #include "experiments/harness/training.h"
+#include "experiments/memorization/norms.h"
 #include "experiments/memorization/theory.h"
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
@@ -388,10 +389,6 @@ struct Recovered {
   Nearest ends;
 };
 
-std::vector<double> lengths(const Tensor& rows) {
-  return cast(sqrt(sum(square(rows), {1})).array(), DType::f64).to_vector<double>();
-}
-
 Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const Digits& digits) {
   Recovered r;
   IterateOptions iteration;
@@ -409,7 +406,7 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   iteration.record_at = config.shown;
   run.timed("iterate", [&] { r.snapshots = iterate(net, digits.starts, iteration).snapshots; });
 
-  const std::vector<double> moved = lengths(Tensor(own) - checked);
+  const std::vector<double> moved = row_norms(Tensor(own) - checked);
   for (size_t i = 0; i < moved.size(); ++i) {
     if (moved[i] >= config.near) continue;
     ++r.stay;
@@ -425,7 +422,7 @@ Recovered iterate_digits(Run& run, const Config& config, const Mlp& net, const D
   r.fraction = fraction_within(r.ends, config.near);
   r.hit = static_cast<double>(examples_hit(r.ends, digits.train.dim(0), config.near));
   const Tensor last(r.snapshots.back());
-  for (const double step : lengths(net(last) - last)) r.settled += step < 1e-2;
+  for (const double step : row_norms(net(last) - last)) r.settled += step < 1e-2;
   r.settled /= static_cast<double>(config.mnist_starts);
   return r;
 }
