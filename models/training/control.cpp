@@ -20,8 +20,9 @@ std::vector<double> scalars_of(int64_t step, bool active) {
 
 }  // namespace
 
-ControlBlock::ControlBlock(const Array& block) : block_(block) {
+ControlBlock::ControlBlock(const Array& block) : block_(block), scalars_(block) {
   const int64_t ring = (block.size() - control_size) / 2, rates = control_size + ring;
+  if (ring == 0) return;  // of a single update, made for each eager step
   scalars_ = slice(block, 0, 0, control_size);
   losses_ = slice(block, 0, control_size, rates);
   rates_ = slice(block, 0, rates, rates + ring);
@@ -63,8 +64,7 @@ void ControlBlock::clip(const Tensors& gradients, double max_norm) const {
 }
 
 void ControlBlock::advance(const Tensor& loss, const OptimizerConfig& config, double stop_below) const {
-  require(loss.size() == 1 && losses_.size() > 0, "advance: needs a loss of one element and a ring, got ",
-          loss.array());
+  require(loss.size() == 1 && losses_.defined(), "advance: needs a loss of one element and a ring, got ", loss.array());
   kernels(block_).advance(scalars_.view(), rates_.view(), losses_.view(), loss.array().view(),
                           {stop_below, config.beta1, config.beta2});
 }
