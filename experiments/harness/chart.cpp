@@ -15,18 +15,16 @@ std::string rgb(int colour) {
   return colour < 0 ? "'#888888'" : text("'", palette[static_cast<size_t>(colour) % std::size(palette)], "'");
 }
 
-/// Text for gnuplot as it is: no escapes, no markup.
+/// Text for gnuplot as it is: no markup, no escapes, and no commands, which stand in ` ` of double-quoted text.
 std::string quoted(const std::string& words) {
-  std::string out = "\"";
+  std::string out = "'";
   for (const char c : words) {
-    if (c == '\n') {
-      out += "\\n";
-      continue;
-    }
-    if (c == '"' || c == '\\') out += '\\';
-    out += c;
+    if (c == '\n')
+      out += "'.\"\\n\".'";
+    else
+      out += c == '\'' ? "''" : std::string(1, c);
   }
-  return out + "\" noenhanced";
+  return out + "' noenhanced";
 }
 
 std::string end_of(double end) {

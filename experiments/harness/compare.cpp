@@ -150,7 +150,6 @@ bool is_curve(const Values& values) {
 Panel panel(const std::string& name, const Values& a, const Values& b) {
   Panel made;
   made.title = one_line(name);
-  std::replace(made.title.begin(), made.title.end(), '`', '\'');  // gnuplot would run what is in backquotes
   double low = INFINITY, high = 0;
   for (const Values* v : {&a, &b})
     for (size_t column = 1; column < std::min<size_t>(v->columns, 7); ++column) {

@@ -31,7 +31,7 @@ struct Listing {
   std::string paper;   // its id in papers.h; "" for none of them
   std::string figure;  // where in the paper: "figure 2", "table 1", "theorem 3", "section 2 and appendix A"
   std::string summary;
-  std::vector<std::string> needs = {};  // data sets that no preset but smoke can do without: "mnist", "cifar10"
+  std::vector<std::string> needs = {};  // data sets that every preset reads: "mnist", "cifar10"
 };
 
 struct Experiment : Listing {

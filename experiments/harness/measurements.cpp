@@ -18,6 +18,10 @@ void Measurements::put(const std::string& name, Value value) {
   values_.emplace_back(name, std::move(value));
 }
 
+void Measurements::add(const std::string& name, const Array& array) {
+  put(name, copy_to(contiguous(array), {}));
+}
+
 const Measurements::Value* Measurements::find(const std::string& name) const {
   for (const auto& entry : values_)
     if (entry.first == name) return &entry.second;
@@ -84,7 +88,7 @@ void save_measurements(const std::string& path, const Measurements& measured, Me
       entries.emplace_back(number_prefix + name, from_vector(std::vector<double>{*number}, {}));
     if (const auto* list = std::get_if<std::vector<double>>(&value))
       entries.emplace_back(list_prefix + name, from_vector(*list, {static_cast<int64_t>(list->size())}));
-    if (const auto* array = std::get_if<Array>(&value)) entries.emplace_back(array_prefix + name, contiguous(*array));
+    if (const auto* array = std::get_if<Array>(&value)) entries.emplace_back(array_prefix + name, *array);
   }
   metadata[order_key] = order.dump();
   save_safetensors(path, entries, metadata);

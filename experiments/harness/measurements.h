@@ -18,8 +18,8 @@ class Measurements {
   /// Errors: the name is there already.
   void add(const std::string& name, double value) { put(name, value); }
   void add(const std::string& name, const std::vector<double>& values) { put(name, values); }
-  /// An array of any dtype, for <case>-seed<i>-<name>.npy.
-  void add(const std::string& name, const Array& array) { put(name, array); }
+  /// An array of any dtype and device, for <case>-seed<i>-<name>.npy. It is kept on the CPU.
+  void add(const std::string& name, const Array& array);
 
   /// Errors: nothing of that name and kind was measured (the names that are there).
   double number(const std::string& name) const;

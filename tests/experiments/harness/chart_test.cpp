@@ -1,6 +1,7 @@
 // Charts: the program for gnuplot, and that gnuplot takes it; sheets of images.
 #include <doctest/doctest.h>
 #include <cmath>
+#include <filesystem>
 
 #include "autograd/ops.h"
 #include "experiments/harness/chart.h"
@@ -15,7 +16,7 @@ namespace {
 
 /// Every way of drawing, every kind of axis, words that gnuplot would read as markup.
 Chart everything() {
-  Panel flat{.title = "a_b^2 \"quoted\" \\ 'and' {all}\nsecond line",
+  Panel flat{.title = "a_b^2 \"quoted\" \\ 'and' {all} `touch made`\nsecond line",
              .x = {.label = "time", .log = true, .low = 1e-3, .high = 10},
              .y = {.label = "error_1"},
              .levels = {{0.5, 1}, "PCA"},
@@ -42,13 +43,14 @@ TEST_CASE("chart: gnuplot draws every kind of curve, and words stay words") {
   const Chart chart = everything();
   CHECK(chart.size() == std::pair<int, int>(960, 920));
   const std::string script = chart.script();
-  CHECK(has(script, "set title \"a_b^2 \\\"quoted\\\" \\\\ 'and' {all}\\nsecond line\" noenhanced"));
+  CHECK(has(script, "set title 'a_b^2 \"quoted\" \\ ''and'' {all} `touch made`'.\"\\n\".'second line' noenhanced"));
   CHECK(has(script, "set format x '10^{%T}'"));
   CHECK(has(script, "0.1 NaN\n"));
   CHECK(has(script, "splot"));
   if (!gnuplot_available()) return;
   const test::TemporaryFolder folder;
   CHECK(run_gnuplot(folder.path(), chart.name, script, 960, 920).empty());
+  CHECK_FALSE(std::filesystem::exists(folder / "made"));  // by the title
 }
 
 TEST_CASE("chart: what cannot be drawn is an error") {
