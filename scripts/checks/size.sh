@@ -14,7 +14,7 @@ rooms=(
   "engine 81000"
   "autograd 74000"
   "models/nets 25600"
-  "models/training 41500"
+  "models/training 41700"
   "models/dynamics 36200"
   "data 35000"
   "experiments/harness 168000"
