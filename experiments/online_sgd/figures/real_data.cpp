@@ -1,24 +1,27 @@
-// Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear
-// autoencoders", figures 6, 8, 9. Claim: the closed equations, given nothing but the empirical
-// covariance, predict the error of autoencoders trained on images, sigmoidal ones of several sizes
-// (6), linear and ReLU ones (8); and what Gaussian inputs show is seen on images too: components
-// come one after the other, sigmoidal units need untied weights, ReLU units a bias (9). Here: grey
-// 32 x 32 images in the basis of their second moments, drawn with replacement; eta = 2 (tied
-// weights 0.2), weights of standard deviation 0.1, t up to 500; the equations follow all 1024 modes
-// from the same weights, and the error is that on the images.
-//
+// Paper: Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear
+//   autoencoders", figures 6, 8, 9.
+// Claim: the closed equations, given nothing but the empirical covariance, predict the error of
+//   autoencoders trained on images, sigmoidal ones of several sizes (6), linear and ReLU ones (8).
+//   What Gaussian inputs show is seen on images too: components come one after the other, sigmoidal
+//   units need untied weights, ReLU units a bias (9).
+// Here: grey 32 x 32 images in the basis of their second moments, drawn with replacement; eta = 2
+//   (tied weights 0.2), weights of standard deviation 0.1, t up to 500. The equations follow all
+//   1024 modes from the same weights, and the error is that on the images.
+//   Figure 2 has eigenvalues that are 2.8 and 3.2 times apart. Components of nearly the same
+//   eigenvalue come in the order of their share in the start, so the claim about the sequence is
+//   about eigenvalues 2.5 times apart, and the times of all are reported.
 // Expected: mean (largest) relative distance of simulation and equations of .0003 to .001 (.002 to
-// .02) on dead leaves, of single ReLU starts .004 (.08): the first component is half learned, the
-// unit for its other sign waits at a saddle, and leaves it earlier or later than in the equations.
-// On CIFAR-10 erf and linear units give the same; ReLU units .004 to .009 (.02 to .1), where
-// Gaussian inputs of the same covariance (gaussian = true) give .0008 (.008): that distance is the
-// images' own. With centre = all instead of pixels it is .02 (.1), for the equations know no mean
-// and that of each pixel of CIFAR-10 is not 0. Tied sigmoidal units learn too, only less well. Run
-// time on one core: smoke 1 s, quick 45 s, paper 2 min.
+//   .02) on dead leaves, of single ReLU starts .004 (.08): the first component is half learned, the
+//   unit for its other sign waits at a saddle, and leaves it earlier or later than in the
+//   equations. On CIFAR-10 erf and linear units give the same; ReLU units .004 to .009 (.02 to .1),
+//   where Gaussian inputs of the same covariance (gaussian = true) give .0008 (.008): that distance
+//   is the images' own. With centre = all instead of pixels it is .02 (.1), for the equations know
+//   no mean and that of each pixel of CIFAR-10 is not 0. Tied sigmoidal units learn too, only less
+//   well.
+// Time: on one core smoke 1 s, quick 45 s, paper 2 min.
 #include <algorithm>
 #include <cmath>
 
-#include "experiments/harness/plot.h"
 #include "experiments/harness/table.h"
 #include "experiments/online_sgd/simulation/image_training.h"
 
@@ -27,295 +30,278 @@ namespace {
 
 using namespace online;
 
-struct Config : ImageTraining {
+struct Config {
+  ImageTraining training = {.seeds = 6};
   int64_t compared = 4;
   std::vector<int64_t> erf_units{1, 4, 12, 32}, linear_units{4, 12}, relu_units{4, 12};
   double eta = 2, tied_eta = 0.2, init = 0.1;
 
   explicit Config(Preset preset) {
-    seeds = 6;
     if (preset == Preset::paper) return;
-    images = "dead-leaves", count = 4000;
-    erf_units = {1, 4, 12}, linear_units = {4}, relu_units = {4};
+    training.images = "dead-leaves";
+    training.count = 4000;
+    erf_units = {1, 4, 12};
+    linear_units = {4};
+    relu_units = {4};
     if (preset == Preset::quick) return;
-    seeds = 2, count = 200, last = 3, points = 10;
-    erf_units = {2}, linear_units = {2}, relu_units = {2}, compared = 2;
+    training.seeds = 2;
+    training.count = 200;
+    training.last = 3;
+    training.points = 10;
+    erf_units = {2};
+    linear_units = {2};
+    relu_units = {2};
+    compared = 2;
   }
   template <class F>
   void each_field(F&& f) {
-    ImageTraining::each_field(f);
-    f("erf_units", erf_units, "K of the sigmoidal autoencoders");
-    f("linear_units", linear_units, "K of the linear ones");
-    f("relu_units", relu_units, "K of the ReLU ones");
-    f("compared", compared, "K of the networks with and without tied weights and biases");
-    f("eta", eta, "learning rate: eta for the decoder, eta / D for the encoder and its bias");
-    f("tied_eta", tied_eta, "learning rate of tied weights, for both paths of the gradient");
-    f("init", init, "standard deviation of the weights at the start");
+    training.each_field(f);
+    f("erf_units", erf_units, list_of(at_least(1), 0), "K of the sigmoidal autoencoders");
+    f("linear_units", linear_units, list_of(at_least(1), 0), "K of the linear ones");
+    f("relu_units", relu_units, list_of(at_least(1), 0), "K of the ReLU ones");
+    f("compared", compared, at_least(1),
+      "K of the networks with and without tied weights and biases");
+    f("eta", eta, above(0),
+      "learning rate: eta for the decoder, eta / D for the encoder and its bias");
+    f("tied_eta", tied_eta, above(0),
+      "learning rate of tied weights, for both paths of the gradient");
+    f("init", init, above(0), "standard deviation of the weights at the start");
   }
 };
 
-/// One network, its trainings and its theory: columns error, error of Gaussian inputs, mean bias,
-/// error of modes 1, 2
-/// ..
-struct Course {
+/// What is read off the weights: the error on the images, that of Gaussian inputs, and the parts of
+/// the error on the leading modes.
+enum Column : int64_t { error, gaussian_error, mean_bias, first_mode };
+constexpr int64_t shown_modes = 6;
+
+struct Network {
   std::string name, activation;
   int64_t units = 1;
   Tying tying = Tying::untied;
   bool biased = false;
-  Trajectories paths{};
-};
-constexpr int64_t first_mode = 3, shown_modes = 6;
+  Trajectories paths = {};
 
-/// Figure 6, 8, 9; a network of two figures is trained once.
-std::vector<Course> networks(const Config& config) {
-  std::vector<Course> all;
-  const auto add = [&](const std::string& activation, int64_t units, Tying tying = Tying::untied,
-                       bool biased = false) {
+  bool plain() const { return tying == Tying::untied && !biased; }
+};
+
+/// Those of figures 6, 8 and 9; a network of two figures is trained once.
+std::vector<Network> networks(const Config& config) {
+  std::vector<Network> all;
+  const auto add = [&](const std::string& activation, int64_t units, Tying tying, bool biased) {
     const std::string name = text(activation, " K=", units,
                                   tying == Tying::full       ? " tied"
                                   : tying == Tying::detached ? " tied-detached"
                                                              : "",
                                   biased ? " bias" : "");
-    for (const Course& c : all)
-      if (c.name == name) return;
+    for (const Network& n : all)
+      if (n.name == name) return;
     all.push_back({name, activation, units, tying, biased});
   };
-  for (const int64_t units : config.erf_units) add("erf", units);
-  for (const int64_t units : config.linear_units) add("linear", units);
-  for (const int64_t units : config.relu_units) add("relu", units);
-  add("erf", config.compared), add("relu", config.compared);
-  add("erf", config.compared, Tying::full), add("erf", config.compared, Tying::detached);
+  for (const int64_t units : config.erf_units) add("erf", units, Tying::untied, false);
+  for (const int64_t units : config.linear_units) add("linear", units, Tying::untied, false);
+  for (const int64_t units : config.relu_units) add("relu", units, Tying::untied, false);
+  add("erf", config.compared, Tying::untied, false);
+  add("relu", config.compared, Tying::untied, false);
+  add("erf", config.compared, Tying::full, false);
+  add("erf", config.compared, Tying::detached, false);
   add("relu", config.compared, Tying::untied, true);
-  add("relu", config.compared, Tying::full), add("relu", config.compared, Tying::full, true);
+  add("relu", config.compared, Tying::full, false);
+  add("relu", config.compared, Tying::full, true);
   return all;
 }
 
-Model model_of(const Config& config, const Course& c, int64_t dimension) {
-  Model model;
-  model.g = Transfer(c.activation);
-  model.tying = c.tying;
-  model.rates = Rates::scaled(config.eta, dimension, c.biased);
-  if (c.tying != Tying::untied) model.rates.w = model.rates.v = config.tied_eta;
-  return model;
-}
-
-void train(Run& run, const Config& config, const GreyImages& images, Course& c) {
+Trajectories train(Run& run, const Config& config, const GreyImages& images, const Network& n) {
   const Spectrum& s = images.spectrum;
-  const Model model = model_of(config, c, s.dimension);
+  Model model;
+  model.g = Transfer(n.activation);
+  model.tying = n.tying;
+  model.rates = Rates::scaled(config.eta, s.dimension, n.biased);
+  if (n.tying != Tying::untied) {
+    model.rates.w = config.tied_eta;
+    model.rates.v = config.tied_eta;
+  }
   const auto start = [&](const Key& key) {
-    Weights w = random_weights(key, c.units, s, config.init);
-    if (c.tying != Tying::untied)
+    Weights w = random_weights(key, n.units, s, config.init);
+    if (n.tying != Tying::untied)
       w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
     return w;
   };
-  const auto row = [&](const Weights& w, double error) {
-    std::vector<double> all{error, population_error(w, s, model.g), w.bias.mean()};
+  const auto row = [&](const Weights& w, double on_images) {
+    std::vector<double> all{on_images, population_error(w, s, model.g), w.bias.mean()};
     const Vector modes = error_by_mode(w, s, model.g);
     all.insert(all.end(), modes.data(), modes.data() + shown_modes);
     return all;
   };
-  c.paths = config.train(run, file_name(c.name), run.key().at(c.name), model, images, start, row);
+  return config.training.train(run, file_name(n.name), run.key().at(n.name), model, images, start,
+                               row);
 }
 
-/// The largest distance between the error on the images and that of Gaussian inputs at the same
-/// weights.
-Samples gaussian_distance(const Course& c) {
-  std::vector<double> all;
-  for (const Matrix& m : c.paths.simulated.seeds)
-    all.push_back((m.col(0).cwiseQuotient(m.col(1)).array() - 1).abs().maxCoeff());
-  return all;
-}
-
-const Course& find(const std::vector<Course>& all, const std::string& name) {
+const Network& find(const std::vector<Network>& all, const std::string& name) {
   const auto at =
-      std::find_if(all.begin(), all.end(), [&](const Course& c) { return c.name == name; });
+      std::find_if(all.begin(), all.end(), [&](const Network& n) { return n.name == name; });
   require(at != all.end(), "real-data: no network ", name);
   return *at;
 }
 
 /// Figures 6 and 8; the networks of figure 9 are only reported.
-void claim_theory(Run& run, const std::vector<Course>& courses) {
+void claim_theory(Run& run, const std::vector<Network>& networks) {
   const std::string words = "the equations describe the learning dynamics at all times";
-  std::vector<std::pair<std::string, Samples>> same_weights, others;
-  for (const Course& c : courses) {
-    const Distances d = relative_distances(c.paths);
-    if (c.tying != Tying::untied || c.biased) {
-      others.emplace_back(c.name + ": largest relative distance from the equations", d.largest);
+  const std::string largest = ": largest relative distance from the equations";
+  const auto from_gaussian = [](const Matrix& m) {
+    return (m.col(error).cwiseQuotient(m.col(gaussian_error)).array() - 1).abs().maxCoeff();
+  };
+  for (const Network& n : networks) {
+    const Distances d = relative_distances(n.paths);
+    if (!n.plain()) {
+      run.report(n.name + largest, words, d.largest);
       continue;
     }
-    run.claim(c.name + ": mean relative distance from the equations", words, d.mean,
-              "< 0.01 for every seed", d.mean.largest() < 0.01);
-    claim_agreement(run, c.name + ": largest relative distance from the equations", words,
-                    d.largest, 0.05);
-    same_weights.emplace_back(c.name + ": the same distance at the simulation's weights",
-                              gaussian_distance(c));
+    run.claim({.of = n.name + ": mean relative distance from the equations",
+               .paper = words,
+               .measured = d.mean,
+               .criterion = every_seed(below(0.01))});
+    claim_agreement(run, n.name + largest, words, d.largest, 0.05);
+    run.report(n.name + ": the same distance at the simulation's weights",
+               "the inputs can be replaced by Gaussian vectors",
+               n.paths.simulated.of(from_gaussian));
   }
-  for (const auto& [statement, samples] : same_weights)
-    run.report(statement, "the inputs can be replaced by Gaussian vectors", samples);
-  for (const auto& [statement, samples] : others) run.report(statement, words, samples);
 }
 
-/// When the error of a mode first falls below half of what the mode adds to the error of the
-/// untrained network.
-double learned_at(const Matrix& course, const std::vector<double>& times, int64_t mode, double rt) {
-  for (int64_t i = 0; i < course.rows(); ++i)
-    if (course(i, first_mode + mode) < rt / 4) return times[static_cast<size_t>(i)];
-  return INFINITY;
-}
-
-/// Components of nearly the same eigenvalue come in the order of their share in the start. Those of
-/// figure 2 are 2.8 and 3.2 times apart; the claim is about such pairs, the times of all are
-/// reported.
-void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Course& c,
-                    const std::vector<double>& times) {
+void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Observations& o) {
   const std::string words =
       "the principal components of realistic data are also learnt sequentially";
   const int64_t modes = std::min(config.compared, shown_modes);
-  std::vector<std::vector<double>> learned(static_cast<size_t>(modes));
-  std::vector<double> smallest;
-  for (const Matrix& m : c.paths.simulated.seeds) {
+  // When the error of a mode first falls below half of what the mode adds to that of the untrained
+  // network.
+  const auto learned_at = [&](const Matrix& m, int64_t mode) {
+    for (int64_t i = 0; i < m.rows(); ++i)
+      if (m(i, first_mode + mode) < s.modes[mode] / 4) return o.times[static_cast<size_t>(i)];
+    return static_cast<double>(INFINITY);
+  };
+  const auto smallest_ratio = [&](const Matrix& m) {
     double ratio = INFINITY;
-    for (int64_t mode = 0; mode < modes; ++mode) {
-      learned[static_cast<size_t>(mode)].push_back(learned_at(m, times, mode, s.modes[mode]));
+    for (int64_t mode = 0; mode < modes; ++mode)
       for (int64_t earlier = 0; earlier < mode; ++earlier)
         if (s.modes[earlier] > 2.5 * s.modes[mode])
-          ratio = std::min(ratio, learned[static_cast<size_t>(mode)].back() /
-                                      learned[static_cast<size_t>(earlier)].back());
-    }
-    smallest.push_back(std::isfinite(ratio) ? ratio : 0);
-  }
-  const Samples order(smallest);
-  run.claim(
-      "smallest ratio of the times of two components whose eigenvalues differ by a factor of 2.5 "
-      "or more",
-      words, order, "> 1.5 for every seed", order.least() > 1.5);
+          ratio = std::min(ratio, learned_at(m, mode) / learned_at(m, earlier));
+    return std::isfinite(ratio) ? ratio : 0;
+  };
+  run.claim({.of = "smallest ratio of the times of two components whose eigenvalues differ by a "
+                   "factor of 2.5 or more",
+             .paper = words,
+             .measured = o.of(smallest_ratio),
+             .criterion = every_seed(above(1.5))});
   for (int64_t mode = 0; mode < modes; ++mode)
     run.report(text("time at which component ", mode + 1, " is learned"), words,
-               learned[static_cast<size_t>(mode)],
+               o.of([&](const Matrix& m) { return learned_at(m, mode); }),
                text("eigenvalue / D ", short_number(s.modes[mode])));
 }
 
-/// The last error of every seed over that of another network, or over a number.
-std::vector<double> over(const std::vector<double>& a, const std::vector<double>& b) {
-  std::vector<double> ratio;
-  for (size_t i = 0; i < a.size(); ++i) ratio.push_back(a[i] / b[b.size() == 1 ? 0 : i]);
-  return ratio;
-}
-
-/// Figure 9.
-void claim_comparison(Run& run, const Config& config, const Spectrum& s,
-                      const std::vector<Course>& courses) {
-  const int64_t k = config.compared;
-  const auto final = [&](const std::string& activation, const std::string& kind) {
-    return find(courses, text(activation, " K=", k, kind)).paths.simulated.last(0).values;
+/// Figure 9, sigmoidal units.
+void claim_untied(Run& run, int64_t units, const Spectrum& s,
+                  const std::vector<Network>& networks) {
+  const std::string words = "sigmoidal AE require untied weights to learn";
+  const auto final = [&](const std::string& kind) {
+    return find(networks, text("erf K=", units, kind)).paths.simulated.last(error);
   };
-  const std::string untied_words = "sigmoidal AE require untied weights to learn";
-  const std::string bias_words = "ReLU networks require adding biases to the encoder weights";
-  const std::vector<double> untied = final("erf", ""), tied = final("erf", " tied");
-  const Samples best = over(untied, {s.pca_error(k)}), gap = over(tied, untied);
-  run.claim(text("erf, untied: final error over the PCA error of rank ", k), untied_words, best,
-            "< 1.05 for every seed", best.largest() < 1.05);
-  run.claim("erf: final error of tied over that of untied weights", untied_words, gap,
-            "> 1 for every seed", gap.least() > 1);
-  const Samples detached = over(final("erf", " tied-detached"), untied);
-  run.claim("erf: the same for the gradient of the encoder alone", untied_words, detached,
-            "> 1.1 for every seed", detached.least() > 1.1);
-  const Samples fails = over(tied, {s.pca_error(1)});
-  run.literal_claim(
-      "erf, tied: final error over the PCA error of rank 1", untied_words, fails,
-      "> 1 for every seed", fails.least() > 1,
-      "under the scaling of the fields with sqrt D tied sigmoidal units do learn images, though "
-      "less "
-      "well than untied ones: their fields can be so large that the units become signs");
-  const std::vector<double> bias = final("relu", " bias"), none = final("relu", "");
-  if (k > 1) {
-    const Samples rank = over(bias, {s.pca_error(k - 1)});
-    run.claim(text("ReLU with trained biases: final error over the PCA error of rank ", k - 1),
-              bias_words, rank, "< 1.1 for every seed", rank.largest() < 1.1);
-  }
-  const Samples without = over(none, bias);
-  run.claim("ReLU: final error without over with trained biases", bias_words, without,
-            "> 1.05 for every seed", without.least() > 1.05);
-  run.report(text("ReLU without biases: final error over the PCA error of rank ", k / 2),
-             bias_words, over(none, {s.pca_error(k / 2)}));
-  run.report("ReLU, tied: final error without over with trained biases", bias_words,
-             over(final("relu", " tied"), final("relu", " tied bias")));
+  const Samples untied = final(""), tied = final(" tied");
+  run.claim({.of = text("erf, untied: final error over the PCA error of rank ", units),
+             .paper = words,
+             .measured = untied / s.pca_error(units),
+             .criterion = every_seed(below(1.05))});
+  run.claim({.of = "erf: final error of tied over that of untied weights",
+             .paper = words,
+             .measured = tied / untied,
+             .criterion = every_seed(above(1))});
+  run.claim({.of = "erf: the same for the gradient of the encoder alone",
+             .paper = words,
+             .measured = final(" tied-detached") / untied,
+             .criterion = every_seed(above(1.1))});
+  run.claim({.of = "erf, tied: final error over the PCA error of rank 1",
+             .paper = words,
+             .measured = tied / s.pca_error(1),
+             .criterion = every_seed(above(1)),
+             .literal = true,
+             .remark = "under the scaling of the fields with sqrt D tied sigmoidal units do learn "
+                       "images, though less well than untied ones: their fields can be so large "
+                       "that the units become signs"});
 }
 
-/// Curves of some networks, seed 0, from data blocks s<i> and t<i>.
-std::string curves(const std::vector<Course>& courses,
-                   const std::function<bool(const Course&)>& wanted) {
-  const char* colours[] = {"#1f5fa8", "#d62728", "#2ca02c", "#ff7f0e",
-                           "#9467bd", "#8c564b", "#17becf"};
-  std::string plots;
-  size_t colour = 0;
-  for (size_t i = 0; i < courses.size(); ++i) {
-    if (!wanted(courses[i])) continue;
-    const char* rgb = colours[colour++ % std::size(colours)];
-    plots += text(plots.empty() ? "plot " : ", ", "$s", i,
-                  " using 1:2 with points pt 2 ps 0.6 lc rgb '", rgb, "' title '", courses[i].name,
-                  "', $t", i, " using 1:2 with lines lw 1.5 lc rgb '", rgb, "' notitle");
-  }
-  return plots;
+/// Figure 9, ReLU units.
+void claim_biases(Run& run, int64_t units, const Spectrum& s,
+                  const std::vector<Network>& networks) {
+  const std::string words = "ReLU networks require adding biases to the encoder weights";
+  const auto final = [&](const std::string& kind) {
+    return find(networks, text("relu K=", units, kind)).paths.simulated.last(error);
+  };
+  const Samples bias = final(" bias"), none = final("");
+  if (units > 1)
+    run.claim(
+        {.of = text("ReLU with trained biases: final error over the PCA error of rank ", units - 1),
+         .paper = words,
+         .measured = bias / s.pca_error(units - 1),
+         .criterion = every_seed(below(1.1))});
+  run.claim({.of = "ReLU: final error without over with trained biases",
+             .paper = words,
+             .measured = none / bias,
+             .criterion = every_seed(above(1.05))});
+  run.report(text("ReLU without biases: final error over the PCA error of rank ", units / 2), words,
+             none / s.pca_error(units / 2));
+  run.report("ReLU, tied: final error without over with trained biases", words,
+             final(" tied") / final(" tied bias"));
 }
 
-void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<double>& times,
-          const std::vector<Course>& courses) {
-  std::string script;
-  size_t sequence = 0;
-  for (size_t i = 0; i < courses.size(); ++i) {
-    script += save_paths(run, file_name(courses[i].name), i, times, courses[i].paths);
-    if (courses[i].name == text("erf K=", config.compared)) sequence = i;
-  }
-  script += text(
-      "set multiplot layout 2,2 title '", config.images,
-      ": simulations on the images (crosses), equations from their covariance (lines), seed 0'\n",
-      "set logscale x\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\nset yrange "
-      "[0:*]\nset xrange [",
-      config.first, ":", config.last,
-      "]\nset format y '%g'\nset key bottom left\nset title 'erf'\n");
-  const auto plain = [](const Course& c) { return c.tying == Tying::untied && !c.biased; };
-  script += curves(courses, [&](const Course& c) { return plain(c) && c.activation == "erf"; });
-  script += "\nset title 'linear and ReLU'\n";
-  script += curves(courses, [&](const Course& c) { return plain(c) && c.activation != "erf"; });
-  script += "\nset title 'untied, tied, and with trained biases'\n";
-  script += pca_arrows(s, 1, config.compared, config.first, config.last);
-  script += curves(courses, [&](const Course& c) {
-    return c.units == config.compared && c.activation != "linear" &&
-           (!plain(c) || c.tying == Tying::untied);
-  });
-  script += ", NaN with lines dt 2 lc rgb '#888888' title 'PCA, rank 1, 2, ...'\nunset arrow\n";
-  script += text("set logscale y\nset yrange [*:*]\nset title 'erf K=", config.compared,
-                 ": the share of each component in the error'\nplot ");
+void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& networks) {
+  const Axis time = time_axis(config.training.first, config.training.last);
+  const auto errors = [&](const std::string& title, const auto& shown) {
+    Panel panel{.title = title, .x = time, .y = {.low = 0}, .key = "bottom left"};
+    int colour = 0;
+    for (const Network& n : networks)
+      if (shown(n)) add_curves(panel, n.paths, error, n.name, colour++, 1);
+    return panel;
+  };
+  std::vector<Panel> panels{
+      errors("erf", [](const Network& n) { return n.plain() && n.activation == "erf"; }),
+      errors("linear and ReLU",
+             [](const Network& n) { return n.plain() && n.activation != "erf"; }),
+      errors("untied, tied, and with trained biases", [&](const Network& n) {
+        return n.units == config.compared && n.activation != "linear";
+      })};
+  panels[2].levels = pca_levels(s, 1, config.compared);
+  Panel& parts = panels.emplace_back();
+  parts.title = text("erf K=", config.compared, ": the share of each component in the error");
+  parts.x = time;
+  parts.y.log = true;
+  parts.key = "bottom left";
+  const Network& shown = find(networks, text("erf K=", config.compared));
   for (int64_t m = 0; m < std::min(config.compared, shown_modes); ++m)
-    script += text(m ? ", " : "", "$s", sequence, " using 1:(abs($", 2 + first_mode + m,
-                   ")) with points pt 2 ps 0.6 lc ", m + 1, " title 'component ", m + 1, "', $t",
-                   sequence, " using 1:(abs($", 2 + first_mode + m, ")) with lines lw 1.5 lc ",
-                   m + 1, " notitle");
-  run.plot("real-data", script + "\nunset multiplot\n", 1300, 900);
-}
-
-void check(const Config& config) {
-  config.check();
-  require(config.compared > 0, "real-data: K must be positive, got ", config.compared);
-  for (const auto* units : {&config.erf_units, &config.linear_units, &config.relu_units})
-    for (const int64_t k : *units) require(k > 0, "real-data: K must be positive, got ", k);
+    add_curves(parts, shown.paths, first_mode + m, text("component ", m + 1), static_cast<int>(m),
+               1);
+  run.draw({.name = "real-data",
+            .panels = panels,
+            .columns = 2,
+            .panel_width = 650,
+            .panel_height = 450,
+            .title = config.training.images + ": simulations on the images (circles), equations "
+                                              "from their covariance (lines), seed 0"});
 }
 
 void compute(Run& run, const Config& config) {
-  check(config);
-  const GreyImages images = config.load(run);
-  const std::vector<double> times = config.times();
-  std::vector<Course> courses = networks(config);
-  for (Course& c : courses) run.timed(c.name, [&] { train(run, config, images, c); });
+  const GreyImages images = config.training.load(run);
   const Spectrum& s = images.spectrum;
-  claim_sequence(run, config, s, find(courses, text("erf K=", config.compared)), times);
-  claim_comparison(run, config, s, courses);
-  claim_theory(run, courses);
+  std::vector<Network> all = networks(config);
+  for (Network& n : all) {
+    run.timed(n.name, [&] { n.paths = train(run, config, images, n); });
+    save_paths(run, file_name(n.name), n.paths);
+  }
   run.result("images", images.count());
+  claim_sequence(run, config, s, find(all, text("erf K=", config.compared)).paths.simulated);
+  claim_untied(run, config.compared, s, all);
+  claim_biases(run, config.compared, s, all);
+  claim_theory(run, all);
   for (int64_t k = 0; k <= config.compared; ++k)
     run.report(text("PCA error of rank ", k), "", s.pca_error(k));
-  draw(run, config, s, times, courses);
+  draw(run, config, s, all);
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "real-data", .paper = "shallow-online-sgd",

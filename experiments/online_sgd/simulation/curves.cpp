@@ -144,7 +144,7 @@ void add_curves(Panel& panel, const Observations& all, int64_t column, const Cur
 
 void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name, int colour,
                 size_t seeds) {
-  add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles, .size = 0.7}, seeds);
+  add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles}, seeds);
   add_curves(panel, paths.theory, column, {.name = name, .colour = colour}, 1);
 }
 

@@ -2,20 +2,10 @@
 
 #include <cmath>
 
-#include "experiments/harness/plot.h"
-
 namespace basin::online {
 
-void ImageTraining::check() const {
-  require(
-      seeds > 0 && points > 2 && tolerance > 0 && count > 1 && last > first && first > 0,
-      "training on images: seeds, times and the tolerance must be positive, the last time after the first, 3 points "
-      "or more, two images or more");
-  if (centre != "pixels" && centre != "all") throw unknown_name("centre", centre, {"pixels", "all"});
-  precision_of(precision);
-}
-
 GreyImages ImageTraining::load(Run& run) const {
+  times();
   GreyImages loaded;
   run.timed("images", [&] {
     loaded = load_grey_images(run, images, run.key().at("images"), count,
@@ -62,12 +52,9 @@ Distances relative_distances(const Trajectories& paths) {
   return d;
 }
 
-std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
-                       const Trajectories& paths) {
-  const Array simulated = with_times(times, paths.simulated.seeds[0]),
-              theory = with_times(times, paths.theory.seeds[0]);
-  run.save(name + "-simulated", simulated), run.save(name + "-theory", theory);
-  return data_block(text("s", number), simulated) + data_block(text("t", number), theory);
+void save_paths(Run& run, const std::string& name, const Trajectories& paths) {
+  run.save(name + "-simulated", paths.simulated.table_of(0));
+  run.save(name + "-theory", paths.theory.table_of(0));
 }
 
 }  // namespace basin::online

@@ -1,7 +1,9 @@
-// Training on grey images, and the equations with the second
-// moments of the images: shared by the experiments on real data.
+// Training on grey images, and the equations with the second moments of the images: what the figures on real data
+// share.
 #pragma once
+#include <functional>
 #include <string>
+#include <vector>
 
 #include "experiments/online_sgd/simulation/grey_images.h"
 #include "experiments/online_sgd/simulation/simulate_and_solve.h"
@@ -17,24 +19,27 @@ struct ImageTraining {
 
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, "independent starts and orders of the images");
-    f("images", images, "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
-    f("centre", centre, "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
-    f("count", count, "images; cifar: at most as many as its training files hold");
+    f("seeds", seeds, at_least(1), "independent starts and orders of the images");
+    f("images", images, one_of({"dead-leaves", "textures", "cifar"}),
+      "dead-leaves (discs that hide each other), textures (smooth noise) or cifar");
+    f("centre", centre, one_of({"pixels", "all"}),
+      "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
+    f("count", count, at_least(2), "images; cifar: at most as many as its training files hold");
     f("gaussian", gaussian, "a control: train on Gaussian inputs of the images' covariance instead");
-    f("first", first, "first time recorded after 0 (time = steps / D)");
-    f("last", last, "last time");
-    f("points", points, "times recorded, logarithmically spaced");
-    f("tolerance", tolerance, "relative error of a step of the equations");
-    f("precision", precision, "of the simulation: f32 or f64");
+    f("first", first, above(0), "first time recorded after 0 (time = steps / D)");
+    f("last", last, above(0), "last time");
+    f("points", points, at_least(3), "times recorded, logarithmically spaced");
+    f("tolerance", tolerance, above(0), "relative error of a step of the equations");
+    f("precision", precision, one_of({"f32", "f64"}), "of the simulation: f32 or f64");
   }
-  /// Errors: settings that make no sense, before anything is loaded.
-  void check() const;
+  /// Errors: `last` is not after `first`.
   std::vector<double> times() const { return log_times(first, last, points); }
+  /// Errors: those of times(), before anything is loaded; those of load_grey_images.
   GreyImages load(Run& run) const;
 
   /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error: on the images, or
-  /// Gaussian inputs of the same second moments for the equations and for `gaussian`.
+  /// on Gaussian inputs of the same second moments for the equations and for `gaussian`. Where an integration stops
+  /// early its seed has fewer rows.
   Trajectories train(Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
                      const std::function<Weights(const Key&)>& start,
                      const std::function<std::vector<double>(const Weights&, double error)>& row) const;
@@ -44,8 +49,7 @@ struct ImageTraining {
 /// equations did not come to the end.
 Distances relative_distances(const Trajectories& paths);
 
-/// Seed 0 saved as <name>-simulated.npy and <name>-theory.npy; gives both as gnuplot's blocks s<number> and t<number>.
-std::string save_paths(Run& run, const std::string& name, size_t number, const std::vector<double>& times,
-                       const Trajectories& paths);
+/// Seed 0 as <name>-simulated.npy and <name>-theory.npy: times and all numbers.
+void save_paths(Run& run, const std::string& name, const Trajectories& paths);
 
 }  // namespace basin::online

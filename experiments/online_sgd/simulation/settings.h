@@ -1,5 +1,6 @@
 // Settings that figures on Gaussian inputs share.
 #pragma once
+#include <cmath>
 #include <vector>
 
 #include "experiments/harness/config.h"
@@ -25,5 +26,13 @@ struct OnlineRun {
   }
   std::vector<double> times() const { return log_times(first, last, points); }
 };
+
+/// Gaussian weights of standard deviation `sd` (see random_weights). Tied weights are the same in both layers, w = v,
+/// which in the units of the theory is decoder = encoder / sqrt D.
+inline Weights random_start(const Key& key, int64_t units, const Spectrum& s, double sd, Tying tying) {
+  Weights w = random_weights(key, units, s, sd);
+  if (tying != Tying::untied) w.decoder = w.encoder / std::sqrt(static_cast<double>(s.dimension));
+  return w;
+}
 
 }  // namespace basin::online
