@@ -36,15 +36,23 @@ struct DenseNet {
   }
 };
 
+/// Steps of an optimiser at a constant rate, fewer when the loss falls below stop_loss.
+inline TrainOptions constant_rate(const std::string& optimizer, double rate, int64_t steps,
+                                  double stop_loss = TrainOptions().stop_loss_below) {
+  TrainOptions options;
+  options.max_steps = steps;
+  options.stop_loss_below = stop_loss;
+  options.optimizer = OptimizerConfig::named(optimizer, rate);
+  return options;
+}
+
 /// Adam for so many steps at a constant rate; the lowest loss of the second half is what is measured.
 struct ConstantAdam {
   int64_t steps = 15000;
   double rate = 1e-3;
 
   TrainOptions options() const {
-    TrainOptions options;
-    options.max_steps = steps;
-    options.optimizer = OptimizerConfig::named("adam", rate);
+    TrainOptions options = constant_rate("adam", rate, steps);
     options.keep_best_after_fraction = 0.5;
     return options;
   }

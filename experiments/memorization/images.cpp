@@ -1,5 +1,7 @@
 #include "experiments/memorization/images.h"
 
+#include <algorithm>
+
 #include "autograd/ops.h"
 #include "data/batches.h"
 #include "data/cifar.h"
@@ -23,6 +25,34 @@ ImageSets choose_images(const Run& run, const std::string& source, const Key& ke
   }
   all = copy_to(all, run.device());
   return {contiguous(slice(all, 0, 0, images)), contiguous(slice(all, 0, images, images + others))};
+}
+
+Array cell(const Array& rows, int64_t i) {
+  return contiguous(slice(rows, 0, i, i + 1));
+}
+
+std::vector<Array> cells(const Array& rows, int64_t count) {
+  std::vector<Array> all;
+  for (int64_t i = 0; i < std::min(count, rows.dim(0)); ++i) all.push_back(cell(rows, i));
+  return all;
+}
+
+std::vector<std::vector<Array>> courses(const std::vector<Array>& after, const Array& examples,
+                                        const std::vector<int64_t>& index, int64_t first, int64_t count) {
+  std::vector<std::vector<Array>> rows;
+  const auto starts = static_cast<int64_t>(index.size());
+  for (int64_t start = first; start < std::min(first + count, starts); ++start) {
+    std::vector<Array>& row = rows.emplace_back();
+    for (const Array& points : after) row.push_back(cell(points, start));
+    row.emplace_back();
+    row.push_back(cell(examples, index[static_cast<size_t>(start)]));
+  }
+  return rows;
+}
+
+void draw_sheets(Run& run, const Study& study) {
+  for (const CaseResult& c : study)
+    if (c.seed(0).has("sheet")) run.picture(c.name(), c.seed(0).array("sheet"));
 }
 
 }  // namespace basin

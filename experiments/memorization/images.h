@@ -1,4 +1,4 @@
-// The pictures that convolutional experiments train on and are fed with.
+// The pictures that convolutional experiments train on and are fed with, and the sheets that they draw.
 #pragma once
 #include <string>
 
@@ -16,5 +16,33 @@ struct ImageSets {
 /// CIFAR-10, more images than there are.
 ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images, int64_t others,
                         int64_t side);
+
+/// The settings of a figure on colour images.
+struct ImageSource {
+  std::string images = "cifar";
+  int64_t side = 32;
+
+  template <class F>
+  void each_field(F&& f) {
+    f("images", images, one_of({"textures", "cifar"}),
+      "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
+    f("side", side, at_least(1),
+      "pixels along a side, divisible by 2 as often as the network halves it; for cifar 16 or 32");
+  }
+  Shape shape() const { return {3, side, side}; }
+  ImageSets choose(const Run& run, const Key& key, int64_t count, int64_t others) const {
+    return choose_images(run, images, key, count, others, side);
+  }
+};
+
+/// Image i of rows [N, d], and the first `count` of them (all where there are fewer), for contact_sheet.
+Array cell(const Array& rows, int64_t i);
+std::vector<Array> cells(const Array& rows, int64_t count);
+/// Rows of a sheet for the starts first, first + 1, ... (`count` of them, or all that there are): the iterates of each,
+/// a gap, and the example index[start].
+std::vector<std::vector<Array>> courses(const std::vector<Array>& after, const Array& examples,
+                                        const std::vector<int64_t>& index, int64_t first, int64_t count);
+/// <case>.png of every case whose first seed measured an array "sheet".
+void draw_sheets(Run& run, const Study& study);
 
 }  // namespace basin

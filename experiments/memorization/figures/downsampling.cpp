@@ -1,216 +1,221 @@
 // Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 7
-// and 8 (appendix G). Claim: linear convolutional networks memorize with few layers when strides
-// bring the image down. D1 (down to 1x1) trained on two images has the spectrum 1, 1, [< 2e-2], D2
-// (down to 4x4, then 29 layers) on one image 1, [< 7e-6]; Gaussian noise becomes a combination of
-// the training images. The figures with the layers are lost: D1 has as many convolutions of stride
-// 2 as it takes, then [upsampling, convolution]; D2 one convolution to 4x4, 29 there, then the
-// same. Expected at 16x16: both spectra within a few percent after 4000 steps; the small
-// eigenvalues are about 1e-2, not exactly 0. Run time on one core: smoke 1 s, quick 40 s, paper
-// (CIFAR-10 at 32x32, 128 filters) 30 min.
+// and 8 (appendix G).
+// Paper: two linear convolutional networks: D1 goes down to 1x1 and is trained on two images; D2
+// goes down to 4x4, has 29 layers there and is trained on one image.
+// Claim: linear convolutional networks memorize with few layers when strides bring the image down:
+// D1 has the spectrum 1, 1, [< 2e-2], D2 1, [< 7e-6]; Gaussian noise becomes a combination of the
+// training images.
+// Here: the figures with the layers are lost. D1 has as many convolutions of stride 2 as it takes,
+// then [upsampling, convolution]; D2 one convolution to 4x4, 29 there, then the same.
+// Expected: at 16x16 both spectra within a few percent after 4000 steps; the small eigenvalues are
+// about 1e-2, not exactly 0.
+// Time: on one core smoke 1 s, quick 40 s, paper (CIFAR-10 at 32x32, 128 filters) 30 min.
 #include <algorithm>
 #include <cmath>
-#include <functional>
 
-#include "engine/image.h"
-#include "experiments/harness/table.h"
+#include "experiments/harness/settings.h"
 #include "experiments/harness/training.h"
 #include "experiments/memorization/images.h"
 #include "experiments/memorization/networks.h"
 #include "experiments/memorization/theory.h"
 #include "models/dynamics/spectrum.h"
-#include "models/nets/losses.h"
 
 namespace basin {
 namespace {
 
+/// One of the two networks, and how it is trained.
+struct Network {
+  int64_t filters;
+  ConstantAdam adam;
+  std::string init;
+
+  template <class F>
+  void each_field(F&& f) {
+    f("filters", filters, at_least(1), "channels of every convolution");
+    f("steps", adam.steps, at_least(0), "Adam steps");
+    f("rate", adam.rate, above(0), "Adam's constant rate");
+    f("init", init, parsed_by(Initializer::parse), "initialiser");
+  }
+};
+
 struct Config {
-  int64_t seeds = 3, side = 32, filters = 128, steps = 10000, deep_layers = 29, deep_filters = 64,
-          deep_steps = 10000, noise = 100, rows = 6;
-  double rate = 1e-3, deep_rate = 1e-3;
-  std::string images = "cifar", init = "torch_default", deep_init = "constant(0.0018)";
+  int64_t seeds = 3, deep_layers = 29, noise = 100, rows = 6;
+  ImageSource source;
+  Network d1{128, {10000, 1e-3}, "torch_default"}, d2{64, {10000, 1e-3}, "constant(0.0018)"};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    side = 16, filters = 64, steps = 4000, deep_steps = 2000, images = "textures";
-    if (preset == Preset::smoke)
-      seeds = 1, side = 8, filters = 8, steps = deep_steps = 20, deep_layers = 4, deep_filters = 8;
+    source = {"textures", 16};
+    d1.filters = 64;
+    d1.adam.steps = 4000;
+    d2.adam.steps = 2000;
+    if (preset == Preset::quick) return;
+    seeds = 1;
+    source.side = 8;
+    d1.filters = d2.filters = 8;
+    d1.adam.steps = d2.adam.steps = 20;
+    deep_layers = 4;
   }
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, "independent choices of images and weights");
-    f("images", images, "\"textures\" (made from the seed) or \"cifar\" (CIFAR-10 test images)");
-    f("side", side, "pixels along a side, a power of 2; for cifar 16 or 32");
-    f("filters", filters, "D1: channels of every convolution");
-    f("steps", steps, "D1: Adam steps");
-    f("rate", rate, "D1: Adam's constant rate");
-    f("init", init, "D1: initialiser");
-    f("deep_layers", deep_layers, "D2: convolutions at 4x4");
-    f("deep_filters", deep_filters, "D2: channels of every convolution");
-    f("deep_steps", deep_steps, "D2: Adam steps; 0: no D2");
-    f("deep_rate", deep_rate, "D2: Adam's constant rate");
-    f("deep_init", deep_init,
-      "D2: initialiser, the paper's; with torch_default the signal dies out over so many linear "
-      "layers");
-    f("noise", noise, "Gaussian inputs");
-    f("rows", rows, "of them in the pictures");
+    f("seeds", seeds, at_least(1), "independent choices of images and weights");
+    source.each_field(f);
+    f.group("", "D1: ", d1);
+    f("deep_layers", deep_layers, at_least(0), "D2: convolutions at 4x4");
+    f.group("deep_",
+            "D2 (0 steps: no D2; with the initialiser torch_default the signal dies out over so "
+            "many linear layers): ",
+            d2);
+    f("noise", noise, at_least(1), "Gaussian inputs");
+    f("rows", rows, at_least(0), "of them in the pictures");
   }
 };
 
-/// One of the networks and how it is trained.
-struct Setting {
+struct Case {
   std::string name;
-  int64_t images, steps;
-  double rate;
-  std::string init;
+  int64_t images;
+  Network network;
   std::vector<StageConfig> stages;
 };
 
-struct Measured {
-  double loss = 0, residual = 0, own_residual = 0;
-  Eigenvalues spectrum;
-  Array inputs, outputs, images,
-      learned;  // noise, what it becomes; training images, what they become
-  double modulus(size_t i) const { return i < spectrum.size() ? std::abs(spectrum[i]) : 0; }
+struct Data {
+  Array examples, noise;
 };
 
-/// Training images in the first row; below, noise beside what it becomes, scaled to the same range.
-void draw(Run& run, const Config& config, const Setting& s, const Measured& m) {
-  Tensors cells;
-  const int64_t shown = std::min(config.rows, config.noise);
-  const auto scaled = [](const Tensor& row) {
-    const Tensor low = min(row, {1}, true), high = max(row, {1}, true);
-    return (row - low) / (high - low);
-  };
-  for (int64_t i = 0; i < shown; ++i)
-    cells.emplace_back(i < s.images ? slice(m.images, 0, i, i + 1)
-                                    : full({1, m.images.dim(1)}, 1, DType::f32, run.device()));
-  for (const Array& rows : {m.inputs, m.outputs})
-    for (int64_t i = 0; i < shown; ++i) cells.push_back(scaled(Tensor(slice(rows, 0, i, i + 1))));
-  if (cells.empty()) return;
-  run.picture(s.name, image_grid(reshape(copy_to(concat(cells, 0).array(), {}),
-                                         {-1, 3, config.side, config.side}),
-                                 shown, 2, 4));
+Problem<ConvNet, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
+  const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
+  const Array images = config.source.choose(run, key.at("images"), c.images, 0).images;
+  const ConvNet net = make_conv_net({.image = config.source.shape(),
+                                     .stages = c.stages,
+                                     .activation = {},
+                                     .bias = false,
+                                     .init = Initializer::parse(c.network.init),
+                                     .device = run.device()},
+                                    key.at("net"));
+  if (trial.seed == 0) run.say(net.table());
+  const Shape inputs{config.noise, images.dim(1)};
+  return {.model = net,
+          .data = {images, normal(key.at("noise"), inputs, DType::f32, 0, 1, run.device())},
+          .options = c.network.adam.options()};
 }
 
-Measured measure(Run& run, const Config& config, const Setting& s, int64_t seed) {
-  const Key key = run.key().at(s.name).at(static_cast<uint64_t>(seed));
-  Measured m;
-  m.images = choose_images(run, config.images, key.at("images"), s.images, 0, config.side).images;
-  ConvNetConfig shape;
-  shape.image = {3, config.side, config.side};
-  shape.stages = s.stages, shape.activation = {}, shape.bias = false;
-  shape.init = Initializer::parse(s.init), shape.device = run.device();
-  ConvNet net = make_conv_net(shape, key.at("net"));
-  if (seed == 0) run.say(net.table());
-  const Tensor x(m.images);
-  TrainOptions options;
-  options.max_steps = s.steps;
-  options.optimizer = OptimizerConfig::named("adam", s.rate);
-  options.keep_best_after_fraction = 0.5;
-  const std::string stage = s.name + "-seed" + std::to_string(seed);
-  const TrainResult trained = train_stage(
-      run, stage, net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
-  net = best_model(net, trained);
-  m.loss = trained.best_loss;
-  run.timed("spectra", [&] { m.spectrum = eigenvalues(net, slice(x, 0, 0, 1))[0]; });
-  m.inputs =
-      normal(key.at("noise"), {config.noise, m.images.dim(1)}, DType::f32, 0, 1, run.device());
-  m.outputs = net(Tensor(m.inputs)).array();
-  m.learned = net(x).array();
-  m.residual = median(theory::span_residuals(copy_to(m.outputs, {}), copy_to(m.images, {})));
-  m.own_residual = median(theory::span_residuals(copy_to(m.outputs, {}), copy_to(m.learned, {})));
+/// Training images in the first row; below, noise and what it becomes, each scaled to [0, 1].
+Array sheet(const Config& config, const Data& data, const Array& outputs) {
+  const auto scaled = [&](const Array& rows) {
+    const Tensor low = min(Tensor(rows), {1}, true), high = max(Tensor(rows), {1}, true);
+    return cells(((Tensor(rows) - low) / (high - low)).array(), config.rows);
+  };
+  return contact_sheet({cells(data.examples, config.rows), scaled(data.noise), scaled(outputs)},
+                       config.source.shape(), 4);
+}
 
+Measurements measure(Run& run, const Config& config, const Trial& trial, const ConvNet& net,
+                     const Data& data, const TrainResult& trained) {
+  Eigenvalues spectrum;
+  run.timed("spectra", [&] { spectrum = eigenvalues(net, Tensor(cell(data.examples, 0)))[0]; });
   std::vector<double> moduli;
-  for (const auto& value : m.spectrum) moduli.push_back(std::abs(value));
-  run.say(text(stage, ": loss ", short_number(m.loss), ", moduli ", short_number(m.modulus(0)), " ",
-               short_number(m.modulus(1)), " ", short_number(m.modulus(2)), " ",
-               short_number(m.modulus(3)), ", noise leaves the span by ",
-               short_number(m.residual)));
-  run.result(stage, {{"loss", m.loss}, {"moduli", moduli}, {"span_residual", m.residual}});
-  if (seed == 0) draw(run, config, s, m);
+  for (const auto& value : spectrum) moduli.push_back(std::abs(value));
+  // A network with fewer eigenvalues than images has none where one is asked for.
+  const auto images = static_cast<size_t>(data.examples.dim(0));
+  const auto modulus = [&](size_t i) { return i < moduli.size() ? moduli[i] : 0; };
+  double from_one = 0;
+  for (size_t i = 0; i < images; ++i) from_one = std::max(from_one, std::abs(modulus(i) - 1));
+
+  const Array outputs = copy_to(net(Tensor(data.noise)).array(), {});
+  const auto outside = [&](const Array& rows) {
+    return median(theory::span_residuals(outputs, copy_to(rows, {})));
+  };
+  Measurements m;
+  m.add("loss", trained.best_loss);
+  m.add("from 1", from_one);  // largest distance of as many leading moduli as there are images
+  m.add("next modulus", modulus(images));
+  m.add("outside images", outside(data.examples));
+  m.add("outside f(images)", outside(net(Tensor(data.examples)).array()));
+  m.add("moduli", moduli);
+  if (trial.seed == 0 && config.rows > 0) m.add("sheet", sheet(config, data, outputs));
   return m;
 }
 
-Samples samples(const std::vector<Measured>& all,
-                const std::function<double(const Measured&)>& number) {
-  std::vector<double> values;
-  for (const Measured& m : all) values.push_back(number(m));
-  return values;
+void claim_d1(Run& run, const Case& c, const CaseResult& trained) {
+  const bool one = c.images == 1;
+  const std::string name = one ? "D1, one image: " : "D1, two images: ";
+  const std::string spectrum = one ? "(as for two images)" : "spectrum 1, 1, [< 2e-2]";
+  run.claim({.of = name + "loss",
+             .paper = "trained for 10000 iterations",
+             .measured = trained["loss"],
+             .criterion = below(5e-4)});
+  run.claim({.of = name + "largest distance of the leading moduli from 1",
+             .paper = spectrum,
+             .measured = trained["from 1"],
+             .criterion = below(0.05)});
+  run.claim({.of = name + "next modulus",
+             .paper = spectrum,
+             .measured = trained["next modulus"],
+             .criterion = below(0.05)});
+  run.claim({.of = name + "next modulus against the paper's bound",
+             .paper = spectrum,
+             .measured = trained["next modulus"],
+             .criterion = below(0.02),
+             .literal = true,
+             .remark = "It is small and differs from seed to seed; the rank is the number of "
+                       "images only up to that."});
+  run.claim({.of = name + "part of f(noise) outside the span of the images, relative, median",
+             .paper = "outputs a linear combination of training images",
+             .measured = trained["outside images"],
+             .criterion = below(0.15)});
 }
 
-/// Largest distance of the n leading moduli from 1.
-Samples leading(const std::vector<Measured>& all, size_t n) {
-  return samples(all, [n](const Measured& m) {
-    double worst = 0;
-    for (size_t i = 0; i < n; ++i) worst = std::max(worst, std::abs(m.modulus(i) - 1));
-    return worst;
-  });
-}
-
-void claim_d1(Run& run, const Setting& s, const std::vector<Measured>& all) {
-  const auto n = static_cast<size_t>(s.images);
-  const std::string name = n == 1 ? "D1, one image: " : "D1, two images: ";
-  const std::string spectrum = n == 1 ? "(as for two images)" : "spectrum 1, 1, [< 2e-2]";
-  const Samples next = samples(all, [n](const Measured& m) { return m.modulus(n); });
-  run.claim_below(name + "loss", "trained for 10000 iterations",
-                  samples(all, [](auto& m) { return m.loss; }), 5e-4);
-  run.claim_below(name + "largest distance of the leading moduli from 1", spectrum, leading(all, n),
-                  0.05);
-  run.claim_below(name + "next modulus", spectrum, next, 0.05);
-  run.literal_claim(name + "next modulus against the paper's bound", spectrum, next, "< 0.02",
-                    next.median() < 0.02,
-                    "It is small and differs from seed to seed; the rank is the number of images "
-                    "only up to that.");
-  run.claim_below(name + "part of f(noise) outside the span of the images, relative, median",
-                  "outputs a linear combination of training images",
-                  samples(all, [](auto& m) { return m.residual; }), 0.15);
-}
-
-void claim_d2(Run& run, const std::vector<Measured>& all) {
+void claim_d2(Run& run, const CaseResult& trained) {
   const std::string name = "D2, one image: ", spectrum = "spectrum 1, [< 7e-6]";
-  const Samples loss = samples(all, [](auto& m) { return m.loss; });
-  run.claim_below(name + "distance of the leading modulus from 1", spectrum, leading(all, 1), 0.05);
   const std::string start =
       "The equal initial parameters alone give it: the filters of a layer act as one, whose powers "
-      "are "
-      "nearly of rank one.";
-  const Samples next = samples(all, [](auto& m) { return m.modulus(1); });
-  run.literal_claim(name + "next modulus", spectrum, next, "< 7e-6", next.median() < 7e-6, start);
-  const Samples image = samples(all, [](auto& m) { return m.residual; });
-  run.literal_claim(
-      name + "part of f(noise) that is no multiple of the training image, relative, median",
-      "outputs a multiple of the training image", image, "< 0.15", image.median() < 0.15,
-      "It is a multiple of f(image), a smoothed image (next row).");
+      "are nearly of rank one.";
+  run.claim({.of = name + "distance of the leading modulus from 1",
+             .paper = spectrum,
+             .measured = trained["from 1"],
+             .criterion = below(0.05)});
+  run.claim({.of = name + "next modulus",
+             .paper = spectrum,
+             .measured = trained["next modulus"],
+             .criterion = below(7e-6),
+             .literal = true,
+             .remark = start});
+  run.claim(
+      {.of = name + "part of f(noise) that is no multiple of the training image, relative, median",
+       .paper = "outputs a multiple of the training image",
+       .measured = trained["outside images"],
+       .criterion = below(0.15),
+       .literal = true,
+       .remark = "It is a multiple of f(image), a smoothed image (next row)."});
   run.report(name + "part of f(noise) that is no multiple of f(image), relative, median", "",
-             samples(all, [](auto& m) { return m.own_residual; }), start);
-  run.literal_claim(name + "loss", "the eigenvector is the training image", loss, "< 0.0005",
-                    loss.median() < 5e-4,
-                    "Equal initial parameters keep all filters of a layer equal, so the layers act "
-                    "as one filter each and draw "
-                    "a smoothed image. Unequal ones (--set deep_init=xavier_uniform) reach 1e-4, "
-                    "with a next modulus of .1.");
+             trained["outside f(images)"], start);
+  run.claim({.of = name + "loss",
+             .paper = "the eigenvector is the training image",
+             .measured = trained["loss"],
+             .criterion = below(5e-4),
+             .literal = true,
+             .remark = "Equal initial parameters keep all filters of a layer equal, so the layers "
+                       "act as one filter each and draw a smoothed image. Unequal ones (--set "
+                       "deep_init=xavier_uniform) reach 1e-4, with a next modulus of .1."});
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.seeds > 0 && config.noise > 0,
-          "downsampling: needs at least one seed and one Gaussian input");
-  const Shape image{3, config.side, config.side};
-  const auto d1 = down_to_one(image, config.filters);
-  const auto measure_all = [&](const Setting& setting) {
-    std::vector<Measured> all;
-    for (int64_t seed = 0; seed < config.seeds; ++seed)
-      all.push_back(measure(run, config, setting, seed));
-    return all;
-  };
-  for (const int64_t n : {2, 1}) {
-    const Setting setting{
-        n == 1 ? "D1-one" : "D1-two", n, config.steps, config.rate, config.init, d1};
-    claim_d1(run, setting, measure_all(setting));
-  }
-  if (config.deep_steps == 0) return;
-  const auto d2 = down_to_four(image, config.deep_layers, config.deep_filters);
-  claim_d2(run,
-           measure_all({"D2-one", 1, config.deep_steps, config.deep_rate, config.deep_init, d2}));
+  require(config.d1.adam.steps > 0, "downsampling: steps must be positive");
+  const Shape image = config.source.shape();
+  const std::vector<StageConfig> to_one = down_to_one(image, config.d1.filters);
+  std::vector<Case> cases{{"D1-two", 2, config.d1, to_one}, {"D1-one", 1, config.d1, to_one}};
+  if (config.d2.adam.steps > 0)
+    cases.push_back(
+        {"D2-one", 1, config.d2, down_to_four(image, config.deep_layers, config.d2.filters)});
+  const Study study = train_cases(
+      run, cases, config.seeds,
+      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
+      [&](const Case&, const Trial& trial, const ConvNet& net, const Data& data,
+          const TrainResult& trained) { return measure(run, config, trial, net, data, trained); });
+  draw_sheets(run, study);
+  claim_d1(run, cases[0], study[0]);
+  claim_d1(run, cases[1], study[1]);
+  if (study.count() > 2) claim_d2(run, study[2]);
 }
 
 BASIN_EXPERIMENT(

@@ -1,122 +1,134 @@
 // Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 9
-// and 10, appendix H. Claim (figure 9): 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1
-// at the start, memorise one 4x4 image: whatever goes in, the image comes out. Claim (figure 10): 5
-// such layers with skips, trained on two orthogonal 2x2 images, give one of the images rather than
-// a combination. Expected: figure 9 in the direction of the output (residual .005); the amplitude
-// only with biases and a white pixel (relative error .01), less for a 2x2 square (.2), and without
-// biases it follows the input. Figure 10 not in one application (.01 of the inputs within .1 of an
-// image) but mostly after 100, with biases. Run time on one core: smoke 1 s, quick 10 s, paper 1
-// min.
+// and 10, appendix H.
+// Paper: (figure 9) 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1 at the start, are
+// trained on one 4x4 image. (Figure 10) 5 such layers with skips are trained on two orthogonal 2x2
+// images.
+// Claim: (figure 9) they memorise: whatever goes in, the image comes out. (Figure 10) they give one
+// of the images rather than a combination.
+// Here: with and without biases, for a white pixel and a white 2x2 square.
+// Expected: figure 9 in the direction of the output (residual .005); the amplitude only with biases
+// and a white pixel (relative error .01), less for a 2x2 square (.2), and without biases it follows
+// the input. Figure 10 not in one application (.01 of the inputs within .1 of an image) but mostly
+// after 100, with biases.
+// Time: on one core smoke 1 s, quick 10 s, paper 1 min.
 #include <algorithm>
 #include <cmath>
 #include <numeric>
 
-#include "engine/image.h"
+#include "experiments/harness/settings.h"
 #include "experiments/harness/table.h"
 #include "experiments/harness/training.h"
-#include "models/dynamics/dynamics.h"
+#include "experiments/memorization/images.h"
 #include "models/nets/conv_net.h"
-#include "models/nets/losses.h"
 
 namespace basin {
 namespace {
 
+/// Fields of both figures.
+struct Training {
+  int64_t depth, steps, inputs;
+  double rate = 1e-3, stop_loss = 1e-8;
+
+  template <class F>
+  void each_field(F&& f) {
+    f("depth", depth, at_least(1), "layers");
+    f("steps", steps, at_least(1), "largest number of Adam steps");
+    f("rate", rate, above(0), "Adam's rate");
+    f("stop_loss", stop_loss, above(0), "training stops below this loss");
+    f("inputs", inputs, at_least(1), "standard normal inputs");
+  }
+};
+
 struct Config {
-  int64_t depth = 29, steps = 100000, inputs = 200, shown = 8;
-  double rate = 1e-3, stop_loss = 1e-8, constant = 0.1;
-  int64_t skip_seeds = 25, skip_depth = 5, skip_steps = 100000, skip_inputs = 1000,
-          iterations = 100;
-  double skip_rate = 1e-3, skip_stop_loss = 1e-8, radius = 0.1, wide_radius = 0.3;
+  Training nine{29, 100000, 200}, ten{5, 100000, 1000};
+  int64_t shown = 8, skip_seeds = 25, iterations = 100;
+  double constant = 0.1, radius = 0.1, wide_radius = 0.3;
   std::string activation = "leaky_relu(0.01)", skip_init = "xavier_uniform";
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    steps = 6000, stop_loss = 1e-6, skip_seeds = 15, skip_steps = 30000;
+    nine.steps = 6000;
+    nine.stop_loss = 1e-6;
+    skip_seeds = 15;
+    ten.steps = 30000;
     if (preset == Preset::quick) return;
-    steps = 100, skip_seeds = 1, skip_steps = 200, inputs = skip_inputs = 20;
+    nine.steps = 100;
+    skip_seeds = 1;
+    ten.steps = 200;
+    nine.inputs = ten.inputs = 20;
   }
   template <class F>
   void each_field(F&& f) {
-    f("activation", activation, "after every layer, the last one included");
-    f("depth", depth, "figure 9: layers");
+    f("activation", activation, parsed_by(parse_activation),
+      "after every layer, the last one included");
+    f.group("", "figure 9: ", nine);
     f("constant", constant, "figure 9: every weight and bias at the start");
-    f("steps", steps, "figure 9: largest number of Adam steps");
-    f("rate", rate, "figure 9: Adam's rate");
-    f("stop_loss", stop_loss, "figure 9: training stops below this loss");
-    f("inputs", inputs, "figure 9: standard normal inputs");
-    f("shown", shown, "inputs in the pictures");
-    f("skip_depth", skip_depth,
-      "figure 10: layers; the input of every two is added before the second's activation");
-    f("skip_seeds", skip_seeds, "figure 10: independent weights and inputs");
-    f("skip_init", skip_init, "figure 10: initialiser");
-    f("skip_steps", skip_steps, "figure 10: largest number of Adam steps");
-    f("skip_rate", skip_rate, "figure 10: Adam's rate");
-    f("skip_stop_loss", skip_stop_loss, "figure 10: training stops below this loss");
-    f("skip_inputs", skip_inputs, "figure 10: standard normal inputs");
-    f("iterations", iterations, "figure 10: applications of the network, besides one");
-    f("radius", radius, "figure 10: L2 distance below which an output counts as a training image");
-    f("wide_radius", wide_radius, "figure 10: the same, generously");
+    f("shown", shown, at_least(1), "inputs in the pictures");
+    f.group("skip_",
+            "figure 10 (skips: the input of every two layers is added before the second's "
+            "activation): ",
+            ten);
+    f("skip_seeds", skip_seeds, at_least(1), "figure 10: independent weights and inputs");
+    f("skip_init", skip_init, parsed_by(Initializer::parse), "figure 10: initialiser");
+    f("iterations", iterations, at_least(2), "figure 10: applications of the network, besides one");
+    f("radius", radius, above(0),
+      "figure 10: L2 distance below which an output counts as a training image");
+    f("wide_radius", wide_radius, above(0), "figure 10: the same, generously");
   }
 };
 
-/// Layers of one 3x3 filter with the activation after each; the input of every `skip` layers (0:
-/// none) is added.
-ConvNet make_net(const Run& run, const Config& config, int64_t side, int64_t depth, int64_t skip,
-                 bool bias, const std::string& init, const Key& key) {
-  ConvNetConfig shape;
-  shape.image = {1, side, side};
-  shape.stages.assign(static_cast<size_t>(depth), StageConfig::conv(1));
-  if (skip > 0)
-    for (int64_t end = skip; end <= depth; end += skip) {
-      StageConfig& stage = shape.stages[static_cast<size_t>(end - 1)];
-      stage = stage.plus(end - skip);
-    }
-  shape.activation = parse_activation(config.activation);
-  shape.bias = bias;
-  shape.init = Initializer::parse(init);
-  shape.dtype = DType::f64;
-  shape.device = run.device();
-  return make_conv_net(shape, key);
-}
-
-TrainResult fit(Run& run, const std::string& stage, ConvNet& net, const Tensor& x, double rate,
-                int64_t steps, double stop_loss) {
-  TrainOptions options;
-  options.max_steps = steps;
-  options.stop_loss_below = stop_loss;
-  options.optimizer = OptimizerConfig::named("adam", rate);
-  return train_stage(
-      run, stage, net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
-}
-
-/// A black image with a white square in the upper left corner, [1, side * side].
-Array white_square(int64_t side, int64_t square) {
-  std::vector<double> pixels(static_cast<size_t>(side * side));
-  for (int64_t i = 0; i < square; ++i)
-    for (int64_t j = 0; j < square; ++j) pixels[static_cast<size_t>(i * side + j)] = 1;
-  return from_vector(pixels, {1, side * side});
-}
-
-/// One row of images for each of `rows` [N, side * side], the first `shown` of them.
-void draw(Run& run, const std::string& name, const std::vector<Array>& rows, int64_t shown,
-          int64_t side) {
-  Tensors images;
-  for (const Array& row : rows) images.emplace_back(contiguous(slice(row, 0, 0, shown)));
-  const Tensor dimmed =
-      0.85 * clamp(concat(images, 0), 0, 1);  // a white pixel differs from the sheet
-  const Array grid = reshape(dimmed.array(), {-1, 1, side, side});
-  run.picture(name, image_grid(grid, shown, 3, 64 / static_cast<int>(side)));
-}
-
-// ---- figure 9 ----
-
-struct Output {
-  double error = 0, worst_error = 0;  // |y - x| / |x|, median and largest over the inputs
-  double residual = 0;                // |y - <y, u> u| / |y| with u = x / |x|, median
-  double amplitude = 0;               // <y, u> / |x|, median
+struct Case {
+  std::string name;
+  bool bias;
+  int64_t square = 0;  // figure 9: side of the white square in the image; 0: figure 10
 };
 
-Output compare(const Array& outputs, const Array& image) {
+struct Data {
+  Array examples, inputs;
+};
+
+/// Layers of one 3x3 filter with the activation after each.
+std::vector<StageConfig> layers(const Config& config, bool skips) {
+  const auto depth = static_cast<size_t>(skips ? config.ten.depth : config.nine.depth);
+  std::vector<StageConfig> stages(depth, StageConfig::conv(1));
+  for (size_t end = 2; skips && end <= depth; end += 2)
+    stages[end - 1] = stages[end - 1].plus(static_cast<int64_t>(end - 2));
+  return stages;
+}
+
+/// A black 4x4 image with a white square in the upper left corner, [1, 16].
+Array white_square(int64_t square) {
+  std::vector<double> pixels(16);
+  for (int64_t i = 0; i < square; ++i)
+    for (int64_t j = 0; j < square; ++j) pixels[static_cast<size_t>(i * 4 + j)] = 1;
+  return from_vector(pixels, {1, 16});
+}
+
+Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case& c,
+                               const Trial& trial) {
+  const bool skips = c.square == 0;
+  const int64_t side = skips ? 2 : 4;
+  const Training& training = skips ? config.ten : config.nine;
+  const Key key = skips ? run.key().at("skips").at(static_cast<uint64_t>(trial.seed)) : run.key();
+  const Array images =
+      skips ? from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}) : white_square(c.square);
+  const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
+  const ConvNet net = make_conv_net({.image = {1, side, side},
+                                     .stages = layers(config, skips),
+                                     .activation = parse_activation(config.activation),
+                                     .bias = c.bias,
+                                     .init = Initializer::parse(init),
+                                     .dtype = DType::f64,
+                                     .device = run.device()},
+                                    key.at("net"));
+  const Array inputs = normal(key.at("inputs"), {training.inputs, side * side}, DType::f64);
+  return {.model = net,
+          .data = {copy_to(images, run.device()), copy_to(inputs, run.device())},
+          .options = constant_rate("adam", training.rate, training.steps, training.stop_loss)};
+}
+
+/// Figure 9: the outputs beside the one image x, with u = x / |x|.
+void compare(Measurements& m, const Array& outputs, const Array& image) {
   const std::vector<double> y = outputs.to_vector<double>(), x = image.to_vector<double>();
   const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
   std::vector<double> errors, residuals, amplitudes;
@@ -133,58 +145,12 @@ Output compare(const Array& outputs, const Array& image) {
     residuals.push_back(square > 0 ? std::sqrt(off / square) : 1);
     amplitudes.push_back(along / norm);
   }
-  return {median(errors), *std::max_element(errors.begin(), errors.end()), median(residuals),
-          median(amplitudes)};
+  m.add("residual", median(residuals));    // |y - <y, u> u| / |y|
+  m.add("amplitude", median(amplitudes));  // <y, u> / |x|
+  m.add("error", median(errors));          // |y - x| / |x|
+  m.add("worst error", *std::max_element(errors.begin(), errors.end()));
+  m.add("outputs", outputs);
 }
-
-void figure_9(Run& run, const Config& config, int64_t square, bool bias,
-              std::vector<Array>& pictures) {
-  const std::string stage = text("square", square, bias ? "-bias" : "-no-bias");
-  const Array image = white_square(4, square);
-  ConvNet net = make_net(run, config, 4, config.depth, 0, bias,
-                         text("constant(", config.constant, ")"), run.key());
-  const TrainResult trained = fit(run, stage, net, Tensor(copy_to(image, run.device())),
-                                  config.rate, config.steps, config.stop_loss);
-  const Array inputs = normal(run.key().at("inputs"), {config.inputs, 16}, DType::f64);
-  const Array outputs = copy_to(net(Tensor(copy_to(inputs, run.device()))).array(), {});
-  const Output m = compare(outputs, image);
-  run.say(text(stage, ": loss ", short_number(trained.loss), " after ", trained.steps,
-               " steps, direction residual ", short_number(m.residual), ", amplitude ",
-               short_number(m.amplitude), ", error median ", short_number(m.error), " largest ",
-               short_number(m.worst_error)));
-  run.result(stage, {{"loss", trained.loss},
-                     {"steps", trained.steps},
-                     {"direction_residual", m.residual},
-                     {"amplitude", m.amplitude},
-                     {"error", m.error},
-                     {"worst_error", m.worst_error}});
-  run.save(stage + "-outputs", outputs);
-  if (pictures.empty()) pictures.push_back(inputs);
-  pictures.push_back(outputs);
-
-  const std::string name = text(config.depth, " layers, ", square, "x", square, " square, ",
-                                bias ? "biases: " : "no biases: ");
-  const std::string words = "test examples give the training image";
-  run.claim_below(name + "part of the output that is not along the training image (median)", words,
-                  m.residual, 0.03);
-  if (square == 1) {
-    run.claim_below(name + "distance of the output from the training image, relative (median)",
-                    words, m.error, 0.05);
-  } else {
-    run.literal_claim(
-        name + "distance of the output from the training image, relative (median)", words, m.error,
-        "< 0.05", m.error < 0.05,
-        bias ? text("the amplitude is ", short_number(m.amplitude), " of the image's")
-             : "without biases the network is homogeneous: the amplitude follows the input");
-  }
-}
-
-// ---- figure 10 ----
-
-struct Skipped {
-  double loss = 0, at_once = 0, near_at_once = 0, single = 0, later = 0, images = 0;
-  std::vector<Array> snapshots;  // after 0, 1 and all iterations
-};
 
 /// Fraction of rows [N, 4] with at least .9 of their square length on one of the two white pixels.
 double single_fraction(const Array& outputs) {
@@ -198,100 +164,115 @@ double single_fraction(const Array& outputs) {
   return 4 * count / static_cast<double>(y.size());
 }
 
-Skipped measure_skips(Run& run, const Config& config, bool bias, int64_t seed,
-                      const Array& images) {
-  const std::string stage = text(bias ? "skips-bias-seed" : "skips-no-bias-seed", seed);
-  const Key key = run.key().at("skips").at(static_cast<uint64_t>(seed));
-  ConvNet net =
-      make_net(run, config, 2, config.skip_depth, 2, bias, config.skip_init, key.at("net"));
-  const TrainResult trained = fit(run, stage, net, Tensor(images), config.skip_rate,
-                                  config.skip_steps, config.skip_stop_loss);
-  IterateOptions iteration;
-  iteration.max_iterations = config.iterations;
-  iteration.record_at = {0, 1, config.iterations};
-  iteration.between = check_interrupt;
-  const Array inputs = normal(key.at("inputs"), {config.skip_inputs, 4}, DType::f64);
-  std::vector<Array> at = iterate(net, copy_to(inputs, run.device()), iteration).snapshots;
-  const Nearest once = nearest(at[1], images), end = nearest(at[2], images);
-  for (Array& rows : at) rows = copy_to(rows, {});
-  Skipped m;
-  m.loss = trained.loss;
-  m.at_once = fraction_within(once, config.radius);
-  m.near_at_once = fraction_within(once, config.wide_radius);
-  m.single = single_fraction(at[1]);
-  m.later = fraction_within(end, config.radius);
-  m.images = static_cast<double>(examples_hit(end, 2, config.radius));
-  run.say(text(stage, ": loss ", short_number(m.loss), " after ", trained.steps, " steps, within ",
-               config.radius, " / ", config.wide_radius, " at once ", short_number(m.at_once),
-               " / ", short_number(m.near_at_once), ", one image only ", short_number(m.single),
-               ", within ", config.radius, " after ", config.iterations, " ", short_number(m.later),
-               ", images reached ", m.images));
-  run.result(stage, {{"loss", m.loss},
-                     {"steps", trained.steps},
-                     {"within_at_once", m.at_once},
-                     {"near_at_once", m.near_at_once},
-                     {"single_image_at_once", m.single},
-                     {"within_later", m.later},
-                     {"images_reached", m.images}});
-  m.snapshots = at;
+/// A row of images for each of `all` [N, side * side]; dimmed, so that white differs from the sheet.
+Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
+  std::vector<std::vector<Array>> rows;
+  for (const Array& images : all)
+    rows.push_back(cells((0.85 * clamp(Tensor(images), 0, 1)).array(), shown));
+  return contact_sheet(rows, {1, side, side}, 64 / static_cast<int>(side));
+}
+
+/// Figure 10: the outputs after one and after all iterations beside the two images.
+void follow(Measurements& m, const Config& config, const ConvNet& net, const Data& data) {
+  const std::vector<Array> at = iterates(net, data.inputs, {0, 1, config.iterations});
+  const Nearest once = nearest(at[1], data.examples), end = nearest(at[2], data.examples);
+  m.add("at once", fraction_within(once, config.radius));
+  m.add("near at once", fraction_within(once, config.wide_radius));
+  m.add("single at once", single_fraction(copy_to(at[1], {})));
+  m.add("later", fraction_within(end, config.radius));
+  m.add("images reached", static_cast<double>(examples_hit(end, 2, config.radius)));
+  m.add("sheet", sheet(at, config.shown, 2));
+}
+
+Measurements measure(const Config& config, const Case& c, const ConvNet& net, const Data& data,
+                     const TrainResult& trained) {
+  Measurements m;
+  m.add("loss", trained.loss);
+  m.add("steps", static_cast<double>(trained.steps));
+  if (c.square == 0)
+    follow(m, config, net, data);
+  else
+    compare(m, copy_to(net(Tensor(data.inputs)).array(), {}), copy_to(data.examples, {}));
   return m;
 }
 
-void figure_10(Run& run, const Config& config, bool bias) {
-  const Array images = copy_to(from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}), run.device());
-  std::vector<double> at_once, near_at_once, single, later, reached;
-  std::vector<Skipped> all;
-  for (int64_t seed = 0; seed < config.skip_seeds; ++seed) {
-    all.push_back(measure_skips(run, config, bias, seed, images));
-    const Skipped& m = all.back();
-    at_once.push_back(m.at_once), near_at_once.push_back(m.near_at_once),
-        single.push_back(m.single);
-    later.push_back(m.later), reached.push_back(m.images);
-  }
-  std::nth_element(all.begin(), all.begin() + config.skip_seeds / 2, all.end(),
-                   [](const Skipped& a, const Skipped& b) { return a.later < b.later; });
-  draw(run, bias ? "figure-10-bias" : "figure-10-no-bias", all[all.size() / 2].snapshots,
-       std::min(config.shown, config.skip_inputs), 2);
+void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
+  const std::string name = text(config.nine.depth, " layers, ", c.square, "x", c.square,
+                                " square, ", c.bias ? "biases: " : "no biases: ");
+  const std::string words = "test examples give the training image";
+  run.claim({.of = name + "part of the output that is not along the training image (median)",
+             .paper = words,
+             .measured = trained["residual"],
+             .criterion = below(0.03)});
+  const bool pixel = c.square == 1;
+  std::string remark = "without biases the network is homogeneous: the amplitude follows the input";
+  if (c.bias)
+    remark = "the amplitude is " + short_number(trained["amplitude"].median()) + " of the image's";
+  run.claim({.of = name + "distance of the output from the training image, relative (median)",
+             .paper = words,
+             .measured = trained["error"],
+             .criterion = below(0.05),
+             .literal = !pixel,
+             .remark = pixel ? "" : remark});
+}
 
+void claim_figure_10(Run& run, const Config& config, bool bias, const CaseResult& trained) {
   const std::string name =
-      text(config.skip_depth, " layers with skips, ", bias ? "biases: " : "no biases: ");
+      text(config.ten.depth, " layers with skips, ", bias ? "biases: " : "no biases: ");
   const std::string words = "outputs individual training examples instead of combinations";
   const std::string within = text("inputs within ", config.radius, " of a training image ");
-  run.literal_claim(
-      name + within + "after one application", words, at_once, ">= 0.9", median(at_once) >= 0.9,
-      bias ? "one application only moves inputs nearer; iteration brings most of them to an image"
-           : "without biases the amplitude follows the input");
-  run.report(name + text("the same within ", config.wide_radius), words, near_at_once);
-  run.report(name + "outputs with .9 of their square length on one training image", words, single);
-  const std::string repeated = name + within + text("after ", config.iterations);
-  if (bias) {
-    run.claim(repeated, words, later, "> 0.5", median(later) > 0.5);
-  } else {
-    run.report(repeated, words, later);
-  }
+  run.claim({.of = name + within + "after one application",
+             .paper = words,
+             .measured = trained["at once"],
+             .criterion = at_least(0.9),
+             .literal = true,
+             .remark = bias ? "one application only moves inputs nearer; iteration brings most of "
+                              "them to an image"
+                            : "without biases the amplitude follows the input"});
+  run.report(name + text("the same within ", config.wide_radius), words, trained["near at once"]);
+  run.report(name + "outputs with .9 of their square length on one training image", words,
+             trained["single at once"]);
+  run.claim({.of = name + within + text("after ", config.iterations),
+             .paper = words,
+             .measured = trained["later"],
+             .criterion = bias ? Criterion(above(0.5)) : Criterion()});
   run.report(name + text("training images reached after ", config.iterations, ", of 2"), words,
-             reached);
+             trained["images reached"]);
+}
+
+/// The sheet of the seed whose fraction at an image at the end is the median.
+Array median_sheet(const CaseResult& trained) {
+  const std::vector<double> later = trained["later"].values;
+  std::vector<size_t> order(later.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::stable_sort(order.begin(), order.end(),
+                   [&](size_t a, size_t b) { return later[a] < later[b]; });
+  return trained.seed(order[order.size() / 2]).array("sheet");
 }
 
 void compute(Run& run, const Config& config) {
-  require(
-      config.depth > 0 && config.skip_depth > 0 && config.skip_seeds > 0 && config.inputs > 0 &&
-          config.skip_inputs > 0 && config.iterations > 1 && config.shown > 0,
-      "nonlinear-conv: depths, seeds, inputs and shown must be positive and iterations at least 2");
-  require(config.steps > 0 && config.skip_steps > 0,
-          "nonlinear-conv: steps and skip_steps must be positive");
-  require(
-      config.rate > 0 && config.skip_rate > 0 && config.stop_loss > 0 && config.skip_stop_loss > 0,
-      "nonlinear-conv: rates and stopping losses must be positive");
-  require(config.radius > 0 && config.wide_radius > 0,
-          "nonlinear-conv: radius and wide_radius must be positive");
-  std::vector<Array> pictures;
-  figure_9(run, config, 1, true, pictures);
-  figure_9(run, config, 2, true, pictures);
-  figure_9(run, config, 2, false, pictures);
-  draw(run, "figure-9", pictures, std::min(config.shown, config.inputs), 4);
-  figure_10(run, config, true);
-  figure_10(run, config, false);
+  const std::vector<Case> cases{{"square1-bias", true, 1},
+                                {"square2-bias", true, 2},
+                                {"square2-no-bias", false, 2},
+                                {"skips-bias", true},
+                                {"skips-no-bias", false}};
+  const std::vector<int64_t> seeds{1, 1, 1, config.skip_seeds, config.skip_seeds};
+  const Study study = train_cases(
+      run, cases, seeds,
+      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
+      [&](const Case& c, const Trial&, const ConvNet& net, const Data& data,
+          const TrainResult& trained) { return measure(config, c, net, data, trained); });
+  std::vector<Array> figure_9{normal(run.key().at("inputs"), {config.nine.inputs, 16}, DType::f64)};
+  for (size_t i = 0; i < 3; ++i) {
+    figure_9.push_back(study[i].seed(0).array("outputs"));
+    claim_figure_9(run, config, cases[i], study[i]);
+  }
+  run.picture("figure-9", sheet(figure_9, config.shown, 4));
+  for (const bool bias : {true, false}) {
+    const CaseResult& trained = study[bias ? "skips-bias" : "skips-no-bias"];
+    run.picture(bias ? "figure-10-bias" : "figure-10-no-bias", median_sheet(trained));
+    claim_figure_10(run, config, bias, trained);
+  }
 }
 
 BASIN_EXPERIMENT(
