@@ -1,31 +1,32 @@
 // Refinetti and Goldt, "The dynamics of representation learning in shallow, non-linear
-// autoencoders", appendix B: not a figure of the paper, but what its equations do when they are
-// integrated on their own. Claim: the published equations, of one density (q, r, t) for each pair
-// of units and each mode, are exact but unstable. Weights give every mode a matrix (q r^T; r t) of
-// rank one. What an integrator's errors add to it looks to the equations like a second mode with
-// the same eigenvalue, not yet learned: it grows exponentially, at about twice the rate of a
-// component at the start. Of negative sign it grows without bound; of positive sign it is learned
-// and takes the error below that of PCA, even below zero. The same dynamics written for the
-// weights' components stays on course. (Feeding the densities the order parameters of a running
-// simulation hides all this.) Here: canonical spectrum, D = 1000, K = M = 3, the bulk as the span
-// of the weights' bulk parts, random starts of standard deviation 0.1, eta = 1, erf and linear
-// units; coefficients with the published determinants and without; Runge-Kutta of order 4 with
-// steps of 0.25 and 0.1, an adaptive one of order 8 with a relative error of 1e-11 a step; and,
-// without the span, D = 200, all modes, Euler steps of 1 / D as in SGD. Expected: the densities'
-// error off by .01 at t = 16 to 24 with steps of 0.25, 18 to 29 with 0.1, 26 to 44 adaptively, 14
-// with Euler's; the second eigenvalue growing at 0.7 to 1 of the rate 2 eta rho / D E g' = 1.11
-// (erf), 1.40 (linear), negative with fixed steps, of either sign adaptively, where the error falls
-// as low as -0.5; weights within 1e-6 (3e-6 for linear units) with steps of 0.25, 1e-7 with 0.1.
-// Run time on one core: smoke 1 s, quick 3 s, paper 10 s.
+// autoencoders", appendix B.
+// Paper: the equations of motion are a closed set, one density (q, r, t) for each pair of units and
+//   each mode. The paper feeds them the order parameters of a running simulation; what they do when
+//   they are integrated on their own is not one of its figures.
+// Claim: they are exact but unstable. Weights give every mode a matrix (q r^T; r t) of rank one.
+//   What an integrator's errors add to it looks to the equations like a second mode with the same
+//   eigenvalue, not yet learned: it grows exponentially, at about twice the rate of a component at
+//   the start. Of negative sign it grows without bound. Of positive sign it is learned and takes
+//   the error below that of PCA, even below zero. The same dynamics written for the weights'
+//   components is stable.
+// Here: canonical spectrum, D = 1000, K = M = 3, the bulk as the span of the weights' bulk parts,
+//   random starts of standard deviation 0.1, eta = 1, erf and linear units; coefficients with the
+//   published determinants and without; Runge-Kutta of order 4 with steps of 0.25 and 0.1, an
+//   adaptive one of order 8 with a relative error of 1e-11 a step; and, without the span, D = 200,
+//   all modes, Euler steps of 1 / D as in SGD.
+// Expected: the densities' error off by .01 at t = 16 to 24 with steps of 0.25, 18 to 29 with 0.1,
+//   26 to 44 adaptively, 14 with Euler's; the second eigenvalue growing at 0.7 to 1 of the rate
+//   2 eta rho / D E g' = 1.11 (erf), 1.40 (linear), negative with fixed steps, of either sign
+//   adaptively, where the error falls as low as -0.5; weights within 1e-6 (3e-6 for linear units)
+//   with steps of 0.25, 1e-7 with 0.1.
+// Time: on one core smoke 1 s, quick 3 s, paper 10 s.
 #include <algorithm>
 #include <cmath>
-#include <memory>
 
-#include "experiments/harness/plot.h"
-#include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/simulate_and_solve.h"
+#include "experiments/harness/run.h"
+#include "experiments/online_sgd/simulation/curves.h"
 #include "experiments/online_sgd/theory/densities.h"
-#include "kernels/threads.h"
+#include "experiments/online_sgd/theory/equations.h"
 
 namespace basin {
 namespace {
@@ -34,475 +35,333 @@ using namespace online;
 
 struct Config {
   int64_t seeds = 10, dimension = 1000, units = 3, spikes = 3, small_dimension = 200;
-  double eta = 1, init = 0.1, step = 0.25, fine_step = 0.1, interval = 0.5, last = 100,
-         small_last = 40;
-  double relative = 1e-11;
+  double eta = 1, init = 0.1, step = 0.25, fine_step = 0.1, interval = 0.5, last = 100;
+  double small_last = 40, relative = 1e-11;
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
     seeds = 3;
     if (preset == Preset::quick) return;
-    seeds = 1, small_dimension = 50, last = 60;
+    seeds = 1;
+    small_dimension = 50;
+    last = 60;
   }
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, "independent starts");
-    f("dimension", dimension, "D, the size of an input");
-    f("units", units, "K, hidden units");
-    f("spikes", spikes, "M, large eigenvalues");
-    f("small_dimension", small_dimension, "D of the run with all modes and Euler steps of 1 / D");
-    f("eta", eta, "learning rate");
-    f("init", init, "standard deviation of the weights at the start");
-    f("step", step, "fixed step in time of Runge-Kutta of order 4");
-    f("fine_step", fine_step, "a smaller one");
-    f("interval", interval, "time between two records, a multiple of both steps");
-    f("last", last, "last time");
-    f("small_last", small_last, "last time of the Euler run");
-    f("relative", relative, "relative error of a step of the adaptive integrator");
+    f("seeds", seeds, at_least(1), "independent starts");
+    f("dimension", dimension, at_least(1), "D, the size of an input");
+    f("units", units, at_least(1), "K, hidden units");
+    f("spikes", spikes, at_least(1), "M, large eigenvalues");
+    f("small_dimension", small_dimension, at_least(1),
+      "D of the run with all modes and Euler steps of 1 / D");
+    f("eta", eta, above(0), "learning rate");
+    f("init", init, above(0), "standard deviation of the weights at the start");
+    f("step", step, above(0), "fixed step in time of Runge-Kutta of order 4");
+    f("fine_step", fine_step, above(0), "a smaller one");
+    f("interval", interval, above(0), "time between two records, a multiple of both steps");
+    f("last", last, above(0), "last time");
+    f("small_last", small_last, above(0), "last time of the Euler run");
+    f("relative", relative, above(0), "relative error of a step of the adaptive integrator");
   }
 };
 
-/// What became of one integration, at each time it reached.
-struct Fate {
-  std::vector<double> error, smallest,
-      second;           // population error; eigenvalues of (q r^T; r t), see below
-  std::string failure;  // why it ended before the last time
+/// Units, and whether all modes are integrated or the bulk as the span of the weights' parts in it.
+struct System {
+  std::string name, activation;
+  bool all_modes;
 };
+const System systems[] = {
+    {"erf", "erf", false}, {"linear", "linear", false}, {"all modes", "erf", true}};
 
-// ---- densities as one vector of unknowns ----
-
-Vector pack(const Densities& d) {
-  const int64_t block = d.q[0].size();
-  Vector y(3 * block * static_cast<int64_t>(d.q.size()));
-  double* to = y.data();
-  for (size_t i = 0; i < d.q.size(); ++i)
-    for (const Matrix* m : {&d.q[i], &d.r[i], &d.t[i]})
-      to = std::copy(m->data(), m->data() + block, to);
-  return y;
-}
-
-void unpack(const Vector& y, Densities& d) {
-  const double* from = y.data();
-  for (size_t i = 0; i < d.q.size(); ++i)
-    for (Matrix* m : {&d.q[i], &d.r[i], &d.t[i]}) {
-      std::copy(from, from + m->size(), m->data());
-      from += m->size();
-    }
-}
-
-/// d y / dt of the densities; NaN where the equations have no value (a variance below zero, a
-/// singular determinant), with the reason in `why`.
-VelocityField density_field(const Model& model, const Lumped& start, Coefficients form,
-                            std::string& why) {
-  auto now = std::make_shared<Densities>(densities(start.weights));
-  return [&model, &start, form, &why, now](double, const Vector& y, Vector& dy) {
-    unpack(y, *now);
-    try {
-      dy = pack(velocity(model, *now, start.spectrum, form));
-    } catch (const Error& e) {
-      dy = Vector::Constant(y.size(), NAN);
-      if (why.empty()) why = e.what();  // later ones are consequences
-    }
-  };
-}
-
-Vector pack(const Weights& w) {
-  Vector y(2 * w.encoder.size());
-  y << w.encoder.reshaped(), w.decoder.reshaped();
-  return y;
-}
-
-VelocityField weights_field(const Model& model, const Lumped& start) {
-  auto now = std::make_shared<Weights>(start.weights);
-  return [&model, &start, now](double, const Vector& y, Vector& dy) {
-    const int64_t k = now->units(), n = now->modes();
-    now->encoder = Eigen::Map<const Matrix>(y.data(), k, n);
-    now->decoder = Eigen::Map<const Matrix>(y.data() + k * n, k, n);
-    dy = pack(velocity(model, *now, start.spectrum));
-  };
-}
-
-/// How far the matrices (q r^T; r t) are from rank one: the largest eigenvalue but one by its size,
-/// over all modes.
-double second_eigenvalue(const Densities& d) {
-  double most = 0;
-  for (const Vector& of_mode : eigenvalues(d)) {
-    Vector sizes = of_mode.cwiseAbs();
-    std::sort(sizes.begin(), sizes.end());
-    most = std::max(most, sizes[sizes.size() - 2]);
-  }
-  return most;
-}
-
-// ---- integrators ----
-
-/// Steps of fixed length, of Euler (order 1) or Runge and Kutta (order 4); ends where a state is no
-/// longer finite.
-Path fixed_steps(const VelocityField& f, Vector y, const std::vector<double>& times, double step,
-                 int order) {
-  Path path{times, {y}, "", 0, 0};
-  Vector k1(y.size()), k2(y.size()), k3(y.size()), k4(y.size());
-  double t = times[0];
-  for (size_t i = 1; i < times.size(); ++i) {
-    const int64_t count = std::llround((times[i] - times[i - 1]) / step);
-    for (int64_t n = 0; n < count; ++n, t += step) {
-      f(t, y, k1);
-      if (order == 1) {
-        y += step * k1;
-        continue;
-      }
-      f(t, y + step / 2 * k1, k2);
-      f(t, y + step / 2 * k2, k3);
-      f(t, y + step * k3, k4);
-      y += step / 6 * (k1 + 2 * k2 + 2 * k3 + k4);
-    }
-    if (!y.allFinite()) {
-      path.failure = text("not finite at t = ", times[i]);
-      break;
-    }
-    path.states.push_back(y);
-    check_interrupt();
-  }
-  return path;
-}
-
-/// Reads off each state, until one of them has no error (a variance below zero).
-Fate fate_of(const Path& path, const Model& model, const Spectrum& s,
-             const std::function<Densities(const Vector&)>& densities_at) {
-  Fate fate;
-  fate.failure = path.failure;
-  for (const Vector& y : path.states) {
-    const Densities d = densities_at(y);
-    try {
-      fate.error.push_back(population_error(d, s, model.g));
-      fate.smallest.push_back(smallest_eigenvalue(d));
-      fate.second.push_back(second_eigenvalue(d));
-    } catch (const Error& e) {
-      fate.failure = e.what();
-      break;
-    }
-  }
-  return fate;
-}
-
+/// A way to integrate one of them.
 struct Method {
-  std::string name;
-  int order;    // 1: Euler; 4: Runge-Kutta; 0: adaptive
-  double step;  // or relative error
+  std::string name;  // in claims
+  System system;
+  bool of_weights;            // else of densities
+  Coefficients coefficients;  // of densities
+  IntegrateOptions options;
+  bool adaptive() const { return options.fixed_step == 0; }
 };
 
-Path integrate_by(const Method& method, const VelocityField& f, const Vector& y,
-                  const std::vector<double>& times) {
-  if (method.order > 0) return fixed_steps(f, y, times, method.step, method.order);
+IntegrateOptions interruptible(double relative) {
   IntegrateOptions options;
-  options.relative = method.step, options.absolute = method.step * 1e-3;
-  options.implicit = false, options.max_steps = 100000;
-  return integrate(f, y, times, options);
+  options.relative = relative;
+  options.absolute = relative * 1e-3;
+  options.progress = [](double) { check_interrupt(); };
+  return options;
 }
 
-Fate fate_of_densities(const Method& method, const Model& model, const Lumped& start,
-                       Coefficients form, const std::vector<double>& times) {
-  std::string why;
-  Densities now = densities(start.weights);
-  const Path path = integrate_by(method, density_field(model, start, form, why), pack(now), times);
-  Fate fate = fate_of(path, model, start.spectrum, [&](const Vector& y) {
-    unpack(y, now);
-    return now;
-  });
-  if (!fate.failure.empty() && !why.empty()) fate.failure += "; " + why;
-  return fate;
+IntegrateOptions fixed(double step, int order) {
+  IntegrateOptions options = interruptible(1);
+  options.fixed_step = step;
+  options.order = order;
+  return options;
 }
-
-Fate fate_of_weights(const Method& method, const Model& model, const Lumped& start,
-                     const std::vector<double>& times) {
-  const int64_t k = start.weights.units(), n = start.weights.modes();
-  const Path path = integrate_by(method, weights_field(model, start), pack(start.weights), times);
-  return fate_of(path, model, start.spectrum, [&](const Vector& y) {
-    return densities({Eigen::Map<const Matrix>(y.data(), k, n),
-                      Eigen::Map<const Matrix>(y.data() + k * n, k, n), Vector::Zero(k)});
-  });
-}
-
-/// The equations of the weights by the implicit integrator.
-Fate reference(const Model& model, const Lumped& start, const std::vector<double>& times,
-               double relative) {
-  IntegrateOptions options;
-  options.relative = relative, options.absolute = relative * 1e-3;
-  const Trajectory path = solve(model, start.weights, start.spectrum, times, options);
-  Fate fate;
-  fate.failure = path.failure;
-  for (const Weights& w : path.weights) {
-    fate.error.push_back(population_error(w, start.spectrum, model.g));
-  }
-  return fate;
-}
-
-// ---- what is told about them ----
-
-/// The first time at which the error is off by more than `bound`, or is no more; infinite when it
-/// stays within.
-double good_until(const std::vector<double>& times, const Fate& fate, const Fate& truth,
-                  double bound) {
-  for (size_t i = 0; i < times.size(); ++i)
-    if (i >= fate.error.size() || !(std::abs(fate.error[i] - truth.error[i]) < bound))
-      return times[i];
-  return INFINITY;
-}
-
-double largest_miss(const Fate& fate, const Fate& truth) {
-  if (fate.error.size() < truth.error.size()) return INFINITY;
-  double most = 0;
-  for (size_t i = 0; i < truth.error.size(); ++i)
-    most = std::max(most, std::abs(fate.error[i] - truth.error[i]));
-  return most;
-}
-
-double least(const std::vector<double>& values) {
-  return *std::min_element(values.begin(), values.end());
-}
-
-/// The rate at which the second eigenvalue grows from `low` to `high`, or as far as it was seen;
-/// NaN below ten times `low`.
-double growth(const std::vector<double>& times, const Fate& fate, double low, double high) {
-  size_t last = 0;
-  while (last + 1 < fate.second.size() && fate.second[last] < high) ++last;
-  size_t first = last;
-  while (first > 0 && fate.second[first] > low) --first;
-  if (fate.second[last] < 10 * low) return NAN;
-  return std::log(fate.second[last] / fate.second[first]) / (times[last] - times[first]);
-}
-
-// ---- one kind of unit ----
-
-struct Case {
-  std::string title;
-  Method method;
-  bool weights;       // else densities
-  Coefficients form;  // of densities
-};
 
 /// Runge-Kutta's inner stages are no covariances from the first step on (they leave out second
 /// orders, of which the small t is made), and the averages of the published form have no value
 /// there: fixed steps do without determinants.
-std::vector<Case> cases(const Config& c) {
-  const Method coarse{text("steps of ", c.step), 4, c.step},
-      fine{text("steps of ", c.fine_step), 4, c.fine_step}, adaptive{"adaptive", 0, c.relative};
-  return {{"weights, " + coarse.name, coarse, true, {}},
-          {"weights, " + fine.name, fine, true, {}},
-          {"densities, " + coarse.name, coarse, false, Coefficients::stein},
-          {"densities, " + fine.name, fine, false, Coefficients::stein},
-          {"densities, adaptive, published form", adaptive, false, Coefficients::determinant},
-          {"densities, adaptive, no determinants", adaptive, false, Coefficients::stein}};
-}
-
-Fate fate_of_case(const Case& c, const Model& model, const Lumped& start,
-                  const std::vector<double>& times) {
-  return c.weights ? fate_of_weights(c.method, model, start, times)
-                   : fate_of_densities(c.method, model, start, c.form, times);
-}
-
-struct Results {
-  std::vector<double> times;
-  std::vector<Fate> truth,
-      usual;  // one a seed: implicit with an error of 1e-12 a step; with the usual 1e-9
-  std::vector<std::vector<Fate>> by_case;  // [case][seed]
-  double rate = 0;  // at which a component of the largest eigenvalue grows from nothing, in q
-};
-
-std::vector<double> uniform_times(double interval, double last) {
-  std::vector<double> times;
-  for (int64_t i = 0; static_cast<double>(i) * interval <= last * (1 + 1e-12); ++i)
-    times.push_back(static_cast<double>(i) * interval);
-  return times;
-}
-
-Results integrate_all(Run& run, const Config& config, const std::string& activation) {
-  const Spectrum all = Spectrum::canonical(config.dimension, config.spikes);
-  Model model;
-  model.g = Transfer(activation);
-  model.rates = Rates::scaled(config.eta, config.dimension);
-  const std::vector<Case> list = cases(config);
-  const auto seeds = static_cast<size_t>(config.seeds);
-  Results r{uniform_times(config.interval, config.last), std::vector<Fate>(seeds),
-            std::vector<Fate>(seeds),
-            std::vector<std::vector<Fate>>(list.size(), std::vector<Fate>(seeds)), 0};
-  const Vector zero = Vector::Zero(1);
-  r.rate = 2 * config.eta * all.modes[0] * averages(model.g, Matrix::Zero(1, 1), zero).slope[0];
-  parallel_for(config.seeds, [&](int64_t seed) {
-    const auto at = static_cast<size_t>(seed);
-    const Key key = run.key().at(static_cast<uint64_t>(seed)).at("start");
-    const Lumped start =
-        lump(random_weights(key, config.units, all, config.init), all, config.spikes);
-    r.truth[at] = reference(model, start, r.times, 1e-12),
-    r.usual[at] = reference(model, start, r.times, 1e-9);
-    for (size_t c = 0; c < list.size(); ++c)
-      r.by_case[c][at] = fate_of_case(list[c], model, start, r.times);
-  });
-  for (size_t seed = 0; seed < seeds; ++seed)
-    require(r.truth[seed].failure.empty() && r.usual[seed].failure.empty(),
-            "theory-stability: equations of the weights: ", r.truth[seed].failure,
-            r.usual[seed].failure);
-  return r;
-}
-
-Samples of_seeds(const Results& r, const std::vector<Fate>& fates,
-                 const std::function<double(const Fate&, const Fate& truth)>& number) {
-  Samples all(std::vector<double>{});
-  for (size_t i = 0; i < fates.size(); ++i) all.values.push_back(number(fates[i], r.truth[i]));
+std::vector<Method> all_methods(const Config& c) {
+  IntegrateOptions adaptive = interruptible(c.relative);
+  adaptive.implicit = false;
+  adaptive.max_steps = 100000;
+  const auto stein = Coefficients::stein;
+  const auto published = Coefficients::determinant;
+  std::vector<Method> all;
+  for (const System& s : {systems[0], systems[1]}) {
+    for (const bool of_weights : {true, false})
+      for (const double step : {c.step, c.fine_step})
+        all.push_back(
+            {text(of_weights ? "weights" : "densities", ", steps of ", step, ", ", s.name), s,
+             of_weights, stein, fixed(step, 4)});
+    const std::string densities = "densities, adaptive, ", units = ", " + s.name;
+    all.push_back({densities + "published form" + units, s, false, published, adaptive});
+    all.push_back({densities + "no determinants" + units, s, false, stein, adaptive});
+  }
+  const std::string name = text("all ", c.small_dimension, " modes, Euler steps of 1 / D, erf");
+  const IntegrateOptions euler = fixed(1 / static_cast<double>(c.small_dimension), 1);
+  all.push_back({"weights, " + name, systems[2], true, stein, euler});
+  all.push_back({"densities, published form, " + name, systems[2], false, published, euler});
   return all;
 }
 
-const char* const closed = "a closed set of deterministic ODEs tracking the dynamics of training";
+/// A system at one seed.
+struct Setup {
+  Model model;
+  Lumped start, lumped;  // what is integrated, and that with the bulk as a span
+  std::vector<double> times = {};
+  double rate = 0;  // at which a component of the largest eigenvalue grows from nothing, in q
+};
 
-void claim_weights(Run& run, const Config& config, const std::string& units, const Results& r) {
-  const Samples usual = of_seeds(r, r.usual, largest_miss);
-  run.claim("largest distance of the error from a tighter integration, weights, implicit" + units,
-            closed, usual, "< 1e-6 for every seed", usual.largest() < 1e-6);
-  const std::vector<Case> list = cases(config);
-  for (size_t c = 0; c < list.size(); ++c) {
-    if (!list[c].weights) continue;
-    const Samples miss = of_seeds(r, r.by_case[c], largest_miss);
-    const std::string statement =
-        "largest distance of the error from a tighter integration, " + list[c].title + units;
-    if (list[c].method.step == config.fine_step)
-      run.claim(statement, closed, miss, "< 1e-6 for every seed", miss.largest() < 1e-6);
+Setup setup(const Run& run, const Config& c, const System& system, int64_t seed) {
+  const int64_t dimension = system.all_modes ? c.small_dimension : c.dimension;
+  const Spectrum s = Spectrum::canonical(dimension, c.spikes);
+  const Key key = system.all_modes ? run.key().at("all modes")
+                                   : run.key().at(static_cast<uint64_t>(seed)).at("start");
+  const Weights weights = random_weights(key, c.units, s, c.init);
+  Setup all{.model = {}, .start = {s, weights}, .lumped = lump(weights, s, c.spikes)};
+  if (!system.all_modes) all.start = all.lumped;
+  all.model.g = Transfer(system.activation);
+  all.model.rates = Rates::scaled(c.eta, dimension);
+  const double last = system.all_modes ? c.small_last : c.last;
+  for (int64_t i = 0; static_cast<double>(i) * c.interval <= last * (1 + 1e-12); ++i)
+    all.times.push_back(static_cast<double>(i) * c.interval);
+  const Averages untrained = averages(all.model.g, Matrix::Zero(1, 1), Vector::Zero(1));
+  all.rate = 2 * c.eta * s.modes[0] * untrained.slope[0];
+  return all;
+}
+
+/// The error by the equations of the weights and the implicit integrator.
+std::vector<double> reference(const Setup& of, double relative) {
+  const Spectrum& s = of.lumped.spectrum;
+  const Trajectory path = solve(of.model, of.lumped.weights, s, of.times, interruptible(relative));
+  require(path.failure.empty(), "theory-stability: equations of the weights: ", path.failure);
+  std::vector<double> error;
+  for (const Weights& w : path.weights) error.push_back(population_error(w, s, of.model.g));
+  return error;
+}
+
+/// The largest distance from the truth; infinite where an integration ended early.
+double largest_miss(const std::vector<double>& error, const std::vector<double>& truth) {
+  if (error.size() < truth.size()) return INFINITY;
+  double most = 0;
+  for (size_t i = 0; i < truth.size(); ++i) most = std::max(most, std::abs(error[i] - truth[i]));
+  return most;
+}
+
+/// The first time at which the error is off by more than `bound`, or is no more; infinite when it
+/// stays within.
+double good_until(const std::vector<double>& times, const std::vector<double>& error,
+                  const std::vector<double>& truth, double bound) {
+  for (size_t i = 0; i < times.size(); ++i)
+    if (i >= error.size() || !(std::abs(error[i] - truth[i]) < bound)) return times[i];
+  return INFINITY;
+}
+
+/// The rate at which a number grows from `low` to `high`, or as far as it was seen; NaN below ten
+/// times `low`.
+double growth(const std::vector<double>& times, const std::vector<double>& y, double low,
+              double high) {
+  size_t last = 0;
+  while (last + 1 < y.size() && y[last] < high) ++last;
+  size_t first = last;
+  while (first > 0 && y[first] > low) --first;
+  if (y[last] < 10 * low) return NAN;
+  return std::log(y[last] / y[first]) / (times[last] - times[first]);
+}
+
+std::vector<Densities> integrate_by(const Method& method, const Setup& of) {
+  const Spectrum& s = of.start.spectrum;
+  const Weights& w = of.start.weights;
+  if (!method.of_weights)
+    return solve(of.model, densities(w), s, of.times, method.coefficients, method.options);
+  std::vector<Densities> path;
+  for (const Weights& now : solve(of.model, w, s, of.times, method.options).weights)
+    path.push_back(densities(now));
+  return path;
+}
+
+Measurements measure(const Method& method, const Setup& of, const std::vector<double>& truth) {
+  std::vector<double> error, second;
+  double smallest = INFINITY;  // eigenvalue of (q r^T; r t)
+  Rows rows;                   // for the picture
+  for (const Densities& d : integrate_by(method, of)) {
+    const double t = of.times[rows.size()], right = truth[rows.size()];
+    try {
+      error.push_back(population_error(d, of.start.spectrum, of.model.g));
+    } catch (const Error&) {  // a variance below zero
+      break;
+    }
+    const double least = smallest_eigenvalue(d);
+    smallest = std::min(smallest, least);
+    second.push_back(second_eigenvalue(d));
+    rows.push_back({t, error.back(), std::abs(error.back() - right), -least, second.back()});
+  }
+  Measurements m;
+  m.add("miss", largest_miss(error, truth));
+  m.add("good until", good_until(of.times, error, truth, 0.01));
+  m.add("smallest eigenvalue", smallest);
+  m.add("smallest error", *std::min_element(error.begin(), error.end()));
+  m.add("growth", growth(of.times, second, 1e-6, 1e-3) / of.rate);
+  m.add("path", to_array(to_matrix(rows)));
+  return m;
+}
+
+const char* const closed = "a closed set of deterministic ODEs tracking the dynamics of training";
+const std::string miss = "largest distance of the error from a tighter integration, ";
+const std::string until = "time at which the error is off by .01, ";
+const std::string negative = "smallest eigenvalue of (q r^T; r t), ";
+
+void claim(Run& run, const std::string& of, const Samples& measured, const Criterion& criterion) {
+  run.claim({.of = of, .paper = closed, .measured = measured, .criterion = criterion});
+}
+
+void claim_weights(Run& run, const Config& config, const std::string& units,
+                   const std::vector<Method>& methods, const Study& study) {
+  for (const Method& m : methods) {
+    if (m.system.name != units || !m.of_weights) continue;
+    const Samples found = study[m.name]["miss"];
+    if (m.options.fixed_step == config.fine_step)
+      claim(run, miss + m.name, found, every_seed(below(1e-6)));
     else
-      run.report(statement, closed, miss);
+      run.report(miss + m.name, closed, found);
   }
 }
 
-void claim_densities(Run& run, const Config& config, const std::string& units, const Results& r) {
-  const std::vector<Case> list = cases(config);
-  Samples negative(std::vector<double>{}), tolerant(std::vector<double>{}),
-      rates(std::vector<double>{}), error(std::vector<double>{});
+void claim_densities(Run& run, const std::string& units, const std::vector<Method>& methods,
+                     const Study& study) {
+  Samples fixed_steps, adaptive, rates, error;
   const auto append = [](Samples& to, const Samples& more) {
     to.values.insert(to.values.end(), more.values.begin(), more.values.end());
   };
-  for (size_t c = 0; c < list.size(); ++c) {
-    if (list[c].weights) continue;
-    const std::vector<Fate>& fates = r.by_case[c];
-    const Samples until = of_seeds(r, fates, [&](const Fate& f, const Fate& truth) {
-      return good_until(r.times, f, truth, 0.01);
-    });
-    run.claim("time at which the error is off by .01, " + list[c].title + units, closed, until,
-              "< 100 for every seed", until.largest() < 100);
-    append(list[c].method.order ? negative : tolerant,
-           of_seeds(r, fates, [](const Fate& f, const Fate&) {
-             return least(f.smallest);
-           }));  // weights: -1e-14, rounding
-    for (const Fate& f : fates)
-      if (const double rate = growth(r.times, f, 1e-6, 1e-3); std::isfinite(rate))
-        rates.values.push_back(rate / r.rate);
-    if (list[c].method.order == 0)
-      append(error, of_seeds(r, fates, [](const Fate& f, const Fate&) { return least(f.error); }));
+  for (const Method& m : methods) {
+    if (m.system.name != units || m.of_weights) continue;
+    const CaseResult& found = study[m.name];
+    claim(run, until + m.name, found["good until"], every_seed(below(100)));
+    append(m.adaptive() ? adaptive : fixed_steps, found["smallest eigenvalue"]);
+    if (m.adaptive()) append(error, found["smallest error"]);
+    for (const double rate : found["growth"].values)
+      if (std::isfinite(rate)) append(rates, rate);
   }
-  const std::string matrix = "smallest eigenvalue of (q r^T; r t), densities, ";
-  run.claim(matrix + "fixed steps" + units, closed, negative, "< -1e-6 for every seed",
-            negative.largest() < -1e-6);
-  run.report(matrix + "adaptive" + units, closed, tolerant,
+  claim(run, negative + "densities, fixed steps, " + units, fixed_steps, every_seed(below(-1e-6)));
+  run.report(negative + "densities, adaptive, " + units, closed, adaptive,
              "an error of positive sign grows just as well: a second mode of the same eigenvalue");
-  if (rates.values.empty()) rates.values.push_back(NAN);
-  run.claim_near("growth rate of the second eigenvalue, over 2 eta rho / D E g'" + units, closed,
-                 rates, 0.9, 0.2);
-  run.report("smallest error, densities, adaptive" + units, "errors are not negative", error,
+  if (rates.values.empty()) append(rates, NAN);
+  claim(run, "growth rate of the second eigenvalue, over 2 eta rho / D E g', " + units, rates,
+        near(0.9, 0.2));
+  run.report("smallest error, densities, adaptive, " + units, "errors are not negative", error,
              "that second mode is learned, though it is no part of the inputs' variance");
 }
 
 /// All modes, steps of 1 / D: the scheme of a simulation's own steps.
-void claim_unlumped(Run& run, const Config& config) {
-  const Spectrum s = Spectrum::canonical(config.small_dimension, config.spikes);
-  Model model;
-  model.rates = Rates::scaled(config.eta, config.small_dimension);
-  const std::vector<double> times = uniform_times(config.interval, config.small_last);
-  const Lumped start{s, random_weights(run.key().at("all modes"), config.units, s, config.init)};
-  const Fate truth = reference(model, lump(start.weights, s, config.spikes), times, 1e-12);
-  const Method euler{"Euler", 1, 1 / static_cast<double>(config.small_dimension)};
-  const std::string setting =
-      text(", all ", config.small_dimension, " modes, Euler steps of 1 / D, erf");
-  run.claim_below("largest distance of the error from a tighter integration, weights" + setting,
-                  closed, largest_miss(fate_of_weights(euler, model, start, times), truth), 0.01);
-  const Fate fate = fate_of_densities(euler, model, start, Coefficients::determinant, times);
-  const double until = good_until(times, fate, truth, 0.01);
-  run.claim("time at which the error is off by .01, densities, published form" + setting, closed,
-            until, text("< ", config.small_last), until < config.small_last);
-  run.claim_below("smallest eigenvalue of (q r^T; r t), densities, published form" + setting,
-                  closed, least(fate.smallest), -1e-6);
+void claim_all_modes(Run& run, const Config& config, const CaseResult& weights,
+                     const CaseResult& densities) {
+  claim(run, miss + weights.name(), weights["miss"], below(0.01));
+  claim(run, until + densities.name(), densities["good until"], below(config.small_last));
+  claim(run, negative + densities.name(), densities["smallest eigenvalue"], below(-1e-6));
 }
 
-// ---- the picture ----
-
-/// Columns time, error, its distance from the truth, minus the smallest eigenvalue, the second one;
-/// of one seed.
-std::string block(Run& run, const std::string& name, const Results& r, const Fate& fate) {
-  Matrix m(fate.error.size(), 5);
-  for (int64_t i = 0; i < m.rows(); ++i) {
-    const auto at = static_cast<size_t>(i);
-    m.row(i) << r.times[at], fate.error[at],
-        std::max(1e-16, std::abs(fate.error[at] - r.truth[0].error[at])),
-        std::max(1e-16, -fate.smallest[at]), std::max(1e-16, fate.second[at]);
-  }
-  run.save(name, to_array(m));
-  return data_block(name, to_array(m));
-}
-
-std::string panels(Run& run, const Config& config, const std::string& activation,
-                   const Results& r) {
-  const std::vector<Case> list = cases(config);
-  const std::string colours[] = {"#1f5fa8", "#7fa8d8", "#d62728", "#f0a050", "#2ca02c", "#9467bd"};
+void draw(Run& run, const Config& config, const std::vector<Method>& methods, const Study& study) {
+  const Axis time{.label = "time t = steps / D", .low = 0, .high = config.last};
+  const Axis log{.log = true, .low = 1e-16, .high = 10};
   const double pca = Spectrum::canonical(config.dimension, config.spikes).pca_error(config.units);
-  std::string blocks, errors, misses, spare;
-  for (size_t c = 0; c < list.size(); ++c) {
-    const std::string name = text(activation, c);
-    blocks += block(run, name, r, r.by_case[c][0]);
-    const std::string style = text(" with lines lw 2 lc rgb '", colours[c], "' ");
-    errors += text("$", name, " using 1:2", style, "title '", list[c].title, "', ");
-    misses += text("$", name, " using 1:3", style, "notitle, ");
-    spare += text("$", name, " using 1:5", style, "notitle, $", name,
-                  " using 1:4 with points pt 6 ps 0.5 lc rgb '", colours[c], "' notitle, ");
+  Chart chart{.name = "theory-stability", .columns = 3, .panel_width = 567, .panel_height = 430};
+  for (const std::string units : {"erf", "linear"}) {
+    Panel errors{.title = units + ": error of the equations",
+                 .x = time,
+                 .y = {.low = -0.6, .high = 0.6},
+                 .levels = {{pca}, "PCA"},
+                 .key = "top right"};
+    Panel misses{
+        .title = "distance from a tighter integration of the weights", .x = time, .y = log};
+    Panel eigenvalues{.title = "second eigenvalue of (q r^T; r t); circles: minus the smallest",
+                      .x = time,
+                      .y = log};
+    for (const Method& m : methods) {
+      if (m.system.name != units) continue;
+      const Array path = study[m.name].seed(0).array("path");
+      const auto curve = [&](int64_t j, Draw draw) {
+        Curve c{.x = column(path, 0), .y = column(path, j), .draw = draw};
+        c.colour = static_cast<int>(errors.curves.size());
+        if (j > 1)
+          for (double& value : c.y) value = std::max(value, log.low);
+        return c;
+      };
+      misses.curves.push_back(curve(2, Draw::line));
+      eigenvalues.curves.push_back(curve(4, Draw::line));
+      eigenvalues.curves.push_back(curve(3, Draw::circles));
+      errors.curves.push_back(curve(1, Draw::line));
+      errors.curves.back().name = m.name;
+    }
+    chart.panels.insert(chart.panels.end(), {errors, misses, eigenvalues});
   }
-  return blocks +
-         text("set xrange [0:", config.last,
-              "]\nunset logscale y\nset format y '%g'\nset yrange [-0.6:0.6]\nset key top "
-              "right\nset title '",
-              activation, ": error of the equations (dashed: PCA)'\nplot ", errors, pca,
-              " with lines dt 2 lc rgb '#888888' notitle\nset logscale y\nset format y "
-              "'10^{%T}'\nset yrange "
-              "[1e-16:10]\nset title 'distance from a tighter integration of the weights'\nplot ",
-              misses,
-              "\nset title 'second eigenvalue of (q r^T; r t); circles: minus the smallest'\nplot ",
-              spare, "\n");
+  run.draw(chart);
 }
 
 void check(const Config& c) {
-  const auto divides = [&](double step) {
+  const int64_t least = c.spikes + 2 * c.units;
+  require(c.dimension >= least && c.small_dimension >= least, "theory-stability: dimension (",
+          c.dimension, ") and small_dimension (", c.small_dimension,
+          ") must be spikes + 2 units or more, ", least);
+  for (const double step : {c.step, c.fine_step, 1 / static_cast<double>(c.small_dimension)}) {
     const double ratio = c.interval / step;
-    return step > 0 && ratio > 0.5 && std::abs(ratio - std::round(ratio)) < 1e-9;
-  };
-  require(c.seeds > 0 && c.units > 0 && c.spikes > 0 && c.dimension >= c.spikes + 2 * c.units &&
-              c.small_dimension >= c.spikes + 2 * c.units && c.eta > 0 && c.init > 0 &&
-              c.relative > 0,
-          "theory-stability: seeds, units, spikes, eta, init and relative must be positive, both "
-          "dimensions spikes + 2 "
-          "units or more");
-  require(divides(c.step) && divides(c.fine_step) &&
-              divides(1 / static_cast<double>(c.small_dimension)),
-          "theory-stability: step, fine_step and 1 / small_dimension must divide the interval");
+    require(ratio > 0.5 && std::abs(ratio - std::round(ratio)) < 1e-9,
+            "theory-stability: step, fine_step and 1 / small_dimension must divide the interval, ",
+            c.interval, "; ", step, " does not");
+  }
   require(c.last >= c.interval && c.small_last >= c.interval,
           "theory-stability: last and small_last must be an interval or more");
 }
 
 void compute(Run& run, const Config& config) {
   check(config);
-  std::string script =
-      "set multiplot layout 2,3\nset grid lc rgb '#dddddd'\nset xlabel 'time t = steps / D'\n";
-  for (const std::string activation : {"erf", "linear"}) {
-    const Results r = integrate_all(run, config, activation);
-    claim_weights(run, config, ", " + activation, r);
-    claim_densities(run, config, ", " + activation, r);
-    script += panels(run, config, activation, r);
+  const Study references =
+      run.cases(std::vector<System>(std::begin(systems), std::end(systems)),
+                {config.seeds, config.seeds, 1}, [&](const System& system, const Trial& trial) {
+                  const Setup of = setup(run, config, system, trial.seed);
+                  const std::vector<double> truth = reference(of, 1e-12);
+                  Measurements m;
+                  m.add("usual miss", largest_miss(reference(of, 1e-9), truth));
+                  m.add("error", from_vector(truth, {static_cast<int64_t>(truth.size())}));
+                  return m;
+                });
+  const std::vector<Method> methods = all_methods(config);
+  std::vector<int64_t> seeds;
+  for (const Method& m : methods) seeds.push_back(m.system.all_modes ? 1 : config.seeds);
+  const Study study = run.cases(methods, seeds, [&](const Method& method, const Trial& trial) {
+    const Measurements& truth =
+        references[method.system.name].seed(static_cast<size_t>(trial.seed));
+    return measure(method, setup(run, config, method.system, trial.seed),
+                   truth.array("error").to_vector<double>());
+  });
+  for (const std::string units : {"erf", "linear"}) {
+    claim(run, miss + "weights, implicit, " + units, references[units]["usual miss"],
+          every_seed(below(1e-6)));
+    claim_weights(run, config, units, methods, study);
+    claim_densities(run, units, methods, study);
   }
-  claim_unlumped(run, config);
-  run.plot("theory-stability", script + "unset multiplot\n", 1700, 860);
+  claim_all_modes(run, config, study[methods.size() - 2], study[methods.size() - 1]);
+  draw(run, config, methods, study);
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "theory-stability", .paper = "shallow-online-sgd",

@@ -118,6 +118,42 @@ Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Co
   return v;
 }
 
+std::vector<Densities> solve(const Model& model, const Densities& start, const Spectrum& s,
+                             const std::vector<double>& times, Coefficients form, const IntegrateOptions& options) {
+  const int64_t block = start.q[0].size();
+  const auto pack = [&](const Densities& d, Vector& y) {
+    y.resize(3 * block * static_cast<int64_t>(d.q.size()));
+    double* to = y.data();
+    for (size_t i = 0; i < d.q.size(); ++i)
+      for (const Matrix* m : {&d.q[i], &d.r[i], &d.t[i]}) to = std::copy(m->data(), m->data() + block, to);
+  };
+  const auto unpack = [&](const Vector& y, Densities& d) {
+    const double* from = y.data();
+    for (size_t i = 0; i < d.q.size(); ++i)
+      for (Matrix* m : {&d.q[i], &d.r[i], &d.t[i]}) {
+        std::copy(from, from + block, m->data());
+        from += block;
+      }
+  };
+  Densities at = start;
+  Vector first;
+  pack(start, first);
+  const VelocityField field = [&](double, const Vector& y, Vector& dy) {
+    unpack(y, at);
+    try {
+      pack(velocity(model, at, s, form), dy);
+    } catch (const Error&) {  // no value
+      dy.setConstant(NAN);
+    }
+  };
+  std::vector<Densities> reached;
+  for (const Vector& y : integrate(field, first, times, options).states) {
+    unpack(y, at);
+    reached.push_back(at);
+  }
+  return reached;
+}
+
 double population_error(const Densities& d, const Spectrum& s, const Transfer& g) {
   const OrderParameters o = order_parameters(d, s);
   const Averages e = averages(g, o.q1, Vector::Zero(o.q1.rows()));
@@ -140,6 +176,16 @@ double smallest_eigenvalue(const Densities& d) {
   double least = INFINITY;
   for (const Vector& of_mode : eigenvalues(d)) least = std::min(least, of_mode[0]);
   return least;
+}
+
+double second_eigenvalue(const Densities& d) {
+  double most = 0;
+  for (const Vector& of_mode : eigenvalues(d)) {
+    Vector sizes = of_mode.cwiseAbs();
+    std::sort(sizes.begin(), sizes.end());
+    most = std::max(most, sizes[sizes.size() - 2]);
+  }
+  return most;
 }
 
 }  // namespace basin::online

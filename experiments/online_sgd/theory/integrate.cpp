@@ -237,6 +237,27 @@ void check_input(const Vector& y, const std::vector<double>& times, const Integr
   require(o.relative >= 0 && o.absolute >= 0 && o.relative + o.absolute > 0 && o.max_steps > 0,
           "integrate: tolerances (", o.relative, ", ", o.absolute,
           ") are not negative, one is positive, and max_steps (", o.max_steps, ") is positive");
+  require(o.fixed_step == 0 || (o.fixed_step > 0 && std::isfinite(o.fixed_step) && (o.order == 1 || o.order == 4)),
+          "integrate: fixed_step (", o.fixed_step, ") is positive and order (", o.order, ") is 1 or 4");
+}
+
+/// Takes y over `count` steps of fixed length from time t.
+void take_fixed_steps(const VelocityField& f, double t, double step, int64_t count, int order, Vector& y) {
+  Vector k1(y.size());
+  Vector k2(y.size());
+  Vector k3(y.size());
+  Vector k4(y.size());
+  for (int64_t n = 0; n < count; ++n, t += step) {
+    f(t, y, k1);
+    if (order == 1) {
+      y += step * k1;
+      continue;
+    }
+    f(t, y + step / 2 * k1, k2);
+    f(t, y + step / 2 * k2, k3);
+    f(t, y + step * k3, k4);
+    y += step / 6 * (k1 + 2 * k2 + 2 * k3 + k4);
+  }
 }
 
 }  // namespace
@@ -256,6 +277,18 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
     if (options.progress) options.progress(t);
     return true;
   };
+  if (options.fixed_step > 0) {
+    Vector now = y;
+    while (path.states.size() < times.size()) {
+      const double from = times[path.states.size() - 1];
+      const int64_t count = std::llround((times[path.states.size()] - from) / options.fixed_step);
+      take_fixed_steps(f, from, options.fixed_step, count, options.order, now);
+      path.steps += count;
+      if (!keep(now)) break;
+    }
+    path.evaluations = path.steps * options.order;
+    return path;
+  }
   while (path.states.size() < times.size() && times[path.states.size()] - times[0] < tangent_only) {
     f(times[0], y, problem.dy);
     if (!keep(y + (times[path.states.size()] - times[0]) * problem.dy)) return path;

@@ -14,6 +14,10 @@ struct IntegrateOptions {
   double relative = 1e-9, absolute = 1e-12;
   bool implicit = true;  // BDF with a dense Jacobian by differences (CVODE); else Runge-Kutta of order 8 (ARKODE)
   int64_t max_steps = 10'000'000;
+  /// Above 0: steps of this fixed length instead, a divisor of the times' distances, by Euler's method (order 1) or
+  /// that of Runge and Kutta (order 4). Tolerances and max_steps then mean nothing.
+  double fixed_step = 0;
+  int order = 4;
   std::function<void(double t)> progress;  // after each output time
 };
 
