@@ -131,6 +131,47 @@ TEST_CASE("online edges: output times as close as doubles are, from the start an
   CHECK(std::abs(path.states[2][0]) < 1e-9);
 }
 
+TEST_CASE(
+    "online edges: steps of fixed length are those of Euler and of Runge and Kutta, and end at what is not finite") {
+  IntegrateOptions fixed;
+  fixed.fixed_step = 0.5;
+  const auto after = [&](int order) {
+    fixed.order = order;
+    return integrate(decay, Vector::Ones(1), {0, 1, 1.5}, fixed);
+  };
+  // A step of y' = -y multiplies y by the Taylor polynomial of exp(-h) of that order.
+  CHECK(after(1).states[1][0] == 0.25);
+  CHECK(after(1).states[2][0] == 0.125);
+  const double factor = 1 - 0.5 + 0.125 - 0.125 / 6 + 0.0625 / 24;
+  CHECK(std::abs(after(4).states[2][0] - factor * factor * factor) < 1e-15);  // a few roundings of numbers below 1
+  CHECK(after(4).steps == 3);
+  CHECK(has(error_of([&] { after(2); }), "order (2) is 1 or 4"));
+  fixed.order = 1;
+  const auto explodes = [](double, const Vector& y, Vector& dy) { dy = y.cwiseProduct(y); };
+  const Path path = integrate(explodes, Vector::Constant(1, 1e200), {0, 1, 2}, fixed);
+  CHECK(path.states.size() == 1);
+  CHECK(has(path.failure, "t = 1 is not finite"));
+}
+
+TEST_CASE(
+    "online edges: the published equations by one of Euler's steps are the densities and h times their velocity") {
+  const Spectrum s = Spectrum::canonical(20, 2);
+  Model model;
+  model.rates = Rates::scaled(1, 20);
+  const Densities start = densities(random_weights(Key(3), 2, s, 0.5));
+  const Densities moved = velocity(model, start, s, Coefficients::stein);
+  IntegrateOptions euler;
+  euler.fixed_step = 0.25;
+  euler.order = 1;
+  const std::vector<Densities> path = solve(model, start, s, {0, 0.25}, Coefficients::stein, euler);
+  REQUIRE(path.size() == 2);
+  for (size_t i = 0; i < start.q.size(); ++i) {
+    CHECK(path[1].q[i] == start.q[i] + 0.25 * moved.q[i]);
+    CHECK(path[1].r[i] == start.r[i] + 0.25 * moved.r[i]);
+    CHECK(path[1].t[i] == start.t[i] + 0.25 * moved.t[i]);
+  }
+}
+
 TEST_CASE("online edges: times and states that integrate refuses, and reasons that are right") {
   for (const bool implicit : {true, false}) {
     const auto asked = [&](const std::vector<double>& times) {
