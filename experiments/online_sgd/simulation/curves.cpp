@@ -14,7 +14,20 @@ Matrix cosines(const Matrix& w, int64_t modes, bool spikes_only) {
   return norms.cwiseMax(1e-300).cwiseInverse().asDiagonal() * part.cwiseAbs();
 }
 
+/// The times of the rows in front.
+Array with_times(const std::vector<double>& times, const Matrix& m) {
+  Matrix table(m.rows(), 1 + m.cols());
+  table << Eigen::Map<const Vector>(times.data(), m.rows()), m;
+  return to_array(table);
+}
+
 }  // namespace
+
+std::vector<double> even_times(double last, int64_t count) {
+  std::vector<double> times;
+  for (int64_t i = 0; i <= count; ++i) times.push_back(last * static_cast<double>(i) / static_cast<double>(count));
+  return times;
+}
 
 std::vector<double> log_times(double first, double last, int64_t count) {
   require(first > 0 && last > first && count > 1, "log_times: needs 0 < first < last and two times or more, got ",
@@ -55,24 +68,18 @@ Array to_array(const Matrix& m) {
   return from_vector(values, {m.rows(), m.cols()});
 }
 
-Array with_times(const std::vector<double>& times, const Matrix& m) {
-  Matrix table(m.rows(), 1 + m.cols());
-  table << Eigen::Map<const Vector>(times.data(), m.rows()), m;
-  return to_array(table);
-}
-
-Matrix gather(const std::vector<Matrix>& seeds, int64_t column) {
-  Matrix m(seeds.at(0).rows(), seeds.size());
-  for (size_t i = 0; i < seeds.size(); ++i) m.col(static_cast<int64_t>(i)) = seeds[i].col(column);
-  return m;
-}
-
 Samples Observations::last(int64_t column) const {
   return of([&](const Matrix& m) { return m(m.rows() - 1, column); });
 }
 
 Samples Observations::growth(int64_t column) const {
   return of([&](const Matrix& m) { return m(m.rows() - 1, column) / m(0, column); });
+}
+
+Vector Observations::median(int64_t column) const {
+  Vector middle(times.size());
+  for (int64_t i = 0; i < middle.size(); ++i) middle[i] = of([&](const Matrix& m) { return m(i, column); }).median();
+  return middle;
 }
 
 Array Observations::table(int64_t column) const {
@@ -111,6 +118,44 @@ Distances distances(const Trajectories& paths, int64_t column, double until) {
   return d;
 }
 
+double log_slope(const std::vector<double>& times, const Vector& y, double from, double to) {
+  double n = 0, x1 = 0, y1 = 0, xx = 0, xy = 0;
+  for (int64_t i = 0; i < y.size(); ++i) {
+    const double t = times[static_cast<size_t>(i)];
+    if (t < from * (1 - 1e-9) || t > to * (1 + 1e-9)) continue;
+    const double a = std::log(t), b = std::log(y[i]);
+    n += 1;
+    x1 += a;
+    y1 += b;
+    xx += a * a;
+    xy += a * b;
+  }
+  return (n * xy - x1 * y1) / (n * xx - x1 * x1);
+}
+
+double log_slope_at(const std::vector<double>& times, const Vector& y, int64_t i) {
+  const double* t = &times[static_cast<size_t>(i)];
+  return std::log(y[i + 1] / y[i - 1]) / std::log(t[1] / t[-1]);
+}
+
+double steepest_log_slope(const std::vector<double>& times, const Vector& y) {
+  double least = 0;
+  for (int64_t i = 2; i + 1 < y.size(); ++i) least = std::min(least, log_slope_at(times, y, i));
+  return least;
+}
+
+double joined_at(const std::vector<double>& times, const Vector& a, const Vector& b, double tolerance) {
+  double joined = INFINITY;
+  for (int64_t i = a.size() - 1; i >= 0 && std::abs(a[i] / b[i] - 1) < tolerance; --i)
+    joined = times[static_cast<size_t>(i)];
+  return joined;
+}
+
+int64_t index_at(const std::vector<double>& times, double t) {
+  const auto found = std::lower_bound(times.begin(), times.end(), t * (1 - 1e-9));
+  return std::min<int64_t>(found - times.begin(), static_cast<int64_t>(times.size()) - 1);
+}
+
 void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
                      double bound) {
   claims.claim({.of = of, .paper = words, .measured = distance, .criterion = below(bound)});
@@ -146,14 +191,6 @@ void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const s
                 size_t seeds) {
   add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles}, seeds);
   add_curves(panel, paths.theory, column, {.name = name, .colour = colour}, 1);
-}
-
-std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last) {
-  std::string script;
-  for (int64_t rank = from_rank; rank <= to_rank; ++rank)
-    script += text("set arrow ", rank + 1, " from ", first, ",", s.pca_error(rank), " to ", last, ",",
-                   s.pca_error(rank), " nohead dt 2 lc rgb '#888888'\n");
-  return script;
 }
 
 Matrix decoder_cosines(const Weights& w, int64_t modes, bool spikes_only) {

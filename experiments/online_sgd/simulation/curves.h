@@ -11,6 +11,8 @@
 
 namespace basin::online {
 
+/// 0 and `count` equally spaced times up to `last`.
+std::vector<double> even_times(double last, int64_t count);
 /// 0 and `count` logarithmically spaced times from `first` to `last`.
 std::vector<double> log_times(double first, double last, int64_t count);
 /// Those, continued at their last pace up to `last`. Errors: `last` is not after them.
@@ -42,6 +44,8 @@ struct Observations {
   Samples last(int64_t column = 0) const;
   /// The last value of a column over its first.
   Samples growth(int64_t column) const;
+  /// The seeds' median of a column at every time.
+  Vector median(int64_t column = 0) const;
   /// The times and a column of every seed, f64 [times, 1 + seeds], for Run::save. Errors: seeds of different lengths.
   Array table(int64_t column = 0) const;
   /// The times and all numbers of one seed, f64 [times, 1 + numbers].
@@ -63,6 +67,17 @@ struct Distances {
 };
 Distances distances(const Trajectories& paths, int64_t column = 0, double until = 400);
 
+/// d log y / d log t by least squares over the times in [from, to].
+double log_slope(const std::vector<double>& times, const Vector& y, double from, double to);
+/// The same at times[i], from its neighbours.
+double log_slope_at(const std::vector<double>& times, const Vector& y, int64_t i);
+/// The smallest of them below 0, after the first time, which may be 0.
+double steepest_log_slope(const std::vector<double>& times, const Vector& y);
+/// The time from which |a / b - 1| stays below `tolerance`; infinite if it never does.
+double joined_at(const std::vector<double>& times, const Vector& a, const Vector& b, double tolerance);
+/// The first of `times` that is t or later, or the last one.
+int64_t index_at(const std::vector<double>& times, double t);
+
 /// A row on how far simulations are from equations: the median below the bound, and, as the paper's words taken
 /// literally, every start. The median, because a start close to the border between two trajectories waits at a saddle
 /// until the noise of SGD decides, of which the equations know nothing.
@@ -83,11 +98,6 @@ void add_curves(Panel& panel, const Observations& all, int64_t column, const Cur
 /// The first `seeds` simulations as circles, and the equations of the first seed as a line of that name, in one colour.
 void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name, int colour,
                 size_t seeds = all_seeds);
-
-// ---- until the last figure is moved ----
-Array with_times(const std::vector<double>& times, const Matrix& m);
-Matrix gather(const std::vector<Matrix>& seeds, int64_t column);
-std::string pca_arrows(const Spectrum& s, int64_t from_rank, int64_t to_rank, double first, double last);
 
 /// |cos| between the decoder of unit k and mode tau, [K, modes] for the first `modes` modes; with `spikes_only` the
 /// norm is that of these modes' part. The encoder's likewise.

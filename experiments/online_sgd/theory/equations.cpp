@@ -175,6 +175,32 @@ double Aligned::late_excess(double eta, double t) const {
   return rt / 12 * std::pow(4 * eta * t / std::numbers::pi, -2.0 / 3);
 }
 
+Matrix solve_aligned(const Spectrum& s, const Transfer& g, double eta, double alpha_w, double alpha_v,
+                     const std::vector<double>& times) {
+  const int64_t units = s.modes.size();
+  std::vector<Aligned> pairs;
+  for (const double rt : s.modes) pairs.push_back({rt, g});
+  Vector start(2 * units);
+  start << Vector::Constant(units, alpha_w), Vector::Constant(units, alpha_v);
+  const VelocityField field = [&](double, const Vector& now, Vector& dy) {
+    for (int64_t k = 0; k < units; ++k) {
+      const auto moved = pairs[static_cast<size_t>(k)].velocity(now[k], now[units + k]);
+      dy[k] = eta * moved.first;
+      dy[units + k] = eta * moved.second;
+    }
+  };
+  const Path path = integrate(field, start, times);
+  require(path.failure.empty(), "equations of aligned units: ", path.failure);
+  Matrix rows(times.size(), 1 + 2 * units);
+  for (int64_t i = 0; i < rows.rows(); ++i) {
+    const Vector& now = path.states[static_cast<size_t>(i)];
+    double error = s.pca_error(units);
+    for (int64_t k = 0; k < units; ++k) error += pairs[static_cast<size_t>(k)].excess(now[k], now[units + k]);
+    rows.row(i) << error, now.transpose();
+  }
+  return rows;
+}
+
 std::pair<double, double> tied_minimum(double rt, int64_t dimension) {
   require(rt > 0 && std::isfinite(rt) && dimension > 0, "tied_minimum: a spike of ", rt, " in ", dimension,
           " dimensions; both are positive");

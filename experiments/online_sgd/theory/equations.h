@@ -54,6 +54,11 @@ struct Aligned {
   double late_excess(double eta, double t) const;
 };
 
+/// Units on one mode of `s` each (K = M), all from alpha_w and alpha_v: their 2K equations. A row for each of `times`:
+/// error, alpha_w and alpha_v of every unit. Errors: an integrator that stops early.
+Matrix solve_aligned(const Spectrum& s, const Transfer& g, double eta, double alpha_w, double alpha_v,
+                     const std::vector<double>& times);
+
 /// The minimum over c of the population error of one tied erf unit on a spike, without the other modes' share:
 /// {c, error}. For D to infinity c = sqrt(2 rt / pi), error = rt / 2 (1 - 2 / pi).
 std::pair<double, double> tied_minimum(double rt, int64_t dimension);
