@@ -5,6 +5,8 @@
 #include "autograd/ops.h"
 #include "data/idx.h"
 #include "engine/key.h"
+#include "experiments/harness/chart.h"
+#include "models/dynamics/dynamics.h"
 
 namespace basin {
 
@@ -32,6 +34,21 @@ inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t i
   for (int64_t i = images; i < images + starts; ++i)
     d.start_labels.push_back(labels[static_cast<size_t>(index[static_cast<size_t>(i)])]);
   return d;
+}
+
+/// One row for each of these starts: its iterates `after` so many steps, a gap, and the training image closest to the
+/// last of them.
+inline Array trajectory_sheet(const std::vector<int64_t>& starts, const std::vector<Array>& after, const Nearest& end,
+                              const Array& train) {
+  std::vector<std::vector<Array>> rows;
+  for (const int64_t start : starts) {
+    std::vector<Array>& row = rows.emplace_back();
+    for (const Array& points : after) row.push_back(slice(points, 0, start, start + 1));
+    row.emplace_back();
+    const int64_t image = end.index[static_cast<size_t>(start)];
+    row.push_back(slice(train, 0, image, image + 1));
+  }
+  return contact_sheet(rows, {1, 28, 28}, 2);
 }
 
 }  // namespace basin

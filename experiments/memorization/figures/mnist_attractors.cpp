@@ -129,20 +129,6 @@ std::vector<int64_t> shown_starts(const std::vector<uint8_t>& labels, int64_t wa
   return rows;
 }
 
-/// One row per start: its iterates, a gap, and the training image closest to the last of them.
-Array sheet(const Config& config, const Digits& digits, const std::vector<Array>& after,
-            const Nearest& end) {
-  std::vector<std::vector<Array>> rows;
-  for (const int64_t start : shown_starts(digits.start_labels, config.rows)) {
-    std::vector<Array>& row = rows.emplace_back();
-    for (const Array& points : after) row.push_back(slice(points, 0, start, start + 1));
-    row.emplace_back();
-    const int64_t image = end.index[static_cast<size_t>(start)];
-    row.push_back(slice(digits.train, 0, image, image + 1));
-  }
-  return contact_sheet(rows, {1, 28, 28}, 2);
-}
-
 Measurements measure(Run& run, const Config& config, const Network& n, const Trial& trial,
                      const Mlp& net, const Digits& digits, const TrainResult& trained) {
   Measurements m;
@@ -166,7 +152,9 @@ Measurements measure(Run& run, const Config& config, const Network& n, const Tri
   m.add("recovered at the end", recovered.back());
   measure_attractors(run, m, net, digits.train, after.back(), n.radius);
   if (trial.seed > 0) return m;
-  if (config.rows > 0) m.add("sheet", sheet(config, digits, after, end));
+  if (config.rows > 0)
+    m.add("sheet", trajectory_sheet(shown_starts(digits.start_labels, config.rows), after, end,
+                                    digits.train));
   m.add("training-images", digits.train);
   m.add("end-points", after.back());
   return m;
