@@ -5,7 +5,7 @@
 #include "autograd/ops.h"
 #include "data/idx.h"
 #include "engine/key.h"
-#include "experiments/harness/chart.h"
+#include "experiments/memorization/images.h"
 #include "models/dynamics/dynamics.h"
 
 namespace basin {
@@ -36,18 +36,11 @@ inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t i
   return d;
 }
 
-/// One row for each of these starts: its iterates `after` so many steps, a gap, and the training image closest to the
-/// last of them.
+/// courses() of these starts as a picture.
 inline Array trajectory_sheet(const std::vector<int64_t>& starts, const std::vector<Array>& after, const Nearest& end,
                               const Array& train) {
   std::vector<std::vector<Array>> rows;
-  for (const int64_t start : starts) {
-    std::vector<Array>& row = rows.emplace_back();
-    for (const Array& points : after) row.push_back(slice(points, 0, start, start + 1));
-    row.emplace_back();
-    const int64_t image = end.index[static_cast<size_t>(start)];
-    row.push_back(slice(train, 0, image, image + 1));
-  }
+  for (const int64_t start : starts) rows.push_back(courses(after, train, end.index, start, 1)[0]);
   return contact_sheet(rows, {1, 28, 28}, 2);
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "experiments/harness/settings.h"
 #include "experiments/harness/training.h"
 #include "experiments/memorization/networks.h"
 #include "models/dynamics/linear_operator.h"
@@ -49,12 +50,9 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   TrainResult trained;
   const auto fit = [&](const std::string& label, double rate, int64_t steps) {
     net = make_net(run, c, key.at("net"));
-    TrainOptions options;
-    options.max_steps = steps;
-    options.stop_loss_below = c.training.stop_loss;
-    options.optimizer = OptimizerConfig::named(c.training.optimizer, rate);
     try {
-      trained = train_stage(run, label, net, loss, options);
+      trained =
+          train_stage(run, label, net, loss, constant_rate(c.training.optimizer, rate, steps, c.training.stop_loss));
     } catch (const Diverged&) {
       run.say(text(label, ": not finite at the rate ", rate));
       return false;

@@ -26,17 +26,17 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 2, examples = 10, side = 16, filters = 64, inputs = 80, iterations = 100;
+  int64_t seeds = 2, examples = 10, filters = 64, inputs = 80, iterations = 100;
   int64_t early = 100, middle = 1000;
   double rate = 3e-3, near = 0.1;
-  std::string images = "textures", activation = "leaky_relu";
+  ImageSource source = {.images = "textures", .side = 16};
+  std::string activation = "leaky_relu";
   std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 4500}, pictured{100, 1000, 4500};
 
   explicit Config(Preset preset) {
     if (preset == Preset::quick) return;
     if (preset == Preset::paper) {
-      images = "cifar";
-      side = 32;
+      source = {};
       filters = 128;
       inputs = 200;
       stops.back() = pictured.back() = 10000;
@@ -55,9 +55,8 @@ struct Config {
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, at_least(1), "independent images and weights; claims are about medians");
-    f("images", images, one_of({"textures", "cifar"}), "textures, or cifar (needs --data)");
+    source.each_field(f);
     f("examples", examples, at_least(2), "training images");
-    f("side", side, at_least(2), "pixels along a side, a power of 2");
     f("filters", filters, at_least(1), "channels of every convolution but the last");
     f("activation", activation, parsed_by(parse_activation),
       "any of kernels/ops.def, such as leaky_relu(0.01)");
@@ -85,8 +84,8 @@ struct Data {
 };
 
 Data make_data(const Run& run, const Config& config, const Key& key) {
-  const ImageSets sets = choose_images(run, config.images, key.at("images"), config.examples,
-                                       config.inputs, config.side);
+  const ImageSets sets =
+      config.source.choose(run, key.at("images"), config.examples, config.inputs);
   const Shape shape = sets.others.shape();
   const auto here = [&](const Array& noise) { return Tensor(copy_to(noise, run.device())); };
   const Tensors inputs{Tensor(sets.others), here(normal(key.at("gauss"), shape, DType::f32)),
@@ -96,7 +95,7 @@ Data make_data(const Run& run, const Config& config, const Key& key) {
 
 ConvNet make_net(const Run& run, const Config& config, const Key& key) {
   ConvNetConfig net;
-  net.image = {3, config.side, config.side};
+  net.image = config.source.shape();
   net.stages = down_to_one(net.image, config.filters);
   net.activation = parse_activation(config.activation);
   net.device = run.device();
@@ -184,31 +183,24 @@ class Sheet {
  public:
   Sheet(const Config& config, const Data& data)
       : config_(config), columns_(std::min<int64_t>(config.examples, 3 * config.inputs)) {
-    add_first(data.train);
+    rows_.push_back(cells(data.train, columns_));
     add_chosen(data.inputs);
   }
   void add(const Array& learned, const Moved& moved) {
     rows_.emplace_back();  // a gap
-    add_first(learned);
+    rows_.push_back(cells(learned, columns_));
     add_chosen(moved.once);
     add_chosen(moved.end);
   }
   Array picture() const {
-    const int zoom = config_.side < 32 ? 3 : 2;
-    return contact_sheet(rows_, {3, config_.side, config_.side}, zoom);
+    return contact_sheet(rows_, config_.source.shape(), config_.source.side < 32 ? 3 : 2);
   }
 
  private:
-  void add_first(const Array& images) {
-    std::vector<Array>& row = rows_.emplace_back();
-    for (int64_t i = 0; i < columns_; ++i) row.push_back(slice(images, 0, i, i + 1));
-  }
   void add_chosen(const Array& inputs) {  // some of each kind
     std::vector<Array>& row = rows_.emplace_back();
-    for (int64_t i = 0; i < columns_; ++i) {
-      const int64_t from = (3 * i / columns_) * config_.inputs + i % config_.inputs;
-      row.push_back(slice(inputs, 0, from, from + 1));
-    }
+    for (int64_t i = 0; i < columns_; ++i)
+      row.push_back(cell(inputs, (3 * i / columns_) * config_.inputs + i % config_.inputs));
   }
 
   const Config& config_;

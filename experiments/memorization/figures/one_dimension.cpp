@@ -107,13 +107,9 @@ Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& 
   net.init.scale *= n.scale;
   net.dtype = DType::f64;
   net.device = run.device();
-  TrainOptions options;
-  options.max_steps = config.steps;
-  options.stop_loss_below = config.stop_loss;
-  options.optimizer = OptimizerConfig::named("adam", config.learning_rate);
   return {.model = make_mlp(net, run.key().at(n.name).at(static_cast<uint64_t>(trial.seed))),
           .data = {copy_to(points_1d(config.points, DType::f64), run.device())},
-          .options = options};
+          .options = constant_rate("adam", config.learning_rate, config.steps, config.stop_loss)};
 }
 
 /// Arrays [N, 1] side by side.

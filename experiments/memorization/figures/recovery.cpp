@@ -115,13 +115,9 @@ Problem<Mlp, Data> problem(const Run& run, const Config& config, const LabelledI
   const Digits digits =  // the same for all networks
       choose_digits(all, run.key().at("images").at(seed), config.images, config.starts,
                     run.device());
-  TrainOptions options;
-  options.max_steps = config.steps;
-  options.stop_loss_below = config.stop_loss;
-  options.optimizer = OptimizerConfig::named("adam", n.rate);
   return {.model = n.net.make(run, digits.train.dim(1), run.key().at(n.net.name()).at(seed)),
           .data = {digits.train, digits.starts},
-          .options = options};
+          .options = constant_rate("adam", n.rate, config.steps, config.stop_loss)};
 }
 
 Measurements measure(Run& run, const Config& config, const Network& n, const Mlp& net,
