@@ -121,11 +121,9 @@ Measurements measure(const RuleCase& rule, const Trajectories& paths, size_t see
   const Columns at{rule.units};
   const Matrix &path = paths.simulated.seeds[seed], &theory = paths.theory.seeds[seed];
   const Eigen::RowVectorXd end = path.bottomRows(1);
-  std::vector<double> norms, angles;
-  for (int64_t k = 0; k < rule.units; ++k) {
-    norms.push_back(end[at.norm + k]);
-    angles.push_back(1 - end[at.own + k]);
-  }
+  const std::vector<double> norms(end.data() + at.norm, end.data() + at.norm + rule.units);
+  std::vector<double> angles;
+  for (int64_t k = 0; k < rule.units; ++k) angles.push_back(1 - end[at.own + k]);
   const auto q1 = [&](const Matrix& m) { return m.middleCols(at.q1, rule.units * rule.units); };
   Measurements m;
   m.add("norm", norms);
@@ -218,20 +216,18 @@ void judge_sanger(Run& run, const CaseResult& sanger, int64_t units) {
 void draw(Run& run, const Config& config, const std::vector<Trajectories>& rules) {
   const int64_t units = config.units();
   const Axis time{.label = "time t = steps / D", .low = 0, .high = config.last};
-  const Axis cosine{.low = 0, .high = 1.1};
+  const auto panel = [&](const std::string& title) {
+    return Panel{.title = title, .x = time, .y = {.low = 0, .high = 1.1}, .key = "bottom right"};
+  };
   Panel hebb{.title = "Hebb: norm of w_1", .x = time, .y = {.log = true}};
   add_curves(hebb, rules[0], 0, "no decay", 0, 1);
   add_curves(hebb, rules[1], 0, text("decay ", config.weak_decay), 1, 1);
   add_curves(hebb, rules[2], 0, text("decay ", config.strong_decay), 2, 1);
-  Panel one{.title = "Oja, one unit", .x = time, .y = cosine, .key = "bottom right"};
+  Panel one = panel("Oja, one unit");
   add_curves(one, rules[3], Columns{1}.own, "|cos(w, e_1)|", 0, 1);
   add_curves(one, rules[3], Columns{1}.norm, "norm of w", 1, 1);
-  Panel several{
-      .title = text("Oja, ", units, " units"), .x = time, .y = cosine, .key = "bottom right"};
-  Panel sanger{.title = "Sanger: circles simulation, lines equations",
-               .x = time,
-               .y = cosine,
-               .key = "bottom right"};
+  Panel several = panel(text("Oja, ", units, " units"));
+  Panel sanger = panel("Sanger: circles simulation, lines equations");
   for (int64_t k = 0; k < units; ++k) {
     const std::string name = text("|cos(w_", k + 1, ", e_", k + 1, ")|");
     add_curves(several, rules[4], Columns{units}.own + k, name, static_cast<int>(k), 1);

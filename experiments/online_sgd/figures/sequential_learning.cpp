@@ -61,11 +61,9 @@ double learned_at(const Matrix& path, const std::vector<double>& times, int64_t 
   return NAN;
 }
 
-/// Error over PCA error where the curve is flattest between two learning times; NaN if one of these
-/// never came.
-double plateau(const Matrix& path, const std::vector<double>& times, double from, double to,
-               double pca) {
-  double flattest = INFINITY, ratio = NAN;
+/// The error where the curve is flattest between two learning times; NaN if one of these never came.
+double plateau(const Matrix& path, const std::vector<double>& times, double from, double to) {
+  double flattest = INFINITY, error = NAN;
   if (!std::isfinite(from) || !std::isfinite(to)) return NAN;
   for (int64_t i = 1; i + 1 < path.rows(); ++i) {
     const double t = times[static_cast<size_t>(i)];
@@ -73,65 +71,53 @@ double plateau(const Matrix& path, const std::vector<double>& times, double from
     const double slope = std::abs(log_slope_at(times, path.col(0), i));
     if (!(slope < flattest)) continue;
     flattest = slope;
-    ratio = path(i, 0) / pca;
+    error = path(i, 0);
   }
-  return ratio;
+  return error;
 }
 
-/// The smallest ratio of two successive times; 0 where a component was never learned.
-double least_ratio(const std::vector<double>& learned) {
-  double least = INFINITY;
-  for (size_t i = 1; i < learned.size(); ++i) {
-    const double next = learned[i] / learned[i - 1];
-    least = std::min(least, std::isfinite(next) ? next : 0);
-  }
-  return least;
-}
-
-struct Simulated {
-  std::string name = "trajectory";
-};
-
-/// What one simulated trajectory shows.
-Measurements measure(const Config& config, const Spectrum& s, const std::vector<double>& times,
-                     const Matrix& path) {
-  std::vector<double> learned;
-  for (int64_t mode = 0; mode < config.spikes; ++mode)
-    learned.push_back(learned_at(path, times, mode, s.modes[mode]));
-  Measurements m;
-  m.add("learned", learned);
-  m.add("order", least_ratio(learned));
-  if (config.spikes >= 3) {
-    m.add("plateau 1", plateau(path, times, learned[0], learned[1], s.pca_error(1)));
-    m.add("plateau 2", plateau(path, times, learned[1], learned[2], s.pca_error(2)));
-  }
-  m.add("final", path(path.rows() - 1, 0) / s.pca_error(config.units));
-  return m;
-}
-
-void judge(Run& run, const Config& config, const CaseResult& found, const Distances& distance) {
+void judge(Run& run, const Config& config, const Spectrum& s, const Trajectories& paths) {
   const std::string sequence = "autoencoders learn the leading principal components sequentially";
   const std::string steps = "steps onto the PCA errors";
   const std::string predicted = "the equations predict the error at all times";
+  const Observations& all = paths.simulated;
+  const auto learned = [&](const Matrix& m, int64_t mode) {
+    return learned_at(m, all.times, mode, s.modes[mode]);
+  };
+  const auto least_ratio = [&](const Matrix& m) {
+    double least = INFINITY;
+    for (int64_t mode = 1; mode < config.spikes; ++mode) {
+      const double next = learned(m, mode) / learned(m, mode - 1);
+      least = std::min(least, std::isfinite(next) ? next : 0);  // one that was never learned
+    }
+    return least;
+  };
+  const auto plateau_over_pca = [&](int64_t rank) {
+    return all.of([&](const Matrix& m) {
+      const double from = learned(m, rank - 1), to = learned(m, rank);
+      return plateau(m, all.times, from, to) / s.pca_error(rank);
+    });
+  };
   for (int64_t mode = 0; mode < config.spikes; ++mode)
     run.report(text("time at which component ", mode + 1, " is learned"), sequence,
-               found.at("learned", static_cast<size_t>(mode)));
+               all.of([&](const Matrix& m) { return learned(m, mode); }));
   run.claim({.of = "smallest ratio of the times of two successive components",
              .paper = sequence,
-             .measured = found["order"],
+             .measured = all.of(least_ratio),
              .criterion = every_seed(above(1.5))});
   if (config.spikes >= 3) {
     run.report("error on the first plateau, over the PCA error of rank 1", steps,
-               found["plateau 1"]);
+               plateau_over_pca(1));
     run.claim({.of = "error on the second plateau, over the PCA error of rank 2",
                .paper = steps,
-               .measured = found["plateau 2"],
+               .measured = plateau_over_pca(2),
                .criterion = every_seed(near(1, 0.25))});
   }
   run.claim({.of = text("final error, over the PCA error of rank ", config.units),
              .paper = "autoencoders reach the PCA error",
-             .measured = found["final"],
+             .measured = all.last() / s.pca_error(config.units),
              .criterion = every_seed(between(1, 1.5))});
+  const Distances distance = distances(paths);
   run.claim({.of = "mean distance of a simulation from the equations",
              .paper = predicted,
              .measured = distance.mean,
@@ -203,11 +189,7 @@ void compute(Run& run, const Config& config) {
                         .observe = observe,
                         .precision = precision_of(config.precision)};
   const Trajectories paths = simulate_and_solve(run, setting, config.online.seeds, times, times);
-  const Study study = run.cases(
-      std::vector<Simulated>(1), config.online.seeds, [&](const Simulated&, const Trial& trial) {
-        return measure(config, s, times, paths.simulated.seeds[static_cast<size_t>(trial.seed)]);
-      });
-  judge(run, config, study[0], distances(paths));
+  judge(run, config, s, paths);
   draw(run, config, s, paths);
 }
 
