@@ -1,6 +1,8 @@
 #include "experiments/memorization/images.h"
 
 #include <algorithm>
+#include <cmath>
+#include <numeric>
 
 #include "autograd/ops.h"
 #include "data/batches.h"
@@ -25,6 +27,27 @@ ImageSets choose_images(const Run& run, const std::string& source, const Key& ke
   }
   all = copy_to(all, run.device());
   return {contiguous(slice(all, 0, 0, images)), contiguous(slice(all, 0, images, images + others))};
+}
+
+Beside beside(const Array& outputs, const Array& image) {
+  const auto numbers = [](const Array& a) { return cast(copy_to(a, {}), DType::f64).to_vector<double>(); };
+  const std::vector<double> y = numbers(outputs), x = numbers(image);
+  const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
+  Beside all;
+  for (auto row = y.begin(); row != y.end(); row += image.size()) {
+    const double along = std::inner_product(x.begin(), x.end(), row, 0.0) / norm;
+    double square = 0, across = 0, difference = 0;  // across as such: a difference of squares would lose digits
+    for (size_t i = 0; i < x.size(); ++i) {
+      const double v = row[static_cast<int64_t>(i)];
+      square += v * v;
+      across += std::pow(v - along * x[i] / norm, 2);
+      difference += std::pow(v - x[i], 2);
+    }
+    all.residual.push_back(square > 0 ? std::sqrt(across / square) : 1);
+    all.amplitude.push_back(along / norm);
+    all.error.push_back(std::sqrt(difference) / norm);
+  }
+  return all;
 }
 
 Array cell(const Array& rows, int64_t i) {

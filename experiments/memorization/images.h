@@ -35,6 +35,14 @@ struct ImageSource {
   }
 };
 
+/// Each row y of outputs [N, d] beside an image x [1, d], whose direction is u = x / |x|.
+struct Beside {
+  std::vector<double> residual;   // |y - <y, u> u| / |y|, 1 for y = 0
+  std::vector<double> amplitude;  // <y, u> / |x|
+  std::vector<double> error;      // |y - x| / |x|
+};
+Beside beside(const Array& outputs, const Array& image);
+
 /// Image i of rows [N, d], and the first `count` of them (all where there are fewer), for contact_sheet.
 Array cell(const Array& rows, int64_t i);
 std::vector<Array> cells(const Array& rows, int64_t count);

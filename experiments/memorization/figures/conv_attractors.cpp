@@ -104,8 +104,8 @@ Nearest relative_nearest(const Array& points, const Array& examples) {
   return found;
 }
 
-Measurements measure(Run& run, const Config& config, const Trial& trial, const ConvNet& net,
-                     const Data& data, const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial,
+                     const ConvNet& net, const Data& data, const TrainResult& trained) {
   const Array& images = data.examples;
   std::vector<double> radii;
   run.timed("spectra", [&] { radii = spectral_radius(net, Tensor(images)); });
@@ -179,10 +179,8 @@ void compute(Run& run, const Config& config) {
   std::vector<Case> cases{{"few", config.few, config.few_steps}};
   if (config.many > 0) cases.push_back({"many", config.many, config.many_steps});
   const Study study = train_cases(
-      run, cases, config.seeds,
-      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
-      [&](const Case&, const Trial& trial, const ConvNet& net, const Data& data,
-          const TrainResult& trained) { return measure(run, config, trial, net, data, trained); });
+      run, cases, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
+      [&](const auto&... of) { return measure(run, config, of...); });
   draw_sheets(run, study);
   claim_case(run, config, cases[0], study[0],
              "(iterated; the paper says once) maps arbitrary input images to training examples");

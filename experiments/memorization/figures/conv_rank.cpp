@@ -156,8 +156,8 @@ void measure_two(Measurements& m, const Array& matrix, const Tensor& x) {
   m.add("least distance", length(projection * Tensor(from_vector(forced, matrix.shape()))));
 }
 
-Measurements measure(const Run& run, const Case& c, const ConvNet& net, const Data& data,
-                     const TrainResult& trained) {
+Measurements measure(const Run& run, const Config&, const Case& c, const Trial&, const ConvNet& net,
+                     const Data& data, const TrainResult& trained) {
   Measurements m;
   m.add("loss", trained.loss);
   m.add("steps", static_cast<double>(trained.steps));
@@ -262,10 +262,8 @@ void compute(Run& run, const Config& config) {
   cases.push_back(black_image);
   seeds.push_back(1);
   const Study study = train_cases(
-      run, cases, seeds,
-      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
-      [&](const Case& c, const Trial&, const ConvNet& net, const Data& data,
-          const TrainResult& trained) { return measure(run, c, net, data, trained); });
+      run, cases, seeds, [&](const auto&... of) { return problem(run, config, of...); },
+      [&](const auto&... of) { return measure(run, config, of...); });
   claim_trained(run, config, study);
 
   Panel singular{.title = "singular values, one layer",

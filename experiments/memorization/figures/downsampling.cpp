@@ -109,8 +109,8 @@ Array sheet(const Config& config, const Data& data, const Array& outputs) {
                        config.source.shape(), 4);
 }
 
-Measurements measure(Run& run, const Config& config, const Trial& trial, const ConvNet& net,
-                     const Data& data, const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial,
+                     const ConvNet& net, const Data& data, const TrainResult& trained) {
   Eigenvalues spectrum;
   run.timed("spectra", [&] { spectrum = eigenvalues(net, Tensor(cell(data.examples, 0)))[0]; });
   std::vector<double> moduli;
@@ -208,10 +208,8 @@ void compute(Run& run, const Config& config) {
     cases.push_back(
         {"D2-one", 1, config.d2, down_to_four(image, config.deep_layers, config.d2.filters)});
   const Study study = train_cases(
-      run, cases, config.seeds,
-      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
-      [&](const Case&, const Trial& trial, const ConvNet& net, const Data& data,
-          const TrainResult& trained) { return measure(run, config, trial, net, data, trained); });
+      run, cases, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
+      [&](const auto&... of) { return measure(run, config, of...); });
   draw_sheets(run, study);
   claim_d1(run, cases[0], study[0]);
   claim_d1(run, cases[1], study[1]);

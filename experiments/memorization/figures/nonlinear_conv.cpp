@@ -127,28 +127,13 @@ Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case&
           .options = constant_rate("adam", training.rate, training.steps, training.stop_loss)};
 }
 
-/// Figure 9: the outputs beside the one image x, with u = x / |x|.
+/// Figure 9: the outputs beside the image.
 void compare(Measurements& m, const Array& outputs, const Array& image) {
-  const std::vector<double> y = outputs.to_vector<double>(), x = image.to_vector<double>();
-  const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
-  std::vector<double> errors, residuals, amplitudes;
-  for (auto row = y.begin(); row != y.end(); row += image.size()) {
-    const double along = std::inner_product(x.begin(), x.end(), row, 0.0) / norm;
-    double square = 0, off = 0, difference = 0;
-    for (size_t i = 0; i < x.size(); ++i) {
-      const double v = row[static_cast<int64_t>(i)];
-      square += v * v;
-      off += std::pow(v - along * x[i] / norm, 2);
-      difference += std::pow(v - x[i], 2);
-    }
-    errors.push_back(std::sqrt(difference) / norm);
-    residuals.push_back(square > 0 ? std::sqrt(off / square) : 1);
-    amplitudes.push_back(along / norm);
-  }
-  m.add("residual", median(residuals));    // |y - <y, u> u| / |y|
-  m.add("amplitude", median(amplitudes));  // <y, u> / |x|
-  m.add("error", median(errors));          // |y - x| / |x|
-  m.add("worst error", *std::max_element(errors.begin(), errors.end()));
+  const Beside found = beside(outputs, image);
+  m.add("residual", median(found.residual));
+  m.add("amplitude", median(found.amplitude));
+  m.add("error", median(found.error));
+  m.add("worst error", *std::max_element(found.error.begin(), found.error.end()));
   m.add("outputs", outputs);
 }
 
@@ -184,8 +169,8 @@ void follow(Measurements& m, const Config& config, const ConvNet& net, const Dat
   m.add("sheet", sheet(at, config.shown, 2));
 }
 
-Measurements measure(const Config& config, const Case& c, const ConvNet& net, const Data& data,
-                     const TrainResult& trained) {
+Measurements measure(const Run&, const Config& config, const Case& c, const Trial&,
+                     const ConvNet& net, const Data& data, const TrainResult& trained) {
   Measurements m;
   m.add("loss", trained.loss);
   m.add("steps", static_cast<double>(trained.steps));
@@ -258,10 +243,8 @@ void compute(Run& run, const Config& config) {
                                 {"skips-no-bias", false}};
   const std::vector<int64_t> seeds{1, 1, 1, config.skip_seeds, config.skip_seeds};
   const Study study = train_cases(
-      run, cases, seeds,
-      [&](const Case& c, const Trial& trial) { return problem(run, config, c, trial); },
-      [&](const Case& c, const Trial&, const ConvNet& net, const Data& data,
-          const TrainResult& trained) { return measure(config, c, net, data, trained); });
+      run, cases, seeds, [&](const auto&... of) { return problem(run, config, of...); },
+      [&](const auto&... of) { return measure(run, config, of...); });
   std::vector<Array> figure_9{normal(run.key().at("inputs"), {config.nine.inputs, 16}, DType::f64)};
   for (size_t i = 0; i < 3; ++i) {
     figure_9.push_back(study[i].seed(0).array("outputs"));

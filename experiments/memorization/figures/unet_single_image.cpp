@@ -88,14 +88,18 @@ Data choose(const Run& run, const Config& config, const Trial& trial) {
   return {sets.images, concat(all, 0).array()};
 }
 
-ConvNet make_net(const Run& run, const Config& config, const Variant& v, const Trial& trial) {
+Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Variant& v,
+                               const Trial& trial) {
   const Shape image = config.source.shape();
-  return make_conv_net({.image = image,
-                        .stages = unet(image, config.filters, config.levels, v.first_skip),
-                        .activation = parse_activation(config.activation),
-                        .init = Initializer::parse(config.init),
-                        .device = run.device()},
-                       run.key().at(v.name).at(static_cast<uint64_t>(trial.seed)));
+  const ConvNetConfig net{.image = image,
+                          .stages = unet(image, config.filters, config.levels, v.first_skip),
+                          .activation = parse_activation(config.activation),
+                          .init = Initializer::parse(config.init),
+                          .device = run.device()};
+  const Key key = run.key().at(v.name).at(static_cast<uint64_t>(trial.seed));
+  return {.model = make_conv_net(net, key),
+          .data = choose(run, config, trial),
+          .options = constant_rate("adam", config.rate, config.steps)};
 }
 
 /// Median over the starts of one kind.
@@ -116,8 +120,8 @@ Array sheet(const Config& config, const Array& image, const std::vector<Array>& 
   return contact_sheet(rows, config.source.shape(), 4);
 }
 
-Measurements measure(Run& run, const Config& config, const Trial& trial, const ConvNet& net,
-                     const Data& data, const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Variant&, const Trial& trial,
+                     const ConvNet& net, const Data& data, const TrainResult& trained) {
   const Array& image = data.examples;
   Measurements m;
   m.add("loss", trained.loss);
@@ -212,14 +216,8 @@ void compute(Run& run, const Config& config) {
   const std::vector<Variant> variants{{"low-skips", words, config.first_skip},
                                       {"all-skips", "all skips", 0}};
   const Study study = train_cases(
-      run, variants, config.seeds,
-      [&](const Variant& v, const Trial& trial) -> Problem<ConvNet, Data> {
-        return {.model = make_net(run, config, v, trial),
-                .data = choose(run, config, trial),
-                .options = constant_rate("adam", config.rate, config.steps)};
-      },
-      [&](const Variant&, const Trial& trial, const ConvNet& net, const Data& data,
-          const TrainResult& trained) { return measure(run, config, trial, net, data, trained); });
+      run, variants, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
+      [&](const auto&... of) { return measure(run, config, of...); });
   draw_sheets(run, study);
   for (size_t i = 0; i < variants.size(); ++i) claim_variant(run, config, variants[i], study[i]);
 }
