@@ -5,6 +5,7 @@
 #include <doctest/doctest.h>
 
 #include "autograd/transforms.h"
+#include "experiments/memorization/construction.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
 #include "tests/files.h"
@@ -163,4 +164,24 @@ TEST_CASE("theory: theorem 7 in two dimensions makes every combination of coordi
   CHECK(difference(net(Tensor(from_vector(mixed, {3, 2}))), mixed) < 1e-14);
   CHECK(has(error_of([&] { theory::PiecewiseLinear(points, 0.2); }), "must be in (0, delta]"));
   CHECK(has(error_of([&] { theory::PiecewiseLinear(from_vector<double>({0.001, 0.9}, {2, 1}), 0.01); }), "rescale"));
+}
+
+TEST_CASE("theory: the construction takes random points of every key, all of them far enough apart") {
+  size_t drawn_again = 0;
+  for (uint64_t seed = 0; seed < 300; ++seed) {
+    CAPTURE(seed);
+    const Array points = spaced_points(Key(seed), 2, 2, 0.1);
+    const theory::PiecewiseLinear f = piecewise_linear(points, 0.5);  // an error where a point lies too near to an end
+    for (const std::vector<double>& v : f.values) {
+      CHECK(v[0] >= 0.1);
+      CHECK(v[1] - v[0] >= 0.1 - 1e-15);  // a difference of two rounded numbers below 1
+      CHECK(v[1] <= 0.9 + 1e-15);
+    }
+    const Array first = uniform(Key(seed).at(0).at("values"), {2}, DType::f64);
+    const std::vector<double> u = first.to_vector<double>();
+    drawn_again += std::abs(f.values[0][0] - (0.1 + 0.7 * std::min(u[0], u[1]))) > 1e-12;
+  }
+  CHECK(drawn_again > 0);  // the first draw of some keys does not fit, of most it does
+  CHECK(drawn_again < 100);
+  CHECK(has(error_of([&] { spaced_points(Key(0), 20, 1, 0.1); }), "use a smaller gap"));
 }
