@@ -197,64 +197,46 @@ void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Obs
                text("eigenvalue / D ", short_number(s.modes[mode])));
 }
 
-/// Figure 9, sigmoidal units.
-void claim_untied(Run& run, int64_t units, const Spectrum& s,
-                  const std::vector<Network>& networks) {
-  const std::string words = "sigmoidal AE require untied weights to learn";
-  const auto final = [&](const std::string& kind) {
-    return find(networks, text("erf K=", units, kind)).paths.simulated.last(error);
+/// Figure 9.
+void claim_comparison(Run& run, int64_t k, const Spectrum& s, const std::vector<Network>& all) {
+  const auto final = [&](const std::string& activation, const std::string& kind) {
+    return find(all, text(activation, " K=", k, kind)).paths.simulated.last(error);
   };
-  const Samples untied = final(""), tied = final(" tied");
-  run.claim({.of = text("erf, untied: final error over the PCA error of rank ", units),
-             .paper = words,
-             .measured = untied / s.pca_error(units),
-             .criterion = every_seed(below(1.05))});
-  run.claim({.of = "erf: final error of tied over that of untied weights",
-             .paper = words,
-             .measured = tied / untied,
-             .criterion = every_seed(above(1))});
-  run.claim({.of = "erf: the same for the gradient of the encoder alone",
-             .paper = words,
-             .measured = final(" tied-detached") / untied,
-             .criterion = every_seed(above(1.1))});
-  run.claim({.of = "erf, tied: final error over the PCA error of rank 1",
-             .paper = words,
-             .measured = tied / s.pca_error(1),
-             .criterion = every_seed(above(1)),
-             .literal = true,
-             .remark = "under the scaling of the fields with sqrt D tied sigmoidal units do learn "
-                       "images, though less well than untied ones: their fields can be so large "
-                       "that the units become signs"});
-}
-
-/// Figure 9, ReLU units.
-void claim_biases(Run& run, int64_t units, const Spectrum& s,
-                  const std::vector<Network>& networks) {
-  const std::string words = "ReLU networks require adding biases to the encoder weights";
-  const auto final = [&](const std::string& kind) {
-    return find(networks, text("relu K=", units, kind)).paths.simulated.last(error);
+  std::string words = "sigmoidal AE require untied weights to learn";
+  const auto claim = [&](const std::string& of, const Samples& measured, const Bound& bound,
+                         const std::string& remark = "") {
+    run.claim({.of = of,
+               .paper = words,
+               .measured = measured,
+               .criterion = every_seed(bound),
+               .literal = !remark.empty(),
+               .remark = remark});
   };
-  const Samples bias = final(" bias"), none = final("");
-  if (units > 1)
-    run.claim(
-        {.of = text("ReLU with trained biases: final error over the PCA error of rank ", units - 1),
-         .paper = words,
-         .measured = bias / s.pca_error(units - 1),
-         .criterion = every_seed(below(1.1))});
-  run.claim({.of = "ReLU: final error without over with trained biases",
-             .paper = words,
-             .measured = none / bias,
-             .criterion = every_seed(above(1.05))});
-  run.report(text("ReLU without biases: final error over the PCA error of rank ", units / 2), words,
-             none / s.pca_error(units / 2));
+  const Samples untied = final("erf", ""), tied = final("erf", " tied");
+  claim(text("erf, untied: final error over the PCA error of rank ", k), untied / s.pca_error(k),
+        below(1.05));
+  claim("erf: final error of tied over that of untied weights", tied / untied, above(1));
+  claim("erf: the same for the gradient of the encoder alone",
+        final("erf", " tied-detached") / untied, above(1.1));
+  claim("erf, tied: final error over the PCA error of rank 1", tied / s.pca_error(1), above(1),
+        "under the scaling of the fields with sqrt D tied sigmoidal units do learn images, though "
+        "less well than untied ones: their fields can be so large that the units become signs");
+  words = "ReLU networks require adding biases to the encoder weights";
+  const Samples bias = final("relu", " bias"), none = final("relu", "");
+  if (k > 1)
+    claim(text("ReLU with trained biases: final error over the PCA error of rank ", k - 1),
+          bias / s.pca_error(k - 1), below(1.1));
+  claim("ReLU: final error without over with trained biases", none / bias, above(1.05));
+  run.report(text("ReLU without biases: final error over the PCA error of rank ", k / 2), words,
+             none / s.pca_error(k / 2));
   run.report("ReLU, tied: final error without over with trained biases", words,
-             final(" tied") / final(" tied bias"));
+             final("relu", " tied") / final("relu", " tied bias"));
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& networks) {
-  const Axis time = time_axis(config.training.first, config.training.last);
   const auto errors = [&](const std::string& title, const auto& shown) {
-    Panel panel{.title = title, .x = time, .y = {.low = 0}, .key = "bottom left"};
+    Panel panel = error_panel(title, config.training.first, config.training.last);
+    panel.y.low = 0;
     int colour = 0;
     for (const Network& n : networks)
       if (shown(n)) add_curves(panel, n.paths, error, n.name, colour++, 1);
@@ -268,11 +250,10 @@ void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<N
         return n.units == config.compared && n.activation != "linear";
       })};
   panels[2].levels = pca_levels(s, 1, config.compared);
-  Panel& parts = panels.emplace_back();
-  parts.title = text("erf K=", config.compared, ": the share of each component in the error");
-  parts.x = time;
+  Panel& parts = panels.emplace_back(
+      error_panel(text("erf K=", config.compared, ": the share of each component in the error"),
+                  config.training.first, config.training.last));
   parts.y.log = true;
-  parts.key = "bottom left";
   const Network& shown = find(networks, text("erf K=", config.compared));
   for (int64_t m = 0; m < std::min(config.compared, shown_modes); ++m)
     add_curves(parts, shown.paths, first_mode + m, text("component ", m + 1), static_cast<int>(m),
@@ -296,8 +277,7 @@ void compute(Run& run, const Config& config) {
   }
   run.result("images", images.count());
   claim_sequence(run, config, s, find(all, text("erf K=", config.compared)).paths.simulated);
-  claim_untied(run, config.compared, s, all);
-  claim_biases(run, config.compared, s, all);
+  claim_comparison(run, config.compared, s, all);
   claim_theory(run, all);
   for (int64_t k = 0; k <= config.compared; ++k)
     run.report(text("PCA error of rank ", k), "", s.pca_error(k));

@@ -154,28 +154,27 @@ Samples last_biases(const Observations& o) {
 
 void claim_ranks(Run& run, const Config& config, const std::vector<Network>& all) {
   const int64_t k = config.units();
-  const std::string close = "close to the PCA error with untied weights and trained biases";
+  const auto claim = [&](const std::string& of, const Samples& measured, const Bound& bound,
+                         const std::string& remark) {
+    run.claim({.of = of,
+               .paper = "close to the PCA error with untied weights and trained biases",
+               .measured = measured,
+               .criterion = every_seed(bound),
+               .literal = !remark.empty(),
+               .remark = remark});
+  };
   run.claim({.of = text("final error without bias, over the PCA error of rank ", k / 2),
              .paper = "biases not trained: roughly the PCA error of rank K / 2",
              .measured = all[none].over_pca(k / 2),
              .criterion = every_seed(between(0.85, 1))});
-  run.claim(
-      {.of = text("final error with trained biases, over the PCA error of rank K - 1 = ", k - 1),
-       .paper = close,
-       .measured = all[trained].over_pca(k - 1),
-       .criterion = every_seed(below(1.1))});
-  run.claim({.of = "K = M + 1 units, trained biases: final error over the PCA error of rank M",
-             .paper = close,
-             .measured = all[wider].over_pca(k - 1),
-             .criterion = every_seed(below(1.1))});
-  run.claim({.of = "final error with trained biases, over the PCA error of rank K",
-             .paper = close,
-             .measured = all[trained].over_pca(k),
-             .criterion = every_seed(below(2)),
-             .literal = true,
-             .remark = "K units reach rank K - 1: without a bias at the output the mean output "
-                       "must vanish, which takes one direction from the decoder; K = M + 1 units "
-                       "reach rank M"});
+  claim(text("final error with trained biases, over the PCA error of rank K - 1 = ", k - 1),
+        all[trained].over_pca(k - 1), below(1.1), "");
+  claim("K = M + 1 units, trained biases: final error over the PCA error of rank M",
+        all[wider].over_pca(k - 1), below(1.1), "");
+  claim("final error with trained biases, over the PCA error of rank K", all[trained].over_pca(k),
+        below(2),
+        "K units reach rank K - 1: without a bias at the output the mean output must vanish, which "
+        "takes one direction from the decoder; K = M + 1 units reach rank M");
 }
 
 void claim_biases(Run& run, const std::vector<Network>& all) {
@@ -216,28 +215,12 @@ void claim_others(Run& run, const Config& config, const std::vector<Network>& al
                        "0, and tied weights whose decoder is detached"});
 }
 
-void claim_theory(Run& run, const std::vector<Network>& all) {
-  const std::string words = "the equations predict the error at all times";
-  for (const size_t i : {none, trained}) {
-    const Distances d = distances(all[i].paths, error);
-    const std::string name = " distance of a simulation from the equations: " + all[i].name;
-    claim_agreement(run, "mean" + name, words, d.mean, 0.004);
-    run.claim({.of = "largest" + name,
-               .paper = words,
-               .measured = d.largest,
-               .criterion = every_seed(below(0.035))});
-  }
-}
-
 void draw(Run& run, const Config& config, const std::vector<Network>& all) {
   const int64_t k = config.units();
-  const Axis time = time_axis(config.online.first, config.theory_last);
   const auto errors = [&](const std::string& title, const std::vector<size_t>& shown) {
-    Panel panel{.title = title,
-                .x = time,
-                .y = {.log = true, .low = 5e-4, .high = 1},
-                .levels = pca_levels(all[none].spectrum, 0, k),
-                .key = "bottom left"};
+    Panel panel = error_panel(title, config.online.first, config.theory_last,
+                              pca_levels(all[none].spectrum, 0, k));
+    panel.y = {.log = true, .low = 5e-4, .high = 1};
     for (size_t i = 0; i < shown.size(); ++i)
       add_curves(panel, all[shown[i]].paths, error, all[shown[i]].name, static_cast<int>(i));
     return panel;
@@ -250,7 +233,7 @@ void draw(Run& run, const Config& config, const std::vector<Network>& all) {
                            .name = "PCA, rank M, of the inputs of K = M + 1",
                            .colour = 2,
                            .draw = Draw::dotted});
-  Panel biases{.title = "trained biases of one network (untied)", .x = time};
+  Panel biases{.title = "trained biases of one network (untied)", .x = untied.x};
   for (int64_t unit = 0; unit < k; ++unit)
     add_curves(biases, all[trained].paths, first_bias + unit, text("unit ", unit + 1),
                static_cast<int>(unit), 1);
@@ -275,7 +258,8 @@ void compute(Run& run, const Config& config) {
   claim_ranks(run, config, all);
   claim_biases(run, all);
   claim_others(run, config, all);
-  claim_theory(run, all);
+  for (const size_t i : {none, trained})
+    claim_distances(run, ": " + all[i].name, all[i].paths, Asked::of_median, Asked::of_every_seed);
   draw(run, config, all);
 }
 

@@ -97,35 +97,33 @@ Trajectories train(Run& run, const Config& config, const GreyImages& images, con
   return config.training.train(run, n.name, run.key().at(n.name), model, images, start, row);
 }
 
-void claim_errors(Run& run, const Config& config, const Spectrum& s, const Network& untied,
-                  const Network& full, const Network& detached) {
-  const std::string ranks = text("rank-", config.units, " PCA error");
-  const std::string reach = "autoencoders with untied weights achieve rank-K PCA error";
-  const std::string fail = "autoencoders with tied weights fail to achieve rank-1 PCA error";
-  const double pca = s.pca_error(config.units), first = s.pca_error(1);
-  run.claim({.of = "untied: final error over the " + ranks,
-             .paper = reach,
-             .measured = untied.final_error() / pca,
-             .criterion = below(1.03)});
-  run.claim({.of = "tied: final error over the " + ranks,
-             .paper = fail,
-             .measured = full.final_error() / pca,
-             .criterion = at_least(1.15)});
-  run.claim({.of = "tied, gradient of the encoder alone: final error over the rank-1 PCA error",
-             .paper = fail,
-             .measured = detached.final_error() / first,
-             .criterion = every_seed(above(1))});
-  run.claim({.of = "tied, whole gradient: final error over the rank-1 PCA error",
-             .paper = fail,
-             .measured = full.final_error() / first,
-             .criterion = every_seed(above(1)),
-             .literal = true,
-             .remark = "with the whole gradient the error ends between the rank-1 and the rank-K "
-                       "PCA error; only the gradient of the encoder alone, decoder held fixed in "
-                       "it, stays above rank 1"});
+void claim_tied(Run& run, const Config& config, const Spectrum& s, const Network& full,
+                const Network& detached) {
+  const auto claim = [&](const std::string& of, const Samples& measured, const Criterion& criterion,
+                         const std::string& remark) {
+    run.claim({.of = of,
+               .paper = "autoencoders with tied weights fail to achieve rank-1 PCA error",
+               .measured = measured,
+               .criterion = criterion,
+               .literal = !remark.empty(),
+               .remark = remark});
+  };
+  const double first = s.pca_error(1);
+  claim(text("tied: final error over the rank-", config.units, " PCA error"),
+        full.final_error() / s.pca_error(config.units), at_least(1.15), "");
+  claim("tied, gradient of the encoder alone: final error over the rank-1 PCA error",
+        detached.final_error() / first, every_seed(above(1)), "");
+  claim("tied, whole gradient: final error over the rank-1 PCA error", full.final_error() / first,
+        every_seed(above(1)),
+        "with the whole gradient the error ends between the rank-1 and the rank-K PCA error; only "
+        "the gradient of the encoder alone, decoder held fixed in it, stays above rank 1");
 }
 
-void claim_lengths(Run& run, const Network& untied) {
+void claim_untied(Run& run, const Config& config, const Spectrum& s, const Network& untied) {
+  run.claim({.of = text("untied: final error over the rank-", config.units, " PCA error"),
+             .paper = "autoencoders with untied weights achieve rank-K PCA error",
+             .measured = untied.final_error() / s.pca_error(config.units),
+             .criterion = below(1.03)});
   const std::string norms =
       "the encoder weights shrink, while decoder weights grow to reach the linear regime";
   const auto shrunk = [](const Matrix& m) {
@@ -154,15 +152,13 @@ void report_errors(Run& run, const Config& config, const Spectrum& s,
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& networks) {
-  const Axis time = time_axis(config.training.first, config.training.last);
-  Panel errors{.title = "error on the images: simulations (circles), equations (lines)",
-               .x = time,
-               .y = {.low = 0},
-               .levels = pca_levels(s, 1, config.units),
-               .key = "bottom left"};
+  Panel errors =
+      error_panel("error on the images: simulations (circles), equations (lines)",
+                  config.training.first, config.training.last, pca_levels(s, 1, config.units));
+  errors.y.low = 0;
   for (size_t i = 0; i < networks.size(); ++i)
     add_curves(errors, networks[i].paths, error, networks[i].name, static_cast<int>(i), 1);
-  Panel lengths{.title = "mean length of the untied weights", .x = time, .y = {.log = true}};
+  Panel lengths{.title = "mean length of the untied weights", .x = errors.x, .y = {.log = true}};
   add_curves(lengths, networks[0].paths, encoder_length, "encoder |w_k|", 2, 1);
   add_curves(lengths, networks[0].paths, decoder_length, "decoder |v_k|", 4, 1);
   run.draw({.name = "standard-conditions", .panels = {errors, lengths}, .panel_width = 650});
@@ -178,8 +174,8 @@ void compute(Run& run, const Config& config) {
     run.timed(n.name, [&] { n.paths = train(run, config, inputs, n); });
     save_paths(run, n.name, n.paths);
   }
-  claim_errors(run, config, s, networks[0], networks[1], networks[2]);
-  claim_lengths(run, networks[0]);
+  claim_untied(run, config, s, networks[0]);
+  claim_tied(run, config, s, networks[1], networks[2]);
   report_errors(run, config, s, networks);
   draw(run, config, s, networks);
 }

@@ -97,7 +97,6 @@ Trajectories train(Run& run, const Config& config, const Spectrum& all, const Ne
 }
 
 void claim_erf(Run& run, const std::vector<Network>& all, const Spectrum& s) {
-  const std::string never = "a tied sigmoidal autoencoder is not able to achieve PCA error";
   const std::vector<double>& times = all[untied].paths.simulated.times;
   const auto after = std::upper_bound(times.begin(), times.end(), std::min(400.0, times.back()));
   const int64_t at400 = after - times.begin() - 1;
@@ -107,18 +106,17 @@ void claim_erf(Run& run, const std::vector<Network>& all, const Spectrum& s) {
        .paper = "stark contrast to the same network with untied weights",
        .measured = all[untied].paths.simulated.of([&](const Matrix& m) { return m(at400, error); }),
        .criterion = every_seed(below(0.0065))});
-  const Samples whole = all[full].paths.simulated.last(error);
-  run.claim({.of = "final error, tied, full gradient",
-             .paper = never,
-             .measured = whole,
-             .criterion = every_seed(above(0.12))});
-  run.claim({.of = "final error, tied, decoder detached",
-             .paper = never,
-             .measured = all[detached].paths.simulated.last(error),
-             .criterion = every_seed(above(0.2))});
+  const auto claim = [&](const std::string& of, size_t network, double bound) {
+    run.claim({.of = of,
+               .paper = "a tied sigmoidal autoencoder is not able to achieve PCA error",
+               .measured = all[network].paths.simulated.last(error),
+               .criterion = every_seed(above(bound))});
+  };
+  claim("final error, tied, full gradient", full, 0.12);
+  claim("final error, tied, decoder detached", detached, 0.2);
   run.claim({.of = "final error of tied weights (full gradient), over that of the zero network",
              .paper = "tied weights: hardly better than chance",
-             .measured = whole / (s.trace() / 2),
+             .measured = all[full].paths.simulated.last(error) / (s.trace() / 2),
              .criterion = every_seed(above(0.9)),
              .literal = true,
              .remark = "too strong: tied weights end far above the PCA error of their rank, but "
@@ -157,27 +155,6 @@ void claim_single(Run& run, const Network& unit, std::pair<double, double> least
              .criterion = near(1, 0.02)});
 }
 
-void claim_theory(Run& run, const std::vector<Network>& all) {
-  const std::string words = "the equations predict the error at all times";
-  for (const size_t i : {untied, full, detached}) {
-    const Distances d = distances(all[i].paths, error);
-    const std::string name = " distance of a simulation from the equations: " + all[i].name;
-    if (i == untied) {
-      claim_agreement(run, "mean" + name, words, d.mean, 0.004);
-      claim_agreement(run, "largest" + name, words, d.largest, 0.035);
-      continue;
-    }
-    run.claim({.of = "mean" + name,
-               .paper = words,
-               .measured = d.mean,
-               .criterion = every_seed(below(0.004))});
-    run.claim({.of = "largest" + name,
-               .paper = words,
-               .measured = d.largest,
-               .criterion = every_seed(below(0.035))});
-  }
-}
-
 /// The error of one tied unit that lies on the first mode, against its length.
 Curve valley(const Spectrum& s) {
   const Aligned one{.rt = s.modes[0]};
@@ -194,11 +171,9 @@ Curve valley(const Spectrum& s) {
 void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& all,
           std::pair<double, double> least) {
   const auto errors = [&](const std::string& title, const std::vector<size_t>& shown) {
-    Panel panel{.title = title,
-                .x = time_axis(config.online.first, config.theory_last),
-                .y = {.log = true, .low = 5e-4, .high = 1},
-                .levels = pca_levels(s, 0, config.spikes),
-                .key = "bottom left"};
+    Panel panel = error_panel(title, config.online.first, config.theory_last,
+                              pca_levels(s, 0, config.spikes));
+    panel.y = {.log = true, .low = 5e-4, .high = 1};
     for (const size_t i : shown)
       add_curves(panel, all[i].paths, error, all[i].name, static_cast<int>(i));
     return panel;
@@ -243,7 +218,10 @@ void compute(Run& run, const Config& config) {
   claim_erf(run, all, s);
   claim_linear(run, config, all, pca);
   claim_single(run, all[single], least);
-  claim_theory(run, all);
+  for (const size_t i : {untied, full, detached}) {
+    const Asked asked = i == untied ? Asked::of_median : Asked::of_every_seed;
+    claim_distances(run, ": " + all[i].name, all[i].paths, asked, asked);
+  }
   draw(run, config, s, all, least);
 }
 

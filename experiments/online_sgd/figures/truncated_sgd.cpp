@@ -23,6 +23,7 @@
 
 #include "engine/image.h"
 #include "experiments/online_sgd/simulation/grey_images.h"
+#include "experiments/online_sgd/simulation/recorded_weights.h"
 #include "experiments/online_sgd/simulation/settings.h"
 #include "experiments/online_sgd/simulation/simulate_and_solve.h"
 #include "experiments/online_sgd/theory/basis.h"
@@ -69,47 +70,19 @@ Model model_of(Rule rule, double eta, int64_t dimension) {
   return model;
 }
 
-// What is read off the weights: the error, then all of them, the encoder and the decoder, column by
-// column.
-constexpr int64_t error = 0;
-
-std::vector<double> observe(const Weights& w, const Spectrum& s) {
-  std::vector<double> row{population_error(w, s, Transfer("erf"))};
-  row.insert(row.end(), w.encoder.data(), w.encoder.data() + w.encoder.size());
-  row.insert(row.end(), w.decoder.data(), w.decoder.data() + w.decoder.size());
-  return row;
-}
-
-Weights weights_of(const Vector& row, int64_t units) {
-  const int64_t modes = (row.size() - 1) / 2 / units;
-  return {Eigen::Map<const Matrix>(row.data() + 1, units, modes),
-          Eigen::Map<const Matrix>(row.data() + 1 + units * modes, units, modes),
-          Vector::Zero(units)};
-}
-
-Weights last_weights(const Matrix& m, int64_t units) {
-  return weights_of(m.row(m.rows() - 1), units);
-}
-
-/// Their mean over the recorded times in the second half of the training.
-Weights settled_weights(const Matrix& m, int64_t units, const std::vector<double>& times) {
-  int64_t from = m.rows() - 1;
-  while (from > 1 && times[static_cast<size_t>(from) - 1] >= times.back() / 2) --from;
-  return weights_of(m.bottomRows(m.rows() - from).colwise().mean(), units);
-}
-
-Weights first_units(const Weights& w, int64_t units) {
-  return {w.encoder.topRows(units), w.decoder.topRows(units), w.bias.head(units)};
-}
+constexpr int64_t error = 0;  // the column of error_and_weights
 
 Trajectories train(Run& run, const Config& config, const Spectrum& all, const std::string& name,
                    Rule rule) {
   const OnlineRun& o = config.online;
   const std::vector<double> times = o.times();
+  const Model model = model_of(rule, o.eta, o.dimension);
   const auto start = [&](const Key& key) { return random_weights(key, config.units, all, o.init); };
-  const Setting setting{name,   model_of(rule, o.eta, o.dimension), all, config.units, start,
-                        observe};
-  Trajectories paths = simulate_and_solve(run, setting, o.seeds, times, times);
+  const auto row = [&](const Weights& w, const Spectrum& s) {
+    return error_and_weights(w, s, model.g);
+  };
+  const Trajectories paths =
+      simulate_and_solve(run, {name, model, all, config.units, start, row}, o.seeds, times, times);
   run.save(name + "-simulated", paths.simulated.table(error));
   run.save(name + "-theory", paths.theory.table(error));
   return paths;
@@ -125,59 +98,48 @@ double largest_other(const Matrix& cosines) {
   return others.maxCoeff();
 }
 
-void claim_truncated(Run& run, int64_t units, const Trajectories& truncated) {
-  const std::string exact = "truncated SGD converges to the exact principal components";
-  const std::string others = "truncated: |cos(v_k, e_m)| with another component, largest, ";
-  const auto other_at_end = [&](const Matrix& m) {
-    return largest_other(decoder_cosines(last_weights(m, units), units));
+void claim_components(Run& run, int64_t units, const Trajectories& truncated,
+                      const Observations& vanilla) {
+  std::string words = "truncated SGD converges to the exact principal components";
+  const auto claim = [&](const std::string& of, const Samples& measured, double bound,
+                         const std::string& remark = "") {
+    run.claim({.of = of,
+               .paper = words,
+               .measured = measured,
+               .criterion = every_seed(below(bound)),
+               .literal = !remark.empty(),
+               .remark = remark});
   };
-  const Observations& o = truncated.simulated;
-  run.claim({.of = "truncated: 1 - |cos(v_k, e_k)|, largest of all units",
-             .paper = exact,
-             .measured = o.of([&](const Matrix& m) {
-               return 1 - least_own(decoder_cosines(last_weights(m, units), units));
-             }),
-             .criterion = every_seed(below(0.001))});
-  run.claim({.of = others + "equations at the end",
-             .paper = exact,
-             .measured = truncated.theory.of(other_at_end),
-             .criterion = every_seed(below(0.001))});
-  run.claim({.of = others + "simulations, v_k averaged over the second half of the time",
-             .paper = exact,
-             .measured = o.of([&](const Matrix& m) {
-               return largest_other(decoder_cosines(settled_weights(m, units, o.times), units));
-             }),
-             .criterion = every_seed(below(0.01))});
-  run.claim({.of = others + "simulations, v_k at the end",
-             .paper = exact,
-             .measured = o.of(other_at_end),
-             .criterion = every_seed(below(0.01)),
-             .literal = true,
-             .remark = "as large at all late times and smaller for larger D: the fluctuation of "
-                       "SGD, not what it fluctuates about"});
-  run.claim({.of = "truncated: 1 - |cos(w_k, e_k)| within the components' space, largest",
-             .paper = exact,
-             .measured = o.of([&](const Matrix& m) {
-               return 1 - least_own(encoder_cosines(last_weights(m, units), units, true));
-             }),
-             .criterion = every_seed(below(0.005))});
-}
-
-void claim_vanilla(Run& run, int64_t units, const Observations& vanilla) {
-  const std::string mixed = "vanilla SGD only recovers a linear combination of them";
-  const auto cosines = [&](const Matrix& m) {
+  const auto decoders = [&](const Matrix& m) {
     return decoder_cosines(last_weights(m, units), units);
   };
-  run.claim({.of = "vanilla: |cos(v_k, e_k)|, least of all units",
-             .paper = mixed,
-             .measured = vanilla.of([&](const Matrix& m) { return least_own(cosines(m)); }),
-             .criterion = every_seed(below(0.9))});
-  run.claim({.of = "vanilla: 1 - norm of the decoder's part in the components' space, largest",
-             .paper = mixed,
-             .measured = vanilla.of([&](const Matrix& m) {
-               return 1 - std::sqrt(cosines(m).rowwise().squaredNorm().minCoeff());
-             }),
-             .criterion = every_seed(below(0.001))});
+  const auto own = [&](const Matrix& m) { return least_own(decoders(m)); };
+  const auto other = [&](const Matrix& m) { return largest_other(decoders(m)); };
+  const auto settled_other = [&](const Matrix& m) {
+    const Weights w = settled_weights(m, units, truncated.simulated.times);
+    return largest_other(decoder_cosines(w, units));
+  };
+  const auto own_encoder = [&](const Matrix& m) {
+    return least_own(encoder_cosines(last_weights(m, units), units, true));
+  };
+  const auto inside = [&](const Matrix& m) {
+    return std::sqrt(decoders(m).rowwise().squaredNorm().minCoeff());
+  };
+  const Observations& o = truncated.simulated;
+  claim("truncated: 1 - |cos(v_k, e_k)|, largest of all units", 1 - o.of(own), 0.001);
+  const std::string others = "truncated: |cos(v_k, e_m)| with another component, largest, ";
+  claim(others + "equations at the end", truncated.theory.of(other), 0.001);
+  claim(others + "simulations, v_k averaged over the second half of the time", o.of(settled_other),
+        0.01);
+  claim(others + "simulations, v_k at the end", o.of(other), 0.01,
+        "as large at all late times and smaller for larger D: the fluctuation of SGD, not what it "
+        "fluctuates about");
+  claim("truncated: 1 - |cos(w_k, e_k)| within the components' space, largest",
+        1 - o.of(own_encoder), 0.005);
+  words = "vanilla SGD only recovers a linear combination of them";
+  claim("vanilla: |cos(v_k, e_k)|, least of all units", vanilla.of(own), 0.9);
+  claim("vanilla: 1 - norm of the decoder's part in the components' space, largest",
+        1 - vanilla.of(inside), 0.001);
 }
 
 /// How far the error climbs above a value that it had before.
@@ -191,29 +153,23 @@ double largest_rise(const Matrix& m) {
 }
 
 void claim_error(Run& run, double pca, const Trajectories& truncated, const Trajectories& vanilla) {
-  run.claim({.of = "final error, truncated over vanilla",
-             .paper = "truncated SGD incurs no performance penalty",
-             .measured = truncated.simulated.last(error) / vanilla.simulated.last(error),
-             .criterion = near(1, 0.05)});
-  for (const Trajectories* paths : {&truncated, &vanilla})
-    run.claim({.of = text(paths == &truncated ? "truncated" : "vanilla",
-                          ": final error over the PCA error"),
-               .paper = "both autoencoders achieve the PCA error",
-               .measured = paths->simulated.last(error) / pca,
-               .criterion = every_seed(between(1, 1.5))});
+  const auto claim = [&](const std::string& of, const std::string& words, const Samples& measured,
+                         const Criterion& criterion) {
+    run.claim({.of = of, .paper = words, .measured = measured, .criterion = criterion});
+  };
+  const Samples ours = truncated.simulated.last(error), others = vanilla.simulated.last(error);
+  claim("final error, truncated over vanilla", "truncated SGD incurs no performance penalty",
+        ours / others, near(1, 0.05));
+  const std::string achieve = "both autoencoders achieve the PCA error";
+  const Criterion close = every_seed(between(1, 1.5));
+  claim("truncated: final error over the PCA error", achieve, ours / pca, close);
+  claim("vanilla: final error over the PCA error", achieve, others / pca, close);
   const std::string rise = "the error can increase temporarily with the truncated algorithm";
-  run.claim({.of = "truncated: largest rise of the error above an earlier value",
-             .paper = rise,
-             .measured = truncated.simulated.of(largest_rise),
-             .criterion = at_least(0.003)});
-  run.claim({.of = "truncated, equations: the same",
-             .paper = rise,
-             .measured = truncated.theory.of(largest_rise),
-             .criterion = at_least(0.003)});
-  run.claim({.of = "vanilla, equations: the same",
-             .paper = "vanilla SGD descends the error",
-             .measured = vanilla.theory.of(largest_rise),
-             .criterion = every_seed(below(1e-6))});
+  claim("truncated: largest rise of the error above an earlier value", rise,
+        truncated.simulated.of(largest_rise), at_least(0.003));
+  claim("truncated, equations: the same", rise, truncated.theory.of(largest_rise), at_least(0.003));
+  claim("vanilla, equations: the same", "vanilla SGD descends the error",
+        vanilla.theory.of(largest_rise), every_seed(below(1e-6)));
 }
 
 void claim_theory(Run& run, const std::string& name, const Trajectories& paths) {
@@ -268,48 +224,50 @@ Array partial_errors(int64_t units, const Spectrum& s, const Observations& trunc
   return to_array(table);
 }
 
-/// Rows are pixels: place, then for every unit the decoder (scaled to the components' norm, 1 /
-/// sqrt D left out) and its component. Training is the same in any basis, so this one is chosen
-/// afterwards.
-Array decoders_in_space(const Weights& w, const Matrix& basis) {
+/// Every decoder in space (scaled to the components' norm, 1 / sqrt D left out) and the components,
+/// saved as <name>.npy: rows are pixels, columns the place, the decoders, the components. Training is
+/// the same in any basis, so this one is chosen afterwards.
+Panel decoder_panel(Run& run, const std::string& name, const Weights& w, const Matrix& basis) {
   const int64_t d = w.modes(), units = w.units();
   const double root = std::sqrt(static_cast<double>(d));
   const Matrix decoder = in_basis(w, basis.transpose()).decoder;
-  Matrix table(d, 1 + 2 * units);
-  table.col(0).setLinSpaced(0, static_cast<double>(d - 1));
+  Matrix all(d, 1 + 2 * units);
+  all.col(0).setLinSpaced(0, static_cast<double>(d - 1));
   for (int64_t k = 0; k < units; ++k) {
     const double sign = w.decoder(k, k) < 0 ? -1 : 1;
-    table.col(1 + k) = sign * root / decoder.row(k).norm() * decoder.row(k).transpose();
+    all.col(1 + k) = sign * root / decoder.row(k).norm() * decoder.row(k).transpose();
   }
-  table.rightCols(units) = root * basis.leftCols(units);
-  return to_array(table);
-}
+  all.rightCols(units) = root * basis.leftCols(units);
+  const Array table = to_array(all);
+  run.save(name, table);
 
-Panel decoder_panel(const std::string& name, int64_t units, const Array& table) {
   Panel panel{.title = "decoders, " + name,
-              .x = {.label = "pixel", .low = 0, .high = static_cast<double>(table.dim(0))},
+              .x = {.label = "pixel", .low = 0, .high = static_cast<double>(d)},
               .y = {.low = -3.4, .high = 2.6},
               .key = "bottom left"};
-  const auto add = [&](int64_t j, const Curve& like) {
-    Curve& c = panel.curves.emplace_back(like);
+  for (int64_t j = 1; j <= 2 * units; ++j) {
+    Curve& c = panel.curves.emplace_back();
     c.x = column(table, 0);
     c.y = column(table, j);
-  };
-  for (int64_t k = 0; k < units; ++k)
-    add(1 + k, {.name = text("v_", k + 1), .colour = static_cast<int>(k), .size = 2.5});
-  for (int64_t k = 0; k < units; ++k)
-    add(1 + units + k, {.name = k ? "" : "components", .colour = 6, .draw = Draw::dashed});
+    if (j <= units) {
+      c.name = text("v_", j);
+      c.colour = static_cast<int>(j - 1);
+      c.size = 2.5;
+    } else {
+      c.name = j == units + 1 ? "components" : "";
+      c.colour = 6;
+      c.draw = Draw::dashed;
+    }
+  }
   return panel;
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories& truncated,
           const Trajectories& vanilla, const Matrix& basis) {
   const int64_t units = config.units;
-  Panel errors{.title = "reconstruction error: circles simulated, lines from the equations",
-               .x = time_axis(config.online.first, config.online.last),
-               .y = {.log = true},
-               .levels = pca_levels(s, 0, units),
-               .key = "bottom left"};
+  Panel errors = error_panel("error: circles simulated, lines from the equations",
+                             config.online.first, config.online.last, pca_levels(s, 0, units));
+  errors.y.log = true;
   add_curves(errors, vanilla, error, "vanilla", 0, 1);
   add_curves(errors, truncated, error, "truncated", 1, 1);
 
@@ -319,25 +277,20 @@ void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories&
                 .x = {.label = "units k", .low = -0.2},
                 .y = {.log = true},
                 .key = "bottom left"};
-  const auto add = [&](int64_t j, const std::string& name, int colour) {
+  const std::string names[] = {"PCA of rank k", "truncated", "vanilla"};
+  for (int j = 2; j >= 0; --j)
     partial.curves.push_back({.x = column(table, 0),
-                              .y = column(table, j),
-                              .name = name,
-                              .colour = colour,
+                              .y = column(table, 1 + j),
+                              .name = names[j],
+                              .colour = j == 0 ? grey : 2 - j,
                               .draw = Draw::line_points});
+  const auto decoders = [&](const std::string& name, const Trajectories& paths) {
+    return decoder_panel(run, name, last_weights(paths.simulated.seeds[0], units), basis);
   };
-  add(3, "vanilla", 0);
-  add(2, "truncated", 1);
-  add(1, "PCA of rank k", grey);
-
-  Chart chart{.name = "truncated-sgd", .panels = {errors, partial}, .panel_width = 475};
-  for (const Trajectories* paths : {&truncated, &vanilla}) {
-    const std::string name = paths == &truncated ? "truncated" : "vanilla";
-    const Array decoders = decoders_in_space(last_weights(paths->simulated.seeds[0], units), basis);
-    run.save(name, decoders);
-    chart.panels.push_back(decoder_panel(name, units, decoders));
-  }
-  run.draw(chart);
+  run.draw(
+      {.name = "truncated-sgd",
+       .panels = {errors, partial, decoders("truncated", truncated), decoders("vanilla", vanilla)},
+       .panel_width = 475});
 }
 
 /// A sheet of three rows, for a few images that were not trained on, side by side: each image, and
@@ -365,34 +318,30 @@ void show_images(Run& run, const GreyImages& images, const std::vector<Weights>&
 
 void claim_images(Run& run, const Spectrum& s, const std::vector<int64_t>& counts,
                   const std::vector<double>& truncated, const std::vector<double>& vanilla) {
-  const std::string same = "the networks achieve essentially the same performance";
-  const auto title = [](const std::string& rule, int64_t k) {
-    return text("Fashion-MNIST, ", rule, ": error of the first ", k,
-                " units over the PCA error of that rank");
+  const auto claim = [&](const std::string& rule, size_t i, double value, const std::string& words,
+                         const Bound& bound) {
+    run.claim({.of = text("Fashion-MNIST, ", rule, ": error of the first ", counts[i],
+                          " units over the PCA error of that rank"),
+               .paper = words,
+               .measured = value / s.pca_error(counts[i]),
+               .criterion = bound});
   };
   const size_t last = counts.size() - 1;
   for (size_t i = 0; i < last; ++i) {
-    const double pca = s.pca_error(counts[i]);
-    run.claim({.of = title("truncated", counts[i]),
-               .paper = "the partial reconstruction from truncated SGD is close to the original "
-                        "image",
-               .measured = truncated[i] / pca,
-               .criterion = near(1, 0.05)});
-    run.claim({.of = title("vanilla", counts[i]),
-               .paper = "that of the vanilla autoencoder shows traces of pants mixed with those of "
-                        "a sweatshirt",
-               .measured = vanilla[i] / pca,
-               .criterion = at_least(1.5)});
+    claim("truncated", i, truncated[i],
+          "the partial reconstruction from truncated SGD is close to the original image",
+          near(1, 0.05));
+    claim("vanilla", i, vanilla[i],
+          "that of the vanilla autoencoder shows traces of pants mixed with those of a sweatshirt",
+          at_least(1.5));
   }
+  const std::string same = "the networks achieve essentially the same performance";
   run.claim({.of = "Fashion-MNIST: error of all units, truncated over vanilla",
              .paper = same,
              .measured = truncated[last] / vanilla[last],
              .criterion = near(1, 0.05)});
-  for (const auto* errors : {&truncated, &vanilla})
-    run.claim({.of = title(errors == &truncated ? "truncated" : "vanilla", counts[last]),
-               .paper = same,
-               .measured = (*errors)[last] / s.pca_error(counts[last]),
-               .criterion = near(1, 0.15)});
+  claim("truncated", last, truncated[last], same, near(1, 0.15));
+  claim("vanilla", last, vanilla[last], same, near(1, 0.15));
 }
 
 void study_images(Run& run, const Config& config) {
@@ -416,7 +365,7 @@ void study_images(Run& run, const Config& config) {
         [&](int64_t) {
           return make_dataset_simulator(model, s, images->rows, start, key.at("inputs"));
         },
-        [&](const Weights& w) { return observe(w, s); });
+        [&](const Weights& w) { return error_and_weights(w, s, model.g); });
     trained.push_back(last_weights(o.seeds[0], config.image_units));
     std::vector<double>& of_rule = errors.emplace_back();
     for (const int64_t k : counts)
@@ -435,8 +384,7 @@ void compute(Run& run, const Config& config) {
   const Matrix basis = completed_basis(sinusoids(dimension, units), run.key().at("basis"));
   const Trajectories truncated = train(run, config, s, "truncated", Rule::truncated);
   const Trajectories vanilla = train(run, config, s, "vanilla", Rule::vanilla);
-  claim_truncated(run, units, truncated);
-  claim_vanilla(run, units, vanilla.simulated);
+  claim_components(run, units, truncated, vanilla.simulated);
   claim_error(run, s.pca_error(units), truncated, vanilla);
   claim_theory(run, "truncated", truncated);
   claim_theory(run, "vanilla", vanilla);

@@ -167,8 +167,24 @@ void claim_agreement(Claims& claims, const std::string& of, const std::string& w
                 .remark = "a start close to the border between two courses waits at a saddle until noise decides"});
 }
 
+void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean, Asked largest) {
+  const Distances d = distances(paths);
+  const std::string words = "the equations predict the error at all times";
+  const auto claim = [&](const char* which, const Samples& distance, Asked asked, double bound) {
+    const std::string of = which + (" distance of a simulation from the equations" + name);
+    if (asked == Asked::of_median) return claim_agreement(claims, of, words, distance, bound);
+    claims.claim({.of = of, .paper = words, .measured = distance, .criterion = every_seed(below(bound))});
+  };
+  claim("mean", d.mean, mean, 0.004);
+  claim("largest", d.largest, largest, 0.035);
+}
+
 Axis time_axis(double first, double last) {
   return {.label = "time t = steps / D", .log = true, .low = first, .high = last};
+}
+
+Panel error_panel(const std::string& title, double first, double last, const Levels& levels) {
+  return {.title = title, .x = time_axis(first, last), .levels = levels, .key = "bottom left"};
 }
 
 Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank) {

@@ -84,10 +84,16 @@ int64_t index_at(const std::vector<double>& times, double t);
 void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
                      double bound);
 
+/// Two rows on the mean and the largest distance (column 0) of simulations from the equations, which end with the name: below .004 and .035, which are the bounds of D = 1000. Those that are asked of the median are claim_agreement's.
+enum class Asked { of_every_seed, of_median };
+void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean, Asked largest);
+
 // ---- for charts ----
 
 /// Of a logarithmic axis of times from `first` to `last`.
 Axis time_axis(double first, double last);
+/// Errors against such times.
+Panel error_panel(const std::string& title, double first, double last, const Levels& levels = {});
 /// The PCA errors of some ranks.
 Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank);
 

@@ -307,6 +307,38 @@ TEST_CASE("online input: what experiments do with a shorter path") {
   }
 }
 
+TEST_CASE("online input: a resume reads what was integrated, also where the integrator had stopped early") {
+  const test::TemporaryFolder folder;
+  const Spectrum s = Spectrum::canonical(30, 2);
+  const std::vector<double> times = log_times(0.01, 1000, 12);
+  const Model m = model_of("erf", Rule::vanilla, 1, 30);
+  int observed = 0;
+  std::vector<Observations> found;
+  const auto work = [&](Run& run) {
+    found.push_back(solve_seeds(2, times, [&](int64_t seed) {
+      IntegrateOptions options;
+      if (seed == 1) options.max_steps = 40;
+      const auto observe = [&](const Weights& w) {
+        ++observed;
+        return std::vector<double>{population_error(w, s, m.g), w.encoder(0, 0)};
+      };
+      return solve(run, text("seed ", seed), m, formula_start(s, 2), s, times, observe, options);
+    }));
+  };
+  REQUIRE(run_in(folder / "run", work).code == 0);
+  const Json before = test::record_of(folder / "run")["results"];
+  const int once = observed;
+  const test::Outcome told = run_in(folder / "run", work, true);
+  CHECK(told.code == 0);
+  CHECK(observed == once);
+  CHECK(has(told.out, "seed 1: the integrator stopped at t = "));
+  CHECK(test::record_of(folder / "run")["results"] == before);
+  CHECK(before.contains("stopped early: seed 1"));
+  REQUIRE(found.size() == 2);
+  CHECK(found[0].seeds[1].rows() < 13);
+  for (size_t i = 0; i < 2; ++i) CHECK(found[0].seeds[i] == found[1].seeds[i]);
+}
+
 TEST_CASE("online input: fewer images than asked for") {
   const test::TemporaryFolder folder;
   std::vector<uint8_t> row(3073, 0), batch, idx{0, 0, 8, 3, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0, 2};
