@@ -79,7 +79,6 @@ double plateau(const Matrix& path, const std::vector<double>& times, double from
 void judge(Run& run, const Config& config, const Spectrum& s, const Trajectories& paths) {
   const std::string sequence = "autoencoders learn the leading principal components sequentially";
   const std::string steps = "steps onto the PCA errors";
-  const std::string predicted = "the equations predict the error at all times";
   const Observations& all = paths.simulated;
   const auto learned = [&](const Matrix& m, int64_t mode) {
     return learned_at(m, all.times, mode, s.modes[mode]);
@@ -117,15 +116,7 @@ void judge(Run& run, const Config& config, const Spectrum& s, const Trajectories
              .paper = "autoencoders reach the PCA error",
              .measured = all.last() / s.pca_error(config.units),
              .criterion = every_seed(between(1, 1.5))});
-  const Distances distance = distances(paths);
-  run.claim({.of = "mean distance of a simulation from the equations",
-             .paper = predicted,
-             .measured = distance.mean,
-             .criterion = every_seed(below(0.004))});
-  run.claim({.of = "largest distance of a simulation from the equations",
-             .paper = predicted,
-             .measured = distance.largest,
-             .criterion = every_seed(below(0.035))});
+  claim_distances(run, "", paths, Asked::of_every_seed, Asked::of_every_seed);
 }
 
 void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories& paths) {

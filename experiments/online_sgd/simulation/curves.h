@@ -84,7 +84,8 @@ int64_t index_at(const std::vector<double>& times, double t);
 void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
                      double bound);
 
-/// Two rows on the mean and the largest distance (column 0) of simulations from the equations, which end with the name: below .004 and .035, which are the bounds of D = 1000. Those that are asked of the median are claim_agreement's.
+/// Two rows on the mean and the largest distance (column 0) of simulations from the equations, whose statements end
+/// with `name`: below .004 and .035, the bounds of D = 1000, for every seed or as claim_agreement asks it.
 enum class Asked { of_every_seed, of_median };
 void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean, Asked largest);
 
