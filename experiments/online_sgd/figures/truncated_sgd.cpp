@@ -211,19 +211,6 @@ void claim_partial(Run& run, int64_t units, const Spectrum& s, const Observation
   }
 }
 
-/// Rows are k = 0 .. K units: k, the PCA error of that rank, and the errors of the first k units of
-/// seed 0 of both rules.
-Array partial_errors(int64_t units, const Spectrum& s, const Observations& truncated,
-                     const Observations& vanilla) {
-  Matrix table(units + 1, 4);
-  table.row(0) << 0, s.trace() / 2, s.trace() / 2, s.trace() / 2;
-  for (int64_t k = 1; k <= units; ++k)
-    table.row(k) << static_cast<double>(k), s.pca_error(k),
-        partial_error(truncated.seeds[0], k, units, s),
-        partial_error(vanilla.seeds[0], k, units, s);
-  return to_array(table);
-}
-
 /// Every decoder in space (scaled to the components' norm, 1 / sqrt D left out) and the components,
 /// saved as <name>.npy: rows are pixels, columns the place, the decoders, the components. Training is
 /// the same in any basis, so this one is chosen afterwards.
@@ -271,7 +258,14 @@ void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories&
   add_curves(errors, vanilla, error, "vanilla", 0, 1);
   add_curves(errors, truncated, error, "truncated", 1, 1);
 
-  const Array table = partial_errors(units, s, truncated.simulated, vanilla.simulated);
+  // Rows are k = 0 .. K units: k, the PCA error of that rank, the errors of the first k of seed 0.
+  Matrix all(units + 1, 4);
+  all.row(0) << 0, s.trace() / 2, s.trace() / 2, s.trace() / 2;
+  const Matrix &first = truncated.simulated.seeds[0], &second = vanilla.simulated.seeds[0];
+  for (int64_t k = 1; k <= units; ++k)
+    all.row(k) << static_cast<double>(k), s.pca_error(k), partial_error(first, k, units, s),
+        partial_error(second, k, units, s);
+  const Array table = to_array(all);
   run.save("partial", table);
   Panel partial{.title = "error of the first k units",
                 .x = {.label = "units k", .low = -0.2},
@@ -284,13 +278,12 @@ void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories&
                               .name = names[j],
                               .colour = j == 0 ? grey : 2 - j,
                               .draw = Draw::line_points});
-  const auto decoders = [&](const std::string& name, const Trajectories& paths) {
-    return decoder_panel(run, name, last_weights(paths.simulated.seeds[0], units), basis);
+  const auto decoders = [&](const std::string& name, const Matrix& m) {
+    return decoder_panel(run, name, last_weights(m, units), basis);
   };
-  run.draw(
-      {.name = "truncated-sgd",
-       .panels = {errors, partial, decoders("truncated", truncated), decoders("vanilla", vanilla)},
-       .panel_width = 475});
+  run.draw({.name = "truncated-sgd",
+            .panels = {errors, partial, decoders("truncated", first), decoders("vanilla", second)},
+            .panel_width = 475});
 }
 
 /// A sheet of three rows, for a few images that were not trained on, side by side: each image, and
