@@ -17,7 +17,7 @@ rooms=(
   "models/training 41700"
   "models/dynamics 36200"
   "data 35000"
-  "experiments/harness 168000"
+  "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 282000"
   "tests 765500"

@@ -18,7 +18,7 @@ struct IntegrateOptions {
   /// that of Runge and Kutta (order 4). Tolerances and max_steps then mean nothing.
   double fixed_step = 0;
   int order = 4;
-  std::function<void(double t)> progress;  // after each output time
+  std::function<void(double t)> progress = {};  // after each output time
 };
 
 /// dy = f(t, y); `dy` has y's size.

@@ -170,9 +170,9 @@ TEST_CASE("compare: losses of the same stages and arrays whose first column grow
     CHECK_FALSE(fs::exists(folder / "out/compare.png"));
   }
   const std::string script = contents(folder / "out/compare.gp");
-  CHECK(has(script, "set title \"curve.npy\" noenhanced"));
-  CHECK(has(script, "set title \"loss of first's 'touch ran' <b>\" noenhanced"));  // no backquotes, no command
-  CHECK(count_of(script, "set logscale y") == 1);                                  // of the loss
+  CHECK(has(script, "set title 'curve.npy' noenhanced"));
+  CHECK(has(script, "set title 'loss of first''s `touch ran` <b>' noenhanced"));  // no backquotes, no command
+  CHECK(count_of(script, "set logscale y") == 1);                                 // of the loss
   for (const char* other : {"same.npy", "points.npy", "cube.npy", "only a", "only b"}) CHECK_FALSE(has(script, other));
   if (!gnuplot_available()) return;
   const Outcome o = compared();

@@ -175,7 +175,7 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
       doctest::Contains("Gram"), Error);
   Simulators mixed = one(make(m, 1, 50));
   mixed.push_back(make(m, 2, 50));
-  CHECK_THROWS_WITH_AS(attempt(mixed, {1}), doctest::Contains("different kinds"), Error);
+  CHECK_THROWS_WITH_AS(attempt(mixed, {1}), doctest::Contains("simulators that differ"), Error);
   mixed.pop_back();
   const Spectrum s50 = Spectrum::canonical(50, 1);
   for (const double factor : {1.0, 2.0})
