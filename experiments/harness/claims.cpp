@@ -40,16 +40,6 @@ void Claims::claim(const Claim& claim) {
       claim.criterion.text);
 }
 
-void Claims::claim(const std::string& of, const std::string& paper, const Samples& measured,
-                   const std::string& criterion, bool held) {
-  add({.of = of, .paper = paper, .measured = measured}, held, nullptr, criterion);
-}
-
-void Claims::literal_claim(const std::string& of, const std::string& paper, const Samples& measured,
-                           const std::string& criterion, bool held, const std::string& remark) {
-  add({.of = of, .paper = paper, .measured = measured, .literal = true, .remark = remark}, held, nullptr, criterion);
-}
-
 std::string measured_text(const Json& claim) {
   const auto number = [](const Json& value) { return value.is_number() ? short_number(value) : "not finite"; };
   std::string result = number(claim.value("measured", Json()));

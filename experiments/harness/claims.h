@@ -62,22 +62,6 @@ class Claims {
     claim({.of = of, .paper = paper, .measured = measured, .remark = remark});
   }
 
-  // ---- forms of before, until the last figure is moved ----
-  void claim(const std::string& of, const std::string& paper, const Samples& measured, const std::string& criterion,
-             bool held);
-  void claim_at_least(const std::string& of, const std::string& paper, const Samples& measured, double bound) {
-    claim({.of = of, .paper = paper, .measured = measured, .criterion = at_least(bound)});
-  }
-  void claim_below(const std::string& of, const std::string& paper, const Samples& measured, double bound) {
-    claim({.of = of, .paper = paper, .measured = measured, .criterion = below(bound)});
-  }
-  void claim_near(const std::string& of, const std::string& paper, const Samples& measured, double value,
-                  double tolerance) {
-    claim({.of = of, .paper = paper, .measured = measured, .criterion = near(value, tolerance)});
-  }
-  void literal_claim(const std::string& of, const std::string& paper, const Samples& measured,
-                     const std::string& criterion, bool held, const std::string& remark);
-
  protected:
   void add(const Claim& claim, const Json& held, const Json& margin, const std::string& criterion);
   /// Rows of {statement, paper, measured, values, criterion, held (null: only reported), margin (see Bound; null: only

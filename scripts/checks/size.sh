@@ -20,7 +20,7 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 282000"
-  "tests 765500"
+  "tests 766500"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"

@@ -73,8 +73,8 @@ void compute(Run& run, const Config& config) {
   if (config.big > 0) run.save("big", zeros({config.big}, DType::f64));
   run.plot("curve", "plot x\n", 200, 150);
   run.picture("grey", zeros({4, 4}, DType::u8));
-  run.claim_below("the loss is finite", "-", result.loss, 1e9);
-  run.claim_at_least("a claim that does not hold", "holds", 0, 1);
+  run.claim({.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
+  run.claim({.of = "a claim that does not hold", .paper = "holds", .measured = 0, .criterion = at_least(1)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "harness-test", .paper = "", .figure = "no figure",

@@ -68,7 +68,7 @@ void compute(Run& run, const Config& config) {
   fit(run, "first", config.steps, -1);
   fit(run, "second", config.steps, config.steps / 2 + 1);
   run.picture("grey", zeros({3, 3}, DType::u8));
-  run.claim_below("a claim", "-", 0, 1);
+  run.claim({.of = "a claim", .paper = "-", .measured = 0, .criterion = below(1)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "flips-test", .paper = "", .figure = "no figure",

@@ -51,7 +51,7 @@ void compute(Run& run, const Config& config) {
   while (is_set("BASIN_TEST_STAY")) pause();
   run.save("weights", net.layers[0].weight.array());
   run.picture("grey", zeros({4, 4}, DType::u8));
-  run.claim_below("the loss is finite", "-", result.loss, 1e9);
+  run.claim({.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "folder-test", .paper = "", .figure = "no figure",

@@ -60,7 +60,7 @@ void compute(Run& run, const Config& config) {
   }
   run.save("weights", net.layers[0].weight.array());
   run.picture("grey", zeros({4, 4}, DType::u8));
-  run.claim_below("a claim", "-", 0, 1);
+  run.claim({.of = "a claim", .paper = "-", .measured = 0, .criterion = below(1)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "identity-test", .paper = "", .figure = "no figure",

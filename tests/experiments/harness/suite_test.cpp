@@ -35,8 +35,9 @@ bool is_set(const char* variable) {
 }
 
 void claims(Run& run, const Config& config) {
-  run.claim_at_least("steps", "some", static_cast<double>(config.steps), 1);
-  run.claim_at_least("more steps", "many", static_cast<double>(config.steps), 100);
+  const auto steps = static_cast<double>(config.steps);
+  run.claim({.of = "steps", .paper = "some", .measured = steps, .criterion = at_least(1)});
+  run.claim({.of = "more steps", .paper = "many", .measured = steps, .criterion = at_least(100)});
 }
 
 void needs_data(Run& run, const Config& config) {
