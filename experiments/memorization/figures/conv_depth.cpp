@@ -144,16 +144,15 @@ std::string paper_third(int64_t depth, int64_t filters) {
 void report_table_1(Run& run, const Config& config, const Table1& t) {
   for (const Row& row : t.rows) {
     const Group& group = *t.at(row.depth);
-    std::string remark;
+    std::string remark = group.count() + "; ";
     if (group.slow() > 0)
-      remark = text(group.slow(), " seeds ran to infinity and were repeated with the rate ",
-                    config.slow_rate, "; ");
+      remark += text(group.slow(), " seeds ran to infinity and were repeated with the rate ",
+                     config.slow_rate, "; ");
     if (group.some_missing())
       remark += text(group.any() ? "only the seeds that" : "all are shown: none",
                      " reached the loss ", config.stop_loss);
-    run.report(
-        text("table 1: ", row.depth, " layers, ", t.label, ", ", group.count(), ": third modulus"),
-        paper_third(row.depth, t.filters), group["next modulus"], remark);
+    run.report(text("table 1: ", row.depth, " layers, ", t.label, ": third modulus"),
+               paper_third(row.depth, t.filters), group["next modulus"], remark);
   }
 }
 
@@ -162,10 +161,11 @@ void claim_table_1(Run& run, const Table1& t) {
   const std::string deeper = "1,1,.98 -> 1,1,.78 -> 1,1,.14 with depth";
   const auto third = [&](int64_t depth, const Bound& bound) {
     if (const Group* group = t.at(depth))
-      run.claim({.of = text(name, group->count(), ": third modulus with ", depth, " layers"),
+      run.claim({.of = text(name, "third modulus with ", depth, " layers"),
                  .paper = deeper,
                  .measured = (*group)["next modulus"],
                  .criterion = bound,
+                 .remark = group->count(),
                  .valid = group->any()});
   };
   third(2, at_least(0.6));
@@ -174,20 +174,21 @@ void claim_table_1(Run& run, const Table1& t) {
   const auto falls = [&](int64_t depth, int64_t deep, const Bound& bound) {
     const Group *one = t.at(depth), *other = t.at(deep);
     if (one == nullptr || other == nullptr) return;
-    run.claim({.of = text(name, one->count(), " and ", other->count(), ": third modulus with ",
-                          depth, " layers minus that with ", deep, " (medians)"),
+    run.claim({.of = text(name, "third modulus with ", depth, " layers minus that with ", deep,
+                          " (medians)"),
                .paper = deeper,
                .measured = (*one)["next modulus"].median() - (*other)["next modulus"].median(),
                .criterion = bound,
+               .remark = one->count() + " and " + other->count(),
                .valid = one->any() && other->any()});
   };
   falls(5, 8, above(0));
   falls(3, 5, above(-0.02));
-  run.claim({.of = text(name, t.every.count(),
-                        ", all depths: distance from 1 of the second eigenvalue nearest to it"),
+  run.claim({.of = name + "all depths: distance from 1 of the second eigenvalue nearest to it",
              .paper = "1,1,...",
              .measured = t.every["from one"],
              .criterion = every_value(below(0.05)),
+             .remark = t.every.count(),
              .valid = t.every.any()});
 }
 
@@ -199,8 +200,8 @@ void compare_filters(Run& run, const std::vector<Table1>& tables) {
   for (size_t i = 1; i < tables.size(); ++i) {
     const Group& group = *tables[i].at(8);
     const double difference = group["next modulus"].median() - values.median();
-    const std::string name = text("table 1, 8 layers, ", group.count(), " and ", single->count(),
-                                  ": third modulus with ", tables[i].label, " minus that with 1");
+    const std::string name =
+        text("table 1, 8 layers: third modulus with ", tables[i].label, " minus that with 1");
     if (i > 1) {
       run.report(name, words, difference);
       continue;
@@ -211,7 +212,7 @@ void compare_filters(Run& run, const std::vector<Table1>& tables) {
                .criterion = below(0.35),
                .valid = single->any() && group.any()});
   }
-  run.claim({.of = text("table 1, 8 layers, 1 filter, ", single->count(), ": third modulus"),
+  run.claim({.of = "table 1, 8 layers, 1 filter: third modulus",
              .paper = ".14",
              .measured = values,
              .criterion = near(0.14, 0.05),
@@ -278,10 +279,10 @@ std::vector<Judged> table_2(const Config& c) {
 
 void claim_table_2(Run& run, const Config& config, const Judged& j, const Group& group) {
   const int64_t n = j.row.images;
-  std::string name = text("table 2, ", j.row.name, ", ", j.row.depth, " layers, ", group.count(),
-                          ", median loss ", short_number(group["loss"].median()));
+  const std::string name = text("table 2, ", j.row.name, ", ", j.row.depth, " layers");
+  std::string how = text(group.count(), ", median loss ", short_number(group["loss"].median()));
   if (group.slow() > 0)
-    name += text(", ", group.slow(), " of ", group.total(), " with the rate ", config.slow_rate);
+    how += text(", ", group.slow(), " of ", group.total(), " with the rate ", config.slow_rate);
   const std::string nearest = n == 1 ? ": distance of an eigenvalue from 1"
                                      : text(": distance of ", n, " eigenvalues from 1");
   const Bound close = below(n == 1 ? 0.01 : 0.05);
@@ -296,17 +297,20 @@ void claim_table_2(Run& run, const Config& config, const Judged& j, const Group&
                .paper = j.paper,
                .measured = near_one,
                .criterion = close,
+               .remark = how,
                .valid = group.any()});
     run.claim({.of = name + beside,
                .paper = j.paper,
                .measured = next,
                .criterion = below(j.bound),
+               .remark = how,
                .valid = learned});
     if (j.bound == j.paper_bound) return;
   } else {
-    run.report(name + nearest, j.paper, near_one);
+    run.report(name + nearest, j.paper, near_one, how);
   }
-  if (j.paper_bound == 0) return run.report(name + ": the next modulus", j.paper, next, j.remark);
+  if (j.paper_bound == 0)
+    return run.report(name + ": the next modulus", j.paper, next, j.remark + "; " + how);
   run.claim({.of = name + beside + (j.bound > 0 ? ", as printed" : ""),
              .paper = j.paper,
              .measured = next,
