@@ -28,8 +28,9 @@ Measurements Run::measured(const std::string& stage, const std::function<Measure
   const std::string file = path("checkpoints/" + file_name(stage) + ".measured.safetensors");
   if (options_.resume && is_there(file)) {
     auto [found, metadata] = load_measurements(file);
+    require(metadata["stage"] == stage && !metadata[lines_key].empty(), file, ": holds the measurements of '",
+            metadata["stage"], "', not of ", stage, "; remove it, and they are measured again");
     const int64_t wanted = std::stoll(metadata[lines_key]), there = metrics_.lines_of(stage);
-    require(metadata["stage"] == stage, file, ": holds the measurements of ", metadata["stage"], ", not of ", stage);
     require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", in_folder("metrics.jsonl"), ": holds ",
             there, " of the ", wanted, " lines of ", stage, MetricsFile::way_out());
     return found;
@@ -53,7 +54,7 @@ Study Run::study(const std::vector<std::string>& names, const std::vector<int64_
   std::vector<std::string> stages;
   std::set<std::string> different;
   for (size_t i = 0; i < names.size(); ++i) {
-    require(different.insert(names[i]).second, "cases: two are named '", names[i], "'");
+    require(different.insert(file_name(names[i])).second, "cases: two are named '", names[i], "', as a file's name");
     for (int64_t seed = 0; seed < seeds[i]; ++seed) tasks.push_back({i, {stage_name(names[i], seed), seed}});
   }
   for (const Task& task : tasks) stages.push_back(task.trial.name);

@@ -335,6 +335,17 @@ void Run::say(const std::string& line) {
   std::cout << std::flush;
 }
 
+/// Those of trials that were measured before a resume too, which nobody asked a path of since.
+void Run::add_checkpoints() {
+  const std::string folder = in_folder("checkpoints");
+  std::error_code error;
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+    const std::string name = entry->path().filename().string();
+    if (!is_leftover(name)) files_.insert("checkpoints/" + name);
+  }
+  if (error) throw system_fault("cannot look into " + folder, error.value());
+}
+
 int Run::execute() {
   say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.source() + "\n  preset " +
       name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " + std::to_string(cpu_threads()) +
@@ -363,6 +374,7 @@ int Run::execute() {
     throw;
   }
   record_["finished"] = utc_now();
+  add_checkpoints();
   record_["files"] = Json::array();
   for (const std::string& name : files_) {
     std::error_code error;

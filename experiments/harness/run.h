@@ -112,6 +112,7 @@ class Run : public Claims {
   bool put_back();
   void identify(const LoadedSet& set);
   void write_record(const std::string& status);
+  void add_checkpoints();
   void print_claims() const;
 
   const Experiment& experiment_;

@@ -89,6 +89,12 @@ std::vector<Json> metrics_of(const std::string& folder) {
 void check_same(const std::string& a, const std::string& b) {
   for (const char* part : {"results", "claims", "figures"})
     CHECK(record_of(a)[part].dump() == record_of(b)[part].dump());
+  const auto names = [](const std::string& folder) {
+    std::vector<std::string> all;
+    for (const Json& file : record_of(folder)["files"]) all.push_back(file["name"]);
+    return all;
+  };
+  CHECK(names(a) == names(b));
   CHECK(metrics_of(a) == metrics_of(b));
   for (const auto& entry : std::filesystem::recursive_directory_iterator(a)) {
     const std::string name = std::filesystem::relative(entry.path(), a).string();
