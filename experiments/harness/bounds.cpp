@@ -18,6 +18,8 @@ double unit_of(double end) {
 
 double median(std::vector<double> values) {
   require(!values.empty(), "median: needs at least one value");
+  for (const double v : values)
+    if (std::isnan(v)) return v;  // there is no order with it
   std::sort(values.begin(), values.end());
   const size_t half = values.size() / 2;
   return values.size() % 2 ? values[half] : (values[half - 1] + values[half]) / 2;

@@ -25,6 +25,11 @@ std::string file_name(std::string name) {
 }  // namespace
 
 Measurements Run::measured(const std::string& stage, const std::function<Measurements()>& measure) {
+  {
+    const std::lock_guard lock(mutex_);
+    require(stages_.insert(file_name(stage)).second, "two stages of this run are named '", stage,
+            "', as a file's name: give them different names");
+  }
   const std::string file = path("checkpoints/" + file_name(stage) + ".measured.safetensors");
   if (options_.resume && is_there(file)) {
     auto [found, metadata] = load_measurements(file);

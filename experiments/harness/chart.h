@@ -25,7 +25,7 @@ enum class Draw {
   line_points,  // a line with dots
   band,         // the area between y and `upper`
   bars,         // from 0, `width` wide
-  steps,        // each y up to the next x
+  steps,        // each y from the x before up to its own
   arrows        // from (x, y) by (dx, dy)
 };
 

@@ -96,14 +96,13 @@ void MetricsFile::append(const Json& line) {
   Json checked = line;
   checked["check"] = check_of(line);
   const std::lock_guard lock(mutex_);
-  went_on_ |= repeating_.erase(line.value("stage", "")) == 0;
   file_ << checked.dump() << std::endl;
   if (!file_.good()) cannot_write(path_);
+  went_on_ |= repeating_.erase(line.value("stage", "")) == 0;
 }
 
 void MetricsFile::rewind(const std::string& stage, int64_t step, int64_t wanted) {
   const std::lock_guard lock(mutex_);
-  file_.close();
   std::istringstream lines(file_text(path_));
   std::string kept;
   int64_t there = 0, last = -1;
@@ -121,6 +120,7 @@ void MetricsFile::rewind(const std::string& stage, int64_t step, int64_t wanted)
   }
   require(there >= wanted || may_lack_, "--resume: ", path_, ": holds ", there, " of the ", wanted, " lines of ", stage,
           " before step ", step, way_out());
+  file_.close();  // only now: other trials go on writing when this one is refused
   write_atomically(path_, std::string_view(kept));
   append_to_file();
 }

@@ -128,9 +128,10 @@ class Run : public Claims {
     std::string record, metrics;
     bool has_metrics, complete;
   };
-  Found found_{};              // by a resume
-  bool measured_new_ = false;  // a stage that was not there
-  mutable std::mutex mutex_;   // of what threads of cases() change: record_, files_, the terminal
+  Found found_{};                 // by a resume
+  bool measured_new_ = false;     // a stage that was not there
+  std::set<std::string> stages_;  // that were measured or read
+  mutable std::mutex mutex_;      // of what threads of cases() change: record_, files_, the terminal
 };
 
 /// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.

@@ -77,6 +77,9 @@ Samples Observations::growth(int64_t column) const {
 }
 
 Vector Observations::median(int64_t column) const {
+  for (const Matrix& m : seeds)
+    require(m.rows() == static_cast<int64_t>(times.size()), "median: a seed has ", m.rows(), " of ", times.size(),
+            " times");
   Vector middle(times.size());
   for (int64_t i = 0; i < middle.size(); ++i) middle[i] = of([&](const Matrix& m) { return m(i, column); }).median();
   return middle;

@@ -117,6 +117,8 @@ TEST_CASE("claims: a criterion is text, verdict and margin in one") {
   CHECK(rows.last()["margin"].is_null());
   rows.claim({.of = "no number", .paper = "", .measured = {1, no_number}, .criterion = every_seed(at_least(0))});
   CHECK(rows.last()["held"] == false);
+  rows.claim({.of = "no median", .paper = "", .measured = {no_number, 0.1, 0.2}, .criterion = below(1)});
+  CHECK(rows.last()["held"] == false);
   rows.claim({.of = "not valid", .paper = "", .measured = 5, .criterion = at_least(1), .valid = false});
   CHECK(rows.last()["held"] == false);
   CHECK(rows.last()["margin"].is_null());
