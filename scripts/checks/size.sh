@@ -20,7 +20,7 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 282000"
-  "tests 766500"
+  "tests 768000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
