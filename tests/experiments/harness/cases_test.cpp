@@ -91,7 +91,8 @@ void check_same(const std::string& a, const std::string& b) {
     CHECK(record_of(a)[part].dump() == record_of(b)[part].dump());
   const auto names = [](const std::string& folder) {
     std::vector<std::string> all;
-    for (const Json& file : record_of(folder)["files"]) all.push_back(file["name"]);
+    const Json record = record_of(folder);
+    for (const Json& file : record["files"]) all.push_back(file["name"]);
     return all;
   };
   CHECK(names(a) == names(b));
