@@ -40,7 +40,7 @@ class Tensor {
   }
   /// Functions of arrays, which have no derivative, take tensors too. Errors: inside a transform, where the derivative
   /// would be lost without a word.
-  operator const Array&() const;  // NOLINT: as an array is a tensor
+  operator Array() const;  // NOLINT: as an array is a tensor; by value, so that what binds to it lives
   /// Row i along the first axis: x[i][j] is one element. Errors: no such row.
   Tensor operator[](int64_t i) const;
   const Cell* cell() const { return cell_.get(); }

@@ -22,7 +22,7 @@ const Array& Tensor::array() const {
   return cell_ ? cell_->array : nothing;
 }
 
-Tensor::operator const Array&() const {
+Tensor::operator Array() const {
   require(level_of(*this) == 0, "a tensor inside a transform, ", array(),
           ", goes to a function of arrays, which has no derivative; stop_gradient(x) if that is meant");
   return array();

@@ -162,18 +162,6 @@ bool gnuplot_available() {
   return !find_program("gnuplot").empty();
 }
 
-std::string data_block(const std::string& name, const Array& rows) {
-  require(rows.rank() == 2, "data_block: needs a matrix, got ", rows);
-  const std::vector<double> values = cast(rows, DType::f64).to_vector<double>();
-  std::ostringstream out;
-  out.precision(9);
-  out << "$" << name << " << EOD\n";
-  for (size_t i = 0; i < values.size(); ++i)
-    out << values[i] << ((i + 1) % static_cast<size_t>(rows.dim(1)) ? ' ' : '\n');
-  out << "EOD\n";
-  return out.str();
-}
-
 std::pair<int64_t, int64_t> png_size(ByteSpan bytes, const std::string& name) {
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   require(all.starts_with("\x89PNG\r\n\x1a\n"), "image ", name, ": its ", all.size(), " bytes are no PNG");

@@ -1,17 +1,11 @@
 // Figures by gnuplot, as a separate process. Curves and fields only; grids of images need no gnuplot (engine/image.h).
 #pragma once
 #include <string>
-#include <vector>
-
-#include "engine/array.h"
 
 namespace basin {
 
 /// True when a gnuplot can be found on the search path.
 bool gnuplot_available();
-
-/// Rows of a matrix [N, d] as a gnuplot data block, "$name << EOD ... EOD".
-std::string data_block(const std::string& name, const Array& rows);
 
 /// Writes folder/<name>.gp (a header that opens <name>.png, then `script`) and runs gnuplot on it, see gnuplot.h.
 /// Returns "" with the whole picture on disk, or that gnuplot is not installed. Errors: anything else.

@@ -137,7 +137,7 @@ class Run : public Claims {
 /// Throws Error (interrupted) once Ctrl-C has been pressed; call it between pieces of work.
 void check_interrupt();
 
-/// The command line: `basin list | run NAME ... | run --paper ID ... | report | --version`. Returns the exit code.
+/// The command line: `basin list | run NAME ... | run --paper ID ... | report | compare A B | --version`. Returns the exit code.
 int basin_main(int argc, char** argv);
 
 }  // namespace basin

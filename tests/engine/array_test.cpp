@@ -286,6 +286,9 @@ TEST_CASE("the norm holds wherever it is a number of the dtype") {
 }
 
 TEST_CASE("functions of arrays take tensors, but not inside a transform, where a derivative would be lost") {
+  const Tensor one = full({2}, 1, DType::f64);
+  const Array& kept = one * 2.0;  // the tensor ends with this line, the array that was made of it does not
+  CHECK(kept.to_vector<double>() == std::vector<double>{2, 2});
   const Tensor x = from_vector<double>({1, 2}, {2});
   const Array& numbers = x;
   CHECK(numbers.storage() == x.array().storage());

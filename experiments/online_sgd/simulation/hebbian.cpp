@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "engine/error.h"
+#include "experiments/harness/run.h"
 #include "experiments/online_sgd/simulation/draw.h"
 
 namespace basin::online {
@@ -108,6 +109,7 @@ HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spect
   IntegrateOptions options;
   options.implicit = false;  // no rate is far above the others: an explicit method does, with all modes
   options.absolute = 1e-30;  // weights that go to zero keep their relative accuracy
+  options.progress = [](double) { check_interrupt(); };
   const Path path = integrate(field, start.reshaped(), times, options);
   HebbianPath all{{}, path.failure};
   for (const Vector& y : path.states) all.omega.emplace_back(Eigen::Map<const Matrix>(y.data(), units, modes));
