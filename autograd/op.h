@@ -1,5 +1,6 @@
-// What an operation has to say about itself. Each family asks only for what it cannot work out; all of it is pure
-// virtual, so an operation with a missing rule does not compile, and one without samples does not link (ops/list.def).
+// What an operation has to say about itself. Each family asks only for what it cannot work out; all
+// of it is pure virtual, so an operation with a missing rule does not compile, and one without
+// samples does not link (ops/list.def).
 #pragma once
 #include <functional>
 #include <string>
@@ -28,13 +29,15 @@ class Op : public Counted {
   virtual Ref<const Op> clone() const = 0;
   /// The value, from level-0 inputs. An absent optional input is undefined.
   virtual Array evaluate(Inputs in) const = 0;
-  /// What the derivative rules read, and so what a node keeps. The other entries of `in` are undefined in vjp.
+  /// What the derivative rules read, and so what a node keeps. The other entries of `in` are
+  /// undefined in vjp.
   virtual bool reads_input(int) const { return false; }
   virtual bool reads_output() const { return false; }
   /// Directional derivative; undefined tangents are zero, and so may be the result.
   virtual Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const = 0;
   /// grads[i] = cotangent of input i for each i with bit i of `wanted`; may stay undefined (zero).
-  virtual void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const = 0;
+  virtual void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted,
+                   std::span<Tensor> grads) const = 0;
 };
 
 /// f(a x + b y) = a f(x) + b f(y) for one input: the transpose is all there is to write.
@@ -61,7 +64,8 @@ class BilinearOp : public Op {
     const Tensor second = call(in[0], tangents[1]);
     return sum.defined() ? sum + second : second;
   }
-  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted, std::span<Tensor> grads) const final {
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted,
+           std::span<Tensor> grads) const final {
     if (wanted & 1) grads[0] = transpose_x(ct, in[1]);
     if (wanted & 2) grads[1] = transpose_y(ct, in[0]);
   }
@@ -78,7 +82,8 @@ inline Tensor LinearOp::jvp(Inputs tangents, Inputs, const Tensor&) const {
   return perform(*this, tangents);
 }
 
-/// True when none of the tensors is inside a transform, so that a fused kernel may be used in a derivative rule.
+/// True when none of the tensors is inside a transform, so that a fused kernel may be used in a
+/// derivative rule.
 bool concrete(std::initializer_list<const Tensor*> tensors);
 
 /// The slope of an elementwise operation as a tensor expression (the derivative column of ops.def).
@@ -88,8 +93,8 @@ Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y);
 bool fuses(Unary op);
 Tensor slope_by_output(const Activation& f, const Tensor& y);
 
-/// dz = ct * slope at the output of activation(z + bias) [B, C] or [B, C, H, W] and, when asked for, the gradient of
-/// the bias: in one pass over ct where no transform is active.
+/// dz = ct * slope at the output of activation(z + bias) [B, C] or [B, C, H, W] and, when asked
+/// for, the gradient of the bias: in one pass over ct where no transform is active.
 Tensor layer_pullback(const Activation& f, const Tensor& ct, const Tensor& out, Tensor* dbias);
 
 /// Checks shared by operations: floating dtype; one dtype and device.

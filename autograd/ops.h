@@ -13,9 +13,9 @@ namespace basin {
 /// A number as a tensor of rank 0 with the dtype and device of x.
 Tensor number_like(const Tensor& x, double number);
 
-// One function per line of kernels/ops.def with the parameters of that line: tanh(x), leaky_relu(x, 0.01),
-// clamp(x, low, high), power(x, p), add(x, y), ... Comparisons are operators as well, element by element: x < y is 1
-// where it holds and 0 elsewhere, so x == y has no bool.
+// One function per line of kernels/ops.def with the parameters of that line: tanh(x), leaky_relu(x,
+// 0.01), clamp(x, low, high), power(x, p), add(x, y), ... Comparisons are operators as well,
+// element by element: x < y is 1 where it holds and 0 elsewhere, so x == y has no bool.
 #define BASIN_TAKES_0
 #define BASIN_TAKES_1 , double a
 #define BASIN_TAKES_2 , double a, double b
@@ -81,7 +81,8 @@ inline Tensor apply_activation(const Activation& f, const Tensor& x) {
   return elementwise(f.op, x, f.a, f.b);
 }
 
-/// condition != 0 ? x : y, broadcasting all three; the condition has the dtype of x and no derivative.
+/// condition != 0 ? x : y, broadcasting all three; the condition has the dtype of x and no
+/// derivative.
 Tensor where(const Tensor& condition, const Tensor& x, const Tensor& y);
 
 // ---- shapes ----
@@ -99,21 +100,25 @@ Tensor concat(Inputs parts, int axis);
 // ---- reductions (negative axes count from the end) ----
 Tensor sum(const Tensor& x);
 Tensor sum(const Tensor& x, const Axes& axes, bool keep = false);
-/// The sum, rounded, over the count: infinite where the sum overflows its dtype, as in NumPy and PyTorch.
+/// The sum, rounded, over the count: infinite where the sum overflows its dtype, as in NumPy and
+/// PyTorch.
 Tensor mean(const Tensor& x);
 Tensor mean(const Tensor& x, const Axes& axes, bool keep = false);
-/// Largest / smallest element; a tie shares the derivative evenly. For these, mean, argmax and logsumexp an element of
-/// the result that nothing goes into is an error; sums of nothing are 0, and an empty result is empty.
+/// Largest / smallest element; a tie shares the derivative evenly. For these, mean, argmax and
+/// logsumexp an element of the result that nothing goes into is an error; sums of nothing are 0,
+/// and an empty result is empty.
 Tensor max(const Tensor& x, const Axes& axes, bool keep = false);
 Tensor min(const Tensor& x, const Axes& axes, bool keep = false);
-/// Length (L2) of all elements, or of those along some axes, which may be as large or small as the dtype holds: several
-/// passes. At zero the derivative is NaN.
+/// Length (L2) of all elements, or of those along some axes, which may be as large or small as the
+/// dtype holds: several passes. At zero the derivative is NaN.
 Tensor norm(const Tensor& x);
 Tensor norm(const Tensor& x, const Axes& axes, bool keep = false);
-/// Index of the largest element, i32, the first at a tie; the first NaN where there is one. No derivative.
+/// Index of the largest element, i32, the first at a tie; the first NaN where there is one. No
+/// derivative.
 Array argmax(const Tensor& x, int axis);
-/// Elements equal to the largest count as exp(0), also when they are infinite, so that every row adds up to 1: (inf, 0)
-/// gives (1, 0), the limit, and a row of -inf gives 1 / n each, as every row of equal elements (PyTorch: NaN in both).
+/// Elements equal to the largest count as exp(0), also when they are infinite, so that every row
+/// adds up to 1: (inf, 0) gives (1, 0), the limit, and a row of -inf gives 1 / n each, as every row
+/// of equal elements (PyTorch: NaN in both).
 Tensor softmax(const Tensor& x, int axis);
 /// scale * sum of (x - y)^2 / divisor, shapes equal: a pass forward and a pass back.
 Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1, double divisor = 1);
@@ -127,19 +132,24 @@ Tensor matmul(const Tensor& x, const Tensor& y);
 /// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be
 /// undefined. Fuses when the activation's slope can be had from its output
 /// (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies it after.
-Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& activation = {});
+Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias,
+              const Activation& activation = {});
 
 // ---- convolution of images [batch, channels, height, width] ----
-/// activation(convolution of x with w [outputs, inputs, h, w] + bias[outputs]), a cross-correlation; bias may be
-/// undefined. Fuses as linear does.
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Activation& activation = {},
-              const Window& window = {});
-/// Transposed convolution with w [inputs, outputs, h, w]; output padding adds rows and columns at the far end.
-Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {}, const Activation& activation = {},
-                        const Window& window = {}, std::array<int64_t, 2> output_padding = {0, 0});
+/// activation(convolution of x with w [outputs, inputs, h, w] + bias[outputs]), a
+/// cross-correlation; bias may be undefined. Fuses as linear does.
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+              const Activation& activation = {}, const Window& window = {});
+/// Transposed convolution with w [inputs, outputs, h, w]; output padding adds rows and columns at
+/// the far end.
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+                        const Activation& activation = {}, const Window& window = {},
+                        std::array<int64_t, 2> output_padding = {0, 0});
 /// The gradients of sum(g * conv2d(x, w)), by x and by w, whose shape is given.
-Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x, const Window& window = {});
-Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w, const Window& window = {});
+Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x,
+                         const Window& window = {});
+Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w,
+                          const Window& window = {});
 /// Each element repeated factor times along height and width.
 Tensor upsample_nearest(const Tensor& x, int64_t factor);
 

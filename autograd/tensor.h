@@ -1,4 +1,5 @@
-// Tensor: an immutable value. An Array and, inside a transform, a box that ties it to that transform.
+// Tensor: an immutable value. An Array and, inside a transform, a box that ties it to that
+// transform.
 #pragma once
 #include <span>
 #include <vector>
@@ -38,9 +39,10 @@ class Tensor {
   std::vector<T> to_vector() const {
     return array().to_vector<T>();
   }
-  /// Functions of arrays, which have no derivative, take tensors too. Errors: inside a transform, where the derivative
-  /// would be lost without a word.
-  operator Array() const;  // NOLINT: as an array is a tensor; by value, so that what binds to it lives
+  /// Functions of arrays, which have no derivative, take tensors too. Errors: inside a transform,
+  /// where the derivative would be lost without a word.
+  operator Array()
+      const;  // NOLINT: as an array is a tensor; by value, so that what binds to it lives
   /// Row i along the first axis: x[i][j] is one element. Errors: no such row.
   Tensor operator[](int64_t i) const;
   const Cell* cell() const { return cell_.get(); }

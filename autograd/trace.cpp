@@ -23,12 +23,14 @@ const Array& Tensor::array() const {
 }
 
 Tensor::operator Array() const {
-  require(level_of(*this) == 0, "a tensor inside a transform, ", array(),
-          ", goes to a function of arrays, which has no derivative; stop_gradient(x) if that is meant");
+  require(
+      level_of(*this) == 0, "a tensor inside a transform, ", array(),
+      ", goes to a function of arrays, which has no derivative; stop_gradient(x) if that is meant");
   return array();
 }
 
-/// Long chains are taken apart in a loop: a node whose last owner we are hands its parents to the list.
+/// Long chains are taken apart in a loop: a node whose last owner we are hands its parents to the
+/// list.
 Node::~Node() {
   std::vector<Ref<Node>> pending;
   const auto hand_over = [&](Node& node) {
@@ -145,8 +147,8 @@ void check_floating(const char* name, const Array& x) {
 void check_same(const char* name, const Array& x, const Array& y) {
   require(x.defined() && y.defined(), name, ": an operand is undefined");
   require(x.dtype() == y.dtype(), name, ": dtypes differ: ", x, " and ", y, "; cast one of them");
-  require(x.device() == y.device(), name, ": devices differ: ", x, " on ", x.device().name(), " and ", y, " on ",
-          y.device().name(), "; copy_to one of them");
+  require(x.device() == y.device(), name, ": devices differ: ", x, " on ", x.device().name(),
+          " and ", y, " on ", y.device().name(), "; copy_to one of them");
 }
 
 }  // namespace basin

@@ -6,7 +6,8 @@
 
 namespace basin {
 
-/// One recorded operation of one reverse level. Ids grow, so walking them downwards is a topological order.
+/// One recorded operation of one reverse level. Ids grow, so walking them downwards is a
+/// topological order.
 struct Node : Counted {
   Node() = default;
   ~Node();
@@ -20,7 +21,8 @@ struct Node : Counted {
   int position = -1;                                // in the walk; scratch of vjp
 };
 
-/// A tensor's value. Level 0 is a plain array; above that, the value one level down plus a node or a tangent.
+/// A tensor's value. Level 0 is a plain array; above that, the value one level down plus a node or
+/// a tangent.
 struct Cell : Counted {
   Array array;
   uint64_t level = 0;

@@ -21,8 +21,8 @@ std::pair<Tensor, Pullback> vjp_flat(const Function& f, const Tensors& x);
 /// f(x) and the directional derivative along dx (undefined entries of dx are zero).
 std::pair<Tensor, Tensor> jvp_flat(const Function& f, const Tensors& x, const Tensors& dx);
 /// The same for several outputs; directional derivatives that vanish are returned as zeros.
-std::pair<Tensors, Tensors> jvp_many(const std::function<Tensors(const Tensors&)>& f, const Tensors& x,
-                                     const Tensors& dx);
+std::pair<Tensors, Tensors> jvp_many(const std::function<Tensors(const Tensors&)>& f,
+                                     const Tensors& x, const Tensors& dx);
 /// f(x) (one element) and its gradient; the graph is freed while it is walked.
 std::pair<Tensor, Tensors> value_and_grad_flat(const Function& f, const Tensors& x);
 
@@ -48,7 +48,9 @@ P grad(const F& f, const P& params, const Rest&... rest) {
 template <class F, class P>
 auto vjp(const F& f, const P& x) {
   auto [y, pullback] = vjp_flat(as_function(f, x), flatten(x));
-  auto typed = [x, pullback = std::move(pullback)](const Tensor& ct) { return unflatten(x, pullback(ct)); };
+  auto typed = [x, pullback = std::move(pullback)](const Tensor& ct) {
+    return unflatten(x, pullback(ct));
+  };
   return std::pair<Tensor, std::function<P(const Tensor&)>>(y, std::move(typed));
 }
 
@@ -61,16 +63,21 @@ std::pair<Tensor, Tensor> jvp(const F& f, const P& x, const std::type_identity_t
 /// Hessian of the scalar function f times v, forward over reverse.
 template <class F, class P, class... Rest>
 P hvp(const F& f, const P& params, const std::type_identity_t<P>& v, const Rest&... rest) {
-  const auto gradient = [&](const Tensors& flat) { return flatten(grad(f, unflatten(params, flat), rest...)); };
+  const auto gradient = [&](const Tensors& flat) {
+    return flatten(grad(f, unflatten(params, flat), rest...));
+  };
   return unflatten(params, jvp_many(gradient, flatten(params), flatten<P>(v)).second);
 }
 
-/// {f(x), push}: push(v) = J v as the transpose of the pullback, so f runs once for any number of pushes.
-std::pair<Tensor, std::function<Tensor(const Tensor&)>> linearize(const std::function<Tensor(const Tensor&)>& f,
-                                                                  const Tensor& x);
+/// {f(x), push}: push(v) = J v as the transpose of the pullback, so f runs once for any number of
+/// pushes.
+std::pair<Tensor, std::function<Tensor(const Tensor&)>> linearize(
+    const std::function<Tensor(const Tensor&)>& f, const Tensor& x);
 
-/// Jacobians of a row-wise map f: [B, d] -> [B, m] at every row of x, as [B, m, d]. `chunk` basis vectors at a time
-/// ride on the batch dimension, so memory beyond the result is that of one evaluation with B * chunk rows.
-Tensor jacobian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x, int64_t chunk = 128);
+/// Jacobians of a row-wise map f: [B, d] -> [B, m] at every row of x, as [B, m, d]. `chunk` basis
+/// vectors at a time ride on the batch dimension, so memory beyond the result is that of one
+/// evaluation with B * chunk rows.
+Tensor jacobian(const std::function<Tensor(const Tensor&)>& f, const Tensor& x,
+                int64_t chunk = 128);
 
 }  // namespace basin

@@ -1,6 +1,7 @@
 // Parameter structs. A model is a plain struct with one member template that names its fields:
 //     template <class F> void each_parameter(F&& f) { f("weight", weight); f("bias", bias); }
-// A field is a Tensor, a std::vector of fields, or such a struct again. Undefined tensors (an absent bias) are skipped.
+// A field is a Tensor, a std::vector of fields, or such a struct again. Undefined tensors (an
+// absent bias) are skipped.
 #pragma once
 #include <string>
 #include <type_traits>
@@ -16,10 +17,13 @@ struct is_vector : std::false_type {};
 template <class T>
 struct is_vector<std::vector<T>> : std::true_type {};
 
-/// f(name, tensor) for every defined tensor in order; names are joined with dots ("encoder.0.weight").
+/// f(name, tensor) for every defined tensor in order; names are joined with dots
+/// ("encoder.0.weight").
 template <class P, class F>
 void visit_parameters(P& p, F&& f, const std::string& name = "") {
-  const auto join = [&](const std::string& child) { return name.empty() ? child : name + "." + child; };
+  const auto join = [&](const std::string& child) {
+    return name.empty() ? child : name + "." + child;
+  };
   if constexpr (std::is_same_v<std::remove_const_t<P>, Tensor>) {
     if (p.defined()) f(name, p);
   } else if constexpr (is_vector<std::remove_const_t<P>>::value) {

@@ -1,4 +1,5 @@
-// Every operation of op_table(), forward and reverse, against the copy and matmul speed of the same run.
+// Every operation of op_table(), forward and reverse, against the copy and matmul speed of the same
+// run.
 //     ops_bench --benchmark_filter='tanh|linear' [--benchmark_format=json ...]
 #include <benchmark/benchmark.h>
 #include <cmath>
@@ -12,7 +13,8 @@ using namespace basin;
 
 namespace {
 
-constexpr double wanted_elements = 3e6;  // of the largest operand: 12 MB, beyond the second-level cache
+constexpr double wanted_elements =
+    3e6;  // of the largest operand: 12 MB, beyond the second-level cache
 
 /// Processor time, as the rates of the report are.
 double best_seconds(const std::function<void()>& work) {
@@ -60,7 +62,8 @@ double traffic(const Tensors& outputs, const Tensors& inputs) {
   return written == 0 ? 0 : read + written;
 }
 
-/// A sample with its operands, enlarged where the call allows it (an attribute such as a target shape may not).
+/// A sample with its operands, enlarged where the call allows it (an attribute such as a target
+/// shape may not).
 struct Case {
   Tensors operands;
   Tensor output;
@@ -74,21 +77,26 @@ struct Case {
       rank = std::max(rank, shape.rank);
     }
     try {
-      make(sample, std::max<int64_t>(1, std::llround(std::pow(wanted_elements / largest, 1.0 / rank))));
+      make(sample,
+           std::max<int64_t>(1, std::llround(std::pow(wanted_elements / largest, 1.0 / rank))));
     } catch (const Error&) {
       make(sample, 1);
     }
   }
   /// Least traffic: the operands are read and the output is written; nothing for a view.
   double forward_bytes(const std::string& name) const {
-    return name == "gather" ? 2 * bytes_of(output) : traffic({output}, operands);  // gather reads some rows only
+    return name == "gather" ? 2 * bytes_of(output)
+                            : traffic({output}, operands);  // gather reads some rows only
   }
-  /// The cotangent is read and those of the operands are written, but for those that are the same numbers.
+  /// The cotangent is read and those of the operands are written, but for those that are the same
+  /// numbers.
   double reverse_bytes(const Tensor& ct) const { return traffic(pullback(ct), {ct}); }
   /// Of matmul and linear; the reverse pass does twice as many.
   double forward_flops(const std::string& name) const {
     const bool product = name == "matmul" || name == "linear";
-    return product ? 2.0 * static_cast<double>(output.size()) * static_cast<double>(operands[0].dim(-1)) : 0;
+    return product
+               ? 2.0 * static_cast<double>(output.size()) * static_cast<double>(operands[0].dim(-1))
+               : 0;
   }
 
  private:
@@ -97,7 +105,8 @@ struct Case {
     for (Shape shape : sample.shapes) {
       for (int i = 0; i < shape.rank; ++i)
         if (shape[i] > 1) shape[i] *= factor;
-      operands.emplace_back(uniform(Key(7).at(operands.size()), shape, DType::f32, sample.low, sample.high));
+      operands.emplace_back(
+          uniform(Key(7).at(operands.size()), shape, DType::f32, sample.low, sample.high));
     }
     std::tie(output, pullback) = vjp_flat(sample.call, operands);
   }
@@ -148,8 +157,8 @@ void tiny_tanh_in_a_chain(benchmark::State& state) {
     return t;
   };
   for (auto _ : state) benchmark::DoNotOptimize(value_and_grad_flat(f, x));
-  state.counters["s/op"] =
-      benchmark::Counter(length, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
+  state.counters["s/op"] = benchmark::Counter(
+      length, benchmark::Counter::kIsIterationInvariantRate | benchmark::Counter::kInvert);
 }
 
 }  // namespace
@@ -167,8 +176,8 @@ int main(int argc, char** argv) {
       if (empty) continue;
       const std::string name = entry.name + "/" + sample.label;
       const auto add = [&](const char* direction, auto run) {
-        benchmark::RegisterBenchmark((name + direction).c_str(), [run, sample,
-                                                                  op = entry.name](benchmark::State& state) {
+        benchmark::RegisterBenchmark((name + direction).c_str(), [run, sample, op = entry.name](
+                                                                     benchmark::State& state) {
           run(state, op, sample);
         })->Unit(benchmark::kMicrosecond);
       };

@@ -1,11 +1,12 @@
-// basin's side of bench/peers/compare.py and gpu_compare.py: one request a line on stdin, one line of JSON on stdout
-// for each. The only argument names the device (default cpu).
+// basin's side of bench/peers/compare.py and gpu_compare.py: one request a line on stdin, one line
+// of JSON on stdout for each. The only argument names the device (default cpu).
 //   info                    versions, and the device
 //   names                   the workloads, in the order of the report
 //   open NAME               makes a workload afresh; the requests below act on the last one opened
 //   dump FOLDER             writes params.f32 and data.f32: all numbers, one after the other
 //   check | check-replay    the numbers the other side must reproduce
-//   run N | replay N        [wall seconds, processor seconds] of a run, on average over N, the wait for the device
+//   run N | replay N        [wall seconds, processor seconds] of a run, on average over N, the wait
+//                           for the device
 //   included memory                  resident KiB now, and the most there ever was
 #include <time.h>
 #include <fstream>
@@ -62,7 +63,8 @@ int64_t status_kib(const std::string& field) {
 
 json answer(const std::string& line, std::unique_ptr<bench::Workload>& work, const Device& device) {
   const size_t space = line.find(' ');
-  const std::string verb = line.substr(0, space), rest = space == std::string::npos ? "" : line.substr(space + 1);
+  const std::string verb = line.substr(0, space),
+                    rest = space == std::string::npos ? "" : line.substr(space + 1);
   const BuildInfo& build = build_info();
   if (verb == "info") {
     const std::string commit = std::string(build.commit) + (build.dirty ? " (changed)" : "");
@@ -84,8 +86,9 @@ json answer(const std::string& line, std::unique_ptr<bench::Workload>& work, con
   require(work != nullptr, "\"", line, "\": no workload is open");
   if (verb == "dump") return dump(*work, rest), "ok";
   if (verb == "check" || verb == "check-replay") return work->check(verb == "check-replay");
-  require(verb == "run" || verb == "replay", "\"", line,
-          "\": the requests are info, names, open, dump, check, check-replay, run, replay and memory");
+  require(
+      verb == "run" || verb == "replay", "\"", line,
+      "\": the requests are info, names, open, dump, check, check-replay, run, replay and memory");
   const double runs = parse_number(rest, "run");
   require(runs >= 1, "\"", line, "\": the work must run at least once");
   return seconds_per_run(*work, static_cast<int64_t>(runs), verb == "replay", device);

@@ -1,11 +1,14 @@
-// basin's side of bench/peers/sgd_compare.py: one request a line on stdin, one line of JSON on stdout for each,
-// everything on one thread. The setting of the simulations: K = M = 3 erf units, the canonical spectrum, eta = 1, start
-// 0.1.
+// basin's side of bench/peers/sgd_compare.py: one request a line on stdin, one line of JSON on
+// stdout for each, everything on one thread. The setting of the simulations: K = M = 3 erf units,
+// the canonical spectrum, eta = 1, start 0.1.
 //   info                     versions
-//   full32 D STEPS | full64 D STEPS | gram D STEPS     [processor seconds, wall seconds, population error at the end]
+//   full32 D STEPS | full64 D STEPS | gram D STEPS     [processor seconds, wall seconds, population
+//   error at the end]
 //   many32 D STEPS N DEVICE | many64 ...        the same for N trajectories at once on a device
-//   random32 D STEPS         [processor, wall] of the random numbers alone: as many as `full32` draws
-//   ode T RELATIVE           [processor, wall, error at T, steps] of the equations (spikes and bulk) from t = 0
+//   random32 D STEPS         [processor, wall] of the random numbers alone: as many as `full32`
+//                            draws
+//   ode T RELATIVE           [processor, wall, error at T, steps] of the equations (spikes and
+//                            bulk) from t = 0
 //   euler T DT               the same by Euler's method with the step DT
 #include <time.h>
 
@@ -52,7 +55,8 @@ json simulate(const std::string& kind, int64_t dimension, int64_t steps) {
   const Spectrum s = Spectrum::canonical(dimension, units, gram ? 2 * units : -1);
   const Key key(1);
   const auto simulator =
-      gram ? make_gram_simulator(m, s, units, random_lumped_weights(key.at("start"), units, s, units, 0.1), key)
+      gram ? make_gram_simulator(m, s, units,
+                                 random_lumped_weights(key.at("start"), units, s, units, 0.1), key)
            : make_simulator(m, s, random_weights(key.at("start"), units, s, 0.1), key,
                             kind == "full32" ? Precision::f32 : Precision::f64);
   const auto [processor, wall] = timed([&] { simulator->advance(steps); });
@@ -60,20 +64,23 @@ json simulate(const std::string& kind, int64_t dimension, int64_t steps) {
 }
 
 /// N trajectories on a device; the error is that of the last.
-json simulate_many(Precision precision, int64_t dimension, int64_t steps, int64_t count, const std::string& device) {
+json simulate_many(Precision precision, int64_t dimension, int64_t steps, int64_t count,
+                   const std::string& device) {
   const Model m = model_at(dimension);
   const Spectrum s = Spectrum::canonical(dimension, units);
   std::vector<std::unique_ptr<Simulator>> all;
   std::vector<Simulator*> pointers;
   for (int64_t i = 0; i < count; ++i) {
     const Key key = Key(1).at(static_cast<uint64_t>(i));
-    all.push_back(make_simulator(m, s, random_weights(key.at("start"), units, s, 0.1), key, precision));
+    all.push_back(
+        make_simulator(m, s, random_weights(key.at("start"), units, s, 0.1), key, precision));
     pointers.push_back(all.back().get());
   }
   const Device on = Device::open(device);
   advance_all(on, pointers, {10});  // what is made at the first call
   const auto [processor, wall] = timed([&] { advance_all(on, pointers, {10 + steps}); });
-  return {processor, wall, population_error(all.back()->weights(), s, m.g), on.backend().description()};
+  return {processor, wall, population_error(all.back()->weights(), s, m.g),
+          on.backend().description()};
 }
 
 json draw(int64_t dimension, int64_t steps) {
@@ -102,7 +109,9 @@ json integrated(double last, double relative) {
   IntegrateOptions options;
   options.relative = relative, options.absolute = relative * 1e-3;
   Trajectory path;
-  const auto [processor, wall] = timed([&] { path = solve(m, few.weights, few.spectrum, {0, last}, options); });
+  const auto [processor, wall] = timed([&] {
+    path = solve(m, few.weights, few.spectrum, {0, last}, options);
+  });
   return {processor, wall, population_error(path.weights.back(), few.spectrum, m.g), path.steps};
 }
 
@@ -126,14 +135,17 @@ json answer(const std::string& line) {
   words >> verb >> first >> second;
   const auto count = [](double x) { return static_cast<int64_t>(x); };
   if (verb == "info")
-    return {{"commit", build_info().commit}, {"dirty", build_info().dirty}, {"compiler", build_info().compiler}};
-  if (verb == "full32" || verb == "full64" || verb == "gram") return simulate(verb, count(first), count(second));
+    return {{"commit", build_info().commit},
+            {"dirty", build_info().dirty},
+            {"compiler", build_info().compiler}};
+  if (verb == "full32" || verb == "full64" || verb == "gram")
+    return simulate(verb, count(first), count(second));
   if (verb == "many32" || verb == "many64") {
     int64_t trajectories = 0;
     std::string device;
     words >> trajectories >> device;
-    return simulate_many(verb == "many32" ? Precision::f32 : Precision::f64, count(first), count(second), trajectories,
-                         device);
+    return simulate_many(verb == "many32" ? Precision::f32 : Precision::f64, count(first),
+                         count(second), trajectories, device);
   }
   if (verb == "random32") return draw(count(first), count(second));
   if (verb == "ode") return integrated(first, second);
@@ -146,7 +158,8 @@ json answer(const std::string& line) {
 int main() {
   set_cpu_threads(1);
   try {
-    for (std::string line; std::getline(std::cin, line);) std::cout << answer(line).dump() << std::endl;
+    for (std::string line; std::getline(std::cin, line);)
+      std::cout << answer(line).dump() << std::endl;
   } catch (const std::exception& error) {
     std::cerr << "sgd_work: " << error.what() << "\n";
     return 1;

@@ -1,5 +1,5 @@
-// Training steps, iteration and spectral radii as bench/workloads.h defines them; bench/peers times the same in
-// PyTorch.
+// Training steps, iteration and spectral radii as bench/workloads.h defines them; bench/peers times
+// the same in PyTorch.
 #include "bench/context.h"
 #include "bench/workloads.h"
 #include "engine/allocator.h"
@@ -14,9 +14,11 @@ void run(benchmark::State& state, const std::string& name) {
   reset_peak();
   for (auto _ : state) work->run();
   if (work->flops() > 0)
-    state.counters["flop/s"] = benchmark::Counter(work->flops(), benchmark::Counter::kIsIterationInvariantRate);
-  state.counters["peak_bytes"] = benchmark::Counter(static_cast<double>(memory_stats().peak),
-                                                    benchmark::Counter::kDefaults, benchmark::Counter::kIs1024);
+    state.counters["flop/s"] =
+        benchmark::Counter(work->flops(), benchmark::Counter::kIsIterationInvariantRate);
+  state.counters["peak_bytes"] =
+      benchmark::Counter(static_cast<double>(memory_stats().peak), benchmark::Counter::kDefaults,
+                         benchmark::Counter::kIs1024);
 }
 
 }  // namespace

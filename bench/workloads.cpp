@@ -19,12 +19,13 @@ namespace {
 
 const Key seed(2024);
 
-/// Of Adam in every training. Time does not depend on it, the check does: twenty steps of 3-[10x512]-3 enlarge half a
-/// unit of f32 in the start to 1e-3 at a rate of 1e-3, and to 1e-9 at 1e-4 (tests/models/training/precision_test.cpp).
+/// Of Adam in every training. Time does not depend on it, the check does: twenty steps of
+/// 3-[10x512]-3 enlarge half a unit of f32 in the start to 1e-3 at a rate of 1e-3, and to 1e-9 at
+/// 1e-4 (tests/models/training/precision_test.cpp).
 constexpr double learning_rate = 1e-4;
 
-/// Points in three dimensions are a Swiss roll; others are like pictures of digits: four fifths zero, the rest in (0,
-/// 1).
+/// Points in three dimensions are a Swiss roll; others are like pictures of digits: four fifths
+/// zero, the rest in (0, 1).
 Array points(int64_t n, int64_t d, const Device& device) {
   if (d == 3) return copy_to(swiss_roll(seed.at("data"), n, DType::f32), device);
   const Array values = uniform(seed.at("data"), {n, d}, DType::f32, -4, 1);
@@ -48,8 +49,9 @@ class OnModel : public Workload {
   Array data_;
 };
 
-/// Loss, gradient and Adam. The step number and what follows from it are in the device's memory, so that the
-/// step can be replayed. On the CPU the host reads the loss of every step, on a GPU nobody waits.
+/// Loss, gradient and Adam. The step number and what follows from it are in the device's memory, so
+/// that the step can be replayed. On the CPU the host reads the loss of every step, on a GPU nobody
+/// waits.
 template <class M>
 class Train final : public OnModel<M> {
  public:
@@ -75,7 +77,8 @@ class Train final : public OnModel<M> {
   static constexpr int64_t ring = 64;
   void step() {
     const Tensor x(this->data_);
-    const auto [loss, gradient] = value_and_grad([&](const M& m) { return mse(m(x), x); }, this->model_);
+    const auto [loss, gradient] =
+        value_and_grad([&](const M& m) { return mse(m(x), x); }, this->model_);
     control_.advance(loss, optimizer_.config());
     optimizer_.update(flatten(this->model_), flatten(gradient), control_);
     loss_ = loss;
@@ -88,7 +91,8 @@ class Train final : public OnModel<M> {
 };
 
 Mlp network(int64_t d, int depth, int64_t h, const Device& device) {
-  return make_mlp({.widths = autoencoder_widths(d, depth, h), .device = device}, seed.at("parameters"));
+  return make_mlp({.widths = autoencoder_widths(d, depth, h), .device = device},
+                  seed.at("parameters"));
 }
 
 /// Operations of one evaluation on one example.
@@ -98,14 +102,17 @@ double forward_flops(const Mlp& mlp) {
   return flops;
 }
 
-std::unique_ptr<Workload> train_mlp(int64_t d, int depth, int64_t h, int64_t batch, const Device& device) {
+std::unique_ptr<Workload> train_mlp(int64_t d, int depth, int64_t h, int64_t batch,
+                                    const Device& device) {
   const Mlp mlp = network(d, depth, h, device);
   // two products per layer backward, but no gradient of the data
   const double each = 3 * forward_flops(mlp) - 2 * static_cast<double>(mlp.layers[0].weight.size());
-  return std::make_unique<Train<Mlp>>(mlp, points(batch, d, device), each * static_cast<double>(batch));
+  return std::make_unique<Train<Mlp>>(mlp, points(batch, d, device),
+                                      each * static_cast<double>(batch));
 }
 
-/// Images of so many channels -> filters -> ... -> 8 filters, each half as high and wide -> 128 numbers, and back.
+/// Images of so many channels -> filters -> ... -> 8 filters, each half as high and wide -> 128
+/// numbers, and back.
 ConvNet conv_autoencoder(int64_t channels, int64_t side, int64_t filters, const Device& device) {
   ConvNetConfig config;
   config.image = {channels, side, side}, config.device = device;
@@ -113,22 +120,26 @@ ConvNet conv_autoencoder(int64_t channels, int64_t side, int64_t filters, const 
   return make_conv_net(config, seed);
 }
 
-std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t batch, const Device& device) {
+std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t batch,
+                                     const Device& device) {
   const ConvNet net = conv_autoencoder(channels, side, 32, device);
   double flops = 0;
-  for (const Stage& s : net.stages) {  // a product forward and two back, but no gradient of the data
+  for (const Stage& s :
+       net.stages) {  // a product forward and two back, but no gradient of the data
     const bool up = s.config.kind == StageConfig::Kind::conv_transpose,
                dense = s.config.kind == StageConfig::Kind::dense;
     const int64_t places = dense ? 1 : (up ? s.in : s.out)[1] * (up ? s.in : s.out)[2];
     flops += (&s == &net.stages[0] ? 4.0 : 6.0) * static_cast<double>(s.weight.size() * places);
   }
-  const Array data = reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
+  const Array data =
+      reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
   return std::make_unique<Train<ConvNet>>(net, data, flops * static_cast<double>(batch));
 }
 
 class Iterate final : public OnModel<Mlp> {
  public:
-  Iterate(Mlp model, Array data, int64_t steps) : OnModel(std::move(model), std::move(data)), steps_(steps) {}
+  Iterate(Mlp model, Array data, int64_t steps)
+      : OnModel(std::move(model), std::move(data)), steps_(steps) {}
   void run() override {
     IterateOptions options;
     options.max_iterations = steps_;
@@ -140,7 +151,9 @@ class Iterate final : public OnModel<Mlp> {
     const std::vector<float> all = points_.to_vector<float>();
     return {all.begin(), all.begin() + 30};
   }
-  double flops() const override { return static_cast<double>(steps_ * data_.dim(0)) * forward_flops(model_); }
+  double flops() const override {
+    return static_cast<double>(steps_ * data_.dim(0)) * forward_flops(model_);
+  }
 
  private:
   int64_t steps_;
@@ -176,15 +189,18 @@ class Spectrum final : public OnModel<ConvNet> {
   Eigenvalues values_;
 };
 
-std::unique_ptr<Workload> spectrum(int64_t channels, int64_t side, int64_t filters, const Device& device) {
+std::unique_ptr<Workload> spectrum(int64_t channels, int64_t side, int64_t filters,
+                                   const Device& device) {
   ConvNetConfig config;
-  config.image = {channels, side, side}, config.bias = false, config.activation = {}, config.device = device;
+  config.image = {channels, side, side}, config.bias = false, config.activation = {},
+  config.device = device;
   config.stages = down_to_one(config.image, filters);
-  return std::make_unique<Spectrum>(make_conv_net(config, seed), points(1, config.image.size(), device));
+  return std::make_unique<Spectrum>(make_conv_net(config, seed),
+                                    points(1, config.image.size(), device));
 }
 
-/// Many starting points iterated until they stand still; the network has learned a few images, so that it has
-/// attractors.
+/// Many starting points iterated until they stand still; the network has learned a few images, so
+/// that it has attractors.
 class Converge final : public OnModel<ConvNet> {
  public:
   Converge(ConvNet net, Array starts) : OnModel(std::move(net), std::move(starts)) {}
@@ -204,9 +220,11 @@ class Converge final : public OnModel<ConvNet> {
   Array points_;
 };
 
-std::unique_ptr<Workload> converge(int64_t channels, int64_t side, int64_t starts, const Device& device) {
+std::unique_ptr<Workload> converge(int64_t channels, int64_t side, int64_t starts,
+                                   const Device& device) {
   ConvNet net = conv_autoencoder(channels, side, 8, device);
-  const Tensor x(copy_to(texture_images(seed.at("textures"), 10, channels, side, DType::f32), device));
+  const Tensor x(
+      copy_to(texture_images(seed.at("textures"), 10, channels, side, DType::f32), device));
   TrainOptions options;
   options.max_steps = 1500, options.progress = false;
   options.optimizer = OptimizerConfig::named("adam", 3e-3);
@@ -271,23 +289,32 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   if (kind == "conv" || kind == "spectrum" || kind == "converge") {
     int64_t side = 0, width = 0, count = 0;
     in >> x >> side >> x2 >> width >> count;
-    require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && count > 0 && side == width && side > 0 && side % 16 == 0,
-            "workload \"", name, "\": must be like \"conv 3x32x32 128\", with square images of a side that 16 divides");
-    return (kind == "conv" ? train_conv : kind == "spectrum" ? spectrum : converge)(d, side, count, device);
+    require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && count > 0 && side == width &&
+                side > 0 && side % 16 == 0,
+            "workload \"", name,
+            "\": must be like \"conv 3x32x32 128\", with square images of a side that 16 divides");
+    return (kind == "conv"       ? train_conv
+            : kind == "spectrum" ? spectrum
+                                 : converge)(d, side, count, device);
   }
   in >> depth >> x >> h;
   if (kind != "radius") in >> batch;
   require(!in.fail() && x == 'x' && d > 0 && depth > 0 && h > 0 && batch > 0, "workload \"", name,
-          "\": must be like \"train 784 7x128 100\", \"iterate 3 10x512 1000\", \"iterate-long 3 6x128 1000\", \"conv "
+          "\": must be like \"train 784 7x128 100\", \"iterate 3 10x512 1000\", \"iterate-long 3 "
+          "6x128 1000\", \"conv "
           "3x32x32 128\", \"radius 784 7x128\", \"matmul 1024\" or \"tiny\"");
   if (kind == "train") return train_mlp(d, depth, h, batch, device);
-  const auto on = [&](auto&& make) { return make(network(d, depth, h, device), points(batch, d, device)); };
+  const auto on = [&](auto&& make) {
+    return make(network(d, depth, h, device), points(batch, d, device));
+  };
   const bool longer = kind == "iterate-long";
   if (kind == "iterate" || longer)
-    return on(
-        [&](Mlp m, Array a) { return std::make_unique<Iterate>(std::move(m), std::move(a), longer ? 1111 : 20); });
+    return on([&](Mlp m, Array a) {
+      return std::make_unique<Iterate>(std::move(m), std::move(a), longer ? 1111 : 20);
+    });
   require(kind == "radius", "workload \"", name,
-          "\": the kinds are train, conv, iterate, iterate-long, radius, spectrum, converge, matmul and tiny");
+          "\": the kinds are train, conv, iterate, iterate-long, radius, spectrum, converge, "
+          "matmul and tiny");
   return on([&](Mlp m, Array a) { return std::make_unique<Radius>(std::move(m), std::move(a)); });
 }
 

@@ -1,4 +1,5 @@
-// The pieces of work that are timed against other libraries, and that train_step_bench times alone. All in f32.
+// The pieces of work that are timed against other libraries, and that train_step_bench times alone.
+// All in f32.
 #pragma once
 #include <memory>
 #include <string>
@@ -14,25 +15,30 @@ class Workload {
   virtual ~Workload() = default;
   /// Starts the work; on a GPU it may still be under way (device().backend().synchronize() waits).
   virtual void run() = 0;
-  /// The same as one recorded step (engine/recorded_step.h) where the work has such a form, else run().
+  /// The same as one recorded step (engine/recorded_step.h) where the work has such a form, else
+  /// run().
   virtual void replay() { run(); }
-  /// Numbers that another library must reproduce from the same parameters and data. For work just made.
+  /// Numbers that another library must reproduce from the same parameters and data. For work just
+  /// made.
   virtual std::vector<double> check(bool replayed = false) = 0;
   /// Parameters in the order weight, bias, weight, bias, ...
   virtual std::vector<Array> parameters() const = 0;
   virtual Array data() const = 0;
-  /// Floating-point operations of one run, multiplications and additions counted; 0: not meaningful.
+  /// Floating-point operations of one run, multiplications and additions counted; 0: not
+  /// meaningful.
   virtual double flops() const = 0;
 };
 
-/// "train 784 7x128 100", "train 3 10x512 100" (inputs, L x h, batch), "iterate 3 10x512 1000" (20 applications),
-/// "iterate-long 3 6x128 1000" (1,111 applications), "conv 3x32x32 128" (training step of the convolutional
-/// autoencoder; image, batch), "radius 784 7x128", "spectrum 3x32x32 64" (all eigenvalues of a linear network; image,
-/// filters), "converge 3x16x16 10000" (a trained convolutional autoencoder iterated until the points stand still),
-/// "tiny", "matmul 1024". "L x h" means L weight matrices with all hidden widths h. Errors: any other name.
+/// "train 784 7x128 100", "train 3 10x512 100" (inputs, L x h, batch), "iterate 3 10x512 1000" (20
+/// applications), "iterate-long 3 6x128 1000" (1,111 applications), "conv 3x32x32 128" (training
+/// step of the convolutional autoencoder; image, batch), "radius 784 7x128", "spectrum 3x32x32 64"
+/// (all eigenvalues of a linear network; image, filters), "converge 3x16x16 10000" (a trained
+/// convolutional autoencoder iterated until the points stand still), "tiny", "matmul 1024". "L x h"
+/// means L weight matrices with all hidden widths h. Errors: any other name.
 std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device = {});
 
-/// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden layers.
+/// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden
+/// layers.
 const std::vector<std::string>& workload_names();
 
 }  // namespace basin::bench

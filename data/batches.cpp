@@ -10,8 +10,10 @@ namespace basin {
 namespace {
 
 /// The values of x [n, d] by column, or all in one: what a Scaling is measured on.
-std::vector<std::vector<double>> columns_of(const char* operation, const Array& x, bool per_column) {
-  require(x.defined() && x.rank() == 2 && x.size() > 0, operation, ": needs [n, d] with at least one value, got ", x);
+std::vector<std::vector<double>> columns_of(const char* operation, const Array& x,
+                                            bool per_column) {
+  require(x.defined() && x.rank() == 2 && x.size() > 0, operation,
+          ": needs [n, d] with at least one value, got ", x);
   const std::vector<double> values = cast(x, DType::f64).to_vector<double>();
   std::vector<std::vector<double>> columns(per_column ? static_cast<size_t>(x.dim(1)) : 1);
   for (size_t i = 0; i < values.size(); ++i) columns[i % columns.size()].push_back(values[i]);
@@ -20,12 +22,14 @@ std::vector<std::vector<double>> columns_of(const char* operation, const Array& 
 
 template <class F>
 Array map_columns(const Array& x, DType dtype, size_t columns, const F& f) {
-  require(x.defined() && x.rank() == 2 && (columns == 1 || static_cast<int64_t>(columns) == x.dim(1)),
-          "scaling: made for ", columns, " columns, got ", x);
+  require(
+      x.defined() && x.rank() == 2 && (columns == 1 || static_cast<int64_t>(columns) == x.dim(1)),
+      "scaling: made for ", columns, " columns, got ", x);
   require(is_floating(dtype), "scaling: the result must be f32 or f64, got ", dtype);
   const Array wide = cast(x, DType::f64);
   double* values = wide.data<double>();
-  for (int64_t i = 0; i < wide.size(); ++i) values[i] = f(values[i], static_cast<size_t>(i) % columns);
+  for (int64_t i = 0; i < wide.size(); ++i)
+    values[i] = f(values[i], static_cast<size_t>(i) % columns);
   return cast(wide, dtype);
 }
 
@@ -33,8 +37,8 @@ Array map_columns(const Array& x, DType dtype, size_t columns, const F& f) {
 
 Batches::Batches(const Key& key, int64_t n, int64_t batch_size)
     : key_(key), n_(n), batch_size_(std::min(batch_size, n)) {
-  require(n >= 1 && n <= std::numeric_limits<int32_t>::max() && batch_size >= 1, "batches: n = ", n, " and batch size ",
-          batch_size, " must be at least 1, n below 2^31");
+  require(n >= 1 && n <= std::numeric_limits<int32_t>::max() && batch_size >= 1, "batches: n = ", n,
+          " and batch size ", batch_size, " must be at least 1, n below 2^31");
 }
 
 Array Batches::at(int64_t step) {
@@ -46,7 +50,8 @@ Array Batches::at(int64_t step) {
 }
 
 Array take_rows(const Array& x, const Array& rows) {
-  require(x.defined() && rows.defined() && x.rank() >= 1 && rows.rank() == 1 && rows.dtype() == DType::i32,
+  require(x.defined() && rows.defined() && x.rank() >= 1 && rows.rank() == 1 &&
+              rows.dtype() == DType::i32,
           "take_rows: needs x of rank 1 or more and rows i32 [m], got ", x, " and ", rows);
   for (const int32_t row : rows.to_vector<int32_t>())
     require(row >= 0 && row < x.dim(0), "take_rows: row ", row, " is outside ", x);
@@ -72,8 +77,9 @@ Array Scaling::apply(const Array& x, DType dtype) const {
 }
 
 Array Scaling::undo(const Array& scaled) const {
-  return map_columns(scaled, scaled.dtype(), offset.size(),
-                     [&](double value, size_t j) { return (value - low) / (high - low) * width[j] + offset[j]; });
+  return map_columns(scaled, scaled.dtype(), offset.size(), [&](double value, size_t j) {
+    return (value - low) / (high - low) * width[j] + offset[j];
+  });
 }
 
 Scaling min_max_scale(const Array& x, double low, double high, bool per_column) {
@@ -81,7 +87,8 @@ Scaling min_max_scale(const Array& x, double low, double high, bool per_column) 
   Scaling scaling{{}, {}, low, high};
   for (const auto& column : columns_of("min_max_scale", x, per_column)) {
     const auto [least, most] = std::minmax_element(column.begin(), column.end());
-    require(std::isfinite(*most - *least), "min_max_scale: the range from ", *least, " to ", *most, " overflows");
+    require(std::isfinite(*most - *least), "min_max_scale: the range from ", *least, " to ", *most,
+            " overflows");
     scaling.offset.push_back(*least);
     scaling.width.push_back(*most > *least ? *most - *least : 1);
   }
@@ -99,7 +106,9 @@ Scaling standardise(const Array& x, bool per_column) {
       for (const double value : column) sum += value / unit;
       return sum;
     };
-    const double sum = sum_in(1), mean = !varies ? *least : std::isfinite(sum) ? sum / n : sum_in(n);
+    const double sum = sum_in(1), mean = !varies              ? *least
+                                         : std::isfinite(sum) ? sum / n
+                                                              : sum_in(n);
     SquareSum deviations;
     for (const double value : column) deviations.add(value - mean);
     scaling.offset.push_back(mean);
@@ -109,8 +118,9 @@ Scaling standardise(const Array& x, bool per_column) {
 }
 
 Array pixel_rows(const Array& images, DType dtype) {
-  require(images.defined() && images.rank() >= 1 && images.dtype() == DType::u8 && is_floating(dtype),
-          "pixel_rows: needs u8 [N, ...] and a floating result, got ", images, " and ", dtype);
+  require(
+      images.defined() && images.rank() >= 1 && images.dtype() == DType::u8 && is_floating(dtype),
+      "pixel_rows: needs u8 [N, ...] and a floating result, got ", images, " and ", dtype);
   const int64_t n = images.dim(0);
   const Array dense = contiguous(images), rows({n, n > 0 ? images.size() / n : 0}, dtype);
   with_type(dtype, [&](auto zero) {

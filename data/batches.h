@@ -6,8 +6,9 @@
 
 namespace basin {
 
-/// Minibatches of 0 .. n-1: every epoch is a fresh permutation of the key, cut into pieces; the last may be smaller. A
-/// batch is a function of (key, step) alone, so a resumed run needs nothing but its step number.
+/// Minibatches of 0 .. n-1: every epoch is a fresh permutation of the key, cut into pieces; the
+/// last may be smaller. A batch is a function of (key, step) alone, so a resumed run needs nothing
+/// but its step number.
 class Batches {
  public:
   /// Errors: n or batch_size below 1; more than 2^31 - 1 rows.
@@ -30,15 +31,18 @@ Array random_subset(const Key& key, int64_t n, int64_t count);
 /// Every value / 255, each image as one row: u8 [N, ...] -> [N, D] of the floating dtype.
 Array pixel_rows(const Array& images, DType dtype);
 
-/// Takes offset to low and offset + width to high; one pair for each column of [n, d], or a single pair for all.
+/// Takes offset to low and offset + width to high; one pair for each column of [n, d], or a single
+/// pair for all.
 struct Scaling {
   std::vector<double> offset, width;
   double low = 0, high = 1;
-  /// [n, d] -> [n, d] of a floating dtype. Errors: another number of columns than the one it was made for.
+  /// [n, d] -> [n, d] of a floating dtype. Errors: another number of columns than the one it was
+  /// made for.
   Array apply(const Array& x, DType dtype) const;
   Array undo(const Array& scaled) const;
 };
-/// Smallest value to `low`, largest to `high`; a constant column gives `low`. Errors: a range that overflows.
+/// Smallest value to `low`, largest to `high`; a constant column gives `low`. Errors: a range that
+/// overflows.
 Scaling min_max_scale(const Array& x, double low = 0, double high = 1, bool per_column = false);
 /// Mean 0 and (population) standard deviation 1; a constant column gives 0.
 Scaling standardise(const Array& x, bool per_column = true);

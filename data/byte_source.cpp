@@ -35,7 +35,8 @@ ByteSource::ByteSource(ByteSpan bytes, std::string name) : left_(bytes), name_(s
 ByteSource::~ByteSource() = default;
 
 uint64_t ByteSource::most_left() const {
-  constexpr uint64_t largest_ratio = 1032, in_flight = 1 << 16;  // what zlib's window may still hold
+  constexpr uint64_t largest_ratio = 1032,
+                     in_flight = 1 << 16;  // what zlib's window may still hold
   return inflater_ ? left_.size() * largest_ratio + in_flight : left_.size();
 }
 
@@ -68,15 +69,16 @@ size_t ByteSource::read_some(void* out, size_t count) {
     // Z_BUF_ERROR, or no progress: the compressed bytes end in the middle of the stream
     require(status == Z_OK || status == Z_STREAM_END || status == Z_BUF_ERROR, "gzip ", name_,
             ": corrupt: ", stream.msg ? stream.msg : "invalid stream", "; fetch the file again");
-    require(status != Z_BUF_ERROR && (inflater_->ended || !left_.empty() || stream.avail_out == 0), "gzip ", name_,
-            ": truncated: the compressed stream ends early; fetch the file again");
+    require(status != Z_BUF_ERROR && (inflater_->ended || !left_.empty() || stream.avail_out == 0),
+            "gzip ", name_, ": truncated: the compressed stream ends early; fetch the file again");
   }
   return done;
 }
 
 void ByteSource::read(void* out, size_t count) {
   const size_t got = read_some(out, count);
-  require(got == count, name_, ": truncated: ", count - got, " bytes are missing; fetch the file again");
+  require(got == count, name_, ": truncated: ", count - got,
+          " bytes are missing; fetch the file again");
 }
 
 Bytes ByteSource::read_rest(size_t limit) {
@@ -87,7 +89,8 @@ Bytes ByteSource::read_rest(size_t limit) {
     bytes.resize(used + room);
     const size_t got = read_some(bytes.data() + used, room);
     used += got;
-    require(used <= limit, name_, ": more than ", limit, " bytes; this cannot be the expected file");
+    require(used <= limit, name_, ": more than ", limit,
+            " bytes; this cannot be the expected file");
     if (got < room) break;
   }
   bytes.resize(used);

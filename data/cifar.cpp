@@ -30,8 +30,9 @@ LabelledImages parse_cifar10(ByteSpan bytes, const std::string& name) {
   const std::string what = "cifar-10 " + name;
   const Bytes unpacked = ByteSource(bytes, what).read_rest(most_rows * row_bytes);
   const size_t rows = unpacked.size() / row_bytes;
-  require(rows > 0 && unpacked.size() % row_bytes == 0, what, ": ", unpacked.size(), " bytes are not a multiple of ",
-          row_bytes, " (one label and 3 x 32 x 32 pixels); the file is truncated or not CIFAR-10 binary");
+  require(rows > 0 && unpacked.size() % row_bytes == 0, what, ": ", unpacked.size(),
+          " bytes are not a multiple of ", row_bytes,
+          " (one label and 3 x 32 x 32 pixels); the file is truncated or not CIFAR-10 binary");
   const auto count = static_cast<int64_t>(rows);
   LabelledImages set{Array({count, 3, 32, 32}, DType::u8), Array({count}, DType::u8)};
   for (size_t i = 0; i < rows; ++i) {
@@ -50,7 +51,8 @@ LabelledImages load_cifar10(const DataFolder& dir, Split split) {
   } else {
     paths.push_back(find_data_file(dir.path, "cifar-10", "data_batch_1.bin"));
     for (int batch = 2; batch <= 5; ++batch)
-      if (auto path = try_data_file(dir.path, "cifar-10", text("data_batch_", batch, ".bin"))) paths.push_back(*path);
+      if (auto path = try_data_file(dir.path, "cifar-10", text("data_batch_", batch, ".bin")))
+        paths.push_back(*path);
   }
   std::vector<Array> images, labels;
   for (const std::string& path : paths) {

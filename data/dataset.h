@@ -16,7 +16,8 @@ struct LabelledImages {
   Array labels;  // u8 [N]
 };
 
-/// What was read, for the record of a run: a digest of the numbers as they came out of the files, all of them.
+/// What was read, for the record of a run: a digest of the numbers as they came out of the files,
+/// all of them.
 struct LoadedSet {
   std::string name;    // "mnist test"
   int64_t count = 0;   // of its items

@@ -10,10 +10,12 @@ namespace basin {
 ImageFolder load_images(const std::string& folder) {
   namespace fs = std::filesystem;
   // the last two are not read; left out in silence, they would be missing without a word
-  constexpr std::string_view extensions[] = {".png", ".jpg", ".jpeg", ".pgm", ".ppm", ".bmp", ".gif"};
+  constexpr std::string_view extensions[] = {".png", ".jpg", ".jpeg", ".pgm",
+                                             ".ppm", ".bmp", ".gif"};
   ImageFolder result;
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     std::error_code unknown;  // a link to nothing is no folder
     if (name.starts_with('.') || entry->is_directory(unknown)) continue;
@@ -33,9 +35,9 @@ ImageFolder load_images(const std::string& folder) {
     Shape shape{static_cast<int64_t>(result.names.size())};
     for (int64_t dim : image.shape()) shape.push_back(dim);
     if (i == 0) result.images = Array(shape, DType::u8);
-    require(shape == result.images.shape(), "images: ", path, " is ", image, " but ", result.names[0],
-            " has [C, H, W] = [", result.images.dim(1), ", ", result.images.dim(2), ", ", result.images.dim(3),
-            "]; all must be alike");
+    require(shape == result.images.shape(), "images: ", path, " is ", image, " but ",
+            result.names[0], " has [C, H, W] = [", result.images.dim(1), ", ", result.images.dim(2),
+            ", ", result.images.dim(3), "]; all must be alike");
     std::copy_n(image.data<uint8_t>(), image.size(),
                 result.images.data<uint8_t>() + static_cast<int64_t>(i) * image.size());
   }

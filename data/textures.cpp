@@ -19,8 +19,10 @@ double bilinear(const double* grid, int64_t points, double y, double x) {
 }  // namespace
 
 Array texture_images(const Key& key, int64_t n, int64_t channels, int64_t side, DType dtype) {
-  require(n > 0 && channels > 0 && side > 1 && is_floating(dtype), "texture_images: needs at least one image, one ",
-          "channel, two pixels a side and a floating dtype, got ", n, ", ", channels, ", ", side, ", ", dtype);
+  require(n > 0 && channels > 0 && side > 1 && is_floating(dtype),
+          "texture_images: needs at least one image, one ",
+          "channel, two pixels a side and a floating dtype, got ", n, ", ", channels, ", ", side,
+          ", ", dtype);
   std::vector<double> pixels(static_cast<size_t>(n * channels * side * side), 0.0);
   constexpr std::pair<int64_t, double> octaves[] = {{2, 1.0}, {4, 0.8}, {8, 0.5}, {16, 0.2}};
   for (const auto& [points, weight] : octaves) {
@@ -48,11 +50,15 @@ Array texture_images(const Key& key, int64_t n, int64_t channels, int64_t side, 
 }
 
 Array white_squares(const Key& key, int64_t n, int64_t channels, int64_t side, DType dtype) {
-  require(n > 0 && channels > 0 && side > 1 && is_floating(dtype), "white_squares: needs at least one image, one ",
-          "channel, two pixels a side and a floating dtype, got ", n, ", ", channels, ", ", side, ", ", dtype);
+  require(n > 0 && channels > 0 && side > 1 && is_floating(dtype),
+          "white_squares: needs at least one image, one ",
+          "channel, two pixels a side and a floating dtype, got ", n, ", ", channels, ", ", side,
+          ", ", dtype);
   const std::vector<double> u = uniform(key, {n, 3}, DType::f64).to_vector<double>();
   std::vector<double> pixels(static_cast<size_t>(n * channels * side * side), 0.0);
-  const auto below = [](double v, int64_t count) { return static_cast<int64_t>(v * static_cast<double>(count)); };
+  const auto below = [](double v, int64_t count) {
+    return static_cast<int64_t>(v * static_cast<double>(count));
+  };
   for (int64_t i = 0; i < n; ++i) {
     const double* draw = u.data() + 3 * i;
     const int64_t edge = 2 + below(draw[0], std::max<int64_t>(1, side - 5));
@@ -66,9 +72,10 @@ Array white_squares(const Key& key, int64_t n, int64_t channels, int64_t side, D
 }
 
 Array shrink_images(const Array& rows, int64_t channels, int64_t side, int64_t factor) {
-  require(rows.rank() == 2 && rows.dim(1) == channels * side * side && factor > 0 && side % factor == 0,
-          "shrink_images: needs rows of ", channels, " x ", side, " x ", side, " pixels and a factor that divides ",
-          side, ", got ", rows, " and ", factor);
+  require(
+      rows.rank() == 2 && rows.dim(1) == channels * side * side && factor > 0 && side % factor == 0,
+      "shrink_images: needs rows of ", channels, " x ", side, " x ", side,
+      " pixels and a factor that divides ", side, ", got ", rows, " and ", factor);
   const int64_t n = rows.dim(0), small = side / factor;
   const std::vector<double> pixels = cast(rows, DType::f64).to_vector<double>();
   std::vector<double> means(static_cast<size_t>(n * channels * small * small), 0.0);

@@ -62,8 +62,11 @@ class Pool {
   void give(void* pointer, size_t bytes) {
     ledger_.stats.live -= bytes;
     keep(pointer, bytes);
-    // The system would rather end the process than refuse memory; a loop of equal steps keeps less than this.
-    if (!private_ && ledger_.device.is_cpu() && ledger_.stats.cached > 2 * ledger_.most_live + 256 * mib) drop_cache();
+    // The system would rather end the process than refuse memory; a loop of equal steps keeps less
+    // than this.
+    if (!private_ && ledger_.device.is_cpu() &&
+        ledger_.stats.cached > 2 * ledger_.most_live + 256 * mib)
+      drop_cache();
     if (!private_) return;
     if (auto found = live_.find(bytes); --found->second == 0) live_.erase(found);
   }
@@ -98,7 +101,9 @@ class Pool {
         small_[bin_of(bytes)].push_back(pointer);
       else
         large_.emplace(bytes, pointer);
-    } catch (const std::bad_alloc&) {  // no memory for the list: destructors, which come here, must not throw
+    } catch (
+        const std::
+            bad_alloc&) {  // no memory for the list: destructors, which come here, must not throw
       release(pointer, bytes);
     }
   }
@@ -110,7 +115,8 @@ class Pool {
 
   void* fresh_block(size_t requested, size_t bytes) {
     if (recording)
-      throw Error(text("allocates ", requested, " bytes that the first run did not, while the step is being recorded"));
+      throw Error(text("allocates ", requested,
+                       " bytes that the first run did not, while the step is being recorded"));
     Backend& backend = ledger_.device.backend();
     void* pointer = backend.raw_alloc(bytes);
     if (pointer) return pointer;
@@ -118,9 +124,10 @@ class Pool {
     pointer = backend.raw_alloc(bytes);
     if (pointer) return pointer;
     const size_t free = backend.free_memory();
-    throw OutOfMemory(text("allocate: out of memory on ", ledger_.device.name(), ": asked for ", requested,
-                           " bytes; held ", ledger_.stats.live, ", kept for recorded steps ", ledger_.stats.cached,
-                           ", free ", free, " of ", backend.total_memory(), "; use a smaller batch or model"),
+    throw OutOfMemory(text("allocate: out of memory on ", ledger_.device.name(), ": asked for ",
+                           requested, " bytes; held ", ledger_.stats.live,
+                           ", kept for recorded steps ", ledger_.stats.cached, ", free ", free,
+                           " of ", backend.total_memory(), "; use a smaller batch or model"),
                       requested, free);
   }
 
@@ -136,7 +143,8 @@ class Pool {
       list.pop_back();
     } else {
       const auto found = large_.lower_bound(bytes);
-      if (found == large_.end() || found->first >= 2 * bytes || (private_ && found->first != bytes)) return nullptr;
+      if (found == large_.end() || found->first >= 2 * bytes || (private_ && found->first != bytes))
+        return nullptr;
       bytes = found->first;
       pointer = found->second;
       large_.erase(found);

@@ -1,6 +1,7 @@
-// A caching free list per device: freed blocks are kept and given out again, so that a training step allocates nothing.
-// On the CPU what is kept goes back to the system when it is more than twice what was ever in use at once, and 256 MiB.
-// A recorded step (recorded_step.h) has a list of its own.
+// A caching free list per device: freed blocks are kept and given out again, so that a training
+// step allocates nothing. On the CPU what is kept goes back to the system when it is more than
+// twice what was ever in use at once, and 256 MiB. A recorded step (recorded_step.h) has a list of
+// its own.
 #pragma once
 #include <cstddef>
 
@@ -40,8 +41,9 @@ void deallocate(const Block& block);
 Pool* make_pool(const Device& device);
 /// The pool goes away with the last of its blocks.
 void drop_pool(Pool* pool);
-/// Adds a free block for every block in use. A recorded step calls it after its first run: its results stay in use
-/// until the next run has made new ones, so that run needs as many blocks again.
+/// Adds a free block for every block in use. A recorded step calls it after its first run: its
+/// results stay in use until the next run has made new ones, so that run needs as many blocks
+/// again.
 void reserve_again(Pool* pool);
 /// While recording, a block that is not there is an Error.
 void set_recording(Pool* pool, bool recording);

@@ -6,7 +6,8 @@
 
 namespace basin {
 
-Storage::Storage(const Device& on, size_t bytes) : device(on), block(allocate(on, bytes)), data(block.data) {}
+Storage::Storage(const Device& on, size_t bytes)
+    : device(on), block(allocate(on, bytes)), data(block.data) {}
 
 Storage::~Storage() {
   deallocate(block);
@@ -28,8 +29,8 @@ Array::Array(const Shape& shape, DType dtype, const Device& device) : shape_(sha
 
 View Array::view() const {
   if (!storage_) return {};
-  return {static_cast<char*>(storage_->data) + static_cast<size_t>(offset_) * size_of(dtype_), dtype_, shape_,
-          strides_};
+  return {static_cast<char*>(storage_->data) + static_cast<size_t>(offset_) * size_of(dtype_),
+          dtype_, shape_, strides_};
 }
 
 Array Array::with(const Shape& shape, const Shape& strides, int64_t offset) const {
@@ -60,11 +61,13 @@ void Array::check_host_access(DType wanted) const {
 template <class T>
 std::vector<T> Array::to_vector() const {
   require(defined(), "to_vector: the array is empty");
-  require(dtype_ == dtype_of<T>(), "to_vector: ", *this, " read as ", dtype_of<T>(), "; cast first");
+  require(dtype_ == dtype_of<T>(), "to_vector: ", *this, " read as ", dtype_of<T>(),
+          "; cast first");
   const Array dense = basin::contiguous(*this);
   std::vector<T> values(static_cast<size_t>(size()));
   current_operation() = "to_vector";
-  if (!values.empty()) device().backend().to_host(values.data(), dense.view().data, values.size() * sizeof(T));
+  if (!values.empty())
+    device().backend().to_host(values.data(), dense.view().data, values.size() * sizeof(T));
   return values;
 }
 
@@ -106,8 +109,8 @@ Axes Axes::of(const char* operation, const Array& x) const {
   unsigned seen = 0;
   for (const int a : *this) {
     const int axis = a < 0 ? a + x.rank() : a;
-    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), operation, ": axes ", *this, " are not axes of ", x,
-            ", each once");
+    require(axis >= 0 && axis < x.rank() && !(seen & 1u << axis), operation, ": axes ", *this,
+            " are not axes of ", x, ", each once");
     seen |= 1u << axis;
     result.push_back(axis);
   }
@@ -122,7 +125,8 @@ std::ostream& operator<<(std::ostream& out, const Axes& axes) {
 
 namespace {
 
-constexpr int64_t longest_axis = 10, ends = 3;  // a longer axis is printed as its first and last three
+constexpr int64_t longest_axis = 10,
+                  ends = 3;  // a longer axis is printed as its first and last three
 
 /// The elements that are printed: of every long axis the two ends.
 Array ends_of(Array x) {
@@ -154,8 +158,9 @@ struct NumberWriter {
       return;
     }
     const auto lines = static_cast<size_t>(shape.rank - 1 - axis);
-    const std::string between =
-        lines == 0 ? ", " : "," + std::string(lines, '\n') + std::string(static_cast<size_t>(axis) + 1, ' ');
+    const std::string between = lines == 0 ? ", "
+                                           : "," + std::string(lines, '\n') +
+                                                 std::string(static_cast<size_t>(axis) + 1, ' ');
     out += '[';
     for (int64_t i = 0; i < shape[axis]; ++i) {
       if (i > 0) out += between;
@@ -173,7 +178,8 @@ std::string to_string(const Array& array, int digits) {
   if (!array.defined()) return text(array);
   const Array shown = ends_of(array);
   NumberWriter writer{array.shape(), shown.shape(), {}};
-  const int places = is_floating(array.dtype()) ? digits : 10;  // whole numbers with all their digits
+  const int places =
+      is_floating(array.dtype()) ? digits : 10;  // whole numbers with all their digits
   for (const double number : cast(shown, DType::f64).to_vector<double>()) {
     std::ostringstream one;
     one << std::setprecision(places) << number;

@@ -91,7 +91,8 @@ class Axes {
   static Axes all(int rank);
   /// Errors: more than max_rank.
   void push_back(int axis);
-  /// The same, counted from the front. Errors: one that x does not have, or twice (names the operation).
+  /// The same, counted from the front. Errors: one that x does not have, or twice (names the
+  /// operation).
   Axes of(const char* operation, const Array& x) const;
 
   int count() const { return count_; }
@@ -112,10 +113,12 @@ Array zeros(const Shape& shape, DType dtype, const Device& device = {});
 template <class T>
 Array from_vector(const std::vector<T>& values, const Shape& shape, const Device& device = {});
 /// start, start + step, ... [count]
-Array arange(int64_t count, DType dtype, const Device& device = {}, double start = 0, double step = 1);
+Array arange(int64_t count, DType dtype, const Device& device = {}, double start = 0,
+             double step = 1);
 
 // ---- views, no copy (errors: dimensions that do not fit) ----
-/// Same elements in row-major order, other shape; copies when x is not contiguous. One dimension may be -1.
+/// Same elements in row-major order, other shape; copies when x is not contiguous. One dimension
+/// may be -1.
 Array reshape(const Array& x, Shape shape);
 /// Axes in a new order: out.dim(i) = x.dim(axes[i]).
 Array permute(const Array& x, const Axes& axes);

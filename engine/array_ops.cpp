@@ -19,7 +19,8 @@ Array from_vector(const std::vector<T>& values, const Shape& shape, const Device
   current_operation() = "from_vector";
   require(static_cast<int64_t>(values.size()) == shape.size(), "from_vector: ", values.size(),
           " values do not fill shape ", shape);
-  if (!values.empty()) device.backend().from_host(out.view().data, values.data(), values.size() * sizeof(T));
+  if (!values.empty())
+    device.backend().from_host(out.view().data, values.data(), values.size() * sizeof(T));
   return out;
 }
 
@@ -47,20 +48,21 @@ Array reshape(const Array& x, Shape shape) {
       require(free_axis < 0, "reshape: more than one -1 in ", shape);
       free_axis = i;
     } else {
-      require(shape[i] >= 0 && !__builtin_mul_overflow(known, shape[i], &known), "reshape: shape ", shape,
-              " has a dimension that is negative or too large");
+      require(shape[i] >= 0 && !__builtin_mul_overflow(known, shape[i], &known), "reshape: shape ",
+              shape, " has a dimension that is negative or too large");
     }
   }
   require(free_axis < 0 || known > 0, "reshape: -1 in ", shape, " is not determined by ", x);
   if (free_axis >= 0) shape[free_axis] = x.size() / known;
-  require(shape.rank <= max_rank && shape.size() == x.size(), "reshape: ", x, " does not fit shape ", shape,
-          "; the number of elements must stay the same");
+  require(shape.rank <= max_rank && shape.size() == x.size(), "reshape: ", x,
+          " does not fit shape ", shape, "; the number of elements must stay the same");
   const Array dense = contiguous(x);
   return dense.with(shape, contiguous_strides(shape), dense.offset());
 }
 
 Array permute(const Array& x, const Axes& axes) {
-  require(axes.count() == x.rank(), "permute: axes ", axes, " do not name every axis of ", x, " once");
+  require(axes.count() == x.rank(), "permute: axes ", axes, " do not name every axis of ", x,
+          " once");
   Shape shape, strides;
   for (const int axis : axes.of("permute", x)) {
     shape.push_back(x.dim(axis));
@@ -78,14 +80,15 @@ Array transpose(const Array& x) {
 }
 
 Array broadcast_to(const Array& x, const Shape& shape) {
-  require(shape.rank <= max_rank && shape.rank >= x.rank(), "broadcast_to: ", x, " does not broadcast to ", shape);
+  require(shape.rank <= max_rank && shape.rank >= x.rank(), "broadcast_to: ", x,
+          " does not broadcast to ", shape);
   Shape strides;
   strides.rank = shape.rank;
   const int added = shape.rank - x.rank();
   for (int i = 0; i < shape.rank; ++i) {
     const int64_t dim = i < added ? 1 : x.dim(i - added);
-    require(shape[i] >= 0 && (dim == shape[i] || dim == 1), "broadcast_to: ", x, " does not broadcast to ", shape,
-            "; axis ", i, " is ", dim);
+    require(shape[i] >= 0 && (dim == shape[i] || dim == 1), "broadcast_to: ", x,
+            " does not broadcast to ", shape, "; axis ", i, " is ", dim);
     strides[i] = dim == 1 ? 0 : x.strides()[i - added];
   }
   return x.with(shape, strides, x.offset());
@@ -93,8 +96,8 @@ Array broadcast_to(const Array& x, const Shape& shape) {
 
 Array slice(const Array& x, int axis, int64_t start, int64_t stop, int64_t step) {
   require(axis >= 0 && axis < x.rank(), "slice: no axis ", axis, " in ", x);
-  require(step >= 1 && start >= 0 && start <= stop && stop <= x.dim(axis), "slice: [", start, ":", stop, ":", step,
-          "] is outside axis ", axis, " of ", x);
+  require(step >= 1 && start >= 0 && start <= stop && stop <= x.dim(axis), "slice: [", start, ":",
+          stop, ":", step, "] is outside axis ", axis, " of ", x);
   Shape shape = x.shape(), strides = x.strides();
   shape[axis] = (stop - start + step - 1) / step;
   strides[axis] *= step;
@@ -133,9 +136,11 @@ Array copy_to(const Array& x, const Device& device) {
 }
 
 void assign(const Array& out, const Array& in) {
-  require(out.shape() == in.shape() && out.device() == in.device(), "assign: ", in, " does not fit ", out);
+  require(out.shape() == in.shape() && out.device() == in.device(), "assign: ", in,
+          " does not fit ", out);
   out.touch();
-  const Array source = in.storage() == out.storage() ? copy_of(in) : in;  // overlapping views would smear
+  const Array source =
+      in.storage() == out.storage() ? copy_of(in) : in;  // overlapping views would smear
   out.device().backend().copy(out.view(), source.view());
 }
 
@@ -150,8 +155,8 @@ Shape broadcast_shapes(const char* operation, const Shape& a, const Shape& b) {
   for (int i = 0; i < out.rank; ++i) {
     const int ia = i - (out.rank - a.rank), ib = i - (out.rank - b.rank);
     const int64_t da = ia < 0 ? 1 : a[ia], db = ib < 0 ? 1 : b[ib];
-    require(da == db || da == 1 || db == 1, operation, ": shapes ", a, " and ", b, " do not broadcast; axis ", i,
-            " is ", da, " against ", db);
+    require(da == db || da == 1 || db == 1, operation, ": shapes ", a, " and ", b,
+            " do not broadcast; axis ", i, " is ", da, " against ", db);
     out[i] = da == 1 ? db : da;
   }
   return out;

@@ -1,4 +1,5 @@
-// What this build was made of, for result files. The source is written by cmake/build_info.cmake whenever it changes.
+// What this build was made of, for result files. The source is written by cmake/build_info.cmake
+// whenever it changes.
 #pragma once
 
 namespace basin {

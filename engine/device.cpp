@@ -21,7 +21,8 @@ Device Device::open(const std::string& name, MathMode math) {
   Device device;
   const auto ready = [&]() -> const Device& {
     require(device.backend_->set_math(math), "Device::open: ", device.name(),
-            " computes products of f32 in f32 only; leave --math at f32, or choose a GPU with --device cuda");
+            " computes products of f32 in f32 only; leave --math at f32, or choose a GPU with "
+            "--device cuda");
     return device;
   };
   if (name == "cpu") return ready();
@@ -40,7 +41,9 @@ Device Device::open(const std::string& name, MathMode math) {
   if (Backend* backend = open_cuda_backend(index, reason)) {
     device.backend_ = backend;
     device.index_ = index;
-    if (name == "auto") std::fprintf(stderr, "device: auto took cuda:%d (%s)\n", index, backend->description().c_str());
+    if (name == "auto")
+      std::fprintf(stderr, "device: auto took cuda:%d (%s)\n", index,
+                   backend->description().c_str());
     return ready();
   }
   require(name == "auto", "Device::open: cannot open ", name, ": ", reason,

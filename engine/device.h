@@ -14,9 +14,9 @@ class Device {
  public:
   /// The CPU, always there.
   Device();
-  /// "cpu", "cuda", "cuda:N" or "auto". Throws Error with the reason when the device cannot be had; "auto" takes CUDA
-  /// when it opens, else the CPU, and says on stderr what it took and why. `math` holds for all products on that device
-  /// from then on; the CPU has only f32.
+  /// "cpu", "cuda", "cuda:N" or "auto". Throws Error with the reason when the device cannot be had;
+  /// "auto" takes CUDA when it opens, else the CPU, and says on stderr what it took and why. `math`
+  /// holds for all products on that device from then on; the CPU has only f32.
   static Device open(const std::string& name, MathMode math = MathMode::f32);
 
   Backend& backend() const { return *backend_; }

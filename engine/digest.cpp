@@ -23,8 +23,8 @@ constexpr uint32_t round_constants[64] = {
 void Sha256::add_block(const uint8_t* block) {
   uint32_t w[64];
   for (size_t i = 0; i < 16; ++i)
-    w[i] = uint32_t{block[4 * i]} << 24 | uint32_t{block[4 * i + 1]} << 16 | uint32_t{block[4 * i + 2]} << 8 |
-           block[4 * i + 3];
+    w[i] = uint32_t{block[4 * i]} << 24 | uint32_t{block[4 * i + 1]} << 16 |
+           uint32_t{block[4 * i + 2]} << 8 | block[4 * i + 3];
   for (size_t i = 16; i < 64; ++i) {
     const uint32_t near = std::rotr(w[i - 15], 7) ^ std::rotr(w[i - 15], 18) ^ w[i - 15] >> 3;
     const uint32_t far = std::rotr(w[i - 2], 17) ^ std::rotr(w[i - 2], 19) ^ w[i - 2] >> 10;
@@ -69,7 +69,8 @@ void Sha256::add(const void* data, size_t count) {
 std::string Sha256::hex() const {
   Sha256 last = *this;
   const uint64_t bits = size_ * 8;
-  uint8_t end[72] = {0x80};  // one bit, zeros up to 8 bytes before a block's end, and the number of bits
+  uint8_t end[72] = {
+      0x80};  // one bit, zeros up to 8 bytes before a block's end, and the number of bits
   const size_t zeros = (64 + 56 - 1 - size_ % 64) % 64;
   for (size_t i = 0; i < 8; ++i) end[1 + zeros + i] = static_cast<uint8_t>(bits >> (56 - 8 * i));
   last.add(end, 1 + zeros + 8);

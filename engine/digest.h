@@ -1,5 +1,6 @@
-// SHA-256 (FIPS 180-4), the one digest of this project: of checkpoints, records and data sets. Everybody has it
-// (`sha256sum`, hashlib), its answers are published, and nobody knows two inputs with the same one.
+// SHA-256 (FIPS 180-4), the one digest of this project: of checkpoints, records and data sets.
+// Everybody has it (`sha256sum`, hashlib), its answers are published, and nobody knows two inputs
+// with the same one.
 #pragma once
 #include <cstdint>
 #include <span>
@@ -20,7 +21,8 @@ class Sha256 {
  private:
   void add_block(const uint8_t* block);
 
-  uint32_t state_[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
+  uint32_t state_[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a,
+                        0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19};
   uint8_t pending_[64] = {};
   uint64_t size_ = 0;
 };

@@ -6,13 +6,14 @@
 
 namespace basin {
 
-/// Who failed, and the exit code: the input (2); a data set is not there (3); we or the machine, as its disk or memory
-/// (1); a signal came (128 + N).
+/// Who failed, and the exit code: the input (2); a data set is not there (3); we or the machine, as
+/// its disk or memory (1); a signal came (128 + N).
 enum class Fault { input = 2, no_data = 3, internal = 1, interrupted = 130 };
 
 class Error : public std::runtime_error {
  public:
-  explicit Error(const std::string& message, Fault fault = Fault::input) : std::runtime_error(message), fault_(fault) {}
+  explicit Error(const std::string& message, Fault fault = Fault::input)
+      : std::runtime_error(message), fault_(fault) {}
   Fault fault() const { return fault_; }
   int exit_code() const { return static_cast<int>(fault_); }
 
@@ -20,7 +21,8 @@ class Error : public std::runtime_error {
   Fault fault_;
 };
 
-/// The operation being evaluated on this thread, for messages about what a recorded step cannot hold.
+/// The operation being evaluated on this thread, for messages about what a recorded step cannot
+/// hold.
 inline const char*& current_operation() {
   static thread_local const char* name = "(none)";
   return name;
@@ -30,7 +32,8 @@ inline const char*& current_operation() {
 template <class... Args>
 std::string text(const Args&... args) {
   std::ostringstream out;
-  out.exceptions(std::ios::badbit);  // else the text just ends where there is no memory for more of it
+  out.exceptions(
+      std::ios::badbit);  // else the text just ends where there is no memory for more of it
   (out << ... << args);
   return out.str();
 }

@@ -72,12 +72,14 @@ bool is_folder(const std::string& path) {
   return repeated([&] { return ::stat(path.c_str(), &status); }) == 0 && S_ISDIR(status.st_mode);
 }
 
-/// Why `part`, which no folder can be made at, is in the way; the system's reason where nothing is there.
+/// Why `part`, which no folder can be made at, is in the way; the system's reason where nothing is
+/// there.
 std::string obstacle(const std::string& part, int reason) {
   std::error_code error;
   const auto link = std::filesystem::read_symlink(part, error);
   if (!error && !std::filesystem::exists(part, error))
-    return text(part, " is a link to ", link.string(), ", which is not there; make that folder or remove the link");
+    return text(part, " is a link to ", link.string(),
+                ", which is not there; make that folder or remove the link");
   if (reason == EEXIST) return part + " exists and is no folder; choose another";
   return text(part, ": ", std::strerror(reason));
 }
@@ -87,13 +89,15 @@ std::string obstacle(const std::string& part, int reason) {
 Fault fault_of(int reason) {
   constexpr int of_a_path[] = {ENOENT, ENOTDIR, EISDIR, EACCES,       EPERM,  EROFS, EEXIST,
                                ELOOP,  ENXIO,   ENODEV, ENAMETOOLONG, EINVAL, EXDEV, ENOTEMPTY};
-  const bool path = std::find(std::begin(of_a_path), std::end(of_a_path), reason) != std::end(of_a_path);
+  const bool path =
+      std::find(std::begin(of_a_path), std::end(of_a_path), reason) != std::end(of_a_path);
   return path ? Fault::input : Fault::internal;
 }
 
 Error system_fault(const std::string& what, int reason) {
   const bool full = reason == ENOSPC || reason == EDQUOT;
-  return Error(text(what, ": ", std::strerror(reason), full ? "; free some space or choose another place" : ""),
+  return Error(text(what, ": ", std::strerror(reason),
+                    full ? "; free some space or choose another place" : ""),
                fault_of(reason));
 }
 
@@ -118,7 +122,8 @@ void write_atomically(const std::string& path, const std::function<void(FileSink
   const Descriptor folder(open_file(parent_of(path), O_RDONLY | O_DIRECTORY));
   if (folder.number < 0) fail("cannot write", path);
   struct stat there {};
-  if (::lstat(path.c_str(), &there) == 0 && !S_ISLNK(there.st_mode)) require_regular(there, "cannot write", path);
+  if (::lstat(path.c_str(), &there) == 0 && !S_ISLNK(there.st_mode))
+    require_regular(there, "cannot write", path);
   Descriptor file(-1);
   std::string temporary;
   do {
@@ -155,16 +160,19 @@ void make_folders(const std::string& path) {
     if (repeated([&] { return ::mkdir(here.c_str(), 0777); }) != 0) {
       const int reason = errno;
       if (reason == EEXIST && is_folder(here)) continue;  // another process was first
-      throw Error(text("cannot make the folder ", path, ": ", obstacle(here, reason)), fault_of(reason));
+      throw Error(text("cannot make the folder ", path, ": ", obstacle(here, reason)),
+                  fault_of(reason));
     }
     const Descriptor above(open_file(parent_of(here), O_RDONLY | O_DIRECTORY));
-    if (above.number >= 0) sync_folder(above.number, here);  // one that may not be read cannot be synced
+    if (above.number >= 0)
+      sync_folder(above.number, here);  // one that may not be read cannot be synced
   }
 }
 
 void sync_file(const std::string& path) {
   Descriptor file(open_file(path, O_RDONLY));
-  if (file.number < 0 || !syncs(file.number) || !closes(std::exchange(file.number, -1))) fail("cannot write", path);
+  if (file.number < 0 || !syncs(file.number) || !closes(std::exchange(file.number, -1)))
+    fail("cannot write", path);
 }
 
 void sync_and_rename(const std::string& temporary, const std::string& path) {
@@ -182,8 +190,10 @@ void sync_and_rename(const std::string& temporary, const std::string& path) {
 
 int open_to_append(const std::string& path) {
   struct stat status {};
-  Descriptor file(open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK));  // O_NONBLOCK: see read_file
-  if (file.number < 0 && errno == ENXIO) throw Error(text("cannot write ", path, ": it is not a regular file"));
+  Descriptor file(
+      open_file(path, O_WRONLY | O_CREAT | O_APPEND | O_NONBLOCK));  // O_NONBLOCK: see read_file
+  if (file.number < 0 && errno == ENXIO)
+    throw Error(text("cannot write ", path, ": it is not a regular file"));
   if (file.number < 0 || ::fstat(file.number, &status) != 0) fail("cannot write", path);
   require_regular(status, "cannot write", path);
   return std::exchange(file.number, -1);
@@ -196,37 +206,44 @@ Bytes read_file(const std::string& path, uint64_t limit) {
   if (file.number < 0 || ::fstat(file.number, &status) != 0) fail("cannot read", path);
   require_regular(status, "cannot read", path);
   const auto size = static_cast<uint64_t>(status.st_size);
-  require(size <= limit, "cannot read ", path, ": ", size, " bytes, more than the ", limit, " such a file may have");
+  require(size <= limit, "cannot read ", path, ": ", size, " bytes, more than the ", limit,
+          " such a file may have");
   Bytes bytes;
   try {
     bytes.resize(size);
   } catch (const std::bad_alloc&) {
-    throw Error(text("cannot read ", path, ": no memory for its ", size, " bytes"), Fault::internal);
+    throw Error(text("cannot read ", path, ": no memory for its ", size, " bytes"),
+                Fault::internal);
   }
   for (size_t done = 0; done < size;) {
-    const ssize_t got = repeated([&] { return ::read(file.number, bytes.data() + done, size - done); });
+    const ssize_t got =
+        repeated([&] { return ::read(file.number, bytes.data() + done, size - done); });
     if (got < 0) fail("cannot read", path);
-    require(got != 0, "cannot read ", path, ": it was cut off at byte ", done, " while it was read");
+    require(got != 0, "cannot read ", path, ": it was cut off at byte ", done,
+            " while it was read");
     done += static_cast<size_t>(got);
   }
   return bytes;
 }
 
-Shape checked_shape(std::span<const uint64_t> dims, DType dtype, uint64_t available, const std::string& what) {
+Shape checked_shape(std::span<const uint64_t> dims, DType dtype, uint64_t available,
+                    const std::string& what) {
   require(dims.size() <= max_rank, what, ": rank ", dims.size(), " is above ", max_rank);
   Shape shape;
   uint64_t bytes = size_of(dtype);
-  uint64_t span = bytes;  // the same with zeros counted as ones, so that strides cannot overflow either
+  uint64_t span =
+      bytes;  // the same with zeros counted as ones, so that strides cannot overflow either
   bool fits = true;
   for (uint64_t dim : dims) {
-    fits = fits && !__builtin_mul_overflow(span, std::max<uint64_t>(dim, 1), &span) && span >> 62 == 0;
+    fits =
+        fits && !__builtin_mul_overflow(span, std::max<uint64_t>(dim, 1), &span) && span >> 62 == 0;
     if (!fits) break;
     bytes *= dim;
     shape.push_back(static_cast<int64_t>(dim));
   }
   require(fits, what, ": the dimensions multiply to more bytes than can be addressed");
-  require(bytes <= available, what, ": ", dtype, shape, " needs ", bytes, " bytes, but only ", available,
-          " are there; the file is truncated or its header is wrong");
+  require(bytes <= available, what, ": ", dtype, shape, " needs ", bytes, " bytes, but only ",
+          available, " are there; the file is truncated or its header is wrong");
   return shape;
 }
 

@@ -1,4 +1,5 @@
-// Whole files: read with a known bound, written so that a crash or a full disk leaves the old file as it was.
+// Whole files: read with a known bound, written so that a crash or a full disk leaves the old file
+// as it was.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -13,7 +14,8 @@ namespace basin {
 using Bytes = std::vector<uint8_t>;
 using ByteSpan = std::span<const uint8_t>;
 
-/// Where the writer callback of write_atomically puts its bytes; every call writes all of them or throws Error.
+/// Where the writer callback of write_atomically puts its bytes; every call writes all of them or
+/// throws Error.
 class FileSink {
  public:
   FileSink(int descriptor, const std::string& path) : descriptor_(descriptor), path_(path) {}
@@ -35,8 +37,10 @@ void write_atomically(const std::string& path, std::string_view characters);
 /// The whole file. Errors: missing, not readable, a folder or a device, larger than `limit` bytes.
 Bytes read_file(const std::string& path, uint64_t limit = uint64_t{4} << 30);
 
-/// The shape a file header claims, once it is known to be harmless: rank at most 6, and elements * size_of(dtype)
-/// neither overflows nor exceeds `available` bytes. Nothing is allocated. Errors begin with `what`.
-Shape checked_shape(std::span<const uint64_t> dims, DType dtype, uint64_t available, const std::string& what);
+/// The shape a file header claims, once it is known to be harmless: rank at most 6, and elements *
+/// size_of(dtype) neither overflows nor exceeds `available` bytes. Nothing is allocated. Errors
+/// begin with `what`.
+Shape checked_shape(std::span<const uint64_t> dims, DType dtype, uint64_t available,
+                    const std::string& what);
 
 }  // namespace basin

@@ -13,7 +13,8 @@
 namespace {
 
 thread_local int heap_fill = 0;
-thread_local size_t refused_bytes = 0;  // stb_image may give no reason, or one of before, where it found no memory
+thread_local size_t refused_bytes =
+    0;  // stb_image may give no reason, or one of before, where it found no memory
 
 /// Memory for stb_image that holds one known byte everywhere.
 void* filled_memory(size_t size) {
@@ -60,13 +61,15 @@ constexpr size_t most_scans = 500;  // of a JPEG; each may go over all its pixel
 
 void check_size(const std::string& what, uint64_t width, uint64_t height) {
   require(width > 0 && height > 0, what, ": ", width, " x ", height, " has no pixels");
-  require(width <= most_side && height <= most_side && width * height <= most_pixels, what, ": ", width, " x ", height,
-          " is more than ", most_side, " pixels a side or ", most_pixels, " in all");
+  require(width <= most_side && height <= most_side && width * height <= most_pixels, what, ": ",
+          width, " x ", height, " is more than ", most_side, " pixels a side or ", most_pixels,
+          " in all");
 }
 
 /// [H, W, C] pixels as [C, H, W].
 Array planes_of(const uint8_t* pixels, uint64_t width, uint64_t height, int channels) {
-  const Array mixed({static_cast<int64_t>(height), static_cast<int64_t>(width), channels}, DType::u8);
+  const Array mixed({static_cast<int64_t>(height), static_cast<int64_t>(width), channels},
+                    DType::u8);
   std::copy_n(pixels, mixed.size(), mixed.data<uint8_t>());
   return contiguous(permute(mixed, {2, 0, 1}));
 }
@@ -101,12 +104,15 @@ class PnmReader {
     uint64_t value = 0;
     const auto [end, error] = std::from_chars(begin, begin + left_.size(), value);
     require(error == std::errc() && value >= least && value <= most, what_, ": the ", name,
-            " is not a whole number from ", least, " to ", most, "; the file is truncated or corrupt");
+            " is not a whole number from ", least, " to ", most,
+            "; the file is truncated or corrupt");
     left_ = left_.subspan(static_cast<size_t>(end - begin));
     return value;
   }
 
-  bool blank() const { return !left_.empty() && std::strchr(" \t\n\v\f\r", left_[0]) && left_[0] != 0; }
+  bool blank() const {
+    return !left_.empty() && std::strchr(" \t\n\v\f\r", left_[0]) && left_[0] != 0;
+  }
   void skip(size_t count) { left_ = left_.subspan(count); }
 
  private:
@@ -128,8 +134,8 @@ Array read_pnm(ByteSpan bytes, const std::string& what) {
   const size_t sample_size = maxval > 255 ? 2 : 1;
   // a plain sample has a digit and, but for the last, a blank
   const size_t needed = raw ? samples * sample_size : 2 * samples - 1;
-  require(needed <= reader.left().size(), what, ": needs ", needed, " bytes of pixels, ", reader.left().size(),
-          " are there; the file is truncated");
+  require(needed <= reader.left().size(), what, ": needs ", needed, " bytes of pixels, ",
+          reader.left().size(), " are there; the file is truncated");
   std::vector<uint8_t> pixels(samples);
   for (uint8_t& pixel : pixels) {
     uint64_t sample = 0;
@@ -141,7 +147,8 @@ Array read_pnm(ByteSpan bytes, const std::string& what) {
       sample = reader.number("sample", 0, maxval);
     }
     // up to 8 bits by rounding; of more bits the eight leading ones, as of a PNG with 16
-    pixel = static_cast<uint8_t>(maxval <= 255 ? (510 * sample + maxval) / (2 * maxval) : 256 * sample / (maxval + 1));
+    pixel = static_cast<uint8_t>(maxval <= 255 ? (510 * sample + maxval) / (2 * maxval)
+                                               : 256 * sample / (maxval + 1));
   }
   while (!raw && reader.blank()) reader.skip(1);
   require(reader.left().empty(), what, ": ", reader.left().size(),
@@ -154,24 +161,26 @@ Array read_pnm(ByteSpan bytes, const std::string& what) {
 /// What a walk through the parts of a file shows before it is decoded.
 struct Outline {
   int channels = 1;
-  std::vector<std::pair<size_t, size_t>> gaps;  // where stb_image would go on with so many bytes that are not there
-  size_t palette_length = 0;                    // where a PNG says how long its palette is, if that has gaps
+  std::vector<std::pair<size_t, size_t>>
+      gaps;                   // where stb_image would go on with so many bytes that are not there
+  size_t palette_length = 0;  // where a PNG says how long its palette is, if that has gaps
 };
 
-/// Every chunk is there up to the last, with its checksum. stb_image looks at no checksum, and reads colours that lie
-/// outside the palette.
+/// Every chunk is there up to the last, with its checksum. stb_image looks at no checksum, and
+/// reads colours that lie outside the palette.
 Outline walk_png(ByteSpan bytes, const std::string& what) {
   Outline outline;
   uint64_t packed = 0;
   uint64_t unpacked = 0;
   for (size_t at = 8;;) {
     const ByteSpan left = bytes.subspan(at);
-    require(left.size() >= 12 && big_endian(left, 4) <= left.size() - 12, what, ": ends at byte ", bytes.size(),
-            " within a PNG chunk; the file is truncated");
+    require(left.size() >= 12 && big_endian(left, 4) <= left.size() - 12, what, ": ends at byte ",
+            bytes.size(), " within a PNG chunk; the file is truncated");
     const size_t length = big_endian(left, 4);
     const ByteSpan body = left.subspan(4, 4 + length);  // its type and its data
-    require(crc32(0, body.data(), static_cast<uInt>(body.size())) == big_endian(left.subspan(8 + length), 4), what,
-            ": the checksum of the PNG chunk at byte ", at, " is wrong; the file is corrupt");
+    require(crc32(0, body.data(), static_cast<uInt>(body.size())) ==
+                big_endian(left.subspan(8 + length), 4),
+            what, ": the checksum of the PNG chunk at byte ", at, " is wrong; the file is corrupt");
     require(at > 8 || (begins_with(body, "IHDR") && length == 13), what, ": has no PNG header");
     if (at == 8) {
       const uint64_t width = big_endian(body.subspan(4), 4);
@@ -183,7 +192,8 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
       unpacked = width * height * depth * (colour == 3 ? 1 : outline.channels) / 8;
     }
     if (begins_with(body, "IDAT")) packed += length;
-    require(packed > 0 || !begins_with(body, "IDAT"), what, ": its first chunk of pixels is empty; save it again");
+    require(packed > 0 || !begins_with(body, "IDAT"), what,
+            ": its first chunk of pixels is empty; save it again");
     if (begins_with(body, "PLTE") && length < 768) {
       outline.palette_length = at;
       outline.gaps = {{at + 8 + length, 768 - length}};
@@ -197,7 +207,8 @@ Outline walk_png(ByteSpan bytes, const std::string& what) {
   return outline;
 }
 
-/// Every segment is there up to the end marker. stb_image takes what a scan lacks for zeros, or leaves it unwritten.
+/// Every segment is there up to the end marker. stb_image takes what a scan lacks for zeros, or
+/// leaves it unwritten.
 Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
   Outline outline;
   uint64_t width = 0;
@@ -212,15 +223,18 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
   };
   while (true) {
     there(2);
-    require(bytes[at] == 0xff, what, ": byte ", at, " should be a JPEG marker; the file is corrupt");
+    require(bytes[at] == 0xff, what, ": byte ", at,
+            " should be a JPEG marker; the file is corrupt");
     const uint8_t marker = bytes[at + 1];
     if (marker == 0xd9) break;
     at += marker == 0xff ? 1 : 2;  // markers may be preceded by any number of 0xff
-    if (marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7)) continue;  // they stand alone
+    if (marker == 0xff || marker == 0x01 || (marker >= 0xd0 && marker <= 0xd7))
+      continue;  // they stand alone
     there(2);
     const size_t length = big_endian(bytes.subspan(at), 2);
     there(length);
-    const bool frame = marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
+    const bool frame =
+        marker >= 0xc0 && marker <= 0xcf && marker != 0xc4 && marker != 0xc8 && marker != 0xcc;
     if (frame && length >= 8) {
       height = big_endian(bytes.subspan(at + 3), 2);
       width = big_endian(bytes.subspan(at + 5), 2);
@@ -232,7 +246,8 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
         finest.second = std::max<uint64_t>(finest.second, bytes[i + 1] & 15);
       }
     }
-    // stb_image would read a Huffman table beyond its segment, and write one of more than 256 codes beyond its own
+    // stb_image would read a Huffman table beyond its segment, and write one of more than 256 codes
+    // beyond its own
     for (size_t i = at + 2; marker == 0xc4 && i < at + length;) {
       const size_t left = at + length - i;
       size_t codes = 0;
@@ -242,8 +257,9 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
       i += 17 + codes;
     }
     if (marker == 0xdd && length >= 4) interval = big_endian(bytes.subspan(at + 2), 2);
-    const auto [across, down] =
-        length >= 4 && bytes[at + 2] == 1 ? sampling[bytes[at + 3]] : std::pair{uint64_t{1}, uint64_t{1}};
+    const auto [across, down] = length >= 4 && bytes[at + 2] == 1
+                                    ? sampling[bytes[at + 3]]
+                                    : std::pair{uint64_t{1}, uint64_t{1}};
     at += length;
     if (marker != 0xda) continue;
     // The scan goes up to a marker that is neither the zero after a 0xff of its own nor a restart.
@@ -259,19 +275,21 @@ Outline walk_jpeg(ByteSpan bytes, const std::string& what) {
     require(outline.gaps.size() <= most_scans, what, ": has ", outline.gaps.size(),
             " JPEG scans or more, the limit is ", most_scans, "; save it again");
     const auto ceiling = [](uint64_t a, uint64_t b) { return (a + b - 1) / b; };
-    const uint64_t blocks = ceiling(width * across, 8 * finest.first) * ceiling(height * down, 8 * finest.second);
-    require(interval == 0 || blocks == 0 || restarts >= (blocks - 1) / interval, what, ": a JPEG scan of ", blocks,
-            " blocks has ", restarts, " restart markers, one every ", interval,
-            " blocks; the file is truncated or corrupt");
+    const uint64_t blocks =
+        ceiling(width * across, 8 * finest.first) * ceiling(height * down, 8 * finest.second);
+    require(interval == 0 || blocks == 0 || restarts >= (blocks - 1) / interval, what,
+            ": a JPEG scan of ", blocks, " blocks has ", restarts, " restart markers, one every ",
+            interval, " blocks; the file is truncated or corrupt");
   }
   require(!outline.gaps.empty(), what, ": has no JPEG scan; the file is truncated or corrupt");
   // a block of 8 x 8 takes at least one bit
-  require(width * height <= 512 * bytes.size(), what, ": ", bytes.size(), " bytes cannot hold ", width * height,
-          " pixels; the file is truncated or corrupt");
+  require(width * height <= 512 * bytes.size(), what, ": ", bytes.size(), " bytes cannot hold ",
+          width * height, " pixels; the file is truncated or corrupt");
   return outline;
 }
 
-/// The file as it would be if all that it lacks were `fill`: its gaps, and the memory that it is decoded in.
+/// The file as it would be if all that it lacks were `fill`: its gaps, and the memory that it is
+/// decoded in.
 Array decode(ByteSpan bytes, const Outline& outline, uint8_t fill, const std::string& what) {
   Bytes filled;
   size_t from = 0;
@@ -290,25 +308,28 @@ Array decode(ByteSpan bytes, const Outline& outline, uint8_t fill, const std::st
   int height = 0;
   int channels = 0;
   const std::unique_ptr<uint8_t, void (*)(void*)> pixels(
-      stbi_load_from_memory(filled.data(), static_cast<int>(filled.size()), &width, &height, &channels,
-                            outline.channels),
+      stbi_load_from_memory(filled.data(), static_cast<int>(filled.size()), &width, &height,
+                            &channels, outline.channels),
       stbi_image_free);
   if (!pixels && refused_bytes > 0)
-    throw Error(text(what, ": no memory for ", refused_bytes, " bytes to decode it"), Fault::internal);
+    throw Error(text(what, ": no memory for ", refused_bytes, " bytes to decode it"),
+                Fault::internal);
   if (!pixels) {
     const char* reason = stbi_failure_reason();
-    throw Error(
-        text(what, ": cannot be read: ", reason ? reason : "no reason is given", "; the file is truncated or corrupt"));
+    throw Error(text(what, ": cannot be read: ", reason ? reason : "no reason is given",
+                     "; the file is truncated or corrupt"));
   }
-  return planes_of(pixels.get(), static_cast<uint64_t>(width), static_cast<uint64_t>(height), outline.channels);
+  return planes_of(pixels.get(), static_cast<uint64_t>(width), static_cast<uint64_t>(height),
+                   outline.channels);
 }
 
 Array read_through_stb(ByteSpan bytes, const Outline& outline, const std::string& what) {
   const Array image = decode(bytes, outline, 0, what);
   if (outline.gaps.empty()) return image;
   const Array again = decode(bytes, outline, 0xa5, what);
-  require(std::equal(image.data<uint8_t>(), image.data<uint8_t>() + image.size(), again.data<uint8_t>()), what,
-          ": some of its pixels are not in the file; it is truncated or corrupt");
+  require(std::equal(image.data<uint8_t>(), image.data<uint8_t>() + image.size(),
+                     again.data<uint8_t>()),
+          what, ": some of its pixels are not in the file; it is truncated or corrupt");
   return image;
 }
 
@@ -321,17 +342,21 @@ Array read_image(const std::string& path) {
 Array parse_image(ByteSpan bytes, const std::string& name) {
   const std::string what = "image " + name;
   require(bytes.size() <= largest_file, what, ": more than ", largest_file, " bytes");
-  if (begins_with(bytes, "\x89PNG\r\n\x1a\n")) return read_through_stb(bytes, walk_png(bytes, what), what);
+  if (begins_with(bytes, "\x89PNG\r\n\x1a\n"))
+    return read_through_stb(bytes, walk_png(bytes, what), what);
   if (begins_with(bytes, "\xff\xd8")) return read_through_stb(bytes, walk_jpeg(bytes, what), what);
   for (const char* magic : {"P2", "P3", "P5", "P6"})
     if (begins_with(bytes, magic)) return read_pnm(bytes, what);
-  throw Error(text(what, ": cannot be read: begins as none of PNG, JPEG, PGM and PPM; convert it to one of them"));
+  throw Error(text(
+      what,
+      ": cannot be read: begins as none of PNG, JPEG, PGM and PPM; convert it to one of them"));
 }
 
 void write_png(const std::string& path, const Array& image) {
   const int rank = image.rank();
   const int64_t channels = rank == 3 ? image.dim(0) : 1;
-  require(image.defined() && image.dtype() == DType::u8 && (rank == 2 || rank == 3) && (channels == 1 || channels == 3),
+  require(image.defined() && image.dtype() == DType::u8 && (rank == 2 || rank == 3) &&
+              (channels == 1 || channels == 3),
           "write_png ", path, ": needs u8 [H, W], [1, H, W] or [3, H, W], got ", image);
   const int64_t height = image.dim(-2), width = image.dim(-1);
   check_size("write_png " + path, static_cast<uint64_t>(width), static_cast<uint64_t>(height));
@@ -339,31 +364,39 @@ void write_png(const std::string& path, const Array& image) {
   const Array mixed = contiguous(permute(planes, {1, 2, 0}));
   int length = 0;
   const std::unique_ptr<uint8_t, void (*)(void*)> png(
-      stbi_write_png_to_mem(mixed.data<uint8_t>(), static_cast<int>(width * channels), static_cast<int>(width),
-                            static_cast<int>(height), static_cast<int>(channels), &length),
+      stbi_write_png_to_mem(mixed.data<uint8_t>(), static_cast<int>(width * channels),
+                            static_cast<int>(width), static_cast<int>(height),
+                            static_cast<int>(channels), &length),
       std::free);
-  if (!png) throw Error(text("write_png ", path, ": stb_image_write failed on ", image), Fault::internal);
+  if (!png)
+    throw Error(text("write_png ", path, ": stb_image_write failed on ", image), Fault::internal);
   write_atomically(path, ByteSpan(png.get(), static_cast<size_t>(length)));
 }
 
 Array image_grid(const Array& images, int64_t columns, int64_t padding, int64_t scale) {
-  require(images.defined() && images.rank() == 4 && images.size() > 0 && is_floating(images.dtype()),
-          "image_grid: needs floating [N, C, H, W], got ", images);
-  require(columns > 0 && padding >= 0 && padding < 1024 && scale > 0 && scale < 1024, "image_grid: columns ", columns,
-          " and scale ", scale, " must be positive, padding ", padding, " not negative, the last two below 1024");
-  const int64_t n = images.dim(0), channels = images.dim(1), height = images.dim(2), width = images.dim(3);
+  require(
+      images.defined() && images.rank() == 4 && images.size() > 0 && is_floating(images.dtype()),
+      "image_grid: needs floating [N, C, H, W], got ", images);
+  require(columns > 0 && padding >= 0 && padding < 1024 && scale > 0 && scale < 1024,
+          "image_grid: columns ", columns, " and scale ", scale, " must be positive, padding ",
+          padding, " not negative, the last two below 1024");
+  const int64_t n = images.dim(0), channels = images.dim(1), height = images.dim(2),
+                width = images.dim(3);
   columns = std::min(columns, n);
   const int64_t rows = (n + columns - 1) / columns;
   const int64_t sheet_height = padding + rows * (height * scale + padding);
   const int64_t sheet_width = padding + columns * (width * scale + padding);
-  require(sheet_height <= static_cast<int64_t>(most_pixels) / sheet_width, "image_grid: a sheet of ", sheet_width,
-          " x ", sheet_height, " is more than ", most_pixels, " pixels; use fewer images or a smaller scale");
+  require(sheet_height <= static_cast<int64_t>(most_pixels) / sheet_width,
+          "image_grid: a sheet of ", sheet_width, " x ", sheet_height, " is more than ",
+          most_pixels, " pixels; use fewer images or a smaller scale");
 
   const Array values = contiguous(cast(copy_to(images, Device()), DType::f32));
   const Array bytes(values.shape(), DType::u8);
-  std::transform(values.data<float>(), values.data<float>() + values.size(), bytes.data<uint8_t>(), [](float value) {
-    return static_cast<uint8_t>(std::lround(255 * (value > 0 ? std::min(value, 1.0f) : 0.0f)));  // NaN gives 0
-  });
+  std::transform(values.data<float>(), values.data<float>() + values.size(), bytes.data<uint8_t>(),
+                 [](float value) {
+                   return static_cast<uint8_t>(std::lround(
+                       255 * (value > 0 ? std::min(value, 1.0f) : 0.0f)));  // NaN gives 0
+                 });
   const Array sheet = full({channels, sheet_height, sheet_width}, 255, DType::u8);
   for (int64_t i = 0; i < n; ++i) {
     const Array image = reshape(slice(bytes, 0, i, i + 1), {channels, height, 1, width, 1});
@@ -371,7 +404,8 @@ Array image_grid(const Array& images, int64_t columns, int64_t padding, int64_t 
                                    {channels, height * scale, width * scale});
     const int64_t top = padding + i / columns * (height * scale + padding);
     const int64_t left = padding + i % columns * (width * scale + padding);
-    assign(slice(slice(sheet, 1, top, top + height * scale), 2, left, left + width * scale), enlarged);
+    assign(slice(slice(sheet, 1, top, top + height * scale), 2, left, left + width * scale),
+           enlarged);
   }
   return sheet;
 }

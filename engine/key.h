@@ -1,4 +1,5 @@
-// Keys of counter-based random streams. A key is a value; drawing never changes it. (JAX JEP 263 gives the reasons.)
+// Keys of counter-based random streams. A key is a value; drawing never changes it. (JAX JEP 263
+// gives the reasons.)
 #pragma once
 #include <string_view>
 
@@ -6,10 +7,12 @@
 
 namespace basin {
 
-/// A random stream: element i of a draw is a function of (key, i) alone, whatever the thread count or device.
+/// A random stream: element i of a draw is a function of (key, i) alone, whatever the thread count
+/// or device.
 class Key {
  public:
-  explicit Key(uint64_t seed) : bits_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)} {}
+  explicit Key(uint64_t seed)
+      : bits_{static_cast<uint32_t>(seed), static_cast<uint32_t>(seed >> 32)} {}
   /// An independent stream for each integer (step, layer, seed) ...
   Key at(uint64_t index) const;
   /// ... or name.
@@ -22,13 +25,14 @@ class Key {
   KeyBits bits_;
 };
 
-/// U[low, high), never `high` itself (unless low == high), and N(mean, sd^2); dtype f32 or f64. Errors: no finite
-/// number of the dtype lies in [low, high).
+/// U[low, high), never `high` itself (unless low == high), and N(mean, sd^2); dtype f32 or f64.
+/// Errors: no finite number of the dtype lies in [low, high).
 Array uniform(const Key& key, const Shape& shape, DType dtype, double low = 0, double high = 1,
               const Device& device = {});
 Array normal(const Key& key, const Shape& shape, DType dtype, double mean = 0, double sd = 1,
              const Device& device = {});
-/// Moves values of x outside [low, high) to the nearest one of its dtype inside, in place, as after a rounding.
+/// Moves values of x outside [low, high) to the nearest one of its dtype inside, in place, as after
+/// a rounding.
 void keep_inside(const Array& x, double low, double high);
 /// The raw words, u32.
 Array random_bits(const Key& key, const Shape& shape, const Device& device = {});

@@ -4,7 +4,8 @@
 
 namespace basin {
 
-RecordedStep::RecordedStep(const Device& device, std::function<void()> fn) : device_(device), fn_(std::move(fn)) {
+RecordedStep::RecordedStep(const Device& device, std::function<void()> fn)
+    : device_(device), fn_(std::move(fn)) {
   if (device_.backend().can_capture()) pool_ = make_pool(device_);
 }
 
@@ -45,9 +46,10 @@ void RecordedStep::record() {
 }
 
 LaterValues::LaterValues(const Array& array) : array_(array) {
-  require(array.defined() && array.contiguous(), "LaterValues: needs a contiguous array, got ", array);
-  read_ = array.device().backend().read_later(array.view().data,
-                                              static_cast<size_t>(array.size()) * size_of(array.dtype()));
+  require(array.defined() && array.contiguous(), "LaterValues: needs a contiguous array, got ",
+          array);
+  read_ = array.device().backend().read_later(
+      array.view().data, static_cast<size_t>(array.size()) * size_of(array.dtype()));
 }
 
 }  // namespace basin

@@ -1,4 +1,5 @@
-// A piece of work that is done again and again: recorded once on a GPU and replayed with one launch.
+// A piece of work that is done again and again: recorded once on a GPU and replayed with one
+// launch.
 #pragma once
 #include <functional>
 #include <memory>
@@ -7,14 +8,16 @@
 
 namespace basin {
 
-/// run() does the work of fn: the first time by calling it, the second time by recording it, then by replaying the
-/// recording. On a device that cannot record (the CPU) every run calls fn. A replay repeats the same kernels on the
-/// same memory, so
-///   - what changes from run to run must be written in place into arrays that live outside (assign), or be computed
-///     from such arrays; numbers that fn reads on the host, and host variables, are those of the recording;
+/// run() does the work of fn: the first time by calling it, the second time by recording it, then
+/// by replaying the recording. On a device that cannot record (the CPU) every run calls fn. A
+/// replay repeats the same kernels on the same memory, so
+///   - what changes from run to run must be written in place into arrays that live outside
+///     (assign), or be computed from such arrays; numbers that fn reads on the host, and host
+///     variables, are those of the recording;
 ///   - arrays made inside and kept outside are rewritten by each replay;
 ///   - every array fn uses must stay alive as long as this object (fn itself is kept).
-/// Memory inside comes from a pool of its own that lives as long as this object and the arrays made in it.
+/// Memory inside comes from a pool of its own that lives as long as this object and the arrays made
+/// in it.
 class RecordedStep {
  public:
   RecordedStep(const Device& device, std::function<void()> fn);
@@ -22,8 +25,9 @@ class RecordedStep {
   RecordedStep(const RecordedStep&) = delete;
   RecordedStep& operator=(const RecordedStep&) = delete;
 
-  /// Errors: while recording, an operation that allocates memory the first run did not need, waits for the device, or
-  /// copies to or from the host (names it; the device stays usable, and a later run() tries again).
+  /// Errors: while recording, an operation that allocates memory the first run did not need, waits
+  /// for the device, or copies to or from the host (names it; the device stays usable, and a later
+  /// run() tries again).
   void run();
   bool recorded() const { return replay_ != nullptr; }
 
@@ -37,7 +41,8 @@ class RecordedStep {
   bool ran_ = false;
 };
 
-/// The elements of a contiguous array as they are now, on their way to the host; later work does not wait for them.
+/// The elements of a contiguous array as they are now, on their way to the host; later work does
+/// not wait for them.
 class LaterValues {
  public:
   explicit LaterValues(const Array& array);

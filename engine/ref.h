@@ -5,7 +5,8 @@
 
 namespace basin {
 
-/// Base of counted objects. The count is atomic: values may be dropped on another thread than the one that made them.
+/// Base of counted objects. The count is atomic: values may be dropped on another thread than the
+/// one that made them.
 class Counted {
  public:
   Counted() = default;

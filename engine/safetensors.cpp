@@ -13,8 +13,10 @@ namespace {
 
 using Json = nlohmann::json;  // names sorted, so that equal input gives equal bytes
 
-constexpr uint64_t largest_header = 100'000'000;  // bytes; the limit of the reference implementation
-constexpr std::string_view dtype_names[] = {"F32", "F64", "I32", "U8", "U32"};  // in the order of DType
+constexpr uint64_t largest_header =
+    100'000'000;  // bytes; the limit of the reference implementation
+constexpr std::string_view dtype_names[] = {"F32", "F64", "I32", "U8",
+                                            "U32"};  // in the order of DType
 
 constexpr int deepest = 127;  // levels of nesting; the limit of the reference implementation
 
@@ -32,9 +34,9 @@ struct Entry {
   uint64_t begin, end;  // bytes after the header
 };
 
-/// Takes the header apart while it is parsed. No tree is built, so memory grows with what is kept alone, and nesting is
-/// bounded. As in the reference implementation (serde), of two tensors with one name the last counts, and fields that
-/// it does not know are passed over.
+/// Takes the header apart while it is parsed. No tree is built, so memory grows with what is kept
+/// alone, and nesting is bounded. As in the reference implementation (serde), of two tensors with
+/// one name the last counts, and fields that it does not know are passed over.
 class Header : public nlohmann::json_sax<Json> {
  public:
   std::map<std::string, Claim> claims;
@@ -104,7 +106,8 @@ class Header : public nlohmann::json_sax<Json> {
     if (depth_ == 3 && list_) {
       require(kind == Kind::whole, where(), ": \"", field_, "\" must hold integers of at least 0");
       const size_t most = field_ == "shape" ? max_rank : 2;
-      require(list_->size() < most, where(), ": \"", field_, "\" holds more than ", most, " integers");
+      require(list_->size() < most, where(), ": \"", field_, "\" holds more than ", most,
+              " integers");
       list_->push_back(number);
     }
     return true;
@@ -115,7 +118,8 @@ class Header : public nlohmann::json_sax<Json> {
       require(kind == Kind::object, where(), ": its header entry is not an object");
       return;
     }
-    require(kind == Kind::object || kind == Kind::null, what_, ": __metadata__ must be an object of strings");
+    require(kind == Kind::object || kind == Kind::null, what_,
+            ": __metadata__ must be an object of strings");
     require(!has_metadata_, what_, ": __metadata__ occurs twice");
     has_metadata_ = true;
   }
@@ -130,7 +134,8 @@ class Header : public nlohmann::json_sax<Json> {
     if (field_ == "dtype") {
       once(claim_.has_dtype, kind == Kind::words, "a string");
       const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), words);
-      require(known != std::end(dtype_names), where(), ": dtype ", words, " is not one of F32, F64, I32, U8, U32");
+      require(known != std::end(dtype_names), where(), ": dtype ", words,
+              " is not one of F32, F64, I32, U8, U32");
       claim_.dtype = static_cast<DType>(known - std::begin(dtype_names));
     }
     if (field_ == "shape") {
@@ -145,12 +150,14 @@ class Header : public nlohmann::json_sax<Json> {
 
   std::string what_, tensor_, field_;
   Claim claim_;
-  std::vector<uint64_t>* list_ = nullptr;  // where the integers of an open list go; none in a field that is passed over
+  std::vector<uint64_t>* list_ =
+      nullptr;  // where the integers of an open list go; none in a field that is passed over
   int depth_ = 0;
   bool in_metadata_ = false, has_metadata_ = false;
 };
 
-Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data_size, const std::string& file) {
+Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data_size,
+                    const std::string& file) {
   const std::string what = text("safetensors ", file, ": tensor \"", tensor, '"');
   const auto& offsets = claim.offsets;
   require(offsets.size() == 2 && offsets[0] <= offsets[1] && offsets[1] <= data_size, what,
@@ -158,8 +165,8 @@ Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data
           " bytes of data; the file is truncated or its header is wrong");
   const uint64_t bytes = offsets[1] - offsets[0];
   const Shape shape = checked_shape(claim.shape, claim.dtype, bytes, what);
-  require(static_cast<uint64_t>(shape.size()) * size_of(claim.dtype) == bytes, what, ": ", claim.dtype, shape,
-          " does not fill its ", bytes, " bytes");
+  require(static_cast<uint64_t>(shape.size()) * size_of(claim.dtype) == bytes, what, ": ",
+          claim.dtype, shape, " does not fill its ", bytes, " bytes");
   return {tensor, claim.dtype, shape, offsets[0], offsets[1]};
 }
 
@@ -170,21 +177,25 @@ void check_layout(std::vector<Entry>& entries, uint64_t data_size, const std::st
   });
   uint64_t cursor = 0;
   for (const Entry& entry : entries) {
-    require(entry.begin == cursor, "safetensors ", file, ": tensor \"", entry.name, "\" begins at byte ", entry.begin,
-            " where ", cursor, " was expected (a gap or an overlap)");
+    require(entry.begin == cursor, "safetensors ", file, ": tensor \"", entry.name,
+            "\" begins at byte ", entry.begin, " where ", cursor,
+            " was expected (a gap or an overlap)");
     cursor = entry.end;
   }
-  require(cursor == data_size, "safetensors ", file, ": ", data_size - cursor, " bytes after the last tensor");
+  require(cursor == data_size, "safetensors ", file, ": ", data_size - cursor,
+          " bytes after the last tensor");
 }
 
-/// The entry of the digest as it stands in a header. Quotes inside names are escaped, so that nothing else reads so.
+/// The entry of the digest as it stands in a header. Quotes inside names are escaped, so that
+/// nothing else reads so.
 std::string digest_entry(const std::string& digest) {
   return text('"', digest_key, "\":\"", digest, '"');
 }
 
 /// Errors: the digest is not that of the file, in which zeros stand for its own digits, or its
 /// entry is not to be found as it was written.
-void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest, const std::string& file) {
+void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest,
+                  const std::string& file) {
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   const size_t place = all.substr(0, header_end).find(digest_entry(digest));
   const bool found = place != std::string_view::npos && digest.size() == digest_length;
@@ -195,28 +206,35 @@ void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest, 
   hash.add(all.substr(0, digits));
   hash.add(std::string(digest_length, '0'));
   hash.add(all.substr(digits + digest_length));
-  require(hash.hex() == digest, "safetensors ", file, ": its bytes do not give the SHA-256 in its metadata, ", digest,
+  require(hash.hex() == digest, "safetensors ", file,
+          ": its bytes do not give the SHA-256 in its metadata, ", digest,
           "; the file is damaged, or another program changed it and kept the entry ", digest_key);
 }
 
 }  // namespace
 
-void save_safetensors(const std::string& path, const NamedArrays& tensors, const Metadata& metadata) {
+void save_safetensors(const std::string& path, const NamedArrays& tensors,
+                      const Metadata& metadata) {
   for (const auto& [name, array] : tensors)
-    require(array.defined() && !name.empty() && name != "__metadata__", "safetensors ", path, ": tensor \"", name,
-            "\" has no array, or a name that is empty or reserved");
+    require(array.defined() && !name.empty() && name != "__metadata__", "safetensors ", path,
+            ": tensor \"", name, "\" has no array, or a name that is empty or reserved");
   // Wide dtypes first, so that every tensor is aligned to its element size.
   NamedArrays ordered = tensors;
-  std::stable_sort(ordered.begin(), ordered.end(),
-                   [](const auto& a, const auto& b) { return size_of(a.second.dtype()) > size_of(b.second.dtype()); });
-  const auto bytes_of = [](const Array& array) { return static_cast<uint64_t>(array.size()) * size_of(array.dtype()); };
+  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
+    return size_of(a.second.dtype()) > size_of(b.second.dtype());
+  });
+  const auto bytes_of = [](const Array& array) {
+    return static_cast<uint64_t>(array.size()) * size_of(array.dtype());
+  };
   Json json = Json::object();
   json["__metadata__"] = metadata;
-  require(json["__metadata__"].emplace(digest_key, std::string(digest_length, '0')).second, "safetensors ", path,
-          ": the metadata \"", digest_key, "\" is the file's own; leave it out");
+  require(json["__metadata__"].emplace(digest_key, std::string(digest_length, '0')).second,
+          "safetensors ", path, ": the metadata \"", digest_key,
+          "\" is the file's own; leave it out");
   uint64_t cursor = 0;
   for (const auto& [name, array] : ordered) {
-    require(!json.contains(name), "safetensors ", path, ": two tensors have the name \"", name, '"');
+    require(!json.contains(name), "safetensors ", path, ": two tensors have the name \"", name,
+            '"');
     const uint64_t begin = std::exchange(cursor, cursor + bytes_of(array));
     json[name] = {{"dtype", dtype_names[static_cast<int>(array.dtype())]},
                   {"shape", std::vector<int64_t>(array.shape().begin(), array.shape().end())},
@@ -240,8 +258,9 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors, const
     array = contiguous(copy_to(array, Device()));
     hash.add(array.view().data, bytes_of(array));
   }
-  header.replace(header.find(digest_entry(std::string(digest_length, '0'))) + digest_entry("").size() - 1,
-                 digest_length, hash.hex());
+  header.replace(
+      header.find(digest_entry(std::string(digest_length, '0'))) + digest_entry("").size() - 1,
+      digest_length, hash.hex());
   write_atomically(path, [&](FileSink& sink) {
     sink.write(&header_size, 8);
     sink.write(header);
@@ -255,23 +274,26 @@ SafeTensors load_safetensors(const std::string& path) {
 
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& file) {
   const size_t size = bytes.size();
-  require(size >= 8, "safetensors ", file, ": ", size, " bytes are too few for a header; the file is truncated");
+  require(size >= 8, "safetensors ", file, ": ", size,
+          " bytes are too few for a header; the file is truncated");
   uint64_t header_size = 0;
   std::memcpy(&header_size, bytes.data(), 8);
-  require(header_size <= std::min(largest_header, size - 8), "safetensors ", file, ": the header claims ", header_size,
-          " bytes, the file has ", size, " and a header at most ", largest_header,
-          "; the file is truncated or not safetensors");
+  require(header_size <= std::min(largest_header, size - 8), "safetensors ", file,
+          ": the header claims ", header_size, " bytes, the file has ", size,
+          " and a header at most ", largest_header, "; the file is truncated or not safetensors");
   const ByteSpan header = bytes.subspan(8, header_size), data = bytes.subspan(8 + header_size);
   require(std::find(header.begin(), header.end(), 0) == header.end(), "safetensors ", file,
           ": the header holds a zero byte; it is padded with spaces (0x20)");
   // nlohmann would pass over a byte order mark
-  require(header.empty() || header[0] != 0xef, "safetensors ", file, ": broken header: it begins with no {");
+  require(header.empty() || header[0] != 0xef, "safetensors ", file,
+          ": broken header: it begins with no {");
   Header parsed(file);
   Json::sax_parse(header.begin(), header.end(), &parsed);
   SafeTensors result;
   result.metadata = std::move(parsed.metadata);
   std::vector<Entry> entries;
-  for (const auto& [name, claim] : parsed.claims) entries.push_back(checked_entry(name, claim, data.size(), file));
+  for (const auto& [name, claim] : parsed.claims)
+    entries.push_back(checked_entry(name, claim, data.size(), file));
   check_layout(entries, data.size(), file);
   if (const auto digest = result.metadata.find(digest_key); digest != result.metadata.end()) {
     check_digest(bytes, 8 + header_size, digest->second, file);
@@ -280,7 +302,8 @@ SafeTensors parse_safetensors(ByteSpan bytes, const std::string& file) {
   }
   for (const Entry& entry : entries) {
     const Array array(entry.shape, entry.dtype);
-    std::copy(data.begin() + static_cast<ptrdiff_t>(entry.begin), data.begin() + static_cast<ptrdiff_t>(entry.end),
+    std::copy(data.begin() + static_cast<ptrdiff_t>(entry.begin),
+              data.begin() + static_cast<ptrdiff_t>(entry.end),
               static_cast<uint8_t*>(array.view().data));
     result.tensors.emplace_back(entry.name, array);
   }

@@ -1,4 +1,5 @@
-// The safetensors format (huggingface/safetensors README, "Format"): 8 bytes header length, JSON header, raw tensors.
+// The safetensors format (huggingface/safetensors README, "Format"): 8 bytes header length, JSON
+// header, raw tensors.
 #pragma once
 #include <map>
 #include <string>
@@ -19,17 +20,19 @@ struct SafeTensors {
   bool sealed = false;  // the file carries the digest of its own bytes, and it is right
 };
 
-/// Where save_safetensors puts that digest in the metadata; parse_safetensors checks it and takes it out.
+/// Where save_safetensors puts that digest in the metadata; parse_safetensors checks it and takes
+/// it out.
 inline constexpr char digest_key[] = "basin.sha256";
 
-/// Writes the arrays atomically (see write_atomically), with a digest of all bytes of the file in the metadata. The
-/// same input gives the same bytes. Errors: a name given twice, empty, "__metadata__" or not UTF-8; metadata
-/// "basin.sha256"; the file cannot be written.
-void save_safetensors(const std::string& path, const NamedArrays& tensors, const Metadata& metadata = {});
+/// Writes the arrays atomically (see write_atomically), with a digest of all bytes of the file in
+/// the metadata. The same input gives the same bytes. Errors: a name given twice, empty,
+/// "__metadata__" or not UTF-8; metadata "basin.sha256"; the file cannot be written.
+void save_safetensors(const std::string& path, const NamedArrays& tensors,
+                      const Metadata& metadata = {});
 
-/// Reads F32, F64, I32, U8 and U32 tensors into CPU memory. Every claim of the header is checked against the size of
-/// the file before anything is allocated, and its digest where it carries one (other writers' files have none). Errors
-/// name the file and the tensor.
+/// Reads F32, F64, I32, U8 and U32 tensors into CPU memory. Every claim of the header is checked
+/// against the size of the file before anything is allocated, and its digest where it carries one
+/// (other writers' files have none). Errors name the file and the tensor.
 SafeTensors load_safetensors(const std::string& path);
 /// The same from memory; `name` stands for the file in errors.
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& name);

@@ -1,5 +1,6 @@
-// The seam between everything above and one kind of device. CPU and CUDA derive from Backend; a forgotten function does
-// not compile. Shapes are checked before a call gets here: a backend only computes.
+// The seam between everything above and one kind of device. CPU and CUDA derive from Backend; a
+// forgotten function does not compile. Shapes are checked before a call gets here: a backend only
+// computes.
 #pragma once
 #include <cstddef>
 #include <cstdint>
@@ -15,18 +16,21 @@ namespace basin {
 enum class Reduction : uint8_t { sum, max, min };
 enum class Distribution : uint8_t { bits, uniform, normal };
 
-/// An elementwise activation fused into another kernel. Only operations whose slope reads nothing but the output.
+/// An elementwise activation fused into another kernel. Only operations whose slope reads nothing
+/// but the output.
 struct Activation {
   Unary op = Unary::identity;
   double a = 0, b = 0;
 };
 
-/// Geometry of a convolution in rows and columns: out = (in + 2 padding - kernel) / stride + 1, rounded down.
+/// Geometry of a convolution in rows and columns: out = (in + 2 padding - kernel) / stride + 1,
+/// rounded down.
 struct Window {
   int64_t stride[2] = {1, 1}, padding[2] = {0, 0};
 };
 
-/// How products of f32 may be computed: exactly in f32, or with operands rounded to TF32 or BF16 (sums stay f32).
+/// How products of f32 may be computed: exactly in f32, or with operands rounded to TF32 or BF16
+/// (sums stay f32).
 enum class MathMode : uint8_t { f32, tf32, bf16 };
 
 /// Work recorded by begin_capture ... end_capture.
@@ -46,8 +50,8 @@ class PendingRead {
 class TrainingKernels;
 class IterationKernels;
 
-/// Memory, replay and every kernel on tensors of one device. All views are of that device; `out` never overlaps an
-/// input unless it is the same view.
+/// Memory, replay and every kernel on tensors of one device. All views are of that device; `out`
+/// never overlaps an input unless it is the same view.
 class Backend {
  public:
   virtual ~Backend() = default;
@@ -66,8 +70,8 @@ class Backend {
   virtual std::unique_ptr<PendingRead> read_later(const void* source, size_t bytes) = 0;
   virtual void synchronize() = 0;
 
-  // replay: between begin and end work is recorded instead of done; allocating, waiting or reading throws. end_capture
-  // may be called after such an error, and then gives up what was recorded.
+  // replay: between begin and end work is recorded instead of done; allocating, waiting or reading
+  // throws. end_capture may be called after such an error, and then gives up what was recorded.
   virtual bool can_capture() const = 0;
   virtual void begin_capture() = 0;
   virtual std::unique_ptr<Replay> end_capture() = 0;
@@ -77,8 +81,8 @@ class Backend {
   virtual void copy(const View& out, const View& in) = 0;  // also casts
   virtual void unary(Unary op, double a, double b, const View& out, const View& x) = 0;
   /// out = ct * slope(x, y). A view the slope does not read may be empty (data == nullptr).
-  virtual void unary_pullback(Unary op, double a, double b, const View& out, const View& ct, const View& x,
-                              const View& y) = 0;
+  virtual void unary_pullback(Unary op, double a, double b, const View& out, const View& ct,
+                              const View& x, const View& y) = 0;
   virtual void binary(Binary op, const View& out, const View& x, const View& y) = 0;
   /// out = condition != 0 ? x : y
   virtual void where(const View& out, const View& condition, const View& x, const View& y) = 0;
@@ -89,30 +93,36 @@ class Backend {
   virtual void argmax(const View& out, const View& in, int axis) = 0;
   /// Along the last axis; both contiguous.
   virtual void softmax(const View& out, const View& in) = 0;
-  /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y) / divisor; all contiguous
-  virtual void squared_error(const View& out, const View& x, const View& y, double scale, double divisor) = 0;
-  virtual void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
-                                      double divisor) = 0;
+  /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y) /
+  /// divisor; all contiguous
+  virtual void squared_error(const View& out, const View& x, const View& y, double scale,
+                             double divisor) = 0;
+  virtual void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y,
+                                      double scale, double divisor) = 0;
 
-  // linear algebra: rank 2 [m, k] [k, n], or rank 3 with equal leading batch; any strides on x and y
+  // linear algebra: rank 2 [m, k] [k, n], or rank 3 with equal leading batch; any strides on x and
+  // y
   virtual void matmul(const View& out, const View& x, const View& y, bool accumulate) = 0;
   /// out[B, O] = activation(x[B, I] w[O, I]^T + bias[O]); bias may be empty
-  virtual void linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) = 0;
-  /// dz[B, C, ...] = ct * slope(y), dbias[C] = sum of dz over all other axes (skipped if empty), in one pass. dz and y
-  /// are contiguous; ct has any strides at rank 2 and is contiguous above.
+  virtual void linear(const View& out, const View& x, const View& w, const View& bias,
+                      Activation activation) = 0;
+  /// dz[B, C, ...] = ct * slope(y), dbias[C] = sum of dz over all other axes (skipped if empty), in
+  /// one pass. dz and y are contiguous; ct has any strides at rank 2 and is contiguous above.
   virtual void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
                              Activation activation) = 0;
 
-  // convolution (cross-correlation), all contiguous: x [B, C, H, W], w [O, C, h, w], out [B, O, H', W'] with activation
-  // and bias [O] (may be empty); its two transposes. input_grad is the transposed convolution: out [B, C, H, W] of g
-  // [B, O, H', W'], with a bias [C] of its own.
-  virtual void conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
-                      const Window& window) = 0;
-  virtual void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias, Activation activation,
-                                 const Window& window) = 0;
-  virtual void conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) = 0;
+  // convolution (cross-correlation), all contiguous: x [B, C, H, W], w [O, C, h, w], out [B, O, H',
+  // W'] with activation and bias [O] (may be empty); its two transposes. input_grad is the
+  // transposed convolution: out [B, C, H, W] of g [B, O, H', W'], with a bias [C] of its own.
+  virtual void conv2d(const View& out, const View& x, const View& w, const View& bias,
+                      Activation activation, const Window& window) = 0;
+  virtual void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias,
+                                 Activation activation, const Window& window) = 0;
+  virtual void conv2d_weight_grad(const View& dw, const View& x, const View& g,
+                                  const Window& window) = 0;
 
-  // indexing along axis 0: index i32 [N]; out[i] = in[index[i]];  out[index[i]] += in[i], in order of i
+  // indexing along axis 0: index i32 [N]; out[i] = in[index[i]];  out[index[i]] += in[i], in order
+  // of i
   virtual void gather(const View& out, const View& in, const View& index) = 0;
   virtual void scatter_add(const View& out, const View& in, const View& index) = 0;
 
@@ -127,9 +137,11 @@ class Backend {
 /// The CPU backend, one per process.
 Backend& cpu_backend();
 
-/// A CUDA backend for one device, or nullptr with the reason (built without CUDA, no driver, no visible GPU, ...).
+/// A CUDA backend for one device, or nullptr with the reason (built without CUDA, no driver, no
+/// visible GPU, ...).
 Backend* open_cuda_backend(int index, std::string& reason);
-/// What this build was made with, for result files: "off", or versions of the toolkit and libraries.
+/// What this build was made with, for result files: "off", or versions of the toolkit and
+/// libraries.
 std::string cuda_build_description();
 
 }  // namespace basin

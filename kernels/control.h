@@ -18,8 +18,8 @@ BASIN_HD inline double whole_power(double base, int64_t n) {
 }
 
 /// losses and rates are rings of `length`; see TrainingKernels::advance.
-BASIN_HD inline void advance_control(double* control, const double* rates, double* losses, double loss, int64_t length,
-                                     const AdvanceStep& step) {
+BASIN_HD inline void advance_control(double* control, const double* rates, double* losses,
+                                     double loss, int64_t length, const AdvanceStep& step) {
   const auto slot = static_cast<int64_t>(control[control_slot]);
   losses[slot] = loss;
   control[control_slot] = static_cast<double>(slot + 1 == length ? 0 : slot + 1);

@@ -19,9 +19,11 @@ struct ConvShape {
         rows(y.shape[2]),
         cols(y.shape[3]),
         window(geometry) {}
-  BASIN_HD int64_t image() const { return in * height * width; }        // elements of a sample of x
-  BASIN_HD int64_t taps() const { return in * kernel[0] * kernel[1]; }  // rows of the matrix of columns
-  BASIN_HD int64_t points() const { return rows * cols; }               // its columns for each sample
+  BASIN_HD int64_t image() const { return in * height * width; }  // elements of a sample of x
+  BASIN_HD int64_t taps() const {
+    return in * kernel[0] * kernel[1];
+  }                                                        // rows of the matrix of columns
+  BASIN_HD int64_t points() const { return rows * cols; }  // its columns for each sample
   /// The input itself is the matrix of columns.
   bool pointwise() const {
     return kernel[0] * kernel[1] * window.stride[0] * window.stride[1] == 1 &&

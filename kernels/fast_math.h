@@ -47,7 +47,8 @@ struct Scaled {
 /// make paths with constants, whose subnormals are slow.)
 template <class... Low>
 BASIN_HD inline Scaled scaled_exp(float factor, float x, Low... low) {
-  const float shifted = x * 1.44269504f + 12582912.0f;  // rounds to an integer in the low bits (1.5 * 2^23)
+  const float shifted =
+      x * 1.44269504f + 12582912.0f;  // rounds to an integer in the low bits (1.5 * 2^23)
   const float n = shifted - 12582912.0f;
   // ln 2 in two parts, the first exact for |n| < 2^9
   const float r = (((x - n * 0.693359375f) + n * 2.12194440e-4f) + ... + low);
@@ -271,7 +272,8 @@ BASIN_HD inline float pow_of(float x, float a, float b) {
   return static_cast<float>(std::pow(static_cast<double>(x), sum));
 }
 BASIN_HD inline double pow_of(double x, double a, double b) {
-  const double sum = a + b, part = sum - a, lost = (a - (sum - part)) + (b - part), y = std::pow(x, sum);
+  const double sum = a + b, part = sum - a, lost = (a - (sum - part)) + (b - part),
+               y = std::pow(x, sum);
   return lost == 0 || y == 0 || y - y != 0 ? y : y + y * (lost * std::log(std::abs(x)));
 }
 
@@ -287,10 +289,12 @@ BASIN_ONE_COPY BASIN_HD inline Turn ten_times(double x) {
   const double to = huge ? x : 8 * x;
   Turn eight{std::cos(to), std::sin(to)};
   for (int i = 0; i < 3 && huge; ++i)
-    eight = {(eight.cosine - eight.sine) * (eight.cosine + eight.sine), 2 * eight.cosine * eight.sine};
+    eight = {(eight.cosine - eight.sine) * (eight.cosine + eight.sine),
+             2 * eight.cosine * eight.sine};
   const double c = huge ? std::cos(x) : std::cos(2 * x), s = huge ? std::sin(x) : std::sin(2 * x);
   const Turn two = huge ? Turn{(c - s) * (c + s), 2 * c * s} : Turn{c, s};
-  return {eight.cosine * two.cosine - eight.sine * two.sine, eight.sine * two.cosine + eight.cosine * two.sine};
+  return {eight.cosine * two.cosine - eight.sine * two.sine,
+          eight.sine * two.cosine + eight.cosine * two.sine};
 }
 BASIN_HD inline double cos_ten_of(double x) {
   return ten_times(x).cosine;

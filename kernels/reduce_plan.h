@@ -1,4 +1,5 @@
-// What the reductions of CPU and CUDA share: how values join, and the axes split into kept and reduced ones.
+// What the reductions of CPU and CUDA share: how values join, and the axes split into kept and
+// reduced ones.
 #pragma once
 #include <limits>
 
@@ -54,7 +55,8 @@ inline ReducePlan reduce_plan(const View& out, const View& in) {
 }
 
 /// Offset of element `index` (row-major) of the first `axes` axes.
-BASIN_HD inline int64_t offset_at(const Shape& sizes, const Shape& strides, int64_t index, int axes) {
+BASIN_HD inline int64_t offset_at(const Shape& sizes, const Shape& strides, int64_t index,
+                                  int axes) {
   int64_t offset = 0;
 #ifdef __CUDA_ARCH__
 #pragma unroll 1  // a division for each axis: rare, and not worth its code four times

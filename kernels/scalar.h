@@ -32,11 +32,12 @@ struct BinaryOp;
 
 namespace scalar {
 
-#define BASIN_FORMULA(name, formula)                                                                \
-  template <class T>                                                                                \
-  BASIN_HD inline T name(T x, std::type_identity_t<T> a = T(0), std::type_identity_t<T> b = T(0)) { \
-    (void)a, (void)b;                                                                               \
-    return formula;                                                                                 \
+#define BASIN_FORMULA(name, formula)                            \
+  template <class T>                                            \
+  BASIN_HD inline T name(T x, std::type_identity_t<T> a = T(0), \
+                         std::type_identity_t<T> b = T(0)) {    \
+    (void)a, (void)b;                                           \
+    return formula;                                             \
   }
 #define UNARY(name, takes, reads, formula, ...) BASIN_FORMULA(name, (formula))
 #define FLAT(name, takes, formula, ...) BASIN_FORMULA(name, (formula))
@@ -93,23 +94,23 @@ struct OutputSlope {
 /// The functors: UnaryOp<op>::value(x, a, b) and ::slope(x, y, a, b); BinaryOp<op>::value(x, y).
 /// Where ::fuses, ::slope_by_output(y, a, b) is the slope for kernels that keep the output alone.
 
-#define UNARY(name, takes, reads, ...)                                                                      \
-  template <>                                                                                               \
-  struct UnaryOp<Unary::name> {                                                                             \
-    static constexpr bool fuses =                                                                           \
-        scalar::OutputSlope<Unary::name>::known || Reads::reads == Reads::Y || Reads::reads == Reads::NONE; \
-    template <class T>                                                                                      \
-    BASIN_HD static T value(T x, T a, T b) {                                                                \
-      return scalar::name(x, a, b);                                                                         \
-    }                                                                                                       \
-    template <class T>                                                                                      \
-    BASIN_HD static T slope(T x, T y, T a, T b) {                                                           \
-      return scalar::name##_slope(x, y, a, b);                                                              \
-    }                                                                                                       \
-    template <class T>                                                                                      \
-    BASIN_HD static T slope_by_output(T y, T a, T b) {                                                      \
-      return scalar::OutputSlope<Unary::name>::at(y, a, b);                                                 \
-    }                                                                                                       \
+#define UNARY(name, takes, reads, ...)                                                     \
+  template <>                                                                              \
+  struct UnaryOp<Unary::name> {                                                            \
+    static constexpr bool fuses = scalar::OutputSlope<Unary::name>::known ||               \
+                                  Reads::reads == Reads::Y || Reads::reads == Reads::NONE; \
+    template <class T>                                                                     \
+    BASIN_HD static T value(T x, T a, T b) {                                               \
+      return scalar::name(x, a, b);                                                        \
+    }                                                                                      \
+    template <class T>                                                                     \
+    BASIN_HD static T slope(T x, T y, T a, T b) {                                          \
+      return scalar::name##_slope(x, y, a, b);                                             \
+    }                                                                                      \
+    template <class T>                                                                     \
+    BASIN_HD static T slope_by_output(T y, T a, T b) {                                     \
+      return scalar::OutputSlope<Unary::name>::at(y, a, b);                                \
+    }                                                                                      \
   };
 #define FLAT(name, ...)                          \
   template <>                                    \

@@ -7,8 +7,8 @@
 
 namespace basin {
 
-/// A sum of squares in f64 and two of scaled ones, which stand in where it overflows or loses digits (Blue 1978): the
-/// length is right wherever it is a number. Squares of f32 need neither.
+/// A sum of squares in f64 and two of scaled ones, which stand in where it overflows or loses
+/// digits (Blue 1978): the length is right wherever it is a number. Squares of f32 need neither.
 struct SquareSum {
   double plain = 0, large = 0, small = 0;
 
@@ -25,12 +25,13 @@ struct SquareSum {
   }
 };
 
-/// The same where squares(factor) sums the squares of numbers times a factor; a second sum is made only where needed.
-/// The first factor is a constant 1, which costs no multiplication.
+/// The same where squares(factor) sums the squares of numbers times a factor; a second sum is made
+/// only where needed. The first factor is a constant 1, which costs no multiplication.
 template <class F>
 double length_of(F&& squares) {
   SquareSum sum{squares(std::integral_constant<int, 1>())};
-  if (!sum.exact()) (sum.plain < 1 ? sum.small : sum.large) = squares(sum.plain < 1 ? 0x1p600 : 0x1p-540);
+  if (!sum.exact())
+    (sum.plain < 1 ? sum.small : sum.large) = squares(sum.plain < 1 ? 0x1p600 : 0x1p-540);
   return sum.length();
 }
 

@@ -1,4 +1,5 @@
-// Loops over views of equal shape: axes that run together are merged, so that most become one run of elements.
+// Loops over views of equal shape: axes that run together are merged, so that most become one run
+// of elements.
 #pragma once
 #include <array>
 
@@ -25,7 +26,8 @@ struct Loop {
       if (full[axis] == 1) continue;
       const int last = shape.rank - 1;
       bool merges = shape.rank > 0;
-      for (size_t v = 0; v < N && merges; ++v) merges = strides[v][last] == views[v]->strides[axis] * full[axis];
+      for (size_t v = 0; v < N && merges; ++v)
+        merges = strides[v][last] == views[v]->strides[axis] * full[axis];
       if (merges) {
         shape[last] *= full[axis];
         for (size_t v = 0; v < N; ++v) strides[v][last] = views[v]->strides[axis];

@@ -63,9 +63,10 @@ class Pool {
       workers_.emplace_back([this] { work(); });
     } catch (const std::system_error& error) {
       const size_t there = workers_.size() + 1;
-      throw std::system_error(error.code(), "thread " + std::to_string(there + 1) + " of " + std::to_string(size()) +
-                                                " cannot be started; --threads " + std::to_string(there) +
-                                                " (set_cpu_threads) would do");
+      throw std::system_error(
+          error.code(), "thread " + std::to_string(there + 1) + " of " + std::to_string(size()) +
+                            " cannot be started; --threads " + std::to_string(there) +
+                            " (set_cpu_threads) would do");
     }
   }
 
@@ -86,7 +87,8 @@ class Pool {
   void work() {
     uint64_t seen = 0;
     for (;;) {
-      // Waking a sleeping thread costs more than a small task: look around for a moment before sleeping.
+      // Waking a sleeping thread costs more than a small task: look around for a moment before
+      // sleeping.
       for (int i = 0; i < 100 && generation_ == seen; ++i) std::this_thread::yield();
       std::unique_lock lock(mutex_);
       wake_.wait(lock, [&] { return stop_ || generation_ != seen; });
@@ -124,8 +126,9 @@ class Pool {
   std::exception_ptr error_;
 };
 
-/// The pool of this process. After fork() only the calling thread lives on: the child gets a pool of its own, and the
-/// old one, whose threads it does not have and whose locks may be held, stays as it is.
+/// The pool of this process. After fork() only the calling thread lives on: the child gets a pool
+/// of its own, and the old one, whose threads it does not have and whose locks may be held, stays
+/// as it is.
 struct Owner {
   Owner() : pool(new Pool(static_cast<int>(std::thread::hardware_concurrency()))) {
     pthread_atfork(nullptr, nullptr, [] { owner().begin_again(); });

@@ -1,4 +1,5 @@
-// What training needs fused: updates of parameters, and the bookkeeping of a step in memory of the device.
+// What training needs fused: updates of parameters, and the bookkeeping of a step in memory of the
+// device.
 #pragma once
 #include <span>
 
@@ -6,8 +7,8 @@
 
 namespace basin {
 
-/// Settings of Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) with PyTorch's exact arithmetic. What
-/// changes from step to step is in the control block.
+/// Settings of Adam (Kingma & Ba 2015) or AdamW (Loshchilov & Hutter 2019) with PyTorch's exact
+/// arithmetic. What changes from step to step is in the control block.
 struct AdamStep {
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8, weight_decay = 0;
   bool decoupled = false;  // AdamW: p *= 1 - rate * wd before the step; otherwise g += wd * p
@@ -24,8 +25,9 @@ struct UpdateViews {
   View p, g, m, v;
 };
 
-/// The scalars of a training step, f64 [control_size] in memory of the device, so that a recorded step reads new values
-/// each time it is replayed. An update with active = 0 changes nothing. models/training/control.h owns such a block.
+/// The scalars of a training step, f64 [control_size] in memory of the device, so that a recorded
+/// step reads new values each time it is replayed. An update with active = 0 changes nothing.
+/// models/training/control.h owns such a block.
 enum Control : int {
   control_step,         // updates done, this one included
   control_rate,         // learning rate
@@ -33,7 +35,7 @@ enum Control : int {
   control_active,       // 1, or 0 once the loss was below the goal or something was not finite
   control_correction1,  // 1 - beta1^step
   control_correction2,  // 1 - beta2^step
-  control_slot,         // where the next loss goes and where its rate is read: an index into rings of losses and rates
+  control_slot,         // of the rings of losses and rates: where the next loss goes
   control_best,         // lowest loss so far; -infinity: not wanted
   control_improved,     // 1 when the last loss was below that
   control_size
@@ -47,14 +49,16 @@ struct AdvanceStep {
 /// One dtype per call; control, rates and losses are f64 and contiguous.
 class TrainingKernels {
  public:
-  virtual void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) = 0;
-  virtual void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) = 0;
-  /// scale = min(1, max_norm / (norm + 1e-6)) with the L2 norm of all gradients together; a norm that is not finite
-  /// sets active = 0. Contiguous views; fixed order.
+  virtual void adam(const AdamStep& step, const View& control,
+                    std::span<const UpdateViews> parameters) = 0;
+  virtual void sgd(const SgdStep& step, const View& control,
+                   std::span<const UpdateViews> parameters) = 0;
+  /// scale = min(1, max_norm / (norm + 1e-6)) with the L2 norm of all gradients together; a norm
+  /// that is not finite sets active = 0. Contiguous views; fixed order.
   virtual void clip(const View& control, std::span<const View> gradients, double max_norm) = 0;
-  /// losses[slot] = loss; improved = loss < best, best = the lower one; a loss that is not finite or below stop_below
-  /// sets active = 0; if still active: step += 1, rate = rates[slot], both corrections. Then slot moves on by one and
-  /// wraps at the length of losses.
+  /// losses[slot] = loss; improved = loss < best, best = the lower one; a loss that is not finite
+  /// or below stop_below sets active = 0; if still active: step += 1, rate = rates[slot], both
+  /// corrections. Then slot moves on by one and wraps at the length of losses.
   virtual void advance(const View& control, const View& rates, const View& losses, const View& loss,
                        const AdvanceStep& step) = 0;
   /// m = p for every parameter when control says improved.

@@ -46,7 +46,8 @@ struct Shape {
   }
   int64_t operator[](int axis) const { return dims[static_cast<size_t>(axis)]; }
   int64_t& operator[](int axis) { return dims[static_cast<size_t>(axis)]; }
-  /// Appends a dimension; beyond max_rank the rank still grows, so that shape checks above can refuse it.
+  /// Appends a dimension; beyond max_rank the rank still grows, so that shape checks above can
+  /// refuse it.
   void push_back(int64_t value) {
     if (rank < max_rank) dims[static_cast<size_t>(rank)] = value;
     ++rank;
@@ -78,7 +79,8 @@ inline Shape contiguous_strides(const Shape& shape) {
   return strides;
 }
 
-/// A strided window on memory of one device. Writable or not is the kernel's word: `out` comes first.
+/// A strided window on memory of one device. Writable or not is the kernel's word: `out` comes
+/// first.
 struct View {
   void* data = nullptr;
   DType dtype = DType::f32;

@@ -1,5 +1,5 @@
-// The device the tests run on: --device on the command line of the test program, or BASIN_TEST_DEVICE; the CPU
-// otherwise.
+// The device the tests run on: --device on the command line of the test program, or
+// BASIN_TEST_DEVICE; the CPU otherwise.
 #pragma once
 #include "engine/device.h"
 

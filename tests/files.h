@@ -6,6 +6,7 @@
 #include <fstream>
 #include <string>
 
+#include "engine/array.h"
 #include "engine/error.h"
 #include "engine/file.h"
 
@@ -54,8 +55,22 @@ std::string error_of(const F& f) {
 /// Writes a file without waiting for the disk, for tests that do it thousands of times.
 inline void write_quickly(const std::string& path, ByteSpan bytes) {
   std::ofstream out(path, std::ios::binary | std::ios::trunc);
-  out.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
+  out.write(reinterpret_cast<const char*>(bytes.data()),
+            static_cast<std::streamsize>(bytes.size()));
   if (!out.flush()) throw Error("cannot write " + path, Fault::internal);
+}
+
+/// The whole file as characters.
+inline std::string content(const std::string& path) {
+  const Bytes bytes = read_file(path);
+  return {bytes.begin(), bytes.end()};
+}
+
+/// Equal type, shape and elements.
+inline bool same(const Array& a, const Array& b) {
+  return a.dtype() == b.dtype() && a.shape() == b.shape() && with_type(a.dtype(), [&](auto zero) {
+           return a.to_vector<decltype(zero)>() == b.to_vector<decltype(zero)>();
+         });
 }
 
 inline bool has(const std::string& message, const std::string& part) {

@@ -1,8 +1,7 @@
-// The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest -L slow). --device
-// NAME (or BASIN_TEST_DEVICE) chooses where tests that can run anywhere run; exit code 77 when it cannot be opened.
-// `basin_tests run ...` is `basin run ...`, the children that the tests of several experiments start; `basin_tests
-// basin
-// ...` is `basin ...`.
+// The test runner. Cases whose name begins with "slow: " run in ctest entries of their own (ctest
+// -L slow). --device NAME (or BASIN_TEST_DEVICE) chooses where tests that can run anywhere run;
+// exit code 77 when it cannot be opened. `basin_tests run ...` is `basin run ...`, the children
+// that the tests of several experiments start; `basin_tests basin ...` is `basin ...`.
 #define DOCTEST_CONFIG_IMPLEMENT
 #include <doctest/doctest.h>
 
@@ -48,6 +47,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "skipped: %s\n", error.what());
     return 77;
   }
-  if (name != "cpu") std::printf("device %s: %s\n", name.c_str(), chosen().backend().description().c_str());
+  if (name != "cpu")
+    std::printf("device %s: %s\n", name.c_str(), chosen().backend().description().c_str());
   return doctest::Context(argc, argv).run();
 }

@@ -1,4 +1,5 @@
-// Waiting for events. The limits only end tests that would wait for ever: no machine is slow enough to reach them.
+// Waiting for events. The limits only end tests that would wait for ever: no machine is slow enough
+// to reach them.
 #pragma once
 #include <chrono>
 #include <filesystem>

@@ -1,4 +1,5 @@
-// Convolution as three bilinear operations, each the transpose of the other two, and the fused layers made of them.
+// Convolution as three bilinear operations, each the transpose of the other two, and the fused
+// layers made of them.
 #include <algorithm>
 #include <array>
 #include <limits>
@@ -9,9 +10,9 @@
 namespace basin {
 namespace {
 
-/// The number <conv2d(x, w), y>, with x [B, C, H, W], w [O, C, h, w] and y [B, O, H', W'], is linear
-/// in each of the three. Its gradient by one of them is an operation on the other two: conv2d_input_grad
-/// gives that by x, conv2d_weight_grad that by w, and conv2d itself that by y.
+/// The number <conv2d(x, w), y>, with x [B, C, H, W], w [O, C, h, w] and y [B, O, H', W'], is
+/// linear in each of the three. Its gradient by one of them is an operation on the other two:
+/// conv2d_input_grad gives that by x, conv2d_weight_grad that by w, and conv2d itself that by y.
 enum Place { place_x, place_w, place_y };
 
 struct Geometry {
@@ -20,12 +21,15 @@ struct Geometry {
   Window window;
 };
 
-Array run(const Geometry& c, const Array& first, const Array& second, const Array& bias, const Activation& f) {
-  const Array a = contiguous(first), b = contiguous(second), shift = bias.defined() ? contiguous(bias) : bias;
+Array run(const Geometry& c, const Array& first, const Array& second, const Array& bias,
+          const Activation& f) {
+  const Array a = contiguous(first), b = contiguous(second),
+              shift = bias.defined() ? contiguous(bias) : bias;
   Array out(c.shapes[c.gives], a.dtype(), a.device());
   Backend& backend = a.device().backend();
   if (c.gives == place_y) backend.conv2d(out.view(), a.view(), b.view(), shift.view(), f, c.window);
-  if (c.gives == place_x) backend.conv2d_input_grad(out.view(), a.view(), b.view(), shift.view(), f, c.window);
+  if (c.gives == place_x)
+    backend.conv2d_input_grad(out.view(), a.view(), b.view(), shift.view(), f, c.window);
   if (c.gives == place_w) backend.conv2d_weight_grad(out.view(), a.view(), b.view(), c.window);
   return out;
 }
@@ -34,7 +38,9 @@ class Convolution final : public BilinearOp {
  public:
   explicit Convolution(const Geometry& geometry) : c_(geometry) {}
   const char* name() const override {
-    return c_.gives == place_y ? "conv2d" : c_.gives == place_x ? "conv2d_input_grad" : "conv2d_weight_grad";
+    return c_.gives == place_y   ? "conv2d"
+           : c_.gives == place_x ? "conv2d_input_grad"
+                                 : "conv2d_weight_grad";
   }
   Ref<const Op> clone() const override { return Ref<const Op>(new Convolution(*this)); }
   Array evaluate(Inputs in) const override { return run(c_, in[0].array(), in[1].array(), {}, {}); }
@@ -59,7 +65,8 @@ class Convolution final : public BilinearOp {
   Geometry c_;
 };
 
-/// activation(convolution + bias of the channel) in one kernel; the slope is a function of the output alone.
+/// activation(convolution + bias of the channel) in one kernel; the slope is a function of the
+/// output alone.
 class ConvolutionLayer final : public Op {
  public:
   ConvolutionLayer(const Geometry& geometry, const Activation& f) : c_(geometry), f_(f) {}
@@ -67,7 +74,9 @@ class ConvolutionLayer final : public Op {
   Ref<const Op> clone() const override { return Ref<const Op>(new ConvolutionLayer(*this)); }
   bool reads_input(int i) const override { return i < 2; }
   bool reads_output() const override { return f_.op != Unary::identity; }
-  Array evaluate(Inputs in) const override { return run(c_, in[0].array(), in[1].array(), in[2].array(), f_); }
+  Array evaluate(Inputs in) const override {
+    return run(c_, in[0].array(), in[1].array(), in[2].array(), f_);
+  }
 
   Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override {
     Tensor dz = Convolution(c_).jvp(tangents, in, out);
@@ -78,7 +87,8 @@ class ConvolutionLayer final : public Op {
     return f_.op != Unary::identity ? dz * slope_by_output(f_, out) : dz;
   }
 
-  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
+  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted,
+           std::span<Tensor> grads) const override {
     const Tensor dz = layer_pullback(f_, ct, out, wanted & 4 ? &grads[2] : nullptr);
     Convolution(c_).vjp(dz, in, out, wanted & 3, grads);
   }
@@ -97,9 +107,9 @@ void check_operands(const char* name, const Tensor& a, const Tensor& b, const Wi
           "weights [outputs, inputs, height, width]), got ", a.array(), " and ", b.array());
   const int64_t most = std::numeric_limits<int32_t>::max();
   for (int i = 0; i < 2; ++i)
-    require(w.stride[i] >= 1 && w.padding[i] >= 0 && std::max(w.stride[i], w.padding[i]) <= most, name, ": stride [",
-            w.stride[0], ", ", w.stride[1], "] must be at least 1, padding [", w.padding[0], ", ", w.padding[1],
-            "] not negative, and both at most ", most);
+    require(w.stride[i] >= 1 && w.padding[i] >= 0 && std::max(w.stride[i], w.padding[i]) <= most,
+            name, ": stride [", w.stride[0], ", ", w.stride[1], "] must be at least 1, padding [",
+            w.padding[0], ", ", w.padding[1], "] not negative, and both at most ", most);
 }
 
 /// The output that belongs to x and w, which must fit each other.
@@ -110,27 +120,29 @@ Shape output_shape(const char* name, const Shape& x, const Shape& w, const Windo
   for (int i = 0; i < 2; ++i) {
     const int64_t padded = x[2 + i] + 2 * window.padding[i], kernel = w[2 + i];
     require(kernel >= 1 && kernel <= padded, name, ": the kernel of w ", w,
-            " is empty or larger than the padded image of x ", x, ", padding [", window.padding[0], ", ",
-            window.padding[1], "]");
+            " is empty or larger than the padded image of x ", x, ", padding [", window.padding[0],
+            ", ", window.padding[1], "]");
     y.push_back((padded - kernel) / window.stride[i] + 1);
   }
   return y;
 }
 
-Tensor bilinear(const char* name, Place gives, const Tensor& a, const Tensor& b, const Shape& x, const Shape& w,
-                const Shape& y, const Window& window) {
-  require(x.rank == 4 && w.rank == 4, name, ": the shape asked for must have rank 4, got ", gives == place_x ? x : w);
+Tensor bilinear(const char* name, Place gives, const Tensor& a, const Tensor& b, const Shape& x,
+                const Shape& w, const Shape& y, const Window& window) {
+  require(x.rank == 4 && w.rank == 4, name, ": the shape asked for must have rank 4, got ",
+          gives == place_x ? x : w);
   const Shape reached = output_shape(name, x, w, window);
-  require(reached == y, name, ": not reachable: x ", x, " and w ", w, " have an output ", reached, ", not ", y);
+  require(reached == y, name, ": not reachable: x ", x, " and w ", w, " have an output ", reached,
+          ", not ", y);
   return perform(Convolution({gives, {x, w, y}, window}), {a, b});
 }
 
-Tensor layer(const char* name, const Geometry& c, const Tensor& a, const Tensor& w, const Tensor& bias,
-             const Activation& f) {
+Tensor layer(const char* name, const Geometry& c, const Tensor& a, const Tensor& w,
+             const Tensor& bias, const Activation& f) {
   if (bias.defined()) {
     check_same(name, a.array(), bias.array());
-    require(bias.shape() == Shape{c.shapes[c.gives][1]}, name, ": bias ", bias.array(), " does not fit w ", w.array(),
-            "; it needs one entry per channel of the output");
+    require(bias.shape() == Shape{c.shapes[c.gives][1]}, name, ": bias ", bias.array(),
+            " does not fit w ", w.array(), "; it needs one entry per channel of the output");
   }
   const Tensor z = !bias.defined() && (f.op == Unary::identity || !fuses(f.op))
                        ? perform(Convolution(c), {a, w})
@@ -140,27 +152,33 @@ Tensor layer(const char* name, const Geometry& c, const Tensor& a, const Tensor&
 
 }  // namespace
 
-Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f, const Window& window) {
+Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f,
+              const Window& window) {
   check_operands("conv2d", x, w, window);
   return layer("conv2d",
-               {place_y, {x.shape(), w.shape(), output_shape("conv2d", x.shape(), w.shape(), window)}, window}, x, w,
-               bias, f);
+               {place_y,
+                {x.shape(), w.shape(), output_shape("conv2d", x.shape(), w.shape(), window)},
+                window},
+               x, w, bias, f);
 }
 
-Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f, const Window& window,
-                        std::array<int64_t, 2> output_padding) {
+Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f,
+                        const Window& window, std::array<int64_t, 2> output_padding) {
   check_operands("conv_transpose2d", x, w, window);
-  require(x.dim(1) == w.dim(0), "conv_transpose2d: channels differ: x ", x.array(), ", w ", w.array(),
-          "; weights are [inputs, outputs, height, width]");
+  require(x.dim(1) == w.dim(0), "conv_transpose2d: channels differ: x ", x.array(), ", w ",
+          w.array(), "; weights are [inputs, outputs, height, width]");
   Shape out{x.dim(0), w.dim(1)};
   for (int i = 0; i < 2; ++i) {
     const int64_t extra = output_padding[static_cast<size_t>(i)];
-    require(extra >= 0 && extra < window.stride[i], "conv_transpose2d: output padding [", output_padding[0], ", ",
-            output_padding[1], "] must be at least 0 and below the stride [", window.stride[0], ", ", window.stride[1],
+    require(extra >= 0 && extra < window.stride[i], "conv_transpose2d: output padding [",
+            output_padding[0], ", ", output_padding[1],
+            "] must be at least 0 and below the stride [", window.stride[0], ", ", window.stride[1],
             "]");
-    out.push_back((x.dim(2 + i) - 1) * window.stride[i] - 2 * window.padding[i] + w.dim(2 + i) + extra);
-    require(x.dim(2 + i) >= 1 && w.dim(2 + i) >= 1 && out[2 + i] >= 1, "conv_transpose2d: nothing is left of x ",
-            x.array(), " with w ", w.array(), " and padding [", window.padding[0], ", ", window.padding[1], "]");
+    out.push_back((x.dim(2 + i) - 1) * window.stride[i] - 2 * window.padding[i] + w.dim(2 + i) +
+                  extra);
+    require(x.dim(2 + i) >= 1 && w.dim(2 + i) >= 1 && out[2 + i] >= 1,
+            "conv_transpose2d: nothing is left of x ", x.array(), " with w ", w.array(),
+            " and padding [", window.padding[0], ", ", window.padding[1], "]");
   }
   return layer("conv_transpose2d", {place_x, {out, w.shape(), x.shape()}, window}, x, w, bias, f);
 }
@@ -176,9 +194,10 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w, cons
 }
 
 Tensor upsample_nearest(const Tensor& x, int64_t factor) {
-  require(x.rank() == 4 && factor >= 1,
-          "upsample_nearest: needs [batch, channels, height, width] and a factor of at least 1, got ", x.array(),
-          " and ", factor);
+  require(
+      x.rank() == 4 && factor >= 1,
+      "upsample_nearest: needs [batch, channels, height, width] and a factor of at least 1, got ",
+      x.array(), " and ", factor);
   const int64_t b = x.dim(0), c = x.dim(1), h = x.dim(2), w = x.dim(3);
   return reshape(broadcast_to(reshape(x, {b, c, h, 1, w, 1}), {b, c, h, factor, w, factor}),
                  {b, c, h * factor, w * factor});
@@ -186,20 +205,38 @@ Tensor upsample_nearest(const Tensor& x, int64_t factor) {
 
 std::vector<Sample> conv2d_samples() {
   const auto with = [](const Activation& f, const Window& window) {
-    return [=](const Tensors& in) { return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), f, window); };
+    return [=](const Tensors& in) {
+      return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), f, window);
+    };
   };
   const Window plain, two{{2, 2}, {1, 1}}, uneven{{2, 1}, {0, 2}};
-  return {{"plain", with({}, plain), {{2, 3, 5, 4}, {4, 3, 3, 2}}},
-          {"stride 2, bias", with({}, two), {{2, 2, 5, 6}, {3, 2, 3, 3}, {3}}},
-          {"uneven", with({Unary::tanh}, uneven), {{2, 2, 6, 3}, {3, 2, 2, 3}, {3}}},
-          {"pointwise", with({Unary::sigmoid}, plain), {{2, 3, 2, 3}, {4, 3, 1, 1}}},
-          {"leaky relu", with({Unary::leaky_relu, 0.2}, two), {{2, 2, 4, 4}, {3, 2, 3, 3}, {3}}},
-          {"silu, not fused", with({Unary::silu}, two), {{1, 2, 4, 4}, {2, 2, 3, 3}, {2}}},
-          {"channels", with({}, plain), {{1, 2, 4, 4}, {2, 3, 3, 3}}, -2, 2, "channels differ"},
-          {"kernel", with({}, plain), {{1, 2, 2, 4}, {2, 2, 3, 3}}, -2, 2, "larger than the padded image"},
-          {"rank", with({}, plain), {{2, 4, 4}, {2, 2, 3, 3}}, -2, 2, "needs two operands of rank 4"},
-          {"stride", with({}, {{0, 1}, {0, 0}}), {{1, 2, 4, 4}, {2, 2, 3, 3}}, -2, 2, "must be at least 1"},
-          {"bias misfit", with({}, plain), {{1, 2, 4, 4}, {3, 2, 3, 3}, {2}}, -2, 2, "one entry per channel"}};
+  return {
+      {"plain", with({}, plain), {{2, 3, 5, 4}, {4, 3, 3, 2}}},
+      {"stride 2, bias", with({}, two), {{2, 2, 5, 6}, {3, 2, 3, 3}, {3}}},
+      {"uneven", with({Unary::tanh}, uneven), {{2, 2, 6, 3}, {3, 2, 2, 3}, {3}}},
+      {"pointwise", with({Unary::sigmoid}, plain), {{2, 3, 2, 3}, {4, 3, 1, 1}}},
+      {"leaky relu", with({Unary::leaky_relu, 0.2}, two), {{2, 2, 4, 4}, {3, 2, 3, 3}, {3}}},
+      {"silu, not fused", with({Unary::silu}, two), {{1, 2, 4, 4}, {2, 2, 3, 3}, {2}}},
+      {"channels", with({}, plain), {{1, 2, 4, 4}, {2, 3, 3, 3}}, -2, 2, "channels differ"},
+      {"kernel",
+       with({}, plain),
+       {{1, 2, 2, 4}, {2, 2, 3, 3}},
+       -2,
+       2,
+       "larger than the padded image"},
+      {"rank", with({}, plain), {{2, 4, 4}, {2, 2, 3, 3}}, -2, 2, "needs two operands of rank 4"},
+      {"stride",
+       with({}, {{0, 1}, {0, 0}}),
+       {{1, 2, 4, 4}, {2, 2, 3, 3}},
+       -2,
+       2,
+       "must be at least 1"},
+      {"bias misfit",
+       with({}, plain),
+       {{1, 2, 4, 4}, {3, 2, 3, 3}, {2}},
+       -2,
+       2,
+       "one entry per channel"}};
 }
 
 std::vector<Sample> conv2d_input_grad_samples() {
@@ -208,7 +245,12 @@ std::vector<Sample> conv2d_input_grad_samples() {
   };
   return {{"stride 1", with({2, 2, 4, 5}, {}), {{2, 3, 2, 4}, {3, 2, 3, 2}}},
           {"stride 2", with({2, 2, 6, 5}, {{2, 2}, {1, 1}}), {{2, 3, 3, 3}, {3, 2, 3, 3}}},
-          {"shape", with({2, 2, 8, 5}, {{2, 2}, {1, 1}}), {{2, 3, 3, 3}, {3, 2, 3, 3}}, -2, 2, "not reachable"}};
+          {"shape",
+           with({2, 2, 8, 5}, {{2, 2}, {1, 1}}),
+           {{2, 3, 3, 3}, {3, 2, 3, 3}},
+           -2,
+           2,
+           "not reachable"}};
 }
 
 std::vector<Sample> conv2d_weight_grad_samples() {
@@ -217,7 +259,12 @@ std::vector<Sample> conv2d_weight_grad_samples() {
   };
   return {{"stride 1", with({3, 2, 3, 2}, {}), {{2, 2, 4, 5}, {2, 3, 2, 4}}},
           {"stride 2", with({3, 2, 3, 3}, {{2, 2}, {1, 1}}), {{2, 2, 6, 5}, {2, 3, 3, 3}}},
-          {"shape", with({3, 2, 1, 1}, {{2, 2}, {1, 1}}), {{2, 2, 6, 5}, {2, 3, 3, 3}}, -2, 2, "not reachable"}};
+          {"shape",
+           with({3, 2, 1, 1}, {{2, 2}, {1, 1}}),
+           {{2, 2, 6, 5}, {2, 3, 3, 3}},
+           -2,
+           2,
+           "not reachable"}};
 }
 
 std::vector<Sample> conv_transpose2d_samples() {
@@ -229,14 +276,29 @@ std::vector<Sample> conv_transpose2d_samples() {
   const Window two{{2, 2}, {1, 1}};
   return {{"plain", with({}, {}, {}), {{2, 3, 3, 2}, {3, 2, 2, 3}}},
           {"output padding", with({Unary::tanh}, two, {1, 0}), {{2, 3, 3, 2}, {3, 2, 3, 3}, {2}}},
-          {"output padding", with({}, two, {2, 0}), {{2, 3, 3, 2}, {3, 2, 3, 3}}, -2, 2, "below the stride"},
+          {"output padding",
+           with({}, two, {2, 0}),
+           {{2, 3, 3, 2}, {3, 2, 3, 3}},
+           -2,
+           2,
+           "below the stride"},
           {"channels", with({}, two, {}), {{2, 3, 3, 2}, {2, 3, 3, 3}}, -2, 2, "[inputs, outputs"},
-          {"nothing", with({}, {{1, 1}, {1, 1}}, {}), {{2, 3, 1, 1}, {3, 2, 2, 2}}, -2, 2, "nothing is left"}};
+          {"nothing",
+           with({}, {{1, 1}, {1, 1}}, {}),
+           {{2, 3, 1, 1}, {3, 2, 2, 2}},
+           -2,
+           2,
+           "nothing is left"}};
 }
 
 std::vector<Sample> upsample_nearest_samples() {
   return {{"by 2", [](const Tensors& in) { return upsample_nearest(in[0], 2); }, {{2, 2, 2, 3}}},
-          {"rank", [](const Tensors& in) { return upsample_nearest(in[0], 2); }, {{2, 3}}, -2, 2, "upsample_nearest"}};
+          {"rank",
+           [](const Tensors& in) { return upsample_nearest(in[0], 2); },
+           {{2, 3}},
+           -2,
+           2,
+           "upsample_nearest"}};
 }
 
 }  // namespace basin

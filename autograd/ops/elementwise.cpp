@@ -43,8 +43,11 @@ class UnaryTensorOp final : public Op {
     x.device().backend().unary(f_.op, f_.a, f_.b, out.view(), x.view());
     return out;
   }
-  Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override { return chain(tangents[0], in[0], out); }
-  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned, std::span<Tensor> grads) const override {
+  Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override {
+    return chain(tangents[0], in[0], out);
+  }
+  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned,
+           std::span<Tensor> grads) const override {
     grads[0] = chain(ct, in[0], out);
   }
 
@@ -60,10 +63,12 @@ class UnaryTensorOp final : public Op {
     if (f_.op == Unary::power && f_.a + f_.b == 0) return {};
     if (f_.op == Unary::power && f_.a + f_.b == 1) return t;
     const bool with_x = reads_input(0), with_y = reads_output();
-    if (level_of(t) > 0 || (with_x && level_of(x) > 0) || (with_y && level_of(y) > 0)) return t * slope_of(f_, x, y);
+    if (level_of(t) > 0 || (with_x && level_of(x) > 0) || (with_y && level_of(y) > 0))
+      return t * slope_of(f_, x, y);
     Array out(t.shape(), t.dtype(), t.device());
     out.device().backend().unary_pullback(f_.op, f_.a, f_.b, out.view(), t.array().view(),
-                                          with_x ? x.array().view() : View{}, with_y ? y.array().view() : View{});
+                                          with_x ? x.array().view() : View{},
+                                          with_y ? y.array().view() : View{});
     return out;
   }
 
@@ -77,7 +82,9 @@ class BinaryTensorOp final : public Op {
   explicit BinaryTensorOp(Binary op) : op_(op) {}
   const char* name() const override { return binary_info[static_cast<int>(op_)].name; }
   Ref<const Op> clone() const override { return Ref<const Op>(new BinaryTensorOp(*this)); }
-  bool reads_input(int) const override { return op_ != Binary::add && op_ != Binary::sub && !flat(); }
+  bool reads_input(int) const override {
+    return op_ != Binary::add && op_ != Binary::sub && !flat();
+  }
   bool reads_output() const override { return op_ == Binary::div; }
 
   Array evaluate(Inputs in) const override {
@@ -95,7 +102,8 @@ class BinaryTensorOp final : public Op {
     }
     return sum;
   }
-  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted, std::span<Tensor> grads) const override {
+  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned wanted,
+           std::span<Tensor> grads) const override {
     for (int side = 0; side < 2; ++side)
       if (wanted & 1u << side) grads[static_cast<size_t>(side)] = chain(side, ct, in, out);
   }
@@ -127,7 +135,9 @@ Tensor binary(Binary op, const Tensor& x, const Tensor& y) {
 Tensor elementwise(Unary op, const Tensor& x, double a, double b) {
   require(x.defined(), unary_info[static_cast<int>(op)].name, ": the operand is undefined");
   // what kernels in f32 make of the parameters: derivatives must be those of the same function
-  const auto seen = [&](double p) { return x.dtype() == DType::f32 ? static_cast<double>(static_cast<float>(p)) : p; };
+  const auto seen = [&](double p) {
+    return x.dtype() == DType::f32 ? static_cast<double>(static_cast<float>(p)) : p;
+  };
   return perform(UnaryTensorOp(op, seen(a), seen(b)), {x});
 }
 
@@ -216,16 +226,20 @@ Tensor slope_of(Binary op, int side, const Tensor& x, const Tensor& y, const Ten
 /// The elementwise part of op_table(); table.cpp adds the rest.
 std::vector<OpEntry> elementwise_table() {
   std::vector<OpEntry> table;
-  const auto unary_entry = [&](const char* name, Unary op, double a, double b, double low, double high) {
+  const auto unary_entry = [&](const char* name, Unary op, double a, double b, double low,
+                               double high) {
     const auto call = [=](const Tensors& in) { return elementwise(op, in[0], a, b); };
-    const auto strided = [=](const Tensors& in) { return transpose(elementwise(op, transpose(in[0]), a, b)); };
+    const auto strided = [=](const Tensors& in) {
+      return transpose(elementwise(op, transpose(in[0]), a, b));
+    };
     table.push_back({name,
                      {{"dense", call, {{3, 4}}, low, high},
                       {"strided", strided, {{3, 4}}, low, high},
                       {"empty", call, {{0, 4}}, low, high}}});
     // the other side of a kink
-    const bool one_sided = op == Unary::relu || op == Unary::leaky_relu || op == Unary::selu || op == Unary::abs ||
-                           op == Unary::unit_step || op == Unary::leaky_step || op == Unary::sign;
+    const bool one_sided = op == Unary::relu || op == Unary::leaky_relu || op == Unary::selu ||
+                           op == Unary::abs || op == Unary::unit_step || op == Unary::leaky_step ||
+                           op == Unary::sign;
     if (one_sided) table.back().samples.push_back({"mirrored", call, {{3, 4}}, -high, -low});
     if (op == Unary::clamp || op == Unary::in_interval)
       for (const double side : {-2.0, 1.1})
@@ -233,7 +247,8 @@ std::vector<OpEntry> elementwise_table() {
   };
 #define UNARY(name, takes, reads, formula, derivative, a, b, low, high) \
   unary_entry(#name, Unary::name, a, b, low, high);
-#define FLAT(name, takes, formula, a, b, low, high) unary_entry(#name, Unary::name, a, b, low, high);
+#define FLAT(name, takes, formula, a, b, low, high) \
+  unary_entry(#name, Unary::name, a, b, low, high);
 #include "kernels/ops.def"
   const auto binary_entry = [&](const char* name, Binary op, double low, double high) {
     const auto call = [=](const Tensors& in) { return binary(op, in[0], in[1]); };

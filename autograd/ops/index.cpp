@@ -47,14 +47,14 @@ class ScatterAdd final : public LinearOp {
 /// The index as contiguous i32 [N] on x's device, its entries checked while they are on the host.
 Array checked_index(const char* name, const Tensor& x, const Array& index, int64_t rows) {
   require(x.defined() && x.rank() >= 1, name, ": needs at least one axis, got ", x.array());
-  require(index.defined() && index.dtype() == DType::i32 && index.rank() == 1, name, ": the index must be i32[N], got ",
-          index);
+  require(index.defined() && index.dtype() == DType::i32 && index.rank() == 1, name,
+          ": the index must be i32[N], got ", index);
   const Array dense = copy_of(index);  // our own: the caller may overwrite his before the pullback
   const Array host = copy_to(dense, Device());
   const int32_t* entries = host.data<int32_t>();
   for (int64_t i = 0; i < host.size(); ++i)
-    require(entries[i] >= 0 && entries[i] < rows, name, ": index[", i, "] = ", entries[i], " is outside 0 .. ",
-            rows - 1, " (x is ", x.array(), ")");
+    require(entries[i] >= 0 && entries[i] < rows, name, ": index[", i, "] = ", entries[i],
+            " is outside 0 .. ", rows - 1, " (x is ", x.array(), ")");
   return copy_to(dense, x.device());
 }
 
@@ -69,18 +69,24 @@ Tensor scatter_add(const Tensor& x, const Array& index, int64_t rows) {
   check_floating("scatter_add", x.array());
   require(rows >= 0, "scatter_add: rows must not be negative, got ", rows);
   const Array checked = checked_index("scatter_add", x, index, rows);
-  require(x.dim(0) == index.size(), "scatter_add: ", x.array(), " has not one row per index ", index);
+  require(x.dim(0) == index.size(), "scatter_add: ", x.array(), " has not one row per index ",
+          index);
   return perform(ScatterAdd(checked, rows), {x});
 }
 
 std::vector<Sample> gather_samples() {
-  const auto call = [](const Tensors& in) { return gather(in[0], from_vector<int32_t>({2, 0, 2, 1}, {4})); };
+  const auto call = [](const Tensors& in) {
+    return gather(in[0], from_vector<int32_t>({2, 0, 2, 1}, {4}));
+  };
   return {{"rows, one twice", call, {{3, 5}}}, {"outside", call, {{2, 5}}, -2, 2, "is outside"}};
 }
 
 std::vector<Sample> scatter_add_samples() {
-  const auto call = [](const Tensors& in) { return scatter_add(in[0], from_vector<int32_t>({2, 0, 2}, {3}), 4); };
-  return {{"rows, one twice, one never", call, {{3, 5}}}, {"misfit", call, {{2, 5}}, -2, 2, "one row per index"}};
+  const auto call = [](const Tensors& in) {
+    return scatter_add(in[0], from_vector<int32_t>({2, 0, 2}, {3}), 4);
+  };
+  return {{"rows, one twice, one never", call, {{3, 5}}},
+          {"misfit", call, {{2, 5}}, -2, 2, "one row per index"}};
 }
 
 }  // namespace basin

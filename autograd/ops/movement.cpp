@@ -10,7 +10,9 @@ template <class Self>
 class Movement : public LinearOp {
  public:
   const char* name() const final { return Self::op_name; }
-  Ref<const Op> clone() const final { return Ref<const Op>(new Self(static_cast<const Self&>(*this))); }
+  Ref<const Op> clone() const final {
+    return Ref<const Op>(new Self(static_cast<const Self&>(*this)));
+  }
 };
 
 struct BroadcastTo final : Movement<BroadcastTo> {
@@ -80,7 +82,8 @@ struct Pad final : Movement<Pad> {
     Shape shape = x.shape();
     shape[axis] = length;
     Array out = full(shape, zero, x.dtype(), x.device());
-    if (x.size() > 0) x.device().backend().copy(slice(out, axis, start, stop(), step).view(), x.view());
+    if (x.size() > 0)
+      x.device().backend().copy(slice(out, axis, start, stop(), step).view(), x.view());
     return out;
   }
   Tensor transpose(const Tensor& ct) const override { return slice(ct, axis, start, stop(), step); }
@@ -108,7 +111,8 @@ void check_defined(const char* name, const Tensor& x) {
 }
 
 int axis_of(const char* name, const Tensor& x, int axis) {
-  require(x.defined() && axis >= -x.rank() && axis < x.rank(), name, ": no axis ", axis, " in ", x.array());
+  require(x.defined() && axis >= -x.rank() && axis < x.rank(), name, ": no axis ", axis, " in ",
+          x.array());
   return axis < 0 ? axis + x.rank() : axis;
 }
 
@@ -124,8 +128,8 @@ Tensor sum_to(const Tensor& x, const Shape& shape) {
   check_defined("sum_to", x);
   if (x.shape() == shape) return x;
   check_floating("sum_to", x.array());
-  require(shape.rank <= x.rank() && broadcast_shapes("sum_to", x.shape(), shape) == x.shape(), "sum_to: ", x.array(),
-          " is not a broadcast of ", shape);
+  require(shape.rank <= x.rank() && broadcast_shapes("sum_to", x.shape(), shape) == x.shape(),
+          "sum_to: ", x.array(), " is not a broadcast of ", shape);
   return perform(SumTo(x.shape(), shape), {x});
 }
 
@@ -162,8 +166,8 @@ Tensor Tensor::operator[](int64_t i) const {
 Tensor pad(const Tensor& x, int axis, int64_t start, int64_t length, int64_t step) {
   axis = axis_of("pad", x, axis);
   const int64_t n = x.dim(axis);
-  require(step >= 1 && start >= 0 && (n == 0 ? start <= length : start + (n - 1) * step < length), "pad: ", x.array(),
-          " from ", start, " by ", step, " does not fit a length of ", length);
+  require(step >= 1 && start >= 0 && (n == 0 ? start <= length : start + (n - 1) * step < length),
+          "pad: ", x.array(), " from ", start, " by ", step, " does not fit a length of ", length);
   return perform(Pad(axis, start, n, step, length), {x});
 }
 
@@ -174,8 +178,8 @@ Tensor concat(Inputs parts, int axis) {
   for (const Tensor& part : parts) {
     Shape expected = parts[0].shape();
     expected[axis] = part.rank() == expected.rank ? part.dim(axis) : -1;
-    require(part.shape() == expected, "concat: ", part.array(), " does not fit ", parts[0].array(), " along axis ",
-            axis);
+    require(part.shape() == expected, "concat: ", part.array(), " does not fit ", parts[0].array(),
+            " along axis ", axis);
     length += part.dim(axis);
   }
   Tensor whole;
@@ -208,7 +212,8 @@ Tensor zeros_like(const Tensor& x) {
 
 std::vector<Sample> broadcast_to_samples() {
   const auto call = [](const Tensors& in) { return broadcast_to(in[0], {2, 3, 4}); };
-  return {{"new and stretched axes", call, {{3, 1}}}, {"misfit", call, {{5}}, -2, 2, "does not broadcast"}};
+  return {{"new and stretched axes", call, {{3, 1}}},
+          {"misfit", call, {{5}}, -2, 2, "does not broadcast"}};
 }
 
 std::vector<Sample> sum_to_samples() {
@@ -227,7 +232,12 @@ std::vector<Sample> reshape_samples() {
   const auto strided = [](const Tensors& in) { return reshape(transpose(in[0]), {2, 6}); };
   return {{"free axis", call, {{3, 4}}},
           {"strided", strided, {{3, 4}}},
-          {"misfit", [](const Tensors& in) { return reshape(in[0], {5}); }, {{3, 4}}, -2, 2, "must stay the same"}};
+          {"misfit",
+           [](const Tensors& in) { return reshape(in[0], {5}); },
+           {{3, 4}},
+           -2,
+           2,
+           "must stay the same"}};
 }
 
 std::vector<Sample> permute_samples() {
@@ -250,22 +260,34 @@ std::vector<Sample> slice_samples() {
   return {{"stepped", [](const Tensors& in) { return slice(in[0], -1, 1, 6, 2); }, {{2, 7}}},
           {"row", [](const Tensors& in) { return in[0][1]; }, {{2, 7}}},
           {"no such row", [](const Tensors& in) { return in[0][2]; }, {{2, 7}}, -2, 2, "no row 2"},
-          {"outside", [](const Tensors& in) { return slice(in[0], 0, 0, 9); }, {{2, 7}}, -2, 2, "outside"}};
+          {"outside",
+           [](const Tensors& in) { return slice(in[0], 0, 0, 9); },
+           {{2, 7}},
+           -2,
+           2,
+           "outside"}};
 }
 
 std::vector<Sample> pad_samples() {
   return {{"stepped", [](const Tensors& in) { return pad(in[0], 1, 1, 7, 2); }, {{2, 3}}},
           {"empty", [](const Tensors& in) { return pad(in[0], 1, 1, 7, 2); }, {{2, 0}}},
-          {"too short", [](const Tensors& in) { return pad(in[0], 1, 1, 3); }, {{2, 3}}, -2, 2, "does not fit"}};
+          {"too short",
+           [](const Tensors& in) { return pad(in[0], 1, 1, 3); },
+           {{2, 3}},
+           -2,
+           2,
+           "does not fit"}};
 }
 
 std::vector<Sample> cast_samples() {
-  // there and back, so that the derivative check stays in f64: f64 -> f32 would round the differences away
+  // there and back, so that the derivative check stays in f64: f64 -> f32 would round the
+  // differences away
   return {{"same kind", [](const Tensors& in) { return cast(in[0], DType::f64); }, {{2, 3}}}};
 }
 
 std::vector<Sample> copy_to_samples() {
-  return {{"same device", [](const Tensors& in) { return copy_to(in[0], in[0].device()); }, {{2, 3}}}};
+  return {
+      {"same device", [](const Tensors& in) { return copy_to(in[0], in[0].device()); }, {{2, 3}}}};
 }
 
 }  // namespace basin

@@ -23,7 +23,8 @@ class Extremum final : public Op {
   Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const override {
     return sum_to(tangents[0] * share(in[0], out), to_);
   }
-  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned, std::span<Tensor> grads) const override {
+  void vjp(const Tensor& ct, Inputs in, const Tensor& out, unsigned,
+           std::span<Tensor> grads) const override {
     grads[0] = ct * share(in[0], out);
   }
 
@@ -50,8 +51,11 @@ class Softmax final : public Op {
     x.device().backend().softmax(out.view(), x.view());
     return out;
   }
-  Tensor jvp(Inputs tangents, Inputs, const Tensor& out) const override { return chain(tangents[0], out); }
-  void vjp(const Tensor& ct, Inputs, const Tensor& out, unsigned, std::span<Tensor> grads) const override {
+  Tensor jvp(Inputs tangents, Inputs, const Tensor& out) const override {
+    return chain(tangents[0], out);
+  }
+  void vjp(const Tensor& ct, Inputs, const Tensor& out, unsigned,
+           std::span<Tensor> grads) const override {
     grads[0] = chain(ct, out);
   }
 
@@ -59,7 +63,8 @@ class Softmax final : public Op {
   static Tensor chain(const Tensor& t, const Tensor& y) { return y * (t - sum(y * t, {-1}, true)); }
 };
 
-/// log of the sum of exp along the last axis, which becomes 1. The slope is softmax, finite at infinities too.
+/// log of the sum of exp along the last axis, which becomes 1. The slope is softmax, finite at
+/// infinities too.
 class LogSumExp final : public Op {
  public:
   const char* name() const override { return "logsumexp"; }
@@ -74,12 +79,14 @@ class LogSumExp final : public Op {
   Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
     return sum(tangents[0] * softmax(in[0], -1), {-1}, true);
   }
-  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned, std::span<Tensor> grads) const override {
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned,
+           std::span<Tensor> grads) const override {
     grads[0] = ct * softmax(in[0], -1);
   }
 };
 
-/// scale * sum of (x - y)^2 / divisor in one pass; so is the gradient, unless it is differentiated again.
+/// scale * sum of (x - y)^2 / divisor in one pass; so is the gradient, unless it is differentiated
+/// again.
 class SquaredError final : public Op {
  public:
   SquaredError(double scale, double divisor) : scale_(scale), divisor_(divisor) {}
@@ -98,7 +105,8 @@ class SquaredError final : public Op {
     if (tangents[1].defined()) t = t.defined() ? t - tangents[1] : neg(tangents[1]);
     return sum((in[0] - in[1]) * t) / divisor_ * (2 * scale_);
   }
-  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted, std::span<Tensor> grads) const override {
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned wanted,
+           std::span<Tensor> grads) const override {
     if (wanted & 1) grads[0] = slope(ct, in[0], in[1]);
     if (wanted & 2) grads[1] = wanted & 1 ? neg(grads[0]) : slope(ct, in[1], in[0]);
   }
@@ -106,10 +114,12 @@ class SquaredError final : public Op {
  private:
   Tensor slope(const Tensor& ct, const Tensor& x, const Tensor& y) const {
     if (!concrete({&ct, &x, &y}))
-      return broadcast_to(ct * (2 * scale_), x.shape()) * (divisor_ == 1 ? x - y : (x - y) / divisor_);
+      return broadcast_to(ct * (2 * scale_), x.shape()) *
+             (divisor_ == 1 ? x - y : (x - y) / divisor_);
     const Array a = contiguous(x.array()), b = contiguous(y.array());
     Array dx(a.shape(), a.dtype(), a.device());
-    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(), scale_, divisor_);
+    a.device().backend().squared_error_pullback(dx.view(), ct.array().view(), a.view(), b.view(),
+                                                scale_, divisor_);
     return dx;
   }
 
@@ -136,7 +146,8 @@ Tensor without_axes(const Tensor& x, const Axes& axes) {
 
 /// Errors: elements of the result that no element of x goes into.
 void check_elements(const char* name, const Tensor& x, const Shape& result) {
-  require(x.size() > 0 || result.size() == 0, name, ": no elements in ", x.array(), " to make ", result, " of");
+  require(x.size() > 0 || result.size() == 0, name, ": no elements in ", x.array(), " to make ",
+          result, " of");
 }
 
 /// An operation on the last axis along another one.
@@ -178,11 +189,13 @@ Tensor mean(const Tensor& x) {
 
 Tensor norm(const Tensor& x, const Axes& axes, bool keep) {
   if (x.size() == 0) return sum(x, axes, keep);
-  // Squares lie in the range of the dtype, to all their digits, once x is multiplied by a power of two.
+  // Squares lie in the range of the dtype, to all their digits, once x is multiplied by a power of
+  // two.
   const bool wide = x.dtype() == DType::f64;
   const Tensor largest = stop_gradient(max(abs(x), axes, true)), one = full_like(largest, 1);
-  const Tensor factor = where(largest > (wide ? 0x1p500 : 0x1p50), one * (wide ? 0x1p-600 : 0x1p-80),
-                              where(largest < (wide ? 0x1p-400 : 0x1p-50), one * (wide ? 0x1p600 : 0x1p100), one));
+  const Tensor factor =
+      where(largest > (wide ? 0x1p500 : 0x1p50), one * (wide ? 0x1p-600 : 0x1p-80),
+            where(largest < (wide ? 0x1p-400 : 0x1p-50), one * (wide ? 0x1p600 : 0x1p100), one));
   const Tensor kept = sqrt(sum(square(x * factor), axes, true)) / factor;
   return keep ? kept : without_axes(kept, axes);
 }
@@ -221,15 +234,21 @@ Tensor logsumexp(const Tensor& x, int axis, bool keep) {
 }
 
 std::vector<Sample> extremum_samples() {
-  return {{"max over two axes",
-           [](const Tensors& in) {
-             return max(in[0], {0, 2});
-           },
-           {{3, 2, 5}}},
-          {"min", [](const Tensors& in) { return min(in[0], {-1}, true); }, {{3, 5}}},
-          {"no such axis", [](const Tensors& in) { return max(in[0], {2}); }, {{3, 5}}, -2, 2, "are not axes"},
-          {"an empty batch", [](const Tensors& in) { return max(in[0], {1}); }, {{0, 5}}},
-          {"empty", [](const Tensors& in) { return max(in[0], {0}); }, {{0, 5}}, -2, 2, "no elements"}};
+  return {
+      {"max over two axes",
+       [](const Tensors& in) {
+         return max(in[0], {0, 2});
+       },
+       {{3, 2, 5}}},
+      {"min", [](const Tensors& in) { return min(in[0], {-1}, true); }, {{3, 5}}},
+      {"no such axis",
+       [](const Tensors& in) { return max(in[0], {2}); },
+       {{3, 5}},
+       -2,
+       2,
+       "are not axes"},
+      {"an empty batch", [](const Tensors& in) { return max(in[0], {1}); }, {{0, 5}}},
+      {"empty", [](const Tensors& in) { return max(in[0], {0}); }, {{0, 5}}, -2, 2, "no elements"}};
 }
 
 Tensor squared_error(const Tensor& x, const Tensor& y, double scale, double divisor) {
@@ -244,34 +263,55 @@ std::vector<Sample> softmax_samples() {
   return {{"last axis", [](const Tensors& in) { return softmax(in[0], -1); }, {{3, 5}}},
           {"an axis inside", [](const Tensors& in) { return softmax(in[0], 0); }, {{3, 2, 4}}},
           {"strided", [](const Tensors& in) { return softmax(transpose(in[0]), 1); }, {{3, 5}}},
-          {"no such axis", [](const Tensors& in) { return softmax(in[0], 2); }, {{3, 5}}, -2, 2, "are not axes"}};
+          {"no such axis",
+           [](const Tensors& in) { return softmax(in[0], 2); },
+           {{3, 5}},
+           -2,
+           2,
+           "are not axes"}};
 }
 
 std::vector<Sample> squared_error_samples() {
   const auto call = [](const Tensors& in) { return squared_error(in[0], in[1], 0.3); };
   return {{"both", call, {{3, 5}, {3, 5}}},
-          {"of one tensor", [](const Tensors& in) { return squared_error(in[0] * in[0], in[0], 0.5); }, {{3, 5}}},
-          {"divided", [](const Tensors& in) { return squared_error(in[0], in[1], 0.5, 7); }, {{3, 5}, {3, 5}}},
-          {"second alone",
-           [](const Tensors& in) { return squared_error(full(in[0].shape(), 0.3, DType::f64, in[0].device()), in[0]); },
+          {"of one tensor",
+           [](const Tensors& in) { return squared_error(in[0] * in[0], in[0], 0.5); },
            {{3, 5}}},
-          {"strided", [](const Tensors& in) { return squared_error(transpose(in[0]), in[1]); }, {{3, 5}, {5, 3}}},
+          {"divided",
+           [](const Tensors& in) { return squared_error(in[0], in[1], 0.5, 7); },
+           {{3, 5}, {3, 5}}},
+          {"second alone",
+           [](const Tensors& in) {
+             return squared_error(full(in[0].shape(), 0.3, DType::f64, in[0].device()), in[0]);
+           },
+           {{3, 5}}},
+          {"strided",
+           [](const Tensors& in) { return squared_error(transpose(in[0]), in[1]); },
+           {{3, 5}, {5, 3}}},
           {"misfit", call, {{3, 5}, {5}}, -2, 2, "squared_error: shapes differ"}};
 }
 
 std::vector<Sample> composed_samples() {
-  return {{"sum", [](const Tensors& in) { return sum(in[0]); }, {{3, 2, 5}}},
-          {"norm", [](const Tensors& in) { return norm(in[0]); }, {{3, 2, 5}}},
-          {"norm of rows", [](const Tensors& in) { return norm(in[0], -1, true) * in[0]; }, {{3, 5}}},
-          {"mean",
-           [](const Tensors& in) {
-             return mean(in[0], {0, -1});
-           },
-           {{3, 2, 5}}},
-          {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{3, 5}}},
-          {"logsumexp inside", [](const Tensors& in) { return logsumexp(in[0], 0, true); }, {{3, 2, 4}}},
-          {"concat", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {3, 4}}},
-          {"concat misfit", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {2, 4}}, -2, 2, "concat"}};
+  return {
+      {"sum", [](const Tensors& in) { return sum(in[0]); }, {{3, 2, 5}}},
+      {"norm", [](const Tensors& in) { return norm(in[0]); }, {{3, 2, 5}}},
+      {"norm of rows", [](const Tensors& in) { return norm(in[0], -1, true) * in[0]; }, {{3, 5}}},
+      {"mean",
+       [](const Tensors& in) {
+         return mean(in[0], {0, -1});
+       },
+       {{3, 2, 5}}},
+      {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{3, 5}}},
+      {"logsumexp inside",
+       [](const Tensors& in) { return logsumexp(in[0], 0, true); },
+       {{3, 2, 4}}},
+      {"concat", [](const Tensors& in) { return concat(in, 1); }, {{3, 2}, {3, 4}}},
+      {"concat misfit",
+       [](const Tensors& in) { return concat(in, 1); },
+       {{3, 2}, {2, 4}},
+       -2,
+       2,
+       "concat"}};
 }
 
 }  // namespace basin

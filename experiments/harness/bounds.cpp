@@ -54,7 +54,12 @@ Bound between(double low, double high) {
 }
 
 Bound inside(double low, double high) {
-  return {text("in (", short_number(low), ",", short_number(high), ")"), low, high, false, false, (high - low) / 2};
+  return {text("in (", short_number(low), ",", short_number(high), ")"),
+          low,
+          high,
+          false,
+          false,
+          (high - low) / 2};
 }
 
 Bound near(double value, double tolerance) {
@@ -68,7 +73,8 @@ Bound near(double value, double tolerance) {
 
 bool Criterion::holds(const std::vector<double>& values) const {
   if (what == Of::median) return bound.holds(basin::median(values));
-  const auto held = std::count_if(values.begin(), values.end(), [&](double v) { return bound.holds(v); });
+  const auto held =
+      std::count_if(values.begin(), values.end(), [&](double v) { return bound.holds(v); });
   return static_cast<size_t>(held) >= (what == Of::some ? needed : values.size());
 }
 
@@ -116,7 +122,8 @@ SettingRule one_of(std::vector<std::string> words) {
 
 SettingRule list_of(const Bound& each, size_t least) {
   return SettingRule([each, least](const Json& value) -> std::string {
-    if (value.size() < least) return text("needs at least ", least, least == 1 ? " number" : " numbers");
+    if (value.size() < least)
+      return text("needs at least ", least, least == 1 ? " number" : " numbers");
     return SettingRule(each).wrong(value);
   });
 }
@@ -124,7 +131,8 @@ SettingRule list_of(const Bound& each, size_t least) {
 SettingRule rising(const Bound& each, size_t least) {
   return SettingRule([each, least](const Json& value) -> std::string {
     for (size_t i = 1; i < value.size(); ++i)
-      if (value[i].get<double>() <= value[i - 1].get<double>()) return "must rise from each number to the next";
+      if (value[i].get<double>() <= value[i - 1].get<double>())
+        return "must rise from each number to the next";
     return list_of(each, least).wrong(value);
   });
 }

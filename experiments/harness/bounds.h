@@ -1,5 +1,5 @@
-// What a number, a list or a word has to be: the rule of a setting and of a claim, its text and its verdict in one
-// value.
+// What a number, a list or a word has to be: the rule of a setting and of a claim, its text and its
+// verdict in one value.
 #pragma once
 #include <functional>
 #include <initializer_list>
@@ -27,8 +27,9 @@ struct Bound {
 
   /// False for what is no number.
   bool holds(double value) const;
-  /// How far a value is inside (positive) or outside (negative): the distance from the nearer end as a fraction of that
-  /// end, or itself where the end is 0; for near() and between() as a fraction of half the interval.
+  /// How far a value is inside (positive) or outside (negative): the distance from the nearer end
+  /// as a fraction of that end, or itself where the end is 0; for near() and between() as a
+  /// fraction of half the interval.
   double margin(double value) const;
 };
 
@@ -42,11 +43,13 @@ Bound inside(double low, double high);
 /// value +- tolerance, ends included.
 Bound near(double value, double tolerance);
 
-/// What a claim asks of its samples: a bound of their median, of each of them, of some of them, or nothing.
+/// What a claim asks of its samples: a bound of their median, of each of them, of some of them, or
+/// nothing.
 struct Criterion {
   enum class Of { nothing, median, every, some };
-  Criterion() = default;                                                       // only reported
-  Criterion(const Bound& bound) : Criterion(Of::median, bound, bound.text) {}  // NOLINT: a bound is of the median
+  Criterion() = default;  // only reported
+  Criterion(const Bound& bound)
+      : Criterion(Of::median, bound, bound.text) {}  // NOLINT: a bound is of the median
   Criterion(Of of, Bound of_what, std::string words, size_t samples = 0)
       : what(of), bound(std::move(of_what)), needed(samples), text(std::move(words)) {}
 

@@ -33,16 +33,19 @@ Measurements Run::measured(const std::string& stage, const std::function<Measure
   const std::string file = path("checkpoints/" + file_name(stage) + ".measured.safetensors");
   if (options_.resume && is_there(file)) {
     auto [found, metadata] = load_measurements(file);
-    require(metadata["stage"] == stage && !metadata[lines_key].empty(), file, ": holds the measurements of '",
-            metadata["stage"], "', not of ", stage, "; remove it, and they are measured again");
+    require(metadata["stage"] == stage && !metadata[lines_key].empty(), file,
+            ": holds the measurements of '", metadata["stage"], "', not of ", stage,
+            "; remove it, and they are measured again");
     const int64_t wanted = std::stoll(metadata[lines_key]), there = metrics_.lines_of(stage);
-    require(there >= wanted || record_.contains("metrics_moved"), "--resume: ", in_folder("metrics.jsonl"), ": holds ",
-            there, " of the ", wanted, " lines of ", stage, MetricsFile::way_out());
+    require(there >= wanted || record_.contains("metrics_moved"),
+            "--resume: ", in_folder("metrics.jsonl"), ": holds ", there, " of the ", wanted,
+            " lines of ", stage, MetricsFile::way_out());
     return found;
   }
   Measurements found = measure();
   metrics_.sync();  // a resume counts the lines that came before
-  save_measurements(file, found, {{"stage", stage}, {lines_key, std::to_string(metrics_.lines_of(stage))}});
+  save_measurements(file, found,
+                    {{"stage", stage}, {lines_key, std::to_string(metrics_.lines_of(stage))}});
   const std::lock_guard lock(mutex_);
   measured_new_ = true;
   return found;
@@ -54,13 +57,16 @@ Study Run::study(const std::vector<std::string>& names, const std::vector<int64_
     size_t of;
     Trial trial;
   };
-  require(names.size() == seeds.size(), "cases: ", names.size(), " cases and ", seeds.size(), " numbers of seeds");
+  require(names.size() == seeds.size(), "cases: ", names.size(), " cases and ", seeds.size(),
+          " numbers of seeds");
   std::vector<Task> tasks;
   std::vector<std::string> stages;
   std::set<std::string> different;
   for (size_t i = 0; i < names.size(); ++i) {
-    require(different.insert(file_name(names[i])).second, "cases: two are named '", names[i], "', as a file's name");
-    for (int64_t seed = 0; seed < seeds[i]; ++seed) tasks.push_back({i, {stage_name(names[i], seed), seed}});
+    require(different.insert(file_name(names[i])).second, "cases: two are named '", names[i],
+            "', as a file's name");
+    for (int64_t seed = 0; seed < seeds[i]; ++seed)
+      tasks.push_back({i, {stage_name(names[i], seed), seed}});
   }
   for (const Task& task : tasks) stages.push_back(task.trial.name);
 
@@ -91,7 +97,8 @@ Study Run::study(const std::vector<std::string>& names, const std::vector<int64_
   for (size_t i = 0; i < tasks.size(); ++i) {
     record_["results"][stages[i]] = found[i].json();
     for (const auto& [name, value] : found[i].all())
-      if (const auto* array = std::get_if<Array>(&value)) save(file_name(stages[i] + "-" + name), *array);
+      if (const auto* array = std::get_if<Array>(&value))
+        save(file_name(stages[i] + "-" + name), *array);
     all[tasks[i].of].push_back(std::move(found[i]));
   }
   std::vector<CaseResult> results;

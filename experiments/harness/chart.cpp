@@ -11,11 +11,14 @@ namespace basin {
 namespace {
 
 std::string rgb(int colour) {
-  constexpr const char* palette[] = {"#0072b2", "#d55e00", "#009e73", "#e69f00", "#cc79a7", "#56b4e9", "#000000"};
-  return colour < 0 ? "'#888888'" : text("'", palette[static_cast<size_t>(colour) % std::size(palette)], "'");
+  constexpr const char* palette[] = {"#0072b2", "#d55e00", "#009e73", "#e69f00",
+                                     "#cc79a7", "#56b4e9", "#000000"};
+  return colour < 0 ? "'#888888'"
+                    : text("'", palette[static_cast<size_t>(colour) % std::size(palette)], "'");
 }
 
-/// Text for gnuplot as it is: no markup, no escapes, and no commands, which stand in ` ` of double-quoted text.
+/// Text for gnuplot as it is: no markup, no escapes, and no commands, which stand in ` ` of
+/// double-quoted text.
 std::string quoted(const std::string& words) {
   std::string out = "'";
   for (const char c : words) {
@@ -56,20 +59,22 @@ std::ostream& number(std::ostream& out, double value) {
 std::string data_of(const std::string& name, const Curve& c) {
   const auto columns = columns_of(c);
   for (const auto& one : columns)
-    require(one.size() == c.x.size(), "chart: curve '", c.name, "' has lists of ", c.x.size(), " and of ", one.size(),
-            " numbers");
+    require(one.size() == c.x.size(), "chart: curve '", c.name, "' has lists of ", c.x.size(),
+            " and of ", one.size(), " numbers");
   std::ostringstream out;
   out.precision(9);
   out << "$" << name << " << EOD\n";
   for (size_t i = 0; i < c.x.size(); ++i)
-    for (size_t j = 0; j < columns.size(); ++j) number(out, columns[j][i]) << (j + 1 < columns.size() ? ' ' : '\n');
+    for (size_t j = 0; j < columns.size(); ++j)
+      number(out, columns[j][i]) << (j + 1 < columns.size() ? ' ' : '\n');
   if (c.x.empty()) out << "NaN NaN NaN NaN\n";  // a block without a line is an error
   out << "EOD\n";
   return out.str();
 }
 
 std::string style_of(const Curve& c) {
-  const std::string colour = " lc rgb " + rgb(c.colour), wide = text(" lw ", 1.6 * c.size), big = text(" ps ", c.size);
+  const std::string colour = " lc rgb " + rgb(c.colour), wide = text(" lw ", 1.6 * c.size),
+                    big = text(" ps ", c.size);
   switch (c.draw) {
     case Draw::line:
       return "lines" + wide + colour;
@@ -104,7 +109,8 @@ std::string empty_axis(const Axis& a, const char* name) {
   return text("set ", name, "label ", quoted(a.label), "\nset ", name, "range [0:1]\n");
 }
 
-/// Powers of ten at the ticks of a logarithmic axis that spans three of them, plain numbers elsewhere.
+/// Powers of ten at the ticks of a logarithmic axis that spans three of them, plain numbers
+/// elsewhere.
 std::string axis(const Panel& panel, const Axis& a, const char* name, bool of_x) {
   double least = INFINITY, most = 0;
   for (const Curve& c : panel.curves)
@@ -120,18 +126,19 @@ std::string axis(const Panel& panel, const Axis& a, const char* name, bool of_x)
   if (!std::isnan(a.low)) least = a.low;
   if (!std::isnan(a.high)) most = a.high;
   const bool powers = a.log && most / least >= 1e3;
-  return text("set ", name, "label ", quoted(a.label), "\nset ", name, "range [", end_of(a.low), ":", end_of(a.high),
-              "]\n", a.log ? text("set logscale ", name, "\n") : "", "set format ", name,
-              powers ? " '10^{%T}'\n" : " '%g'\n");
+  return text("set ", name, "label ", quoted(a.label), "\nset ", name, "range [", end_of(a.low),
+              ":", end_of(a.high), "]\n", a.log ? text("set logscale ", name, "\n") : "",
+              "set format ", name, powers ? " '10^{%T}'\n" : " '%g'\n");
 }
 
 /// Lines across the panel: arrows of gnuplot, from edge to edge.
 std::string lines_across(const Levels& levels, bool horizontal) {
   std::string out;
   for (const double v : levels.at)
-    out += horizontal
-               ? text("set arrow from graph 0, first ", v, " to graph 1, first ", v, " nohead dt 2 lc rgb '#888888'\n")
-               : text("set arrow from first ", v, ", graph 0 to first ", v, ", graph 1 nohead dt 2 lc rgb '#888888'\n");
+    out += horizontal ? text("set arrow from graph 0, first ", v, " to graph 1, first ", v,
+                             " nohead dt 2 lc rgb '#888888'\n")
+                      : text("set arrow from first ", v, ", graph 0 to first ", v,
+                             ", graph 1 nohead dt 2 lc rgb '#888888'\n");
   return out;
 }
 
@@ -141,7 +148,8 @@ std::string panel_script(const Panel& panel, size_t number) {
   std::string out = "reset\nset title " + quoted(panel.title) + "\n";
   if (space) {
     out +=
-        "set view 68,18,1.3,1.0\nset view equal xyz\nset xyplane relative 0\nunset tics\nset border 4095 lc rgb "
+        "set view 68,18,1.3,1.0\nset view equal xyz\nset xyplane relative 0\nunset tics\nset "
+        "border 4095 lc rgb "
         "'#c9ced6' lw 0.8\n";
   } else {
     out += "set grid back lt 1 lw 0.6 lc rgb '#dddddd'\n";
@@ -152,8 +160,8 @@ std::string panel_script(const Panel& panel, size_t number) {
   out += lines_across(panel.levels, true) + lines_across(panel.uprights, false);
   std::string plots;
   const auto add = [&](const std::string& what, const std::string& style, const std::string& name) {
-    plots +=
-        text(plots.empty() ? "" : ", ", what, " with ", style, name.empty() ? " notitle" : " title " + quoted(name));
+    plots += text(plots.empty() ? "" : ", ", what, " with ", style,
+                  name.empty() ? " notitle" : " title " + quoted(name));
   };
   for (size_t i = 0; i < panel.curves.size(); ++i) {
     const Curve& c = panel.curves[i];
@@ -180,7 +188,8 @@ std::string Chart::script() const {
   const auto [width, height] = size();
   std::string out;
   for (size_t p = 0; p < panels.size(); ++p)
-    for (size_t i = 0; i < panels[p].curves.size(); ++i) out += data_of(text("d", p, "_", i), panels[p].curves[i]);
+    for (size_t i = 0; i < panels[p].curves.size(); ++i)
+      out += data_of(text("d", p, "_", i), panels[p].curves[i]);
   out += text("set multiplot layout ", height / panel_height, ",", width / panel_width,
               title.empty() ? "" : " title " + quoted(title), "\n");
   for (size_t p = 0; p < panels.size(); ++p) out += panel_script(panels[p], p);
@@ -202,9 +211,10 @@ Array contact_sheet(const std::vector<std::vector<Array>>& rows, const Shape& im
   for (const auto& row : rows)
     for (size_t i = 0; i < columns; ++i) {
       const bool there = i < row.size() && row[i].defined();
-      require(!there || row[i].size() == image.size(), "contact_sheet: a cell is ", there ? row[i] : gap,
-              ", images are ", image);
-      cells.emplace_back(there ? reshape(cast(copy_to(row[i], {}), DType::f32), {1, image.size()}) : gap);
+      require(!there || row[i].size() == image.size(), "contact_sheet: a cell is ",
+              there ? row[i] : gap, ", images are ", image);
+      cells.emplace_back(there ? reshape(cast(copy_to(row[i], {}), DType::f32), {1, image.size()})
+                               : gap);
     }
   const Array grid = reshape(concat(cells, 0).array(), {-1, image[0], image[1], image[2]});
   return image_grid(grid, static_cast<int64_t>(columns), 2, zoom);

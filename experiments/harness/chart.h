@@ -9,9 +9,9 @@
 
 namespace basin {
 
-/// Colours are numbers of one palette (Okabe and Ito: told apart by the colour-blind, and in print): 0 blue, 1
-/// vermilion, 2 green, 3 orange, 4 purple, 5 sky, 6 black, then again from the beginning; grey for what is only there
-/// to compare.
+/// Colours are numbers of one palette (Okabe and Ito: told apart by the colour-blind, and in
+/// print): 0 blue, 1 vermilion, 2 green, 3 orange, 4 purple, 5 sky, 6 black, then again from the
+/// beginning; grey for what is only there to compare.
 constexpr int grey = -1;
 
 enum class Draw {
@@ -74,16 +74,17 @@ struct Chart {
 
   /// Width and height in pixels.
   std::pair<int, int> size() const;
-  /// The program for gnuplot, with all data in it. Errors: no panel, a panel without a curve, lists of a curve of
-  /// different lengths.
+  /// The program for gnuplot, with all data in it. Errors: no panel, a panel without a curve, lists
+  /// of a curve of different lengths.
   std::string script() const;
 };
 
 /// Column j of rows [N, d].
 std::vector<double> column(const Array& rows, int64_t j);
 
-/// Rows of images of one shape [C, H, W] as one picture u8, each pixel zoom x zoom. A cell is an array of C H W numbers
-/// in [0, 1] on any device; an undefined one is a gap, and short rows end with gaps.
+/// Rows of images of one shape [C, H, W] as one picture u8, each pixel zoom x zoom. A cell is an
+/// array of C H W numbers in [0, 1] on any device; an undefined one is a gap, and short rows end
+/// with gaps.
 Array contact_sheet(const std::vector<std::vector<Array>>& rows, const Shape& image, int zoom);
 
 }  // namespace basin

@@ -16,10 +16,12 @@ Samples operator/(const Samples& a, const Samples& b) {
   return each(std::divides<>(), a, b);
 }
 
-void Claims::add(const Claim& claim, const Json& held, const Json& margin, const std::string& criterion) {
+void Claims::add(const Claim& claim, const Json& held, const Json& margin,
+                 const std::string& criterion) {
   require(!claim.measured.values.empty(), "claim '", claim.of, "': nothing was measured");
   for (const Json& row : claims_)
-    require(row["statement"] != claim.of, "claim '", claim.of, "': there is a row of that name already");
+    require(row["statement"] != claim.of, "claim '", claim.of,
+            "': there is a row of that name already");
   claims_.push_back({{"statement", claim.of},
                      {"paper", claim.paper},
                      {"measured", claim.measured.median()},
@@ -36,12 +38,14 @@ void Claims::claim(const Claim& claim) {
   if (claim.criterion.what == Criterion::Of::nothing || values.empty())
     return add(claim, nullptr, nullptr, claim.criterion.text);
   const double margin = claim.criterion.margin(values);
-  add(claim, claim.valid && claim.criterion.holds(values), claim.valid && std::isfinite(margin) ? Json(margin) : Json(),
-      claim.criterion.text);
+  add(claim, claim.valid && claim.criterion.holds(values),
+      claim.valid && std::isfinite(margin) ? Json(margin) : Json(), claim.criterion.text);
 }
 
 std::string measured_text(const Json& claim) {
-  const auto number = [](const Json& value) { return value.is_number() ? short_number(value) : "not finite"; };
+  const auto number = [](const Json& value) {
+    return value.is_number() ? short_number(value) : "not finite";
+  };
   std::string result = number(claim.value("measured", Json()));
   const Json values = claim.value("values", Json::array());
   if (values.size() < 2) return result;
@@ -54,7 +58,8 @@ std::string measured_text(const Json& claim) {
 }
 
 std::string claims_table(const Json& claims) {
-  Table table({{"claim", 50}, {"paper", 34}, {"measured (range)", 22}, {"needed", 12}, {"held", 4}});
+  Table table(
+      {{"claim", 50}, {"paper", 34}, {"measured (range)", 22}, {"needed", 12}, {"held", 4}});
   size_t held = 0, judged = 0, literal_held = 0, literal = 0;
   std::string remarks;
   for (const Json& c : claims) {
@@ -64,13 +69,18 @@ std::string claims_table(const Json& claims) {
     (c.value("literal", false) ? literal_held : held) += holds;
     std::string statement = c["statement"];
     if (!remark.empty()) {
-      remarks += text("[", std::count(remarks.begin(), remarks.end(), '\n') + 1, "] ", remark, "\n");
+      remarks +=
+          text("[", std::count(remarks.begin(), remarks.end(), '\n') + 1, "] ", remark, "\n");
       statement += text(" [", std::count(remarks.begin(), remarks.end(), '\n'), "]");
     }
-    table.row({statement, c["paper"], measured_text(c), c["criterion"], reported ? "-" : holds ? "yes" : "NO"});
+    table.row({statement, c["paper"], measured_text(c), c["criterion"],
+               reported ? "-"
+               : holds  ? "yes"
+                        : "NO"});
   }
   std::string end = text(held, " of ", judged, " claims held");
-  if (literal > 0) end += text(", and ", literal_held, " of ", literal, " of the paper's words taken literally");
+  if (literal > 0)
+    end += text(", and ", literal_held, " of ", literal, " of the paper's words taken literally");
   return table.text() + remarks + end + "\n";
 }
 

@@ -20,14 +20,14 @@ struct Samples {
   double largest() const { return *std::max_element(values.begin(), values.end()); }
 };
 
-/// f of the samples of each seed: each(f, a), each(f, a, b). One number goes with every seed. Errors: different numbers
-/// of seeds.
+/// f of the samples of each seed: each(f, a), each(f, a, b). One number goes with every seed.
+/// Errors: different numbers of seeds.
 template <class F, class... More>
 Samples each(F&& f, const Samples& first, const More&... more) {
   const size_t seeds = std::max({first.values.size(), more.values.size()...});
   const auto at = [&](const Samples& s, size_t seed) {
-    require(s.values.size() == 1 || s.values.size() == seeds, "each: samples of ", s.values.size(), " and of ", seeds,
-            " seeds");
+    require(s.values.size() == 1 || s.values.size() == seeds, "each: samples of ", s.values.size(),
+            " and of ", seeds, " seeds");
     return s.values[s.values.size() == 1 ? 0 : seed];
   };
   Samples result;
@@ -44,11 +44,11 @@ struct Claim {
   std::string paper;  // the paper's words
   Samples measured;
   Criterion criterion = {};  // a Bound is one of the median; left out: the row is only reported
-  /// The paper's own words taken literally, where they are known not to hold everywhere: a miss is shown as such, with
-  /// the remark, and does not count for --strict.
+  /// The paper's own words taken literally, where they are known not to hold everywhere: a miss is
+  /// shown as such, with the remark, and does not count for --strict.
   bool literal = false;
   std::string remark = "";  // what is true instead, or what there is to know
-  bool valid = true;        // false: nothing that deserves to be judged was measured, the row is missed
+  bool valid = true;  // false: nothing that deserves to be judged was measured, the row is missed
 };
 
 /// The claims of one run, as they stand in result.json.
@@ -64,8 +64,9 @@ class Claims {
 
  protected:
   void add(const Claim& claim, const Json& held, const Json& margin, const std::string& criterion);
-  /// Rows of {statement, paper, measured, values, criterion, held (null: only reported), margin (see Bound; null: only
-  /// reported, or not finite), literal, remark}; `measured` is the median of the values, null when it is not finite.
+  /// Rows of {statement, paper, measured, values, criterion, held (null: only reported), margin
+  /// (see Bound; null: only reported, or not finite), literal, remark}; `measured` is the median of
+  /// the values, null when it is not finite.
   Json claims_ = Json::array();
 };
 

@@ -22,8 +22,8 @@ namespace {
 
 std::string version_text() {
   const BuildInfo& b = build_info();
-  return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", ", sources ", b.sources, "\n", b.compiler,
-              "\n", b.flags, "\n", b.libraries);
+  return text("basin ", b.commit, b.dirty ? " (with local changes)" : "", ", sources ", b.sources,
+              "\n", b.compiler, "\n", b.flags, "\n", b.libraries);
 }
 
 int print(const std::string& words) {
@@ -39,9 +39,11 @@ Preset parse_preset(const std::string& name) {
 }
 
 /// A whole number within bounds, with our own message. CLI11 would take "-1" for 2^64 - 1.
-int64_t parse_whole(const std::string& option, const std::string& value, int64_t low, int64_t high) {
+int64_t parse_whole(const std::string& option, const std::string& value, int64_t low,
+                    int64_t high) {
   Json json = Json::parse(value, nullptr, false);
-  require(json.is_number_integer() && (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX) &&
+  require(json.is_number_integer() &&
+              (!json.is_number_unsigned() || json.get<uint64_t>() <= INT64_MAX) &&
               json.get<int64_t>() >= low && json.get<int64_t>() <= high,
           option, " ", value, ": needs a whole number from ", low, " to ", high);
   return json.get<int64_t>();
@@ -57,17 +59,24 @@ struct Parsed {
 void add_run_options(CLI::App& app, Parsed& p) {
   app.set_help_flag();
   app.add_flag("-h,--help", p.help, "this text, and the settings of the experiment");
-  app.add_option("--preset", p.preset, "smoke (seconds, only to see that it works), quick or paper [quick]");
+  app.add_option("--preset", p.preset,
+                 "smoke (seconds, only to see that it works), quick or paper [quick]");
   app.add_option("--seed", p.seed, "root of all randomness [0]");
   app.add_option("--threads", p.threads, "CPU threads, results do not depend on it [all]");
   app.add_option("--device", p.options.device, "cpu, cuda, cuda:N or auto [cpu]");
-  app.add_option("--math", p.options.math, "how a GPU multiplies f32 matrices: f32, tf32 or bf16 [f32]");
+  app.add_option("--math", p.options.math,
+                 "how a GPU multiplies f32 matrices: f32, tf32 or bf16 [f32]");
   app.add_option("--out", p.options.out, "folder of this run [results/NAME/PRESET-seedSEED]");
   app.add_flag("--resume", p.options.resume, "go on with an interrupted run in that folder");
-  app.add_option("--data", p.options.data, "folder of the data sets [$BASIN_DATA, then ./datasets]");
-  app.add_option("--set", p.options.settings, "NAME=VALUE, one setting; may be repeated")->take_all()->expected(1);
-  app.add_option("--config", p.options.config_file, "JSON file of settings, {\"name\": value, ...}");
-  app.add_option("--memory-limit", p.memory_limit, "MiB that the dense matrix of a linear network may take [4096]");
+  app.add_option("--data", p.options.data,
+                 "folder of the data sets [$BASIN_DATA, then ./datasets]");
+  app.add_option("--set", p.options.settings, "NAME=VALUE, one setting; may be repeated")
+      ->take_all()
+      ->expected(1);
+  app.add_option("--config", p.options.config_file,
+                 "JSON file of settings, {\"name\": value, ...}");
+  app.add_option("--memory-limit", p.memory_limit,
+                 "MiB that the dense matrix of a linear network may take [4096]");
   app.add_flag("--strict", p.options.strict, "exit code 1 when a claim does not hold");
   app.allow_extras();
 }
@@ -83,7 +92,8 @@ void refuse_extras(const CLI::App& app, const std::vector<std::string>& extras) 
   throw Error(text("unexpected argument '", wanted, "'; settings are changed by --set name=value"));
 }
 
-/// The options of a program or of a command, the latter with its program's name: "Usage: basin run ...".
+/// The options of a program or of a command, the latter with its program's name: "Usage: basin run
+/// ...".
 std::string options_of(const CLI::App& app) {
   return app.help(app.get_parent() ? app.get_parent()->get_name() : "");
 }
@@ -100,8 +110,8 @@ int show_help(const CLI::App& app, const Parsed& p, Preset preset) {
 }
 
 int run_paper(Parsed& p, const std::string& program) {
-  require(p.name.empty(), "run: needs either the name of an experiment or --paper, got both '", p.name,
-          "' and --paper ", p.paper);
+  require(p.name.empty(), "run: needs either the name of an experiment or --paper, got both '",
+          p.name, "' and --paper ", p.paper);
   require(p.options.settings.empty() && p.options.config_file.empty(),
           "run --paper: --set and --config belong to one experiment; run that one by its name");
   SuiteOptions suite;
@@ -123,7 +133,8 @@ int run_experiment(const CLI::App& app, Parsed& p, const std::vector<std::string
   p.options.command = shell_line(words);
   if (!p.paper.empty()) return run_paper(p, words[0]);
   require(p.jobs.empty(), "run: --jobs belongs to --paper, which runs several experiments");
-  require(!p.name.empty(), "run: needs the name of an experiment or --paper ID; `basin list` shows them");
+  require(!p.name.empty(),
+          "run: needs the name of an experiment or --paper ID; `basin list` shows them");
   const Experiment& experiment = find_experiment(p.name);
   const InterruptGuard guard;
   return Run(experiment, p.options).execute();
@@ -138,7 +149,8 @@ int list_experiments() {
     const Paper* paper = find_paper((*first)->paper);
     std::cout << (paper ? paper->title + "  (--paper " + paper->id + ")" : "Of no paper") << "\n";
     Table table({{"name", 26}, {"what it shows", 58}, {"source", 30}});
-    for (; first != last; ++first) table.row({(*first)->name, (*first)->summary, (*first)->place()});
+    for (; first != last; ++first)
+      table.row({(*first)->name, (*first)->summary, (*first)->place()});
     std::cout << table.text() << "\n";
   }
   return 0;
@@ -156,7 +168,8 @@ void tell(const char* kind, const char* message) {
 /// The plain std::bad_alloc, of libraries, has no words of use.
 const char* words_of(const std::exception& e) {
   const bool plain = std::strcmp(e.what(), std::bad_alloc().what()) == 0;
-  return plain ? "out of memory: a library found none, and does not say how much it wanted" : e.what();
+  return plain ? "out of memory: a library found none, and does not say how much it wanted"
+               : e.what();
 }
 
 std::terminate_handler terminate_before = nullptr;
@@ -198,9 +211,11 @@ template <class F>
 int guarded(F&& f) {
   secure_streams();
   if (!terminate_before) terminate_before = std::set_terminate(at_a_loss);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
+  std::signal(SIGXFSZ,
+              SIG_IGN);  // a file-size limit is then an error of write(), told like a full disk
   std::signal(SIGUSR1, SIG_IGN);  // until the guard of a run hears it
-  std::signal(SIGCHLD, SIG_DFL);  // ignored, as some launchers leave it, no end of a child could be seen
+  std::signal(SIGCHLD,
+              SIG_DFL);  // ignored, as some launchers leave it, no end of a child could be seen
   const int code = told(f);
   errno = 0;
   std::cout.flush();
@@ -219,8 +234,10 @@ void check_interrupt() {
 int basin_main(int argc, char** argv) {
   return guarded([&] {
     check_experiments();
-    CLI::App app("basin: attractors and memory of neural networks, online-SGD dynamics of shallow autoencoders",
-                 "basin");
+    CLI::App app(
+        "basin: attractors and memory of neural networks, online-SGD dynamics of shallow "
+        "autoencoders",
+        "basin");
     bool version = false, help = false;
     app.set_help_flag();
     app.add_flag("-h,--help", help, "this text");
@@ -230,7 +247,8 @@ int basin_main(int argc, char** argv) {
     CLI::App* run = app.add_subcommand("run", "run one experiment, or with --paper all of a paper");
     run->add_option("NAME", parsed.name, "the experiment");
     add_run_options(*run, parsed);
-    run->add_option("--paper", parsed.paper, "instead of NAME: all experiments of a paper (`basin list`), or all");
+    run->add_option("--paper", parsed.paper,
+                    "instead of NAME: all experiments of a paper (`basin list`), or all");
     run->add_option("--jobs", parsed.jobs,
                     "with --paper: so many at a time, sharing the threads [one a thread, up to 4]");
     CLI::App* report = app.add_subcommand("report", "all runs below a folder as one HTML page");
@@ -253,12 +271,13 @@ int basin_main(int argc, char** argv) {
     app.parse(argc, argv);
     if (version) return print(version_text() + "\n");
     if (help) return print(app.help());
-    const std::vector<std::string> extras = app.remaining();  // words before a command as well: they must not get lost
+    const std::vector<std::string> extras =
+        app.remaining();  // words before a command as well: they must not get lost
     if (!extras.empty() && extras[0][0] != '-')
       throw unknown_name("command", extras[0], {"list", "run", "report", "compare"});
     if (!extras.empty() && run->parsed())
-      throw Error(
-          text("option '", extras[0], "' before the command; options follow it: basin run ", extras[0], " ..."));
+      throw Error(text("option '", extras[0], "' before the command; options follow it: basin run ",
+                       extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
     if (report->parsed()) {
       if (about) return print(options_of(*report));

@@ -1,4 +1,5 @@
-// What differs between two runs is collected as tables of text; a terminal and a page show the same ones.
+// What differs between two runs is collected as tables of text; a terminal and a page show the same
+// ones.
 #include "experiments/harness/compare.h"
 
 #include <algorithm>
@@ -51,25 +52,33 @@ Section settings_of(const Runs& runs) {
     Json names = a[group];
     names.update(b[group]);
     // where a run is and how its settings were given are no settings
-    for (const char* other : {"out", "resume", "strict", "set", "config_file", "changed"}) names.erase(other);
+    for (const char* other : {"out", "resume", "strict", "set", "config_file", "changed"})
+      names.erase(other);
     for (const auto& item : names.items())
-      add(text(group, " ", item.key()), a[group].value(item.key(), Json("-")), b[group].value(item.key(), Json("-")));
+      add(text(group, " ", item.key()), a[group].value(item.key(), Json("-")),
+          b[group].value(item.key(), Json("-")));
   }
   add("folder", runs[0].folder, runs[1].folder);
-  for (const char* name : {"device", "data"}) add(name, a.value(name, Json("-")), b.value(name, Json("-")));
-  section.note = plural(section.rows.size(), "difference") + " of settings, options, build, device and place";
+  for (const char* name : {"device", "data"})
+    add(name, a.value(name, Json("-")), b.value(name, Json("-")));
+  section.note =
+      plural(section.rows.size(), "difference") + " of settings, options, build, device and place";
   return section;
 }
 
 /// The claims of both, in the order of A and then of B; equal are those of the same statement.
 Section claims_of(const Runs& runs) {
   Section section{
-      "Claims", {{"claim", 46}, {"A (range)", 20}, {"A", 10}, {"B (range)", 20}, {"B", 10}, {"B - A", 10}}, {}, ""};
+      "Claims",
+      {{"claim", 46}, {"A (range)", 20}, {"A", 10}, {"B (range)", 20}, {"B", 10}, {"B - A", 10}},
+      {},
+      ""};
   std::vector<std::string> order;
   std::map<std::string, std::array<const Json*, 2>> claims;
   for (size_t side = 0; side < 2; ++side)
     for (const Json& claim : runs[side].record["claims"]) {
-      std::string name = plain(claim["statement"]) + (claim.value("literal", false) ? " (literally)" : "");
+      std::string name =
+          plain(claim["statement"]) + (claim.value("literal", false) ? " (literally)" : "");
       while (claims.contains(name) && claims[name][side]) name += " (again)";
       if (!claims.contains(name)) order.push_back(name);
       claims[name][side] = &claim;
@@ -104,7 +113,8 @@ using Named = std::map<std::string, Values>;
 /// Numbers, and lists of nothing else, under their path. null is a number that is not finite.
 void collect(const Json& value, const std::string& name, Named& named) {
   const auto is_number = [](const Json& v) { return v.is_number() || v.is_null(); };
-  if (is_number(value) || (value.is_array() && std::all_of(value.begin(), value.end(), is_number))) {
+  if (is_number(value) ||
+      (value.is_array() && std::all_of(value.begin(), value.end(), is_number))) {
     for (const Json& v : value.is_array() ? value : Json::array({value}))
       named[name].all.push_back(v.is_null() ? NAN : v.get<double>());
   } else if (value.is_structured()) {
@@ -122,13 +132,16 @@ Named numbers_of(const ReportedRun& run) {
     if (entry.path().extension() == ".npy") {
       const Array array = load_npy(folder + "/" + file);
       const bool matrix = array.rank() == 2;
-      named[file] = {cast(array, DType::f64).to_vector<double>(), matrix ? static_cast<size_t>(array.dim(1)) : 0};
+      named[file] = {cast(array, DType::f64).to_vector<double>(),
+                     matrix ? static_cast<size_t>(array.dim(1)) : 0};
     } else if (file == "metrics.jsonl") {
       const Bytes bytes = read_file(folder + "/" + file);
       std::istringstream lines(std::string(bytes.begin(), bytes.end()));
       for (std::string line; std::getline(lines, line);) {
         const Json row = Json::parse(line, nullptr, false);
-        const auto number = [&](const char* name) { return row.contains(name) && row[name].is_number(); };
+        const auto number = [&](const char* name) {
+          return row.contains(name) && row[name].is_number();
+        };
         if (!row.contains("stage") || !number("step") || !number("loss")) continue;
         Values& loss = named["loss of " + plain(row["stage"])];
         loss.columns = 2;
@@ -146,14 +159,21 @@ bool is_curve(const Values& values) {
   return values.columns > 1 && values.all.size() > values.columns && std::isfinite(values.all[1]);
 }
 
-/// A solid and B dashed, at most some 400 rows and six columns of each. Beyond two decades the axis is logarithmic.
+/// A solid and B dashed, at most some 400 rows and six columns of each. Beyond two decades the axis
+/// is logarithmic.
 Panel panel(const std::string& name, const Values& a, const Values& b) {
   Panel made;
   made.title = one_line(name);
   double low = INFINITY, high = 0;
   for (const Values* v : {&a, &b})
     for (size_t column = 1; column < std::min<size_t>(v->columns, 7); ++column) {
-      Curve curve{{}, {}, column > 1 ? "" : v == &a ? "A" : "B", v == &a ? 0 : 1, v == &a ? Draw::line : Draw::dashed};
+      Curve curve{{},
+                  {},
+                  column > 1 ? ""
+                  : v == &a  ? "A"
+                             : "B",
+                  v == &a ? 0 : 1,
+                  v == &a ? Draw::line : Draw::dashed};
       const size_t rows = v->all.size() / v->columns;
       for (size_t row = 0; row < rows; row += rows / 400 + 1) {
         curve.x.push_back(v->all[row * v->columns]);
@@ -168,8 +188,8 @@ Panel panel(const std::string& name, const Values& a, const Values& b) {
   return made;
 }
 
-/// How far two lists, or matrices column by column, are apart at most, over the largest number of that column, and
-/// where. Infinite where one of two numbers is not finite.
+/// How far two lists, or matrices column by column, are apart at most, over the largest number of
+/// that column, and where. Infinite where one of two numbers is not finite.
 std::pair<double, size_t> distance(const Values& a, const Values& b) {
   std::pair<double, size_t> farthest{0, 0};
   const size_t columns = std::max<size_t>(1, a.columns);
@@ -190,7 +210,8 @@ std::pair<double, size_t> distance(const Values& a, const Values& b) {
   return farthest;
 }
 
-/// The numbers of both runs that differ, largest difference first. The first twelve that are curves become panels.
+/// The numbers of both runs that differ, largest difference first. The first twelve that are curves
+/// become panels.
 Section differences_of(const Named& in_a, const Named& in_b, std::vector<Panel>& panels) {
   std::multimap<double, std::vector<std::string>, std::greater<>> rows;
   size_t both = 0;
@@ -200,19 +221,25 @@ Section differences_of(const Named& in_a, const Named& in_b, std::vector<Panel>&
     ++both;
     const Values& b = found->second;
     if (a.all.size() != b.all.size() || a.columns != b.columns) {
-      rows.insert({INFINITY, {name, plural(a.all.size(), "number"), plural(b.all.size(), "number"), "-"}});
+      rows.insert(
+          {INFINITY, {name, plural(a.all.size(), "number"), plural(b.all.size(), "number"), "-"}});
     } else if (const auto [apart, at] = distance(a, b); apart > 0) {
-      rows.insert({apart, {name, short_number(a.all[at]), short_number(b.all[at]), short_number(apart)}});
+      rows.insert(
+          {apart, {name, short_number(a.all[at]), short_number(b.all[at]), short_number(apart)}});
     } else {
       continue;
     }
     if (is_curve(a) && is_curve(b) && panels.size() < 12) panels.push_back(panel(name, a, b));
   }
-  Section section{"Numbers that differ", {{"name", 46}, {"A", 14}, {"B", 14}, {"relative difference", 20}}, {}, ""};
+  Section section{"Numbers that differ",
+                  {{"name", 46}, {"A", 14}, {"B", 14}, {"relative difference", 20}},
+                  {},
+                  ""};
   for (const auto& row : rows) section.rows.push_back(row.second);
-  section.note = text(rows.size(), " of ", both,
-                      " results, losses and arrays of both; of a list the two numbers farthest apart, and their "
-                      "distance over the largest of the list");
+  section.note = text(
+      rows.size(), " of ", both,
+      " results, losses and arrays of both; of a list the two numbers farthest apart, and their "
+      "distance over the largest of the list");
   return section;
 }
 
@@ -224,8 +251,9 @@ std::string terminal(const Section& section) {
     for (const std::string& cell : section.rows[i]) cells.push_back(one_line(cell));
     table.row(cells);
   }
-  return text("\n", section.title, ": ", section.note, "\n", section.rows.empty() ? "" : table.text(),
-              section.rows.size() > most ? text(section.rows.size() - most, " more on the page\n") : "");
+  return text(
+      "\n", section.title, ": ", section.note, "\n", section.rows.empty() ? "" : table.text(),
+      section.rows.size() > most ? text(section.rows.size() - most, " more on the page\n") : "");
 }
 
 }  // namespace
@@ -243,16 +271,17 @@ std::string compare_runs(const std::string& a, const std::string& b, std::string
   fs::create_directories(out, error);
   if (error) throw system_fault("compare: --out " + out + " cannot be made", error.value());
   Chart chart{"compare", {}, 3, 420, 300};
-  const Section sections[] = {settings_of(runs), claims_of(runs),
-                              differences_of(numbers_of(runs[0]), numbers_of(runs[1]), chart.panels)};
+  const Section sections[] = {
+      settings_of(runs), claims_of(runs),
+      differences_of(numbers_of(runs[0]), numbers_of(runs[1]), chart.panels)};
   std::string missing = "no curves of both runs differ";
   if (!chart.panels.empty()) {
     const auto size = chart.size();
     missing = run_gnuplot(out, chart.name, chart.script(), size.first, size.second);
   }
   std::string words = one_line(name) + "\n";
-  std::string page =
-      html_begin("basin compare: " + html(name)) + "<header><h1>" + html(name) + ": two runs</h1></header>\n<main>\n";
+  std::string page = html_begin("basin compare: " + html(name)) + "<header><h1>" + html(name) +
+                     ": two runs</h1></header>\n<main>\n";
   page += missing.empty() ? html_picture(out, "compare.png", "A solid, B dashed")
                           : "<p class=\"note\">No picture: " + missing + "</p>\n";
   for (const Section& section : sections) {
@@ -263,8 +292,8 @@ std::string compare_runs(const std::string& a, const std::string& b, std::string
   const std::string file = out + "/compare.html";
   remove_leftovers_of(file);
   write_atomically(file, std::string_view(page + "</main></body></html>\n"));
-  return words +
-         text("\n", missing.empty() ? "" : "no picture: " + missing + "\n", "comparison: ", one_line(file), "\n");
+  return words + text("\n", missing.empty() ? "" : "no picture: " + missing + "\n",
+                      "comparison: ", one_line(file), "\n");
 }
 
 }  // namespace basin

@@ -50,7 +50,8 @@ Json parse_json(const std::string& content, const std::string& what) {
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
     if (event == Json::parse_event_t::key)
-      require(names.back().insert(parsed.get<std::string>()).second, what, ": ", shown(parsed), " occurs twice");
+      require(names.back().insert(parsed.get<std::string>()).second, what, ": ", shown(parsed),
+              " occurs twice");
     return true;
   };
   // nlohmann takes a zero byte for the end
@@ -61,15 +62,16 @@ Json parse_json(const std::string& content, const std::string& what) {
 }  // namespace
 
 Json parse_config(const std::string& content, const std::string& source) {
-  require(content.size() <= max_bytes, "config ", source, ": ", content.size(), " bytes, settings need far fewer than ",
-          max_bytes, "; is this the right file?");
+  require(content.size() <= max_bytes, "config ", source, ": ", content.size(),
+          " bytes, settings need far fewer than ", max_bytes, "; is this the right file?");
   Json json;
   try {
     json = parse_json(content, "config " + source);
   } catch (const Json::exception& e) {
     throw Error(text("config ", source, ": not valid JSON: ", e.what()));
   }
-  require(json.is_object(), "config ", source, ": needs an object {\"name\": value, ...}, got ", shown(json));
+  require(json.is_object(), "config ", source, ": needs an object {\"name\": value, ...}, got ",
+          shown(json));
   return json;
 }
 
@@ -80,7 +82,8 @@ Json read_config(const std::string& path) {
 
 Json parse_assignment(const std::string& assignment) {
   const size_t at = assignment.find('=');
-  require(at != std::string::npos && at > 0, "--set ", assignment, ": needs name=value, such as --set width=256");
+  require(at != std::string::npos && at > 0, "--set ", assignment,
+          ": needs name=value, such as --set width=256");
   const std::string value = assignment.substr(at + 1);
   Json json = Json::object();
   Json& setting = json[assignment.substr(0, at)];
@@ -92,10 +95,11 @@ Json parse_assignment(const std::string& assignment) {
   return json;
 }
 
-Error unknown_name(const std::string& what, const std::string& wanted, const std::vector<std::string>& valid,
-                   const std::string& meant) {
+Error unknown_name(const std::string& what, const std::string& wanted,
+                   const std::vector<std::string>& valid, const std::string& meant) {
   std::string list, suggested = meant;
-  size_t best = std::max<size_t>(3, wanted.size() / 2 + 1);  // further away than this is no typing error
+  size_t best =
+      std::max<size_t>(3, wanted.size() / 2 + 1);  // further away than this is no typing error
   for (const std::string& name : valid) {
     list += (list.empty() ? "" : ", ") + name;
     if (const size_t distance = edit_distance(wanted, name); meant.empty() && distance < best) {
@@ -103,7 +107,8 @@ Error unknown_name(const std::string& what, const std::string& wanted, const std
       suggested = "'" + name + "'";
     }
   }
-  return Error(text("unknown ", what, " '", wanted, "'", suggested.empty() ? "" : "; did you mean " + suggested + "?",
+  return Error(text("unknown ", what, " '", wanted, "'",
+                    suggested.empty() ? "" : "; did you mean " + suggested + "?",
                     suggested.empty() ? "; valid: " : " Valid: ", list));
 }
 
@@ -116,13 +121,15 @@ void read_field(const std::string& name, const Json& value, int64_t& field) {
   // 1e4 and 2.0 are whole numbers too
   const bool whole = value.is_number_float() && std::abs(value.get<double>()) < 9e15 &&
                      std::floor(value.get<double>()) == value.get<double>();
-  const bool fits = value.is_number_integer() && (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
+  const bool fits = value.is_number_integer() &&
+                    (!value.is_number_unsigned() || value.get<uint64_t>() <= INT64_MAX);
   if (!fits && !whole) wrong_type(name, value, "a whole number");
   field = whole ? static_cast<int64_t>(value.get<double>()) : value.get<int64_t>();
 }
 
 void read_field(const std::string& name, const Json& value, double& field) {
-  if (!value.is_number() || !std::isfinite(value.get<double>())) wrong_type(name, value, "a number");
+  if (!value.is_number() || !std::isfinite(value.get<double>()))
+    wrong_type(name, value, "a number");
   field = value.get<double>();
 }
 
@@ -133,7 +140,8 @@ void read_field(const std::string& name, const Json& value, std::string& field) 
 
 namespace {
 template <class Number>
-void read_list(const std::string& name, const Json& value, std::vector<Number>& field, const char* wanted) {
+void read_list(const std::string& name, const Json& value, std::vector<Number>& field,
+               const char* wanted) {
   if (!value.is_array()) wrong_type(name, value, wanted);
   std::vector<Number> numbers;
   for (const Json& item : value) read_field(name, item, numbers.emplace_back());

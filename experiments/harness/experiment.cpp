@@ -69,12 +69,14 @@ void check_experiments() {
     ours(names.insert(e.name).second, e.name, "is registered twice");
     ours(e.paper.empty() || find_paper(e.paper) != nullptr, e.name,
          text("its paper '", e.paper, "' is none of experiments/harness/papers.cpp"));
-    ours(!e.figure.empty() && !e.summary.empty(), e.name, "does not say which figure it is, or what it shows");
+    ours(!e.figure.empty() && !e.summary.empty(), e.name,
+         "does not say which figure it is, or what it shows");
     for (const Preset preset : {Preset::smoke, Preset::quick, Preset::paper}) {
       try {
         e.check(e.defaults(preset));
       } catch (const Error& error) {
-        ours(false, e.name, text("preset ", preset_names()[static_cast<size_t>(preset)], ": ", error.what()));
+        ours(false, e.name,
+             text("preset ", preset_names()[static_cast<size_t>(preset)], ": ", error.what()));
       }
     }
   }

@@ -3,11 +3,14 @@
 //     struct Config {
 //       int64_t width = 512;                                      // the setting of the paper
 //       explicit Config(Preset preset) { if (preset != Preset::paper) width = 128; }
-//       template <class F> void each_field(F&& f) { f("width", width, at_least(1), "units in every hidden layer"); }
+//       template <class F>
+//       void each_field(F&& f) {
+//         f("width", width, at_least(1), "units in every hidden layer");
+//       }
 //     };
 //     void compute(Run& run, const Config& config) { ...; run.claim({...}); }
-//     BASIN_EXPERIMENT(Config, compute, .name = "swiss-roll", .paper = "memorization", .figure = "figure 2",
-//                      .summary = "what it shows, in one line", .needs = {"mnist"})
+//     BASIN_EXPERIMENT(Config, compute, .name = "swiss-roll", .paper = "memorization",
+//                      .figure = "figure 2", .summary = "what it shows, in one line", .needs = {"mnist"})
 #pragma once
 #include <functional>
 #include <string>
@@ -23,13 +26,15 @@ enum class Preset { smoke, quick, paper };
 const std::vector<std::string>& preset_names();
 /// What a run, or all of a paper, says of the preset smoke on the terminal.
 inline constexpr char smoke_note[] =
-    "preset smoke: its settings only show that the programs work; they mean nothing for the claims\n";
+    "preset smoke: its settings only show that the programs work; they mean nothing for the "
+    "claims\n";
 
 /// What an experiment says of itself.
 struct Listing {
-  std::string name;    // on the command line
-  std::string paper;   // its id in papers.h; "" for none of them
-  std::string figure;  // where in the paper: "figure 2", "table 1", "theorem 3", "section 2 and appendix A"
+  std::string name;   // on the command line
+  std::string paper;  // its id in papers.h; "" for none of them
+  std::string
+      figure;  // where in the paper: "figure 2", "table 1", "theorem 3", "section 2 and appendix A"
   std::string summary;
   std::vector<std::string> needs = {};  // data sets that every preset reads: "mnist", "cifar10"
 };
@@ -53,8 +58,8 @@ std::vector<const Experiment*> experiments_by_paper();
 /// Errors: unknown, with the list.
 const Experiment& find_experiment(const std::string& name);
 bool register_experiment(Experiment experiment);
-/// Errors: two experiments of one name, a paper that papers.h does not have, no figure or summary, a preset whose
-/// settings break their own rules.
+/// Errors: two experiments of one name, a paper that papers.h does not have, no figure or summary,
+/// a preset whose settings break their own rules.
 void check_experiments();
 
 /// That of a run.
@@ -84,8 +89,8 @@ Experiment make_experiment(void (*compute)(Run&, const Config&), Listing listing
   return e;
 }
 
-#define BASIN_EXPERIMENT(Config, compute, ...)          \
-  [[maybe_unused]] static const bool basin_registered = \
-      ::basin::register_experiment(::basin::make_experiment<Config>(compute, ::basin::Listing{__VA_ARGS__}));
+#define BASIN_EXPERIMENT(Config, compute, ...)                                        \
+  [[maybe_unused]] static const bool basin_registered = ::basin::register_experiment( \
+      ::basin::make_experiment<Config>(compute, ::basin::Listing{__VA_ARGS__}));
 
 }  // namespace basin

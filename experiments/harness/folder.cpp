@@ -49,8 +49,8 @@ std::string holder(int descriptor) {
 bool is_same_file(const std::string& path, int descriptor) {
   struct stat there {};
   struct stat here {};
-  return stat(path.c_str(), &there) == 0 && fstat(descriptor, &here) == 0 && there.st_ino == here.st_ino &&
-         there.st_dev == here.st_dev;
+  return stat(path.c_str(), &there) == 0 && fstat(descriptor, &here) == 0 &&
+         there.st_ino == here.st_ino && there.st_dev == here.st_dev;
 }
 
 /// Who wrote a temporary file, by its name; process 0 where it is not such a name.
@@ -66,8 +66,10 @@ Writer writer_of(const std::string& name) {
   int process = 0, end = 0;
   unsigned count = 0;
   const auto whole = [&] { return static_cast<size_t>(end) == words.size() && process > 0; };
-  if (std::sscanf(words.c_str(), "%d-%u%n", &process, &count, &end) == 2 && whole()) return {"", process};
-  const int read = std::sscanf(words.c_str(), "%8[0-9a-f]-%d-%u%n", machine, &process, &count, &end);
+  if (std::sscanf(words.c_str(), "%d-%u%n", &process, &count, &end) == 2 && whole())
+    return {"", process};
+  const int read =
+      std::sscanf(words.c_str(), "%8[0-9a-f]-%d-%u%n", machine, &process, &count, &end);
   return read == 3 && whole() && machine[7] != 0 ? Writer{machine, process} : Writer{};
 }
 
@@ -75,7 +77,8 @@ Writer writer_of(const std::string& name) {
 template <class F>
 void remove_files(const fs::path& folder, const F& goes) {
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     std::error_code ignored;  // what cannot be removed harms nobody
     const bool regular = fs::is_regular_file(entry->symlink_status(ignored));
     if (regular && goes(entry->path())) fs::remove(entry->path(), ignored);
@@ -84,14 +87,16 @@ void remove_files(const fs::path& folder, const F& goes) {
 
 }  // namespace
 
-FolderLock::FolderLock(const std::string& folder, const std::string& who) : file_(folder + "/" + name) {
+FolderLock::FolderLock(const std::string& folder, const std::string& who)
+    : file_(folder + "/" + name) {
   for (int tries = 0;; ++tries) {
     // not through links, and never waiting: it may be a pipe
     constexpr int how = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
     descriptor_ = repeated([&] { return open(file_.c_str(), how, 0666); });
     if (descriptor_ < 0) throw system_fault("--out " + folder + ": cannot make " + file_, errno);
     int failed = flock(descriptor_, LOCK_EX | LOCK_NB);
-    // A process that was just killed may still be on its way out: the runs of a killed suite, to a resumed one.
+    // A process that was just killed may still be on its way out: the runs of a killed suite, to a
+    // resumed one.
     for (int i = 0; i < 50 && failed != 0 && (errno == EWOULDBLOCK || errno == EINTR); ++i) {
       std::this_thread::sleep_for(std::chrono::milliseconds(20));
       failed = flock(descriptor_, LOCK_EX | LOCK_NB);
@@ -99,12 +104,14 @@ FolderLock::FolderLock(const std::string& folder, const std::string& who) : file
     if (failed != 0 && errno == EWOULDBLOCK) {
       const std::string first = holder(descriptor_);
       close(descriptor_);
-      throw Error(text("--out ", folder, ": ", who, " is at work in it: ", first, "; wait for it, or choose another"));
+      throw Error(text("--out ", folder, ": ", who, " is at work in it: ", first,
+                       "; wait for it, or choose another"));
     }
     if (failed != 0) missing_ = std::strerror(errno);
     if (is_same_file(file_, descriptor_)) break;
     close(descriptor_);  // the one before us has removed this file: there is another now, or none
-    if (tries == 100) throw system_fault("--out " + folder + ": " + file_ + " is never the same file", EIO);
+    if (tries == 100)
+      throw system_fault("--out " + folder + ": " + file_ + " is never the same file", EIO);
   }
   const std::string me = myself();
   // Only for the message above: a full disk does not make the folder less ours.
@@ -113,12 +120,14 @@ FolderLock::FolderLock(const std::string& folder, const std::string& who) : file
 }
 
 FolderLock::~FolderLock() {
-  if (is_same_file(file_, descriptor_)) unlink(file_.c_str());  // while we have it, so that nobody else's goes
+  if (is_same_file(file_, descriptor_))
+    unlink(file_.c_str());  // while we have it, so that nobody else's goes
   close(descriptor_);
 }
 
 bool is_leftover(const std::string& name) {
-  return writer_of(name).process > 0 || (name.size() >= sizeof unfinished && name.ends_with(unfinished));
+  return writer_of(name).process > 0 ||
+         (name.size() >= sizeof unfinished && name.ends_with(unfinished));
 }
 
 void remove_leftovers(const std::string& folder, const FolderLock& lock) {
@@ -133,7 +142,8 @@ void remove_leftovers_of(const std::string& file) {
     const std::string name = temporary_file.filename().string();
     const Writer writer = writer_of(name);
     if (!name.starts_with(begins) || writer.process == 0) return false;
-    if (writer.machine == this_machine() && kill(writer.process, 0) != 0 && errno == ESRCH) return true;
+    if (writer.machine == this_machine() && kill(writer.process, 0) != 0 && errno == ESRCH)
+      return true;
     std::error_code error;
     const auto written = fs::last_write_time(temporary_file, error);
     return !error && fs::file_time_type::clock::now() - written > std::chrono::hours(24);

@@ -4,12 +4,12 @@
 
 namespace basin {
 
-/// Held while a run or a suite works in a folder. It is an flock on FOLDER/.lock, which ends with the process however
-/// that ends; the file itself says who has it, and is removed on the way out.
+/// Held while a run or a suite works in a folder. It is an flock on FOLDER/.lock, which ends with
+/// the process however that ends; the file itself says who has it, and is removed on the way out.
 class FolderLock {
  public:
-  /// `who` for the message to others: "another run". Errors: the folder is taken (by which process, since when), or
-  /// the file cannot be made.
+  /// `who` for the message to others: "another run". Errors: the folder is taken (by which process,
+  /// since when), or the file cannot be made.
   FolderLock(const std::string& folder, const std::string& who);
   FolderLock(const FolderLock&) = delete;
   FolderLock& operator=(const FolderLock&) = delete;
@@ -26,11 +26,11 @@ class FolderLock {
   int descriptor_ = -1;
 };
 
-/// Removes the unfinished files of killed processes from a folder that we own by a lock that keeps others out, not from
-/// folders below: those of write_atomically and of gnuplot.
+/// Removes the unfinished files of killed processes from a folder that we own by a lock that keeps
+/// others out, not from folders below: those of write_atomically and of gnuplot.
 void remove_leftovers(const std::string& folder, const FolderLock& lock);
-/// The same for one file in a folder that others may work in, also from other hosts: only what a process of this host
-/// that has ended left of it, and what nobody has written to for a day.
+/// The same for one file in a folder that others may work in, also from other hosts: only what a
+/// process of this host that has ended left of it, and what nobody has written to for a day.
 void remove_leftovers_of(const std::string& file);
 /// True for names of such files.
 bool is_leftover(const std::string& name);

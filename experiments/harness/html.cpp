@@ -21,7 +21,8 @@ std::string base64(const Bytes& bytes) {
   out.reserve((bytes.size() + 2) / 3 * 4);
   for (size_t i = 0; i < bytes.size(); i += 3) {
     const size_t left = bytes.size() - i;
-    const uint32_t three = bytes[i] << 16 | (left > 1 ? bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
+    const uint32_t three =
+        bytes[i] << 16 | (left > 1 ? bytes[i + 1] << 8 : 0) | (left > 2 ? bytes[i + 2] : 0);
     out += {digits[three >> 18], digits[three >> 12 & 63], left > 1 ? digits[three >> 6 & 63] : '=',
             left > 2 ? digits[three & 63] : '='};
   }
@@ -43,7 +44,8 @@ std::string html(const std::string& s) {
 }
 
 std::string plain(const Json& value) {
-  return value.is_string() ? value.get<std::string>() : value.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return value.is_string() ? value.get<std::string>()
+                           : value.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 std::string plural(size_t count, const std::string& what) {
@@ -55,25 +57,28 @@ std::string html_begin(const std::string& title) {
       "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n"
       "<meta name=\"generator\" content=\"basin ",
-      html(std::string(build_info().commit)), "\">\n<title>", title, "</title>\n<style>\n", report_style,
-      "</style></head><body>\n");
+      html(std::string(build_info().commit)), "\">\n<title>", title, "</title>\n<style>\n",
+      report_style, "</style></head><body>\n");
 }
 
-std::string html_table(const std::vector<Column>& columns, const std::vector<std::vector<std::string>>& rows) {
+std::string html_table(const std::vector<Column>& columns,
+                       const std::vector<std::vector<std::string>>& rows) {
   size_t all = 0;
   for (const Column& column : columns) all += column.width;
   std::string out = "<table><thead><tr>";
   for (const Column& column : columns)
-    out += text("<th scope=\"col\" style=\"width: ", 100 * column.width / all, "%\">", html(column.title), "</th>");
+    out += text("<th scope=\"col\" style=\"width: ", 100 * column.width / all, "%\">",
+                html(column.title), "</th>");
   out += "</tr></thead><tbody>\n";
   for (const auto& row : rows) {
     out += "<tr>";
     for (size_t i = 0; i < row.size(); ++i) {
       const std::string cell = row[i], first = cell.substr(0, cell.find('\n'));
       const bool coloured = first == "held" || first == "missed" || first == "reported";
-      out += text("<td data-label=\"", html(columns[i].title), "\"><span class=\"", coloured ? first : "", "\">",
-                  html(first), "</span>");
-      if (first != cell) out += "<span class=\"remark\">" + html(cell.substr(first.size() + 1)) + "</span>";
+      out += text("<td data-label=\"", html(columns[i].title), "\"><span class=\"",
+                  coloured ? first : "", "\">", html(first), "</span>");
+      if (first != cell)
+        out += "<span class=\"remark\">" + html(cell.substr(first.size() + 1)) + "</span>";
       out += "</td>";
     }
     out += "</tr>\n";
@@ -81,7 +86,8 @@ std::string html_table(const std::vector<Column>& columns, const std::vector<std
   return out + "</tbody></table>\n";
 }
 
-std::string html_picture(const std::string& folder, const std::string& name, const std::string& about) {
+std::string html_picture(const std::string& folder, const std::string& name,
+                         const std::string& about) {
   const auto missing = [&](const std::string& why) {
     return "<p class=\"note\">Figure " + html(name) + " is not shown: " + html(why) + "</p>\n";
   };
@@ -90,10 +96,12 @@ std::string html_picture(const std::string& folder, const std::string& name, con
   try {
     const Bytes bytes = read_file(folder + "/" + name, max_figure);
     const auto [height, width] = png_size(bytes, name);
-    const bool wide = width > 700 && 5 * width > 9 * height;  // on a phone it is moved sideways, not shrunk
-    return text("<figure", wide ? " class=\"wide\"" : "", "><div class=\"scroll\"><img width=\"", width, "\" height=\"",
-                height, "\" alt=\"", html(name), ", ", html(about), "\" src=\"data:image/png;base64,", base64(bytes),
-                "\"></div><figcaption>", html(name), "</figcaption></figure>\n");
+    const bool wide =
+        width > 700 && 5 * width > 9 * height;  // on a phone it is moved sideways, not shrunk
+    return text("<figure", wide ? " class=\"wide\"" : "", "><div class=\"scroll\"><img width=\"",
+                width, "\" height=\"", height, "\" alt=\"", html(name), ", ", html(about),
+                "\" src=\"data:image/png;base64,", base64(bytes), "\"></div><figcaption>",
+                html(name), "</figcaption></figure>\n");
   } catch (const Error& e) {
     return missing(e.what());
   }

@@ -8,8 +8,10 @@
 namespace basin {
 namespace {
 
-// Entries of a file: their prefix says what they are, a number [], a list [n] or an array; what follows is the name.
-constexpr char number_prefix[] = "number.", list_prefix[] = "list.", array_prefix[] = "array.", order_key[] = "order";
+// Entries of a file: their prefix says what they are, a number [], a list [n] or an array; what
+// follows is the name.
+constexpr char number_prefix[] = "number.", list_prefix[] = "list.", array_prefix[] = "array.",
+               order_key[] = "order";
 
 }  // namespace
 
@@ -39,7 +41,8 @@ const T& Measurements::get(const std::string& name, const char* kind) const {
   std::string there;
   for (const auto& entry : values_)
     if (std::holds_alternative<T>(entry.second)) there += (there.empty() ? "" : ", ") + entry.first;
-  throw Error(text("measurements: no ", kind, " '", name, "' was measured; there are: ", there), Fault::internal);
+  throw Error(text("measurements: no ", kind, " '", name, "' was measured; there are: ", there),
+              Fault::internal);
 }
 
 double Measurements::number(const std::string& name) const {
@@ -70,7 +73,8 @@ std::string Measurements::line() const {
   for (const auto& [name, value] : values_) {
     std::string shown;
     if (const auto* number = std::get_if<double>(&value)) shown = short_number(*number);
-    if (const auto* list = std::get_if<std::vector<double>>(&value); list != nullptr && list->size() <= most)
+    if (const auto* list = std::get_if<std::vector<double>>(&value);
+        list != nullptr && list->size() <= most)
       for (const double v : *list) shown += (shown.empty() ? "" : " / ") + short_number(v);
     if (shown.empty()) continue;
     if (++count > most) return line + ", ...";
@@ -87,8 +91,10 @@ void save_measurements(const std::string& path, const Measurements& measured, Me
     if (const auto* number = std::get_if<double>(&value))
       entries.emplace_back(number_prefix + name, from_vector(std::vector<double>{*number}, {}));
     if (const auto* list = std::get_if<std::vector<double>>(&value))
-      entries.emplace_back(list_prefix + name, from_vector(*list, {static_cast<int64_t>(list->size())}));
-    if (const auto* array = std::get_if<Array>(&value)) entries.emplace_back(array_prefix + name, *array);
+      entries.emplace_back(list_prefix + name,
+                           from_vector(*list, {static_cast<int64_t>(list->size())}));
+    if (const auto* array = std::get_if<Array>(&value))
+      entries.emplace_back(array_prefix + name, *array);
   }
   metadata[order_key] = order.dump();
   save_safetensors(path, entries, metadata);
@@ -99,7 +105,8 @@ std::pair<Measurements, Metadata> load_measurements(const std::string& path) {
   const auto order = file.metadata.find(order_key);
   require(order != file.metadata.end(), "measurements ", path, ": is another kind of file");
   const auto named = [&](const std::string& name) {
-    return std::find_if(file.tensors.begin(), file.tensors.end(), [&](const auto& t) { return t.first == name; });
+    return std::find_if(file.tensors.begin(), file.tensors.end(),
+                        [&](const auto& t) { return t.first == name; });
   };
   Measurements measured;
   for (const Json& word : Json::parse(order->second)) {
@@ -108,7 +115,8 @@ std::pair<Measurements, Metadata> load_measurements(const std::string& path) {
       measured.add(name, at->second.to_vector<double>()[0]);
     if (const auto at = named(list_prefix + name); at != file.tensors.end())
       measured.add(name, at->second.to_vector<double>());
-    if (const auto at = named(array_prefix + name); at != file.tensors.end()) measured.add(name, at->second);
+    if (const auto at = named(array_prefix + name); at != file.tensors.end())
+      measured.add(name, at->second);
   }
   return {measured, file.metadata};
 }
@@ -127,7 +135,8 @@ Samples CaseResult::at(const std::string& name, size_t i) const {
 
 std::vector<double> CaseResult::pooled(const std::string& name) const {
   std::vector<double> all;
-  for (const Measurements& m : seeds_) all.insert(all.end(), m.list(name).begin(), m.list(name).end());
+  for (const Measurements& m : seeds_)
+    all.insert(all.end(), m.list(name).begin(), m.list(name).end());
   return all;
 }
 

@@ -10,7 +10,8 @@
 
 namespace basin {
 
-/// Named numbers, lists and arrays, in the order in which they were added. Numbers and lists go into result.json.
+/// Named numbers, lists and arrays, in the order in which they were added. Numbers and lists go
+/// into result.json.
 class Measurements {
  public:
   using Value = std::variant<double, std::vector<double>, Array>;
@@ -30,7 +31,8 @@ class Measurements {
   const std::vector<std::pair<std::string, Value>>& all() const { return values_; }
   /// Numbers and lists as JSON.
   Json json() const;
-  /// "loss 1.2e-09, attractors 0.94, within 0 / 0.31 / 0.96": the first eight, of numbers and short lists.
+  /// "loss 1.2e-09, attractors 0.94, within 0 / 0.31 / 0.96": the first eight, of numbers and short
+  /// lists.
   std::string line() const;
 
  private:
@@ -42,15 +44,17 @@ class Measurements {
   std::vector<std::pair<std::string, Value>> values_;
 };
 
-/// All of them in a file that load_measurements gives back bit for bit (arrays on the CPU). Errors: as save_safetensors
-/// and load_checkpoint.
-void save_measurements(const std::string& path, const Measurements& measured, Metadata metadata = {});
+/// All of them in a file that load_measurements gives back bit for bit (arrays on the CPU). Errors:
+/// as save_safetensors and load_checkpoint.
+void save_measurements(const std::string& path, const Measurements& measured,
+                       Metadata metadata = {});
 std::pair<Measurements, Metadata> load_measurements(const std::string& path);
 
 /// One case: its measurements at every seed.
 class CaseResult {
  public:
-  CaseResult(std::string name, std::vector<Measurements> seeds) : name_(std::move(name)), seeds_(std::move(seeds)) {}
+  CaseResult(std::string name, std::vector<Measurements> seeds)
+      : name_(std::move(name)), seeds_(std::move(seeds)) {}
 
   const std::string& name() const { return name_; }
   size_t count() const { return seeds_.size(); }

@@ -1,4 +1,5 @@
-// operator new as that of the library, but for what it throws: std::bad_alloc does not know the size.
+// operator new as that of the library, but for what it throws: std::bad_alloc does not know the
+// size.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +14,8 @@ namespace {
 class NoMemory : public std::bad_alloc {
  public:
   explicit NoMemory(size_t bytes) noexcept {
-    std::snprintf(words_, sizeof words_, "out of memory: %zu bytes could not be had; the last operation was %s", bytes,
+    std::snprintf(words_, sizeof words_,
+                  "out of memory: %zu bytes could not be had; the last operation was %s", bytes,
                   current_operation());
   }
   const char* what() const noexcept override { return words_; }

@@ -14,7 +14,8 @@
 namespace basin {
 namespace {
 
-/// What proves a line whole: the beginning of the SHA-256 of all but its clock, so that equal runs give equal lines.
+/// What proves a line whole: the beginning of the SHA-256 of all but its clock, so that equal runs
+/// give equal lines.
 std::string check_of(Json line) {
   line.erase("seconds");
   line.erase("check");
@@ -48,13 +49,16 @@ std::string file_text(const std::string& path) {
 }
 
 const char* MetricsFile::way_out() {
-  return "; start again without --resume, or move that file away and lose the lines that were in it";
+  return "; start again without --resume, or move that file away and lose the lines that were in "
+         "it";
 }
 
 void MetricsFile::mend(const std::string& path) {
   const std::string all = file_text(path);
   size_t line = 0, begin = 0;
-  const auto damaged = [&] { throw Error(text("--resume: ", path, ": line ", line, " is damaged", way_out())); };
+  const auto damaged = [&] {
+    throw Error(text("--resume: ", path, ": line ", line, " is damaged", way_out()));
+  };
   for (size_t end; (end = all.find('\n', begin)) != std::string::npos; begin = end + 1) {
     ++line;
     if (!is_whole(all.substr(begin, end - begin))) damaged();
@@ -62,7 +66,8 @@ void MetricsFile::mend(const std::string& path) {
   ++line;
   const std::string rest = all.substr(begin);
   if (rest.empty()) return;
-  if (is_whole(rest.substr(0, rest.size() - 1))) damaged();  // all of a line, and no newline but something else
+  if (is_whole(rest.substr(0, rest.size() - 1)))
+    damaged();  // all of a line, and no newline but something else
   write_atomically(path, std::string_view(is_whole(rest) ? all + "\n" : all.substr(0, begin)));
 }
 
@@ -118,8 +123,8 @@ void MetricsFile::rewind(const std::string& stage, int64_t step, int64_t wanted)
     }
     kept += line + "\n";
   }
-  require(there >= wanted || may_lack_, "--resume: ", path_, ": holds ", there, " of the ", wanted, " lines of ", stage,
-          " before step ", step, way_out());
+  require(there >= wanted || may_lack_, "--resume: ", path_, ": holds ", there, " of the ", wanted,
+          " lines of ", stage, " before step ", step, way_out());
   file_.close();  // only now: other trials go on writing when this one is refused
   write_atomically(path_, std::string_view(kept));
   append_to_file();
@@ -139,7 +144,8 @@ void MetricsFile::order(const std::vector<std::string>& stages) {
   std::vector<std::pair<size_t, std::string>> ranked;
   for (std::string line; std::getline(lines, line);) {
     const std::string stage = stage_of(line);
-    const auto of = std::find_if(stages.begin(), stages.end(), [&](const auto& s) { return belongs(stage, s); });
+    const auto of = std::find_if(stages.begin(), stages.end(),
+                                 [&](const auto& s) { return belongs(stage, s); });
     const size_t rank = of == stages.end() ? 0 : static_cast<size_t>(of - stages.begin()) + 1;
     ranked.emplace_back(rank, line + "\n");
   }

@@ -1,5 +1,5 @@
-// metrics.jsonl of a run: a line for each report of a training, each with a check of its own. Threads may write at
-// once.
+// metrics.jsonl of a run: a line for each report of a training, each with a check of its own.
+// Threads may write at once.
 #pragma once
 #include <fstream>
 #include <mutex>
@@ -16,14 +16,14 @@ std::string file_text(const std::string& path);
 
 class MetricsFile {
  public:
-  /// What a crash may leave: the last line may be cut off, it is completed or dropped. Errors: a line is damaged in
-  /// another way.
+  /// What a crash may leave: the last line may be cut off, it is completed or dropped. Errors: a
+  /// line is damaged in another way.
   static void mend(const std::string& path);
   /// Words for errors: what to do about a file that is not as it was.
   static const char* way_out();
 
-  /// Goes on at the end of the file. `may_lack`: somebody moved lines away, so that fewer may be there than were
-  /// written.
+  /// Goes on at the end of the file. `may_lack`: somebody moved lines away, so that fewer may be
+  /// there than were written.
   void open(const std::string& path, bool may_lack);
   void close();
   /// All is on disk when this returns.
@@ -31,12 +31,13 @@ class MetricsFile {
   void sync() const;
   /// One line, handed to the system when this returns.
   void append(const Json& line);
-  /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its checkpoint. Errors:
-  /// fewer than `wanted` are left.
+  /// Drops the lines of `stage` from `step` on: they come again when the stage continues from its
+  /// checkpoint. Errors: fewer than `wanted` are left.
   void rewind(const std::string& stage, int64_t step, int64_t wanted);
   /// Lines of a stage and of those whose names go on after it with a "-".
   int64_t lines_of(const std::string& stage) const;
-  /// Puts the lines of these stages, which may have been written side by side, into this order, after all others.
+  /// Puts the lines of these stages, which may have been written side by side, into this order,
+  /// after all others.
   void order(const std::vector<std::string>& stages);
   /// True once a line came that was not there before.
   bool went_on() const { return went_on_; }

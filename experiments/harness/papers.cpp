@@ -25,14 +25,17 @@ const Paper* find_paper(const std::string& id) {
 ReadingOrder reading_order(const std::string& paper, const std::string& figure) {
   const Paper* of = find_paper(paper);
   const size_t rank = of ? static_cast<size_t>(of - papers().data()) : papers().size();
-  const auto digit = std::find_if(figure.begin(), figure.end(), [](unsigned char c) { return std::isdigit(c); });
-  const bool appendix =
-      digit != figure.begin() && digit != figure.end() && std::isalpha(static_cast<unsigned char>(digit[-1]));
+  const auto digit =
+      std::find_if(figure.begin(), figure.end(), [](unsigned char c) { return std::isdigit(c); });
+  const bool appendix = digit != figure.begin() && digit != figure.end() &&
+                        std::isalpha(static_cast<unsigned char>(digit[-1]));
   const int kind = figure.starts_with("fig") ? 0 : figure.starts_with("table") ? 1 : 2;
   int64_t number = 0;
-  for (auto d = digit; d != figure.end() && std::isdigit(static_cast<unsigned char>(*d)) && number < 1000000; ++d)
+  for (auto d = digit;
+       d != figure.end() && std::isdigit(static_cast<unsigned char>(*d)) && number < 1000000; ++d)
     number = number * 10 + (*d - '0');
-  return {rank, appendix, kind, number, digit == figure.end() ? figure : std::string(digit, figure.end())};
+  return {rank, appendix, kind, number,
+          digit == figure.end() ? figure : std::string(digit, figure.end())};
 }
 
 }  // namespace basin

@@ -17,8 +17,8 @@ const std::vector<Paper>& papers();
 /// nullptr for an id that is none of them.
 const Paper* find_paper(const std::string& id);
 
-/// Sorts figures as their papers show them: paper, then figures, tables and the rest, then their numbers, with those of
-/// an appendix ("S2") at the end.
+/// Sorts figures as their papers show them: paper, then figures, tables and the rest, then their
+/// numbers, with those of an appendix ("S2") at the end.
 using ReadingOrder = std::tuple<size_t, bool, int, int64_t, std::string>;
 ReadingOrder reading_order(const std::string& paper, const std::string& figure);
 

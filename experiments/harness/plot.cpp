@@ -37,13 +37,15 @@ std::string find_program(const std::string& program) {
   return "";
 }
 
-/// Our environment without what changes gnuplot's pictures. Its start-up files are left out by its option -d.
+/// Our environment without what changes gnuplot's pictures. Its start-up files are left out by its
+/// option -d.
 std::vector<std::string> clean_environment() {
   std::vector<std::string> kept{"LC_ALL=C"};
   for (char** variable = environ; *variable; ++variable) {
     const std::string_view entry = *variable;
     const auto of = [&](std::string_view prefix) { return entry.starts_with(prefix); };
-    if (!of("GNUTERM") && !of("GNUPLOT") && !of("GNUHELP") && !of("FIT_") && !of("LC_") && !of("LANG"))
+    if (!of("GNUTERM") && !of("GNUPLOT") && !of("GNUHELP") && !of("FIT_") && !of("LC_") &&
+        !of("LANG"))
       kept.emplace_back(entry);
   }
   return kept;
@@ -103,19 +105,24 @@ std::string ending(int status) {
   return text("was ended by signal ", WTERMSIG(status), " (", strsignal(WTERMSIG(status)), ")");
 }
 
-/// Runs gnuplot on a script in its folder. Errors: anything but the exit code 0 within the limit; interrupted.
+/// Runs gnuplot on a script in its folder. Errors: anything but the exit code 0 within the limit;
+/// interrupted.
 void draw(const std::string& program, const std::string& folder, const std::string& name,
           std::chrono::milliseconds limit) {
   Channel channel;
   const auto failed = [&](const std::string& how, Fault fault) {
     const std::string words = channel.words();
-    return Error(text("figure ", name, ".png: gnuplot ", how, words.empty() ? "" : "; it said: ", words), fault);
+    return Error(
+        text("figure ", name, ".png: gnuplot ", how, words.empty() ? "" : "; it said: ", words),
+        fault);
   };
-  ChildProcess gnuplot({program, {"gnuplot", "-d", name + ".gp"}, clean_environment(), folder, channel.input()});
+  ChildProcess gnuplot(
+      {program, {"gnuplot", "-d", name + ".gp"}, clean_environment(), folder, channel.input()});
   channel.close_input();
   for (Clock::duration waited{}; waited < limit;) {
     const Clock::time_point before = Clock::now();
-    if (interrupted()) throw Error(text("interrupted while gnuplot drew ", name, ".png"), Fault::interrupted);
+    if (interrupted())
+      throw Error(text("interrupted while gnuplot drew ", name, ".png"), Fault::interrupted);
     channel.listen();
     if (const std::optional<int> status = gnuplot.ended()) {
       if (*status == 0) return;
@@ -125,9 +132,11 @@ void draw(const std::string& program, const std::string& folder, const std::stri
     waited += std::min<Clock::duration>(Clock::now() - before, std::chrono::milliseconds(100));
   }
   gnuplot.signal(SIGTERM);
-  for (const auto end = Clock::now() + std::chrono::seconds(1); !gnuplot.ended() && Clock::now() < end;)
+  for (const auto end = Clock::now() + std::chrono::seconds(1);
+       !gnuplot.ended() && Clock::now() < end;)
     channel.listen();  // the destructor ends what is left
-  throw failed(text("did not end within ", limit.count() / 1000.0, " s and was stopped"), Fault::internal);
+  throw failed(text("did not end within ", limit.count() / 1000.0, " s and was stopped"),
+               Fault::internal);
 }
 
 /// What keeps a file from being a picture of that size, "" when nothing does.
@@ -164,31 +173,36 @@ bool gnuplot_available() {
 
 std::pair<int64_t, int64_t> png_size(ByteSpan bytes, const std::string& name) {
   const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  require(all.starts_with("\x89PNG\r\n\x1a\n"), "image ", name, ": its ", all.size(), " bytes are no PNG");
+  require(all.starts_with("\x89PNG\r\n\x1a\n"), "image ", name, ": its ", all.size(),
+          " bytes are no PNG");
   const Array picture = parse_image(bytes, name);
   require(end_of_chunks(bytes) == bytes.size(), "image ", name, ": bytes follow its end");
   return {picture.dim(1), picture.dim(2)};
 }
 
-std::string run_gnuplot(const std::string& folder, const std::string& name, const std::string& script, int width,
-                        int height) {
+std::string run_gnuplot(const std::string& folder, const std::string& name,
+                        const std::string& script, int width, int height) {
   return run_gnuplot(folder, name, script, width, height, std::chrono::minutes(2));
 }
 
-std::string run_gnuplot(const std::string& folder, const std::string& name, const std::string& script, int width,
-                        int height, std::chrono::milliseconds limit) {
+std::string run_gnuplot(const std::string& folder, const std::string& name,
+                        const std::string& script, int width, int height,
+                        std::chrono::milliseconds limit) {
   const std::string unfinished = name + ".png.part", part = folder + "/" + unfinished;
-  const std::string header = text("set terminal pngcairo size ", width, ",", height,
-                                  " font 'DejaVu Sans,11' background '#ffffff'\nset output '", unfinished, "'\n");
-  write_atomically(folder + "/" + name + ".gp", std::string_view(header + script + "\nset output\n"));
+  const std::string header =
+      text("set terminal pngcairo size ", width, ",", height,
+           " font 'DejaVu Sans,11' background '#ffffff'\nset output '", unfinished, "'\n");
+  write_atomically(folder + "/" + name + ".gp",
+                   std::string_view(header + script + "\nset output\n"));
   const std::string program = find_program("gnuplot");
   if (program.empty()) return "gnuplot is not installed (apt install gnuplot-nox)";
   try {
     draw(program, folder, name, limit);
     const std::string fault = fault_of(part, width, height);
     if (!fault.empty())
-      throw Error(text("figure ", name, ".png: gnuplot ended well but left ", fault, "; is the disk full?"),
-                  Fault::internal);
+      throw Error(
+          text("figure ", name, ".png: gnuplot ended well but left ", fault, "; is the disk full?"),
+          Fault::internal);
     sync_and_rename(part, folder + "/" + name + ".png");
   } catch (...) {
     std::error_code error;

@@ -20,9 +20,12 @@ namespace basin {
 
 namespace {
 
-/// Bytes of the character that `rest` begins with; 0 for a control character (C0, DEL, C1) and for what is no UTF-8.
+/// Bytes of the character that `rest` begins with; 0 for a control character (C0, DEL, C1) and for
+/// what is no UTF-8.
 size_t printable_length(std::string_view rest) {
-  const auto byte = [&](size_t i) { return i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0u; };
+  const auto byte = [&](size_t i) {
+    return i < rest.size() ? static_cast<unsigned char>(rest[i]) : 0u;
+  };
   const unsigned first = byte(0);
   if (first < 0x80) return first >= 0x20 && first != 0x7f;
   const size_t length = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
@@ -47,7 +50,8 @@ std::string one_line(const std::string& name) {
 }
 
 std::string shell_word(const std::string& word) {
-  const std::string plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
+  const std::string plain =
+      "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-+=:,./@%";
   if (!word.empty() && word.find_first_not_of(plain) == std::string::npos) return word;
   std::string quoted, escaped;
   for (const char c : word) {
@@ -55,7 +59,8 @@ std::string shell_word(const std::string& word) {
     std::array<char, 8> octal{};
     std::snprintf(octal.data(), octal.size(), "\\%03o", static_cast<unsigned>(byte));
     quoted += c == '\'' ? "'\\''" : std::string(1, c);
-    escaped += byte < 0x20 || byte >= 0x7f || c == '\'' || c == '\\' ? octal.data() : std::string(1, c);
+    escaped +=
+        byte < 0x20 || byte >= 0x7f || c == '\'' || c == '\\' ? octal.data() : std::string(1, c);
   }
   return one_line(word) == word ? "'" + quoted + "'" : "$'" + escaped + "'";
 }
@@ -70,7 +75,8 @@ void secure_streams() {
   int descriptor = 0;
   while (descriptor >= 0 && descriptor <= STDERR_FILENO) {
     descriptor = repeated([] { return open("/dev/null", O_RDWR); });
-    if (descriptor < 0) descriptor = repeated([] { return open("/", O_RDONLY | O_DIRECTORY); });  // no /dev here
+    if (descriptor < 0)
+      descriptor = repeated([] { return open("/", O_RDONLY | O_DIRECTORY); });  // no /dev here
   }
   if (descriptor >= 0) close(descriptor);
 }
@@ -101,8 +107,10 @@ bool placed(int from, int to) {
 
 /// What the child does: system calls only, since other threads may hold locks.
 [[noreturn]] void become(Plan& plan) {
-  prctl(PR_SET_PDEATHSIG, SIGKILL);  // a killed suite must not leave children that a resumed one would meet
-  // Our handlers work on memory that is still shared. SIGXFSZ, which we ignore, ends a child that cannot see its error.
+  prctl(PR_SET_PDEATHSIG,
+        SIGKILL);  // a killed suite must not leave children that a resumed one would meet
+  // Our handlers work on memory that is still shared. SIGXFSZ, which we ignore, ends a child that
+  // cannot see its error.
   for (const int number : {SIGINT, SIGTERM, SIGXFSZ}) std::signal(number, SIG_DFL);
   std::signal(SIGUSR1, SIG_IGN);  // it may come before the child is ready for it
   struct sigaction hangup {};
@@ -110,10 +118,10 @@ bool placed(int from, int to) {
   if (hangup.sa_handler != SIG_IGN) std::signal(SIGHUP, SIG_DFL);
   sigprocmask(SIG_SETMASK, &plan.signals, nullptr);
   const int nothing = open("/dev/null", O_RDONLY | O_CLOEXEC);
-  // A process group of its own: Ctrl-C reaches the parent alone, which passes it on once. A second one would end the
-  // child before it has saved its work.
-  const bool ready = setpgid(0, 0) == 0 && placed(nothing, 0) && placed(plan.output, 1) && placed(plan.output, 2) &&
-                     (!*plan.folder || chdir(plan.folder) == 0);
+  // A process group of its own: Ctrl-C reaches the parent alone, which passes it on once. A second
+  // one would end the child before it has saved its work.
+  const bool ready = setpgid(0, 0) == 0 && placed(nothing, 0) && placed(plan.output, 1) &&
+                     placed(plan.output, 2) && (!*plan.folder || chdir(plan.folder) == 0);
   if (ready && getppid() == plan.parent) execve(plan.program, plan.arguments, plan.environment);
   plan.error = errno;
   _exit(127);
@@ -165,7 +173,8 @@ void ChildProcess::start(const Command& command) {
   if (reason == 0) return;
   if (id_ > 0) repeated([&] { return waitpid(id_, nullptr, 0); });
   id_ = -1;
-  throw Error(system_fault("cannot start the process " + command.program, reason).what(), Fault::internal);
+  throw Error(system_fault("cannot start the process " + command.program, reason).what(),
+              Fault::internal);
 }
 
 ChildProcess::~ChildProcess() {
@@ -181,11 +190,12 @@ void ChildProcess::signal(int number) {
 std::optional<int> ChildProcess::ended() {
   siginfo_t info{};
   if (id_ <= 0) return std::nullopt;
-  const int looked =
-      repeated([&] { return waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT); });
+  const int looked = repeated(
+      [&] { return waitid(P_PID, static_cast<id_t>(id_), &info, WEXITED | WNOHANG | WNOWAIT); });
   if (looked < 0) {  // it is no child of ours any more: somebody else has waited for it
     id_ = -1;
-    throw Error(system_fault("cannot wait for a process that was started", errno).what(), Fault::internal);
+    throw Error(system_fault("cannot wait for a process that was started", errno).what(),
+                Fault::internal);
   }
   if (info.si_pid != id_) return std::nullopt;
   kill(-id_, SIGKILL);  // before the number is free for another group

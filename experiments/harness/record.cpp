@@ -33,7 +33,8 @@ bool is(const Json& value, Kind kind) {
     case Kind::flag:
       return value.is_boolean();
     case Kind::words_list:
-      return value.is_array() && std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); });
+      return value.is_array() &&
+             std::all_of(value.begin(), value.end(), [](const Json& v) { return v.is_string(); });
   }
   return false;
 }
@@ -50,12 +51,14 @@ void sound(bool rule, const Args&... args) {
   if (!rule) throw DamagedRecord(text("its record is damaged: ", args...));
 }
 
-void check_fields(const Json& object, std::initializer_list<Field> fields, const std::string& where) {
+void check_fields(const Json& object, std::initializer_list<Field> fields,
+                  const std::string& where) {
   for (const Field& field : fields) {
     const Json::json_pointer pointer(field.pointer);
     const bool there = object.contains(pointer);
     sound(there || !field.required, where, field.pointer, " is missing");
-    sound(!there || is(object.at(pointer), field.kind), where, field.pointer, " has the wrong type");
+    sound(!there || is(object.at(pointer), field.kind), where, field.pointer,
+          " has the wrong type");
   }
 }
 
@@ -76,8 +79,8 @@ void check_claims(const Json& claims) {
   }
 }
 
-/// Every field that a run writes from its beginning on and that anyone reads. Optional are those that older versions
-/// did not write.
+/// Every field that a run writes from its beginning on and that anyone reads. Optional are those
+/// that older versions did not write.
 void check_record(const Json& record) {
   const std::string status = record["status"];
   const auto known = {"running", "complete", "failed", "interrupted"};
@@ -118,11 +121,14 @@ void check_record(const Json& record) {
     for (const Json& skipped : record["skipped_figures"])
       check_fields(skipped, {{"/figure", Kind::words}, {"/why", Kind::words}}, "/skipped_figures");
   for (const Json& set : record.value("data", Json::array()))
-    check_fields(set, {{"/set", Kind::words}, {"/count", Kind::number}, {"/sha256", Kind::words}}, "/data");
+    check_fields(set, {{"/set", Kind::words}, {"/count", Kind::number}, {"/sha256", Kind::words}},
+                 "/data");
   for (const Json& file : record.value("files", Json::array())) {
-    check_fields(file, {{"/name", Kind::words}, {"/bytes", Kind::number}, {"/sha256", Kind::words}}, "/files");
+    check_fields(file, {{"/name", Kind::words}, {"/bytes", Kind::number}, {"/sha256", Kind::words}},
+                 "/files");
     const fs::path name(file["name"].get<std::string>());
-    const bool inside = name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
+    const bool inside =
+        name.is_relative() && std::find(name.begin(), name.end(), "..") == name.end();
     sound(inside, "/files names a file that is not in its folder");
   }
 }
@@ -146,8 +152,11 @@ Json read_record(const std::string& folder) {
   } catch (const Json::exception&) {
     throw DamagedRecord("its result.json is damaged or cut off: not valid JSON");
   }
-  const auto words = [&](const char* name) { return record.contains(name) && record[name].is_string(); };
-  require(record.is_object() && words("experiment") && words("status"), "its result.json is no record of basin");
+  const auto words = [&](const char* name) {
+    return record.contains(name) && record[name].is_string();
+  };
+  require(record.is_object() && words("experiment") && words("status"),
+          "its result.json is no record of basin");
   check_record(record);
   if (record.contains("sha256")) {
     const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
@@ -185,7 +194,8 @@ Lack lack_of(const std::string& folder, const Json& record) {
     std::error_code error;
     const uintmax_t bytes = fs::file_size(folder + "/" + name, error);
     if (error) return {name, name + " is missing: " + error.message()};
-    if (file["bytes"] != bytes) return {name, text(name, " has ", bytes, " bytes of ", file["bytes"])};
+    if (file["bytes"] != bytes)
+      return {name, text(name, " has ", bytes, " bytes of ", file["bytes"])};
     try {
       if (listed_file(folder, name).sha256 != file["sha256"])
         return {name, name + " is not as it was written: it has another SHA-256"};
@@ -213,25 +223,28 @@ std::string build_differences(const Json& record) {
 
 bool has_changed_settings(const Json& record) {
   const Json& options = record.at("options");
-  const bool given = !options.at("set").empty() || !options.at("config_file").get<std::string>().empty();
+  const bool given =
+      !options.at("set").empty() || !options.at("config_file").get<std::string>().empty();
   return options.value("changed", given);
 }
 
 std::string move_aside(const std::string& folder) {
-  const std::string base =
-      folder.substr(0, folder.find_last_not_of('/') + 1);  // "run/" is moved beside itself, not into
+  const std::string base = folder.substr(
+      0, folder.find_last_not_of('/') + 1);  // "run/" is moved beside itself, not into
   std::error_code error;
   int number = 1;
   while (fs::exists(text(base, previous, number), error)) ++number;
   const std::string name = text(base, previous, number);
   fs::rename(base, name, error);
-  if (error) throw system_fault(text("--out ", folder, ": cannot be moved aside, to ", name), error.value());
+  if (error)
+    throw system_fault(text("--out ", folder, ": cannot be moved aside, to ", name), error.value());
   return name;
 }
 
 bool is_moved_aside(const std::string& name) {
   const size_t at = name.rfind(previous), number = at + sizeof previous - 1;
-  return at != std::string::npos && number < name.size() && name.find_first_not_of("0123456789", number) == name.npos;
+  return at != std::string::npos && number < name.size() &&
+         name.find_first_not_of("0123456789", number) == name.npos;
 }
 
 }  // namespace basin

@@ -30,9 +30,10 @@ void add_run(GatheredRuns& gathered, const std::string& folder) {
 
 auto order_of(const ReportedRun& run) {
   const auto& presets = preset_names();
-  const auto preset = std::find(presets.begin(), presets.end(), run.text("/options/preset")) - presets.begin();
-  return std::tuple(reading_order(run.text("/paper"), run.text("/place")), run.text("/experiment"), -preset,
-                    run.record["options"]["seed"].get<double>(), run.folder);
+  const auto preset =
+      std::find(presets.begin(), presets.end(), run.text("/options/preset")) - presets.begin();
+  return std::tuple(reading_order(run.text("/paper"), run.text("/place")), run.text("/experiment"),
+                    -preset, run.record["options"]["seed"].get<double>(), run.folder);
 }
 
 bool is_literal(const Json& row) {
@@ -58,8 +59,9 @@ double margin_of(const Json& row) {
 ReportedRun complete_run(const std::string& folder) {
   Json record = read_record(folder);
   const std::string status = record["status"], error = record.value("error", "");
-  require(status == "complete", "the run is ", status == "running" ? "still at work, or was killed" : status,
-          error.empty() ? "" : ": ", error);
+  require(status == "complete", "the run is ",
+          status == "running" ? "still at work, or was killed" : status, error.empty() ? "" : ": ",
+          error);
   const std::string lack = lack_of(folder, record).words;
   require(lack.empty(), "its record says complete, but ", lack, "; --resume runs it again");
   return {folder, std::move(record)};
@@ -72,10 +74,13 @@ const Paper* paper_of(const ReportedRun& run) {
 GatheredRuns gather_runs(const std::string& folder) {
   std::error_code error;
   require(fs::is_directory(folder, error), "report: no folder ", folder,
-          "; `basin run NAME` makes runs in results, and `basin report FOLDER` takes them from another folder");
+          "; `basin run NAME` makes runs in results, and `basin report FOLDER` takes them from "
+          "another folder");
   GatheredRuns gathered;
   if (fs::exists(folder + "/result.json", error)) add_run(gathered, folder);
-  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied, error), end;
+  fs::recursive_directory_iterator entry(folder, fs::directory_options::skip_permission_denied,
+                                         error),
+      end;
   for (; !error && entry != end; entry.increment(error)) {
     std::error_code here;
     if (entry->is_symlink(here) || !entry->is_directory(here)) continue;
@@ -87,8 +92,10 @@ GatheredRuns gather_runs(const std::string& folder) {
     }
   }
   if (error) throw system_fault(text("report: ", folder, " cannot be read"), error.value());
-  std::sort(gathered.runs.begin(), gathered.runs.end(), [](auto& a, auto& b) { return order_of(a) < order_of(b); });
-  std::sort(gathered.skipped.begin(), gathered.skipped.end(), [](auto& a, auto& b) { return a.folder < b.folder; });
+  std::sort(gathered.runs.begin(), gathered.runs.end(),
+            [](auto& a, auto& b) { return order_of(a) < order_of(b); });
+  std::sort(gathered.skipped.begin(), gathered.skipped.end(),
+            [](auto& a, auto& b) { return a.folder < b.folder; });
   return gathered;
 }
 
@@ -126,7 +133,8 @@ std::vector<Statement> statements_of(const Json& record) {
   }
   if (!own.rows.empty()) all.push_back(std::move(own));
   for (Statement& statement : all)
-    for (const Json* row : statement.rows) statement.verdict = std::max(statement.verdict, verdict_of(*row));
+    for (const Json* row : statement.rows)
+      statement.verdict = std::max(statement.verdict, verdict_of(*row));
   return all;
 }
 
@@ -154,7 +162,8 @@ std::string margin_text(const Json& row) {
 
 std::string nearness_text(const Json& row) {
   const std::string margin = margin_text(row);
-  return measured_text(row) + " against " + row["criterion"].get<std::string>() + (margin.empty() ? "" : ", " + margin);
+  return measured_text(row) + " against " + row["criterion"].get<std::string>() +
+         (margin.empty() ? "" : ", " + margin);
 }
 
 StatementCounts count_statements(const std::vector<ReportedRun>& runs) {
@@ -170,7 +179,8 @@ StatementCounts count_statements(const std::vector<ReportedRun>& runs) {
         continue;
       }
       counts.checks += static_cast<int64_t>(statement.rows.size());
-      for (const Json* row : statement.rows) counts.checks_held += verdict_of(*row) != Verdict::missed;
+      for (const Json* row : statement.rows)
+        counts.checks_held += verdict_of(*row) != Verdict::missed;
     }
   }
   for (const auto& [statement, verdict] : worst) ++counts.verdicts[static_cast<size_t>(verdict)];

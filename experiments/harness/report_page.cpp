@@ -1,4 +1,5 @@
-// The HTML of a report: a headline, then a card for each run. All that comes from records passes html() on its way.
+// The HTML of a report: a headline, then a card for each run. All that comes from records passes
+// html() on its way.
 #include <algorithm>
 #include <set>
 
@@ -47,28 +48,36 @@ std::string other_rows(const StatementCounts& c) {
 }
 
 std::string verdict_counts(const StatementCounts& c) {
-  return text(c.verdicts[0], " hold as printed, ", c.verdicts[1], " hold corrected, ", c.verdicts[2], " do not hold");
+  return text(c.verdicts[0], " hold as printed, ", c.verdicts[1], " hold corrected, ",
+              c.verdicts[2], " do not hold");
 }
 
 constexpr char how_counted[] =
-    "<p class=\"note\">A statement is a text of the paper that rows of a figure name, counted once a figure; the worst "
-    "row and run decide. <em>Corrected</em>: only rows fail that take the paper&#39;s words literally and say what is "
-    "true instead, or a note in brackets says where a row departs from the words. Checks of our own are rows without "
-    "such words.</p>\n<p class=\"note\">A row is judged by the median of its values, mostly one for each seed; the "
-    "range is in brackets. Its distance from the bound is a fraction of the bound. Of several rows the nearest to its "
+    "<p class=\"note\">A statement is a text of the paper that rows of a figure name, counted once "
+    "a figure; the worst "
+    "row and run decide. <em>Corrected</em>: only rows fail that take the paper&#39;s words "
+    "literally and say what is "
+    "true instead, or a note in brackets says where a row departs from the words. Checks of our "
+    "own are rows without "
+    "such words.</p>\n<p class=\"note\">A row is judged by the median of its values, mostly one "
+    "for each seed; the "
+    "range is in brackets. Its distance from the bound is a fraction of the bound. Of several rows "
+    "the nearest to its "
     "bound is shown, or the farthest beyond it.</p>\n";
 
 /// The title of the page, and its first lines.
 std::pair<std::string, std::string> headline(const StatementCounts& total, bool counts) {
   if (!counts)
-    return {
-        "no run that counts",
-        "<h1>None of these runs counts: smoke runs only show that the programs work, changed settings explore</h1>\n"};
+    return {"no run that counts",
+            "<h1>None of these runs counts: smoke runs only show that the programs work, changed "
+            "settings explore</h1>\n"};
   const char* words[] = {"hold as printed", "hold corrected", "do not hold"};
   std::string tiles;
   for (size_t i = 0; i < 3; ++i)
-    tiles += text("<span class=\"", verdicts[i].style, "\"><b>", total.verdicts[i], "</b> ", words[i], "</span>\n");
-  return {verdict_counts(total), "<h1>Statements of the papers</h1>\n<p class=\"tiles\">" + tiles + "</p>\n"};
+    tiles += text("<span class=\"", verdicts[i].style, "\"><b>", total.verdicts[i], "</b> ",
+                  words[i], "</span>\n");
+  return {verdict_counts(total),
+          "<h1>Statements of the papers</h1>\n<p class=\"tiles\">" + tiles + "</p>\n"};
 }
 
 // ---- the card of one run ----
@@ -79,17 +88,19 @@ std::string statement_item(const Statement& statement) {
   const Shown verdict = own && statement.verdict == Verdict::as_printed
                             ? Shown{"held", "hold"}
                             : verdicts[static_cast<size_t>(statement.verdict)];
-  std::string out = "<li>" + (own ? "Checks of our own" : "<q>" + html(statement.words) + "</q>") + " " +
-                    badge(verdict) + "<span class=\"near\">";
+  std::string out = "<li>" + (own ? "Checks of our own" : "<q>" + html(statement.words) + "</q>") +
+                    " " + badge(verdict) + "<span class=\"near\">";
   if (statement.rows.size() > 1)
-    out += text(margin_text(nearest).empty() ? "one of " : "nearest of ", statement.rows.size(), ": ");
+    out +=
+        text(margin_text(nearest).empty() ? "one of " : "nearest of ", statement.rows.size(), ": ");
   out += html(nearness_text(nearest)) + "</span>";
   std::set<std::string> told;
   for (const Json* row : statement.rows) {
     const bool held = (*row)["held"];
     const std::string remark = held ? own ? "" : words_of(*row).note : row->value("remark", "");
     if (remark.empty() || !told.insert(remark).second) continue;
-    const std::string miss = held || row == &nearest ? "" : "literally " + html(nearness_text(*row)) + ": ";
+    const std::string miss =
+        held || row == &nearest ? "" : "literally " + html(nearness_text(*row)) + ": ";
     out += "<span class=\"remark\">" + miss + html(remark) + "</span>";
   }
   return out + "</li>\n";
@@ -97,8 +108,9 @@ std::string statement_item(const Statement& statement) {
 
 std::string preset_and_seed(const ReportedRun& run) {
   const auto& options = run.record["options"];
-  return text("preset ", html(options["preset"]), has_changed_settings(run.record) ? " with changed settings" : "",
-              ", seed ", html(options["seed"]), counted(run) ? "" : "; not counted");
+  return text("preset ", html(options["preset"]),
+              has_changed_settings(run.record) ? " with changed settings" : "", ", seed ",
+              html(options["seed"]), counted(run) ? "" : "; not counted");
 }
 
 /// The pictures of a run: the first one to look at, the others folded.
@@ -109,8 +121,8 @@ std::string pictures(const ReportedRun& run) {
     (i == 0 ? first : others) += html_picture(run.folder, names[i], run.text("/place"));
   if (run.record.contains("skipped_figures"))
     for (const Json& skipped : run.record["skipped_figures"])
-      first +=
-          "<p class=\"note\">Figure " + html(skipped["figure"]) + " was not drawn: " + html(skipped["why"]) + "</p>\n";
+      first += "<p class=\"note\">Figure " + html(skipped["figure"]) +
+               " was not drawn: " + html(skipped["why"]) + "</p>\n";
   return first + (others.empty() ? "" : folded(plural(names.size() - 1, "more picture"), others));
 }
 
@@ -121,9 +133,11 @@ std::string claims_of(const Json& claims) {
     const bool literal = claim.value("literal", false), reported = claim["held"].is_null();
     const bool held = claim["held"] == true;
     const size_t values = claim.value("values", Json::array()).size();
-    rows.push_back({claim["statement"].get<std::string>() + (literal ? "\nthe paper's words taken literally" : "") +
+    rows.push_back({claim["statement"].get<std::string>() +
+                        (literal ? "\nthe paper's words taken literally" : "") +
                         below(claim.value("remark", "")),
-                    claim["paper"], measured_text(claim) + (values > 1 ? "\n" + plural(values, "value") : ""),
+                    claim["paper"],
+                    measured_text(claim) + (values > 1 ? "\n" + plural(values, "value") : ""),
                     reported ? "-" : claim["criterion"].get<std::string>(),
                     (reported  ? "reported"
                      : held    ? "held"
@@ -131,7 +145,9 @@ std::string claims_of(const Json& claims) {
                                : "missed") +
                         below(margin_text(claim))});
   }
-  return html_table({{"claim", 35}, {"paper", 24}, {"measured (range)", 16}, {"criterion", 11}, {"result", 14}}, rows);
+  return html_table(
+      {{"claim", 35}, {"paper", 24}, {"measured (range)", 16}, {"criterion", 11}, {"result", 14}},
+      rows);
 }
 
 /// The command for the same numbers. The recorded one may hold --resume and the run's old place.
@@ -154,20 +170,26 @@ std::string repeat_command(const ReportedRun& run) {
 std::string facts(const ReportedRun& run) {
   const Json& r = run.record;
   std::string settings;
-  for (const auto& item : r["config"].items()) settings += item.key() + "=" + plain(item.value()) + " ";
+  for (const auto& item : r["config"].items())
+    settings += item.key() + "=" + plain(item.value()) + " ";
   const double seconds = std::clamp(r["timings"]["total"].get<double>(), 0.0, 1e9);
   const std::string threads = r["options"]["threads"].dump();
   return html_table(
       {{"", 12}, {"", 88}},
       {{"repeat it", repeat_command(run)},
        {"settings", settings},
-       {"seeds", "root " + r["options"]["seed"].dump() +
-                     (r["config"].contains("seeds") ? ", " + plain(r["config"]["seeds"]) + " derived from it" : "")},
-       {"duration", (seconds < 10 ? short_number(seconds) + " s" : duration_text(seconds)) +
-                        (r["options"].value("resume", false) ? " (the last session only; it was resumed)" : "")},
-       {"device", text(plain(r["options"]["device"]), ": ", plain(r["device"]), "; threads: ", threads, "; math mode ",
-                       r["options"].value("math", "f32"))},
-       {"commit", plain(r["build"]["commit"]) + (r["build"]["dirty"].get<bool>() ? " with local changes" : "")},
+       {"seeds",
+        "root " + r["options"]["seed"].dump() +
+            (r["config"].contains("seeds") ? ", " + plain(r["config"]["seeds"]) + " derived from it"
+                                           : "")},
+       {"duration",
+        (seconds < 10 ? short_number(seconds) + " s" : duration_text(seconds)) +
+            (r["options"].value("resume", false) ? " (the last session only; it was resumed)"
+                                                 : "")},
+       {"device", text(plain(r["options"]["device"]), ": ", plain(r["device"]),
+                       "; threads: ", threads, "; math mode ", r["options"].value("math", "f32"))},
+       {"commit", plain(r["build"]["commit"]) +
+                      (r["build"]["dirty"].get<bool>() ? " with local changes" : "")},
        {"started", r["started"]},
        {"folder", run.folder}});
 }
@@ -186,11 +208,14 @@ std::string page_head(const GatheredRuns& gathered, const std::string& folder) {
   const auto [title, first_lines] = headline(total, smoke + changed < gathered.runs.size());
   std::string out =
       html_begin("basin: " + title) + "<header>" + first_lines +
-      text("<p>", plural(gathered.runs.size(), "run"), " of ", plural(names.size(), "experiment"), " below <code>",
-           html(folder), "</code>. ", smoke + changed < gathered.runs.size() ? other_rows(total) : "");
+      text("<p>", plural(gathered.runs.size(), "run"), " of ", plural(names.size(), "experiment"),
+           " below <code>", html(folder), "</code>. ",
+           smoke + changed < gathered.runs.size() ? other_rows(total) : "");
   if (!gathered.skipped.empty())
-    out += text(" <a href=\"#left-out\">", plural(gathered.skipped.size(), "folder"), " left out</a>.");
-  if (gathered.previous > 0) out += text(" ", plural(gathered.previous, "earlier run"), " (*.previous-N) not shown.");
+    out += text(" <a href=\"#left-out\">", plural(gathered.skipped.size(), "folder"),
+                " left out</a>.");
+  if (gathered.previous > 0)
+    out += text(" ", plural(gathered.previous, "earlier run"), " (*.previous-N) not shown.");
   if (smoke > 0) out += text(" ", plural(smoke, "smoke run"), " not counted.");
   if (changed > 0) out += text(" ", plural(changed, "run"), " with changed settings not counted.");
   return out + "</p>\n" + folded("How this is counted", how_counted) + "</header>\n<main>\n";
@@ -210,12 +235,14 @@ std::string page_run(const GatheredRuns& gathered, size_t index) {
       out += "<p class=\"note\">" + verdict_counts(counts) + "; " + other_rows(counts) + "</p>\n";
     out += "<div class=\"cards\">\n";
   }
-  out += text("<article class=\"card", counted(run) ? "" : " uncounted", "\" id=\"run-", index, "\"><h3>",
-              html(run.text("/experiment")), "</h3>\n<p>", html(run.text("/place")), "; ", preset_and_seed(run),
-              "</p>\n", pictures(run));
+  out += text("<article class=\"card", counted(run) ? "" : " uncounted", "\" id=\"run-", index,
+              "\"><h3>", html(run.text("/experiment")), "</h3>\n<p>", html(run.text("/place")),
+              "; ", preset_and_seed(run), "</p>\n", pictures(run));
   std::string statements;
-  for (const Statement& statement : statements_of(run.record)) statements += statement_item(statement);
-  out += statements.empty() ? "<p>It makes no claims.</p>\n" : "<ul class=\"statements\">\n" + statements + "</ul>\n";
+  for (const Statement& statement : statements_of(run.record))
+    statements += statement_item(statement);
+  out += statements.empty() ? "<p>It makes no claims.</p>\n"
+                            : "<ul class=\"statements\">\n" + statements + "</ul>\n";
   const Json& claims = run.record["claims"];
   if (!claims.empty()) out += folded("All " + plural(claims.size(), "row"), claims_of(claims));
   return out + folded("Settings, device, and how to repeat it", facts(run)) + "</article>\n";

@@ -62,7 +62,8 @@ Run::Run(const Experiment& experiment, const Options& options)
       data_(options.data, [this](const LoadedSet& set) { identify(set); }) {
   const Json standard = config_;
   if (!options.config_file.empty()) experiment.override(config_, read_config(options.config_file));
-  for (const std::string& setting : options.settings) experiment.override(config_, parse_assignment(setting));
+  for (const std::string& setting : options.settings)
+    experiment.override(config_, parse_assignment(setting));
   experiment.check(config_);
   if (options.threads > 0) set_cpu_threads(options.threads);
   device_ = Device::open(options.device, math_mode_named(options.math));
@@ -71,9 +72,9 @@ Run::Run(const Experiment& experiment, const Options& options)
   if (!device_.is_cpu()) changed += "-" + device_.name();
   if (options.math != "f32") changed += "-" + options.math;
   std::replace(changed.begin(), changed.end(), ':', '-');
-  folder_ = options.out.empty()
-                ? text("results/", experiment.name, "/", name_of(options.preset), "-seed", options.seed, changed)
-                : options.out;
+  folder_ = options.out.empty() ? text("results/", experiment.name, "/", name_of(options.preset),
+                                       "-seed", options.seed, changed)
+                                : options.out;
   const BuildInfo& build = build_info();
   record_ = Json{{"experiment", experiment.name},
                  {"paper", experiment.paper},
@@ -123,7 +124,8 @@ std::string Run::path(const std::string& file) {
 /// True when a folder holds nothing but what a run that died before its first record leaves.
 static bool only_leftovers(const std::string& folder) {
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     const bool record = name.starts_with("result.json") && is_leftover(name);
     if (!record && name != FolderLock::name) return false;
@@ -138,31 +140,37 @@ Json Run::check_record() const {
   try {
     before = read_record(folder_);
   } catch (const Error& e) {
-    const char* mend = e.fault() == Fault::input ? "; choose another folder, or move that one away" : "";
+    const char* mend =
+        e.fault() == Fault::input ? "; choose another folder, or move that one away" : "";
     throw Error(text("--out ", folder_, ": ", e.what(), mend), e.fault());
   }
   const auto same = [&](const Json& a, const Json& b, const char* what) {
-    require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(), " there, ", b.dump(),
-            " now); choose another folder, or remove that one");
+    require(a == b, "--out ", folder_, ": holds a run with another ", what, " (", a.dump(),
+            " there, ", b.dump(), " now); choose another folder, or remove that one");
   };
   const Json& there = before["options"];
   same(before["experiment"], record_["experiment"], "experiment");
-  for (const char* option : {"preset", "seed"}) same(there[option], record_["options"][option], option);
+  for (const char* option : {"preset", "seed"})
+    same(there[option], record_["options"][option], option);
   same(before["config"], config_, "configuration");
   if (options_.resume) check_resumed(before);
   return before;
 }
 
-/// What the bits of a run depend on besides its configuration. Threads, folders and where the data lie may differ.
+/// What the bits of a run depend on besides its configuration. Threads, folders and where the data
+/// lie may differ.
 void Run::check_resumed(const Json& before) const {
   constexpr char or_else[] = ", or start again without --resume";
-  require(before.contains("sha256"), "--resume: ", folder_, "/result.json does not end with its SHA-256",
-          " (changed by hand, damaged, or of an older version), so that nobody knows whether it is whole: ",
+  require(before.contains("sha256"), "--resume: ", folder_,
+          "/result.json does not end with its SHA-256",
+          " (changed by hand, damaged, or of an older version), so that nobody knows whether it is "
+          "whole: ",
           "start again without --resume");
   const Json& there = before["options"];
   const auto same = [&](const std::string& what, const Json& was, const Json& now) {
-    require(was == now, "--resume: ", folder_, " was begun with ", what, " ", was.dump(), ", now it is ", now.dump(),
-            "; its bits would change on the way: continue with ", what, " ", was.dump(), or_else);
+    require(was == now, "--resume: ", folder_, " was begun with ", what, " ", was.dump(),
+            ", now it is ", now.dump(), "; its bits would change on the way: continue with ", what,
+            " ", was.dump(), or_else);
   };
   for (const char* option : {"device", "math"})
     same(text("--", option), there.value(option, Json()), record_["options"][option]);
@@ -177,7 +185,8 @@ void Run::open_folder() {
   look_at_folder();  // what is not ours gets no lock of ours either
   lock_ = std::make_unique<FolderLock>(folder_, "another run");
   if (!lock_->missing().empty())
-    say(text("--out ", folder_, ": cannot be locked (", lock_->missing(), "): nothing keeps a second run out of it"));
+    say(text("--out ", folder_, ": cannot be locked (", lock_->missing(),
+             "): nothing keeps a second run out of it"));
   const Json before = look_at_folder();
   if (options_.resume) record_["data"] = before.value("data", Json::array());
   remove_leftovers(folder_, *lock_);
@@ -186,19 +195,22 @@ void Run::open_folder() {
   const std::string metrics = in_folder("metrics.jsonl"), checkpoints = in_folder("checkpoints");
   const bool there = is_there(metrics);
   const bool moved = !there && is_there(checkpoints) && !fs::is_empty(checkpoints);
-  if (options_.resume && (moved || before.contains("metrics_moved"))) record_["metrics_moved"] = true;
+  if (options_.resume && (moved || before.contains("metrics_moved")))
+    record_["metrics_moved"] = true;
   if (options_.resume && there) check_metrics(before);
   if (options_.resume)
-    found_ = {file_text(in_folder("result.json")), file_text(metrics), there, before["status"] == "complete"};
-  write_record("running");  // first, so that whatever happens next leaves a folder that is known to be ours
+    found_ = {file_text(in_folder("result.json")), file_text(metrics), there,
+              before["status"] == "complete"};
+  write_record(
+      "running");  // first, so that whatever happens next leaves a folder that is known to be ours
   make_folders(checkpoints);
   path("metrics.jsonl");
   if (!options_.resume) write_atomically(metrics, std::string_view());
   metrics_.open(metrics, record_.contains("metrics_moved"));
 }
 
-/// The record of the run that is there, null where there is none. Errors: the folder holds what is not ours, or another
-/// run than this one.
+/// The record of the run that is there, null where there is none. Errors: the folder holds what is
+/// not ours, or another run than this one.
 Json Run::look_at_folder() const {
   if (is_there(in_folder("result.json"))) return check_record();
   require(only_leftovers(folder_), "--out ", folder_,
@@ -207,7 +219,8 @@ Json Run::look_at_folder() const {
   return nullptr;
 }
 
-/// Moves aside what is there: a finished run, or the checkpoints of one that was not. Errors: that cannot be done.
+/// Moves aside what is there: a finished run, or the checkpoints of one that was not. Errors: that
+/// cannot be done.
 void Run::start_again(bool finished) {
   std::error_code error;
   if (finished) {
@@ -216,7 +229,8 @@ void Run::start_again(bool finished) {
     fs::create_directories(folder_, error);
     if (error)
       throw system_fault(
-          text("--out ", folder_, ": cannot be made again after the finished run there was moved to ", aside),
+          text("--out ", folder_,
+               ": cannot be made again after the finished run there was moved to ", aside),
           error.value());
     lock_ = std::make_unique<FolderLock>(folder_, "another run");
     return say("the finished run that was there is now in " + aside);
@@ -230,13 +244,15 @@ void Run::start_again(bool finished) {
     previous = in_folder(text("checkpoints.previous-", number));
   fs::rename(checkpoints, previous, error);
   if (error)
-    throw system_fault(text("--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ", previous,
-                            "; choose another folder, or --resume"),
+    throw system_fault(text("--out ", folder_, ": ", checkpoints, " cannot be moved aside, to ",
+                            previous, "; choose another folder, or --resume"),
                        error.value());
   const std::string metrics = in_folder("metrics.jsonl");  // one that is no file is refused below
   if (fs::is_regular_file(metrics, error)) fs::rename(metrics, previous + "/metrics.jsonl", error);
   if (error && error != std::errc::no_such_file_or_directory)
-    throw system_fault(text("--out ", folder_, ": metrics.jsonl cannot be moved aside, to ", previous), error.value());
+    throw system_fault(
+        text("--out ", folder_, ": metrics.jsonl cannot be moved aside, to ", previous),
+        error.value());
   say("starting again; checkpoints and metrics of the unfinished run before are in " + previous +
       " (--resume would have continued it)");
 }
@@ -247,7 +263,8 @@ void Run::write_record(const std::string& status) {
   write_atomically(in_folder("result.json"), std::string_view(sealed_text(record_)));
 }
 
-/// Data sets are named in the record before anything is computed from them. Errors: another one than at the beginning.
+/// Data sets are named in the record before anything is computed from them. Errors: another one
+/// than at the beginning.
 void Run::identify(const LoadedSet& set) {
   const Json now{{"set", set.name}, {"count", set.count}, {"sha256", set.sha256}};
   const auto words = [](const Json& s) -> std::string {
@@ -267,8 +284,8 @@ void Run::identify(const LoadedSet& set) {
   write_record("running");
 }
 
-/// After a crash, the last line may be cut off: it is completed or dropped. Errors: a line is damaged in another way,
-/// or the file of a finished run is not as its record lists it.
+/// After a crash, the last line may be cut off: it is completed or dropped. Errors: a line is
+/// damaged in another way, or the file of a finished run is not as its record lists it.
 void Run::check_metrics(const Json& before) const {
   const std::string file = in_folder("metrics.jsonl");
   close(open_to_append(file));  // names what is no file before it is read
@@ -280,7 +297,8 @@ void Run::check_metrics(const Json& before) const {
   MetricsFile::mend(file);
 }
 
-/// A refused resume leaves record and metrics as they were. False for an unfinished run that had gone on.
+/// A refused resume leaves record and metrics as they were. False for an unfinished run that had
+/// gone on.
 bool Run::put_back() {
   if (!options_.resume || ((metrics_.went_on() || measured_new_) && !found_.complete)) return false;
   const std::string metrics = in_folder("metrics.jsonl");
@@ -323,7 +341,8 @@ void Run::plot(const std::string& name, const std::string& script, int width, in
 void Run::timed(const std::string& name, const std::function<void()>& work) {
   const auto begin = std::chrono::steady_clock::now();
   work();
-  const double seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+  const double seconds =
+      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
   const std::lock_guard lock(mutex_);
   record_["timings"][name] = record_["timings"].value(name, 0.0) + seconds;
 }
@@ -339,7 +358,8 @@ void Run::say(const std::string& line) {
 void Run::add_checkpoints() {
   const std::string folder = in_folder("checkpoints");
   std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end; entry.increment(error)) {
+  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
+       entry.increment(error)) {
     const std::string name = entry->path().filename().string();
     if (!is_leftover(name)) files_.insert("checkpoints/" + name);
   }
@@ -347,9 +367,10 @@ void Run::add_checkpoints() {
 }
 
 int Run::execute() {
-  say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.source() + "\n  preset " +
-      name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " + std::to_string(cpu_threads()) +
-      " threads, " + device_.name() + ", into " + one_line(folder_));
+  say(experiment_.name + ": " + experiment_.summary + "\n  " + experiment_.source() +
+      "\n  preset " + name_of(options_.preset) + ", seed " + std::to_string(options_.seed) + ", " +
+      std::to_string(cpu_threads()) + " threads, " + device_.name() + ", into " +
+      one_line(folder_));
   try {
     timed("total", [&] { experiment_.compute(*this, config_); });
     metrics_.close_synced();  // on disk, as all else, before the record says that it is there
@@ -357,7 +378,8 @@ int Run::execute() {
     const auto* error = dynamic_cast<const Error*>(&e);
     const bool interrupted = error && error->fault() == Fault::interrupted;
     record_["error"] = e.what();
-    const bool refused = error && (error->fault() == Fault::input || error->fault() == Fault::no_data);
+    const bool refused =
+        error && (error->fault() == Fault::input || error->fault() == Fault::no_data);
     try {
       if (!refused || !put_back()) write_record(interrupted ? "interrupted" : "failed");
     } catch (const Error&) {  // the first error is the one to tell
@@ -368,7 +390,8 @@ int Run::execute() {
                        signal == SIGTERM  ? " by SIGTERM"
                        : signal == SIGHUP ? " by SIGHUP"
                                           : "",
-                       "; nothing is lost. To continue: ", options_.command, options_.resume ? "" : " --resume"),
+                       "; nothing is lost. To continue: ", options_.command,
+                       options_.resume ? "" : " --resume"),
                   Fault::interrupted);
     }
     throw;
@@ -379,10 +402,12 @@ int Run::execute() {
   for (const std::string& name : files_) {
     std::error_code error;
     const fs::file_status there = fs::status(in_folder(name), error);
-    if (there.type() == fs::file_type::none) throw system_fault("cannot look for " + in_folder(name), error.value());
+    if (there.type() == fs::file_type::none)
+      throw system_fault("cannot look for " + in_folder(name), error.value());
     if (!fs::is_regular_file(there)) continue;
     const ListedFile file = listed_file(folder_, name);
-    record_["files"].push_back({{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
+    record_["files"].push_back(
+        {{"name", file.name}, {"bytes", file.bytes}, {"sha256", file.sha256}});
   }
   write_record("complete");
   print_claims();
@@ -393,14 +418,17 @@ void Run::print_claims() const {
   const Json& skipped = record_["skipped_figures"];
   if (!skipped.empty()) {
     std::string names;
-    for (const Json& s : skipped) names += (names.empty() ? "" : ", ") + s["figure"].get<std::string>();
+    for (const Json& s : skipped)
+      names += (names.empty() ? "" : ", ") + s["figure"].get<std::string>();
     std::cout << "figures skipped: " << names << ": " << terminal_text(skipped[0]["why"]) << "\n";
   }
   std::string figures;
-  for (const Json& f : record_["figures"]) figures += (figures.empty() ? "" : " ") + in_folder(f.get<std::string>());
-  std::cout << "results in " << one_line(folder_) << (figures.empty() ? "" : "; figures: " + one_line(figures))
-            << "\n\n";
-  std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "") << std::flush;
+  for (const Json& f : record_["figures"])
+    figures += (figures.empty() ? "" : " ") + in_folder(f.get<std::string>());
+  std::cout << "results in " << one_line(folder_)
+            << (figures.empty() ? "" : "; figures: " + one_line(figures)) << "\n\n";
+  std::cout << claims_table(claims_) << (options_.preset == Preset::smoke ? smoke_note : "")
+            << std::flush;
 }
 
 }  // namespace basin

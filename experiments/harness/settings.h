@@ -20,8 +20,10 @@ struct DenseNet {
   void each_field(F&& f) {
     f("depth", depth, between(2, 10000), "weight matrices of the network");
     f("width", width, at_least(1), "units in every hidden layer");
-    f("activation", activation, parsed_by(parse_activation), "any of kernels/ops.def, such as leaky_relu(0.01)");
-    f("init", init, parsed_by(Initializer::parse), "initialiser, such as torch_default or xavier_uniform zero_bias");
+    f("activation", activation, parsed_by(parse_activation),
+      "any of kernels/ops.def, such as leaky_relu(0.01)");
+    f("init", init, parsed_by(Initializer::parse),
+      "initialiser, such as torch_default or xavier_uniform zero_bias");
   }
   /// "10x512"
   std::string name() const { return text(depth, "x", width); }
@@ -46,7 +48,8 @@ inline TrainOptions constant_rate(const std::string& optimizer, double rate, int
   return options;
 }
 
-/// Adam for so many steps at a constant rate; the lowest loss of the second half is what is measured.
+/// Adam for so many steps at a constant rate; the lowest loss of the second half is what is
+/// measured.
 struct ConstantAdam {
   int64_t steps = 15000;
   double rate = 1e-3;
@@ -61,13 +64,15 @@ struct ConstantAdam {
 /// Where `wanted` stands in a list of settings. Errors: it is not there.
 inline size_t index_of(const char* setting, const std::vector<int64_t>& list, int64_t wanted) {
   const auto found = std::find(list.begin(), list.end(), wanted);
-  require(found != list.end(), "setting '", setting, "' must contain ", wanted, ", which is judged or shown");
+  require(found != list.end(), "setting '", setting, "' must contain ", wanted,
+          ", which is judged or shown");
   return static_cast<size_t>(found - list.begin());
 }
 
 /// Points after each of these iteration counts (rising, 0 is the start). Takes Ctrl-C.
 template <class Net>
-std::vector<Array> iterates(const Net& net, const Array& start, const std::vector<int64_t>& counts) {
+std::vector<Array> iterates(const Net& net, const Array& start,
+                            const std::vector<int64_t>& counts) {
   IterateOptions options;
   options.max_iterations = counts.back();
   options.between = check_interrupt;

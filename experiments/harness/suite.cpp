@@ -60,15 +60,16 @@ std::vector<const Experiment*> experiments_of(const std::string& wanted) {
     titles += text("\n  ", paper.id, ": ", paper.title);
   }
   ids.emplace_back("all");
-  require(known.empty(), "--paper ", wanted, " (", known, "): no experiment of that paper is here; there are those of",
-          titles);
+  require(known.empty(), "--paper ", wanted, " (", known,
+          "): no experiment of that paper is here; there are those of", titles);
   throw Error(unknown_name("paper", wanted, ids).what() + titles);
 }
 
 /// What a child printed from byte `begin` of its log on.
 std::string printed(const std::string& log, uintmax_t begin) {
   const Bytes bytes = read_file(log);
-  return {bytes.begin() + static_cast<ptrdiff_t>(std::min<uintmax_t>(begin, bytes.size())), bytes.end()};
+  return {bytes.begin() + static_cast<ptrdiff_t>(std::min<uintmax_t>(begin, bytes.size())),
+          bytes.end()};
 }
 
 /// The message after the last "error: " at the beginning of a line, with all its lines.
@@ -99,7 +100,8 @@ class Suite {
   std::string summary() const;
   int conclude() const;
   size_t in_state(State state) const {
-    return static_cast<size_t>(std::count_if(all_.begin(), all_.end(), [&](auto& m) { return m.state == state; }));
+    return static_cast<size_t>(
+        std::count_if(all_.begin(), all_.end(), [&](auto& m) { return m.state == state; }));
   }
 
   SuiteOptions options_;
@@ -120,15 +122,18 @@ Suite::Suite(const SuiteOptions& options)
     m.log = text(folder_, "/logs/", e->name, "-", run, ".txt");
     all_.push_back(std::move(m));
   }
-  const size_t total =
-      o.threads > 0 ? static_cast<size_t>(o.threads) : std::max(1u, std::thread::hardware_concurrency());
-  jobs_ = options_.jobs > 0 ? static_cast<size_t>(options_.jobs) : o.device == "cpu" ? std::min<size_t>(total, 4) : 1;
+  const size_t total = o.threads > 0 ? static_cast<size_t>(o.threads)
+                                     : std::max(1u, std::thread::hardware_concurrency());
+  jobs_ = options_.jobs > 0   ? static_cast<size_t>(options_.jobs)
+          : o.device == "cpu" ? std::min<size_t>(total, 4)
+                              : 1;
   jobs_ = std::min(jobs_, all_.size());
   threads_ = std::max<size_t>(1, total / jobs_);
   make_folders(folder_ + "/logs");
 }
 
-/// What is in a run's folder before it starts: a complete run may stay, a damaged record would only stop the new run.
+/// What is in a run's folder before it starts: a complete run may stay, a damaged record would only
+/// stop the new run.
 void Suite::look_at_folder(Member& m) {
   std::error_code error;
   if (!fs::exists(m.folder + "/result.json", error)) return;
@@ -138,13 +143,15 @@ void Suite::look_at_folder(Member& m) {
       if (m.state != State::kept) return;
       const FolderLock ours(m.folder, "another run");
       remove_leftovers(m.folder, ours);
-    } catch (const DamagedRecord& e) {  // its checkpoints and figures may still be good: nothing is removed
+    } catch (const DamagedRecord&
+                 e) {  // its checkpoints and figures may still be good: nothing is removed
       FolderLock ours(m.folder, "another run");
       const std::string aside = move_aside(m.folder);
       ours.moved_to(aside);
       say_found(m, text(e.what(), "; that folder is now ", aside));
     }
-  } catch (const Error&) {  // none of ours, at work, or not to be moved: the run itself will refuse it and say why
+    // none of ours, at work, or not to be moved: the run itself will refuse it and say why
+  } catch (const Error&) {
   }
 }
 
@@ -153,11 +160,13 @@ void Suite::say_found(Member& m, const std::string& what) {
   std::cout << m.experiment->name << ": " << m.found << std::endl;
 }
 
-/// With --resume: a complete run of the same settings stays as it is, if its folder holds all that it wrote.
+/// With --resume: a complete run of the same settings stays as it is, if its folder holds all that
+/// it wrote.
 void Suite::keep_if_complete(Member& m, const Json& record) {
   const Json& o = record["options"];
   const std::string& device = options_.options.device;
-  const bool same_device = device == "auto" || o["device"] == device || (device == "cuda" && o["device"] == "cuda:0");
+  const bool same_device =
+      device == "auto" || o["device"] == device || (device == "cuda" && o["device"] == "cuda:0");
   if (!options_.options.resume || record["experiment"] != m.experiment->name || !same_device ||
       o.value("math", "f32") != options_.options.math || o["seed"] != options_.options.seed ||
       record["config"] != m.experiment->defaults(options_.options.preset))
@@ -165,13 +174,15 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
   const std::string build = build_differences(record);
   const bool complete = record["status"] == "complete";
   const Lack lack = complete ? lack_of(m.folder, record) : Lack();
-  if (!complete || !lack.words.empty()) {  // a run is gone on with by its own build, and from whole checkpoints
+  if (!complete ||
+      !lack.words.empty()) {  // a run is gone on with by its own build, and from whole checkpoints
     std::error_code error;
     const bool goes_on_from = lack.name.starts_with("checkpoints/") || lack.name == "metrics.jsonl";
     const bool damaged = goes_on_from && fs::exists(m.folder + "/" + lack.name, error);
     m.starts_again = damaged || !build.empty();
     if (complete)
-      say_found(m, lack.words + (m.starts_again ? "; it runs again from the start" : "; it runs again"));
+      say_found(
+          m, lack.words + (m.starts_again ? "; it runs again from the start" : "; it runs again"));
     else if (!build.empty())
       say_found(m, "was begun by another build (" + build + "); it runs again from the start");
     return;
@@ -180,7 +191,8 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
   count_claims(m, record);
   m.state = State::kept;
   const std::string commit = record["build"]["commit"];
-  const std::string sources = record["build"].value("sources", "");  // older versions did not say it
+  const std::string sources =
+      record["build"].value("sources", "");  // older versions did not say it
   if (commit != build_info().commit)
     m.note = "by commit " + commit.substr(0, 10);
   else if (sources != build_info().sources)
@@ -191,10 +203,17 @@ void Suite::keep_if_complete(Member& m, const Json& record) {
 void Suite::start(Member& m) {
   const Options& o = options_.options;
   std::error_code error;
-  std::vector<std::string> words{
-      options_.program, "run",        m.experiment->name, "--preset",     preset_names()[static_cast<size_t>(o.preset)],
-      "--seed",         text(o.seed), "--threads",        text(threads_), "--out",
-      m.folder};
+  std::vector<std::string> words{options_.program,
+                                 "run",
+                                 m.experiment->name,
+                                 "--preset",
+                                 preset_names()[static_cast<size_t>(o.preset)],
+                                 "--seed",
+                                 text(o.seed),
+                                 "--threads",
+                                 text(threads_),
+                                 "--out",
+                                 m.folder};
   const auto option = [&](const char* name, const std::string& value, const std::string& standard) {
     if (value != standard) words.insert(words.end(), {name, value});
   };
@@ -202,7 +221,8 @@ void Suite::start(Member& m) {
   option("--math", o.math, "f32");
   option("--data", o.data, "");
   option("--memory-limit", text(o.memory_limit_mib), text(Options().memory_limit_mib));
-  if (o.resume && !m.starts_again && fs::exists(m.folder + "/result.json", error)) words.emplace_back("--resume");
+  if (o.resume && !m.starts_again && fs::exists(m.folder + "/result.json", error))
+    words.emplace_back("--resume");
   m.begin = Clock::now();
   m.log_begin = fs::exists(m.log, error) ? fs::file_size(m.log, error) : 0;
   try {
@@ -231,7 +251,8 @@ void Suite::finish(Member& m, int code) {
     if (code == 0) {
       count_claims(m, read_record(m.folder));
       m.state = State::done;
-      return tell(m, text("done in ", duration_text(m.seconds), ", ", m.claims, " claims held", remaining()));
+      return tell(m, text("done in ", duration_text(m.seconds), ", ", m.claims, " claims held",
+                          remaining()));
     }
     m.note = last_error(printed(m.log, m.log_begin));
   } catch (const std::exception& e) {
@@ -249,12 +270,13 @@ void Suite::finish(Member& m, int code) {
     return tell(m, "skipped, its data set is missing" + remaining());
   }
   m.state = State::failed;
-  if (m.note.empty()) m.note = code > 128 ? text("ended by signal ", code - 128) : text("exit code ", code);
+  if (m.note.empty())
+    m.note = code > 128 ? text("ended by signal ", code - 128) : text("exit code ", code);
   tell(m, "FAILED: " + terminal_text(m.note) + remaining());
 }
 
-/// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a run at work has
-/// already taken longer than that, so that nobody knows.
+/// "; 13 left, about 6 min": from the mean duration of the runs that have ended. "at least" when a
+/// run at work has already taken longer than that, so that nobody knows.
 std::string Suite::remaining() const {
   double known = 0, count = 0, work = 0;
   for (const Member& m : all_)
@@ -271,16 +293,17 @@ std::string Suite::remaining() const {
   }
   if (left == 0) return "";
   const double seconds = work / static_cast<double>(std::min(jobs_, left));
-  return text("; ", left, " left",
-              seconds > 0 ? (late ? ", at least " : ", about ") + duration_text(seconds) : std::string());
+  return text(
+      "; ", left, " left",
+      seconds > 0 ? (late ? ", at least " : ", about ") + duration_text(seconds) : std::string());
 }
 
 void Suite::tell(const Member& m, const std::string& outcome) {
   ++ended_;
   std::string name = m.experiment->name;
   name.resize(std::max<size_t>(name.size(), 26), ' ');
-  std::cout << (terminal_ ? "\r\033[K" : "") << "[" << ended_ << "/" << all_.size() << "] " << name << " " << outcome
-            << std::endl;
+  std::cout << (terminal_ ? "\r\033[K" : "") << "[" << ended_ << "/" << all_.size() << "] " << name
+            << " " << outcome << std::endl;
 }
 
 /// The line at the bottom of a terminal.
@@ -289,8 +312,9 @@ void Suite::show_running() {
   std::string line;
   for (const Member& m : all_)
     if (m.state == State::running)
-      line += text(line.empty() ? "running: " : ", ", m.experiment->name, " ",
-                   duration_text(std::floor(std::chrono::duration<double>(Clock::now() - m.begin).count())));
+      line += text(
+          line.empty() ? "running: " : ", ", m.experiment->name, " ",
+          duration_text(std::floor(std::chrono::duration<double>(Clock::now() - m.begin).count())));
   std::cout << "\r\033[K" << line.substr(0, 110) << remaining() << std::flush;
 }
 
@@ -338,10 +362,12 @@ std::string Suite::summary() const {
   Table table({{"experiment", 28}, {"outcome", 12}, {"claims held", 11}, {"time", 12}});
   std::string notes;
   for (const Member& m : all_) {
-    table.row({m.experiment->name, name(m.state), m.claims, m.seconds > 0 ? duration_text(m.seconds) : ""});
+    table.row({m.experiment->name, name(m.state), m.claims,
+               m.seconds > 0 ? duration_text(m.seconds) : ""});
     if (!m.found.empty()) notes += text(m.experiment->name, ": ", m.found, "\n");
     if (m.state == State::no_data || m.state == State::failed)
-      notes += text(m.experiment->name, ": ", terminal_text(m.note), "\n  all it printed: ", one_line(m.log), "\n");
+      notes += text(m.experiment->name, ": ", terminal_text(m.note),
+                    "\n  all it printed: ", one_line(m.log), "\n");
   }
   if (options_.options.preset == Preset::smoke) notes += smoke_note;
   return "\n" + table.text() + (notes.empty() ? "" : "\n" + notes);
@@ -349,14 +375,16 @@ std::string Suite::summary() const {
 
 /// The end of a suite that was not interrupted: report and exit code.
 int Suite::conclude() const {
-  const size_t missing = in_state(State::failed) + in_state(State::no_data) + in_state(State::interrupted);
+  const size_t missing =
+      in_state(State::failed) + in_state(State::no_data) + in_state(State::interrupted);
   try {
     std::cout << "\nreport: " << one_line(write_report(folder_)) << std::endl;
   } catch (const Error& e) {
     std::cerr << terminal_text("no report: " + std::string(e.what())) << std::endl;
     return 1;
   }
-  const bool missed = std::any_of(all_.begin(), all_.end(), [](const Member& m) { return m.missed; });
+  const bool missed =
+      std::any_of(all_.begin(), all_.end(), [](const Member& m) { return m.missed; });
   return missing > 0 || (options_.options.strict && missed) ? 1 : 0;
 }
 
@@ -366,16 +394,19 @@ int Suite::execute() {
   if (!lock.missing().empty())
     std::cout << "--out " << one_line(folder_) << ": cannot be locked (" << lock.missing()
               << "): nothing keeps a second suite out of it" << std::endl;
-  std::cout << "paper " << options_.paper << ": " << all_.size() << (all_.size() == 1 ? " experiment" : " experiments")
-            << ", preset " << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
-            << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads") << " each, into "
-            << one_line(folder_) << "; what each prints is in " << one_line(folder_) << "/logs" << std::endl;
+  std::cout << "paper " << options_.paper << ": " << all_.size()
+            << (all_.size() == 1 ? " experiment" : " experiments") << ", preset "
+            << preset_names()[static_cast<size_t>(o.preset)] << ", seed " << o.seed << ", " << jobs_
+            << " at a time with " << threads_ << (threads_ == 1 ? " thread" : " threads")
+            << " each, into " << one_line(folder_) << "; what each prints is in "
+            << one_line(folder_) << "/logs" << std::endl;
   for (Member& m : all_) look_at_folder(m);
   wait_for_all();
   std::cout << summary() << std::flush;
   if (interrupted() && (in_state(State::waiting) > 0 || in_state(State::interrupted) > 0))
-    throw Error(text("interrupted; nothing is lost. To continue: ", o.command, o.resume ? "" : " --resume"),
-                Fault::interrupted);
+    throw Error(
+        text("interrupted; nothing is lost. To continue: ", o.command, o.resume ? "" : " --resume"),
+        Fault::interrupted);
   return conclude();
 }
 

@@ -1,5 +1,5 @@
-// Trainings inside a run: their checkpoints and lines in metrics.jsonl, both again after --resume; and the trained
-// networks of all cases and seeds of a figure.
+// Trainings inside a run: their checkpoints and lines in metrics.jsonl, both again after --resume;
+// and the trained networks of all cases and seeds of a figure.
 #pragma once
 #include <algorithm>
 #include <filesystem>
@@ -11,16 +11,19 @@
 
 namespace basin {
 
-/// train() with checkpoints/<stage>.safetensors in the run's folder. After --resume it goes on from there, bit for bit;
-/// a stage that had ended is only read.
+/// train() with checkpoints/<stage>.safetensors in the run's folder. After --resume it goes on from
+/// there, bit for bit; a stage that had ended is only read.
 template <class M, class L>
-TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& loss, TrainOptions options) {
+TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& loss,
+                        TrainOptions options) {
   options.label = stage;
   options.checkpoint = run.path("checkpoints/" + stage + ".safetensors");
   options.checkpoint_every = std::max<int64_t>(1, options.max_steps / 10);
   options.report_every = std::max<int64_t>(1, options.max_steps / 200);
   options.metadata["stage"] = stage;
-  options.before_checkpoint = [&] { run.metrics().sync(); };  // a resume counts the lines that came before
+  options.before_checkpoint = [&] {
+    run.metrics().sync();
+  };  // a resume counts the lines that came before
   const bool goes_on = run.resuming() && std::filesystem::exists(options.checkpoint);
   int64_t begin = 0;
   if (goes_on) {  // a stage may have begun with another's checkpoint
@@ -29,7 +32,9 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   }
   bool first = true;
   options.report = [&](const TrainRow& row) {
-    const auto reports = [&](int64_t steps) { return (steps + options.report_every - 1) / options.report_every; };
+    const auto reports = [&](int64_t steps) {
+      return (steps + options.report_every - 1) / options.report_every;
+    };
     if (std::exchange(first, false))
       run.metrics().rewind(stage, row.step, goes_on ? reports(row.step) - reports(begin) : 0);
     run.metrics().append({{"stage", stage},
@@ -43,8 +48,9 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
   return result;
 }
 
-/// What one case at one seed trains: a network on data, which are whatever the figure measures with. The loss is the
-/// mean square of f(x) - x over data.examples [n, ...] unless the problem has one of its own.
+/// What one case at one seed trains: a network on data, which are whatever the figure measures
+/// with. The loss is the mean square of f(x) - x over data.examples [n, ...] unless the problem has
+/// one of its own.
 template <class Model, class Data>
 struct Problem {
   Model model;
@@ -54,21 +60,24 @@ struct Problem {
 };
 
 /// Trains problem(case, trial) for every case and seed and measures each trained network by
-/// measure(case, trial, network, data, result): the parameters of the lowest loss where the options keep them, else the
-/// last ones. All networks of a figure are asked for at once; today they train side by side on threads, see Run::cases.
+/// measure(case, trial, network, data, result): the parameters of the lowest loss where the options
+/// keep them, else the last ones. All networks of a figure are asked for at once; today they train
+/// side by side on threads, see Run::cases.
 template <class Case, class Seeds, class MakeProblem, class Measure>
-Study train_cases(Run& run, const std::vector<Case>& all, const Seeds& seeds, const MakeProblem& problem,
-                  const Measure& measure) {
+Study train_cases(Run& run, const std::vector<Case>& all, const Seeds& seeds,
+                  const MakeProblem& problem, const Measure& measure) {
   return run.cases(all, seeds, [&](const Case& c, const Trial& trial) {
     auto p = problem(c, trial);
     if (!p.loss) {
       if constexpr (requires { Tensor(p.data.examples); })
         p.loss = [x = Tensor(p.data.examples)](const auto& f) { return mse(f(x), x); };
       else
-        require(static_cast<bool>(p.loss), trial.name, ": the problem has neither a loss nor examples");
+        require(static_cast<bool>(p.loss), trial.name,
+                ": the problem has neither a loss nor examples");
     }
     const TrainResult result = train_stage(run, trial.name, p.model, p.loss, p.options);
-    return measure(c, trial, result.best.empty() ? p.model : best_model(p.model, result), p.data, result);
+    return measure(c, trial, result.best.empty() ? p.model : best_model(p.model, result), p.data,
+                   result);
   });
 }
 

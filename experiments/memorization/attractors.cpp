@@ -9,7 +9,8 @@
 
 namespace basin {
 
-void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& x, const Array& end, double radius) {
+void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& x, const Array& end,
+                        double radius) {
   std::vector<Eigenvalues> spectra;  // of the Jacobian at each training point, by falling modulus
   run.timed("spectra", [&] { spectra = eigenvalues(net, Tensor(x)); });
   const auto n = static_cast<double>(spectra.size());
@@ -19,11 +20,13 @@ void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& 
   for (const Eigenvalues& found : spectra) {
     radii.push_back(std::abs(found[0]));
     complex += found[0].imag() != 0;
-    for (size_t i = 0; i < shown; ++i) leading.insert(leading.end(), {found[i].real(), found[i].imag()});
+    for (size_t i = 0; i < shown; ++i)
+      leading.insert(leading.end(), {found[i].real(), found[i].imag()});
   }
   const std::vector<int64_t> counts = basin_counts(nearest(end, x), x.dim(0), radius);
   const std::vector<double> basins(counts.begin(), counts.end());
-  const auto starts = static_cast<double>(end.dim(0)), attracting = static_cast<double>(attractor_count(radii));
+  const auto starts = static_cast<double>(end.dim(0)),
+             attracting = static_cast<double>(attractor_count(radii));
   double empty = 0;
   for (size_t i = 0; i < radii.size(); ++i) empty += radii[i] < 1 && basins[i] == 0;
 
@@ -40,8 +43,8 @@ void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& 
 }
 
 void report_attractors(Run& run, const std::string& net, const CaseResult& network) {
-  run.report(net + "largest spectral radius at a training point", "largest eigenvalue < 1 (theorem 2)",
-             network["largest radius"]);
+  run.report(net + "largest spectral radius at a training point",
+             "largest eigenvalue < 1 (theorem 2)", network["largest radius"]);
   run.report(net + "median spectral radius", "", network["median radius"]);
   run.report(net + "training points whose leading eigenvalue is not real", "", network["complex"]);
   run.report(net + "largest basin, as a fraction of the starts", "", network["largest basin"]);
@@ -59,14 +62,15 @@ Curve histogram(const std::vector<double>& radii) {
   for (int b = 0; b < bins; ++b) c.x.push_back((b + 0.5) * bin_width);
   c.y.assign(bins, 0);
   for (const double radius : radii) {
-    const double bin = std::min(radius / bin_width, bins - 1.0);  // also for a radius that is not a number
+    const double bin =
+        std::min(radius / bin_width, bins - 1.0);  // also for a radius that is not a number
     c.y[static_cast<size_t>(bin >= 0 ? bin : bins - 1.0)] += 1 / static_cast<double>(radii.size());
   }
   return c;
 }
 
-/// Rank as a fraction of the training points against the fraction of starts, largest basin first; one without a start
-/// is drawn as half a start, at the lower edge.
+/// Rank as a fraction of the training points against the fraction of starts, largest basin first;
+/// one without a start is drawn as half a start, at the lower edge.
 Curve sorted_basins(const Measurements& m) {
   std::vector<double> sizes = m.list("basins");
   std::sort(sizes.begin(), sizes.end(), std::greater<>());
@@ -83,16 +87,19 @@ Curve sorted_basins(const Measurements& m) {
 void draw_attractors(Run& run, const Study& networks) {
   Chart chart{.name = "spectra-and-basins", .columns = 2, .panel_width = 500, .panel_height = 360};
   for (const CaseResult& network : networks) {
-    Panel spectra{.title = network.name(),
-                  .x = {.label = text("spectral radius at a training point (the last bin: all above ",
-                                      (bins - 1) * bin_width, ")"),
-                        .low = 0,
-                        .high = bins * bin_width},
-                  .y = {.label = "fraction", .low = 0},
-                  .curves = {histogram(network.pooled("spectral radii"))},
-                  .uprights = {{1}}};
+    Panel spectra{
+        .title = network.name(),
+        .x = {.label = text("spectral radius at a training point (the last bin: all above ",
+                            (bins - 1) * bin_width, ")"),
+              .low = 0,
+              .high = bins * bin_width},
+        .y = {.label = "fraction", .low = 0},
+        .curves = {histogram(network.pooled("spectral radii"))},
+        .uprights = {{1}}};
     Panel basins{.title = network.name(),
-                 .x = {.label = "training points by falling basin (lower edge: no start)", .low = 0, .high = 1},
+                 .x = {.label = "training points by falling basin (lower edge: no start)",
+                       .low = 0,
+                       .high = 1},
                  .y = {.label = "basin, fraction of the starts",
                        .log = true,
                        .low = 0.5 / network.seed(0).number("starts"),

@@ -11,8 +11,8 @@ namespace {
 
 constexpr size_t intervals = 10000;  // of the grid on [0, 1]
 
-/// Whether the first and the last of rising numbers in (0, 1) are more than delta away from 0 and 1, where delta is a
-/// quarter of their smallest gap: PiecewiseLinear needs that.
+/// Whether the first and the last of rising numbers in (0, 1) are more than delta away from 0 and
+/// 1, where delta is a quarter of their smallest gap: PiecewiseLinear needs that.
 bool leave_room(const std::vector<double>& v) {
   if (v.size() == 1) return true;
   double gap = 1;
@@ -20,8 +20,8 @@ bool leave_room(const std::vector<double>& v) {
   return v.front() > gap / 4 && v.back() < 1 - gap / 4;
 }
 
-/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise uniform, numbers on what
-/// n + 1 gaps leave free, moved apart; drawn again until they leave room.
+/// n rising numbers in (0, 1), any two of them and the ends at least `gap` apart and otherwise
+/// uniform, numbers on what n + 1 gaps leave free, moved apart; drawn again until they leave room.
 std::vector<double> spaced_numbers(const Key& key, int64_t n, double gap) {
   constexpr uint64_t most_attempts = 10000;
   const double free = 1 - gap * static_cast<double>(n + 1);
@@ -34,13 +34,14 @@ std::vector<double> spaced_numbers(const Key& key, int64_t n, double gap) {
     for (size_t i = 0; i < v.size(); ++i) v[i] = v[i] * free + gap * static_cast<double>(i + 1);
     if (leave_room(v)) return v;
   }
-  throw Error(text("spaced_points: none of ", most_attempts, " draws of ", n, " points with the gap ", gap,
-                   " leaves room at the ends; use a larger gap"));
+  throw Error(text("spaced_points: none of ", most_attempts, " draws of ", n,
+                   " points with the gap ", gap, " leaves room at the ends; use a larger gap"));
 }
 
 std::vector<double> line_grid(const theory::PiecewiseLinear& f, size_t coordinate) {
   std::vector<double> grid;
-  for (size_t i = 0; i <= intervals; ++i) grid.push_back(static_cast<double>(i) / static_cast<double>(intervals));
+  for (size_t i = 0; i <= intervals; ++i)
+    grid.push_back(static_cast<double>(i) / static_cast<double>(intervals));
   for (const double v : f.values[coordinate])
     for (const double side : {-1.0, 1.0}) grid.push_back(v + side * f.delta[coordinate]);
   return grid;
@@ -54,7 +55,8 @@ void compare(const theory::PiecewiseLinear& f, const Mlp& net, Measurements& m) 
     std::vector<double> points;
     for (const double x : grid) points.insert(points.end(), d, x);
     const Shape shape{static_cast<int64_t>(grid.size()), static_cast<int64_t>(d)};
-    const std::vector<double> out = net(Tensor(from_vector(points, shape))).array().to_vector<double>();
+    const std::vector<double> out =
+        net(Tensor(from_vector(points, shape))).array().to_vector<double>();
     for (size_t i = 0; i < grid.size(); ++i) {
       const double exact = f(c, grid[i]), away = std::abs(exact - grid[i]);
       formula = std::max(formula, std::abs(out[i * d + c] - exact));
@@ -64,7 +66,8 @@ void compare(const theory::PiecewiseLinear& f, const Mlp& net, Measurements& m) 
   }
   m.add("formula", formula);
   m.add("excess", excess);
-  m.add("error", squares / static_cast<double>(intervals + 1) / static_cast<double>(d) / (f.epsilon * f.epsilon / 3));
+  m.add("error", squares / static_cast<double>(intervals + 1) / static_cast<double>(d) /
+                     (f.epsilon * f.epsilon / 3));
 }
 
 }  // namespace
@@ -101,10 +104,12 @@ Array combinations(const theory::PiecewiseLinear& f) {
   }
   std::vector<double> flat;
   for (const std::vector<double>& row : all) flat.insert(flat.end(), row.begin(), row.end());
-  return from_vector(flat, {static_cast<int64_t>(all.size()), static_cast<int64_t>(f.values.size())});
+  return from_vector(flat,
+                     {static_cast<int64_t>(all.size()), static_cast<int64_t>(f.values.size())});
 }
 
-Measurements measure_construction(const Key& key, const ConstructionSettings& settings, int64_t n, int64_t d) {
+Measurements measure_construction(const Key& key, const ConstructionSettings& settings, int64_t n,
+                                  int64_t d) {
   const Array examples = spaced_points(key.at("points"), n, d, settings.gap);
   const theory::PiecewiseLinear f = piecewise_linear(examples, settings.share);
   const Mlp net = f.network();

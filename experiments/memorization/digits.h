@@ -16,12 +16,13 @@ struct Digits {
   std::vector<uint8_t> start_labels;
 };
 
-/// `images` training images and `starts` others, drawn from `all`. Errors: not enough images, none of a kind.
-inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t images, int64_t starts,
-                            const Device& device) {
+/// `images` training images and `starts` others, drawn from `all`. Errors: not enough images, none
+/// of a kind.
+inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t images,
+                            int64_t starts, const Device& device) {
   require(images > 0 && starts > 0 && images + starts <= all.images.dim(0),
-          "choose_digits: needs at least one image and one start, and ", images, " + ", starts, " of the ",
-          all.images.dim(0), " images; ask for fewer");
+          "choose_digits: needs at least one image and one start, and ", images, " + ", starts,
+          " of the ", all.images.dim(0), " images; ask for fewer");
   const Array order = permutation(key, all.images.dim(0));
   const Tensor pixels(cast(reshape(all.images, {all.images.dim(0), -1}), DType::f32));
   const auto take = [&](int64_t from, int64_t to) {
@@ -37,8 +38,8 @@ inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t i
 }
 
 /// courses() of these starts as a picture.
-inline Array trajectory_sheet(const std::vector<int64_t>& starts, const std::vector<Array>& after, const Nearest& end,
-                              const Array& train) {
+inline Array trajectory_sheet(const std::vector<int64_t>& starts, const std::vector<Array>& after,
+                              const Nearest& end, const Array& train) {
   std::vector<std::vector<Array>> rows;
   for (const int64_t start : starts) rows.push_back(courses(after, train, end.index, start, 1)[0]);
   return contact_sheet(rows, {1, 28, 28}, 2);

@@ -11,18 +11,21 @@
 
 namespace basin {
 
-ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images, int64_t others,
-                        int64_t side) {
-  if (source != "textures" && source != "cifar") throw unknown_name("image source", source, {"textures", "cifar"});
-  require(images > 0 && others >= 0, "images: needs at least one to train on, got ", images, " and ", others,
-          " others");
+ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images,
+                        int64_t others, int64_t side) {
+  if (source != "textures" && source != "cifar")
+    throw unknown_name("image source", source, {"textures", "cifar"});
+  require(images > 0 && others >= 0, "images: needs at least one to train on, got ", images,
+          " and ", others, " others");
   Array all;
   if (source == "textures") {
     all = texture_images(key, images + others, 3, side, DType::f32);
   } else {
-    require(side == 16 || side == 32, "images: CIFAR-10 has a side of 32, or 16 when shrunk; got ", side);
+    require(side == 16 || side == 32, "images: CIFAR-10 has a side of 32, or 16 when shrunk; got ",
+            side);
     const LabelledImages set = load_cifar10(run.data(), Split::test);
-    all = pixel_rows(take_rows(set.images, random_subset(key, set.images.dim(0), images + others)), DType::f32);
+    all = pixel_rows(take_rows(set.images, random_subset(key, set.images.dim(0), images + others)),
+                     DType::f32);
     if (side == 16) all = shrink_images(all, 3, 32, 2);
   }
   all = copy_to(all, run.device());
@@ -30,13 +33,16 @@ ImageSets choose_images(const Run& run, const std::string& source, const Key& ke
 }
 
 Beside beside(const Array& outputs, const Array& image) {
-  const auto numbers = [](const Array& a) { return cast(copy_to(a, {}), DType::f64).to_vector<double>(); };
+  const auto numbers = [](const Array& a) {
+    return cast(copy_to(a, {}), DType::f64).to_vector<double>();
+  };
   const std::vector<double> y = numbers(outputs), x = numbers(image);
   const double norm = std::sqrt(std::inner_product(x.begin(), x.end(), x.begin(), 0.0));
   Beside all;
   for (auto row = y.begin(); row != y.end(); row += image.size()) {
     const double along = std::inner_product(x.begin(), x.end(), row, 0.0) / norm;
-    double square = 0, across = 0, difference = 0;  // across as such: a difference of squares would lose digits
+    double square = 0, across = 0,
+           difference = 0;  // across as such: a difference of squares would lose digits
     for (size_t i = 0; i < x.size(); ++i) {
       const double v = row[static_cast<int64_t>(i)];
       square += v * v;
@@ -61,7 +67,8 @@ std::vector<Array> cells(const Array& rows, int64_t count) {
 }
 
 std::vector<std::vector<Array>> courses(const std::vector<Array>& after, const Array& examples,
-                                        const std::vector<int64_t>& index, int64_t first, int64_t count) {
+                                        const std::vector<int64_t>& index, int64_t first,
+                                        int64_t count) {
   std::vector<std::vector<Array>> rows;
   const auto starts = static_cast<int64_t>(index.size());
   for (int64_t start = first; start < std::min(first + count, starts); ++start) {

@@ -1,4 +1,5 @@
-// The pictures that convolutional experiments train on and are fed with, and the sheets that they draw.
+// The pictures that convolutional experiments train on and are fed with, and the sheets that they
+// draw.
 #pragma once
 #include <string>
 
@@ -6,16 +7,17 @@
 
 namespace basin {
 
-/// `images` to train on and `others` that were not: rows [n, 3 * side * side] in [0, 1], f32, on the run's device.
+/// `images` to train on and `others` that were not: rows [n, 3 * side * side] in [0, 1], f32, on
+/// the run's device.
 struct ImageSets {
   Array images, others;
 };
 
-/// source "textures" (made from the key), or "cifar" (CIFAR-10 test images of the run's data folder, in random order;
-/// for a side of 16 each pixel is the mean of four). Errors: another source, a side that is neither 16 nor 32 for
-/// CIFAR-10, more images than there are.
-ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images, int64_t others,
-                        int64_t side);
+/// source "textures" (made from the key), or "cifar" (CIFAR-10 test images of the run's data
+/// folder, in random order; for a side of 16 each pixel is the mean of four). Errors: another
+/// source, a side that is neither 16 nor 32 for CIFAR-10, more images than there are.
+ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images,
+                        int64_t others, int64_t side);
 
 /// The settings of a figure on colour images.
 struct ImageSource {
@@ -43,13 +45,15 @@ struct Beside {
 };
 Beside beside(const Array& outputs, const Array& image);
 
-/// Image i of rows [N, d], and the first `count` of them (all where there are fewer), for contact_sheet.
+/// Image i of rows [N, d], and the first `count` of them (all where there are fewer), for
+/// contact_sheet.
 Array cell(const Array& rows, int64_t i);
 std::vector<Array> cells(const Array& rows, int64_t count);
-/// Rows of a sheet for the starts first, first + 1, ... (`count` of them, or all that there are): the iterates of each,
-/// a gap, and the example index[start].
+/// Rows of a sheet for the starts first, first + 1, ... (`count` of them, or all that there are):
+/// the iterates of each, a gap, and the example index[start].
 std::vector<std::vector<Array>> courses(const std::vector<Array>& after, const Array& examples,
-                                        const std::vector<int64_t>& index, int64_t first, int64_t count);
+                                        const std::vector<int64_t>& index, int64_t first,
+                                        int64_t count);
 /// <case>.png of every case whose first seed measured an array "sheet".
 void draw_sheets(Run& run, const Study& study);
 

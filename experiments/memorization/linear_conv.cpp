@@ -43,7 +43,8 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
   const Shape shape{c.images, c.side * c.side};
   const Key images = key.at("images");
-  const Array pixels = c.uniform ? uniform(images, shape, DType::f64) : normal(images, shape, DType::f64);
+  const Array pixels =
+      c.uniform ? uniform(images, shape, DType::f64) : normal(images, shape, DType::f64);
   const Tensor x(copy_to(pixels, run.device()));
   const auto loss = [&](const ConvNet& f) { return mse(f(x), x); };
   ConvNet net;
@@ -51,8 +52,8 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   const auto fit = [&](const std::string& label, double rate, int64_t steps) {
     net = make_net(run, c, key.at("net"));
     try {
-      trained =
-          train_stage(run, label, net, loss, constant_rate(c.training.optimizer, rate, steps, c.training.stop_loss));
+      trained = train_stage(run, label, net, loss,
+                            constant_rate(c.training.optimizer, rate, steps, c.training.stop_loss));
     } catch (const Diverged&) {
       run.say(text(label, ": not finite at the rate ", rate));
       return false;

@@ -1,5 +1,5 @@
-// Linear convolutional networks that are trained to a stopping loss on few images, the spectra that they end with, and
-// the seeds that got there.
+// Linear convolutional networks that are trained to a stopping loss on few images, the spectra that
+// they end with, and the seeds that got there.
 #pragma once
 #include <string>
 #include <vector>
@@ -8,7 +8,8 @@
 
 namespace basin {
 
-/// How a network is trained. Where that runs to infinity, it is repeated with the slow rate and ten times the steps.
+/// How a network is trained. Where that runs to infinity, it is repeated with the slow rate and ten
+/// times the steps.
 struct LinearConvTraining {
   std::string init, optimizer;
   double rate;
@@ -27,15 +28,17 @@ struct LinearConv {
 };
 
 /// Trains one seed of it and adds up:
-///   loss, steps, converged (1: it reached the stopping loss), slow (1: repeated with the slow rate)
+///   loss, steps, converged (1: it reached the stopping loss), slow (1: repeated with the slow
+///   rate)
 ///   next modulus    of the spectrum of the map, the one after as many as there are images
-///   from one        distance from 1 of the worst of as many eigenvalues as images, those nearest to 1
+///   from one        distance from 1 of the worst of as many eigenvalues as images, those nearest
+///                   to 1
 ///   real, imaginary lists: the spectrum by falling modulus
 /// All of them are infinite where training ran to infinity at the slow rate too.
 Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& trial);
 
-/// The seeds that a row of claims is about: those that reached the stopping loss. Where none has, all are shown and
-/// nothing holds.
+/// The seeds that a row of claims is about: those that reached the stopping loss. Where none has,
+/// all are shown and nothing holds.
 class ConvergedSeeds {
  public:
   void add(const CaseResult& all);

@@ -21,9 +21,10 @@ std::vector<StageConfig> filter_stack(const Shape& image, int64_t depth, int64_t
 
 std::vector<StageConfig> down_to_one(const Shape& image, int64_t filters) {
   std::vector<StageConfig> stages;
-  require(image[1] == image[2] && (image[1] & (image[1] - 1)) == 0 && image[1] > 1, "down_to_one: the image ", image,
-          " must be square with a side that is a power of 2");
-  for (int64_t side = image[1]; side > 1; side /= 2) stages.push_back(StageConfig::conv(filters, 2));
+  require(image[1] == image[2] && (image[1] & (image[1] - 1)) == 0 && image[1] > 1,
+          "down_to_one: the image ", image, " must be square with a side that is a power of 2");
+  for (int64_t side = image[1]; side > 1; side /= 2)
+    stages.push_back(StageConfig::conv(filters, 2));
   const size_t levels = stages.size();
   for (size_t i = 0; i < levels; ++i) {
     stages.push_back(StageConfig::upsample(2));
@@ -34,7 +35,8 @@ std::vector<StageConfig> down_to_one(const Shape& image, int64_t filters) {
 }
 
 std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth, int64_t filters) {
-  require(image[1] == image[2] && (image[1] & (image[1] - 1)) == 0 && image[1] > 4, "down_to_four: the image ", image,
+  require(image[1] == image[2] && (image[1] & (image[1] - 1)) == 0 && image[1] > 4,
+          "down_to_four: the image ", image,
           " must be square with a side that is a power of 2 above 4");
   std::vector<StageConfig> stages{StageConfig::conv(filters, image[1] / 4)};
   for (int64_t i = 0; i < depth; ++i) stages.push_back(StageConfig::conv(filters));
@@ -46,11 +48,15 @@ std::vector<StageConfig> down_to_four(const Shape& image, int64_t depth, int64_t
   return stages;
 }
 
-std::vector<StageConfig> unet(const Shape& image, int64_t filters, int64_t levels, int64_t first_skip) {
-  require(filters >= 1 && levels >= 1 && levels < 20, "unet: needs filters of at least 1 and levels from 1 to 19, got ",
-          filters, " and ", levels);
-  std::vector<StageConfig> stages{StageConfig::conv(filters)};  // value level + 1 is the way down at that level
-  for (int64_t level = 1; level <= levels; ++level) stages.push_back(StageConfig::conv(filters << level, 2));
+std::vector<StageConfig> unet(const Shape& image, int64_t filters, int64_t levels,
+                              int64_t first_skip) {
+  require(filters >= 1 && levels >= 1 && levels < 20,
+          "unet: needs filters of at least 1 and levels from 1 to 19, got ", filters, " and ",
+          levels);
+  std::vector<StageConfig> stages{
+      StageConfig::conv(filters)};  // value level + 1 is the way down at that level
+  for (int64_t level = 1; level <= levels; ++level)
+    stages.push_back(StageConfig::conv(filters << level, 2));
   stages.push_back(StageConfig::conv(filters << levels));
   for (int64_t level = levels - 1; level >= 0; --level) {
     const StageConfig up = StageConfig::conv(filters << level);

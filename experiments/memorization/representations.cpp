@@ -16,7 +16,8 @@ Tensor row(const Array& rows, size_t i) {
 
 }  // namespace
 
-Nearest scaled_nearest(const Array& points, const Array& examples, const std::vector<double>& scales) {
+Nearest scaled_nearest(const Array& points, const Array& examples,
+                       const std::vector<double>& scales) {
   const Tensor p(cast(copy_to(points, {}), DType::f64));
   const Tensor e(cast(copy_to(examples, {}), DType::f64));
   const int64_t n = points.dim(0), m = examples.dim(0), d = examples.dim(1);
@@ -60,7 +61,8 @@ double spread_of(const Array& rows) {
 }
 
 double median_change(const Tensor& a, const Tensor& b) {
-  return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64).to_vector<double>());
+  return median(cast(sqrt(sum(square(a - b), {1}) / sum(square(b), {1})).array(), DType::f64)
+                    .to_vector<double>());
 }
 
 double fixed_fraction(const Map& f, const Array& points) {

@@ -43,7 +43,8 @@ Array projection(const Array& x) {
 
 Array minimum_norm_map(const Array& x, const Array& y) {
   check_examples("minimum_norm_map", x);
-  require(y.rank() == 2 && y.dim(0) == x.dim(0), "minimum_norm_map: x ", x, " and y ", y, " differ in rows");
+  require(y.rank() == 2 && y.dim(0) == x.dim(0), "minimum_norm_map: x ", x, " and y ", y,
+          " differ in rows");
   return contiguous(transpose(matmul(Tensor(pseudo_inverse(x)), Tensor(y))).array());
 }
 
@@ -55,7 +56,8 @@ std::vector<double> span_residuals(const Array& z, const Array& y) {
   const auto d = static_cast<size_t>(rows.dim(1));
   std::vector<double> residuals(static_cast<size_t>(rows.dim(0)));
   for (size_t row = 0; row < residuals.size(); ++row) {
-    double largest = 0, part = 0, whole = 0;  // in units of the largest number: no square leaves the range of double
+    double largest = 0, part = 0,
+           whole = 0;  // in units of the largest number: no square leaves the range of double
     for (size_t i = row * d; i < (row + 1) * d; ++i) {
       require(std::isfinite(all[i]), "span_residuals: row ", row, " of ", z, " is not finite");
       largest = std::max(largest, std::abs(all[i]));
@@ -79,8 +81,10 @@ double inverse(const Activation& phi, double y) {
 }
 
 /// f of every number of an array.
-Array each(const char* what, const Activation& phi, const Array& y, const std::function<double(double)>& f) {
-  require(phi.op == Unary::sigmoid || phi.op == Unary::tanh, what, ": only for sigmoid and tanh, got ", to_string(phi));
+Array each(const char* what, const Activation& phi, const Array& y,
+           const std::function<double(double)>& f) {
+  require(phi.op == Unary::sigmoid || phi.op == Unary::tanh, what,
+          ": only for sigmoid and tanh, got ", to_string(phi));
   std::vector<double> values = cast(y, DType::f64).to_vector<double>();
   std::transform(values.begin(), values.end(), values.begin(), f);
   return cast(from_vector(values, y.shape(), y.device()), y.dtype());
@@ -95,13 +99,16 @@ Array preimage(const Activation& phi, const Array& y) {
 Array chord_slopes(const Activation& phi, const Array& x) {
   const bool logistic = phi.op == Unary::sigmoid;
   const double at_zero = logistic ? 0.5 : 0.0, slope_at_zero = logistic ? 0.25 : 1.0;
-  return each("chord_slopes", phi, x,
-              [&](double t) { return t == at_zero ? slope_at_zero : (t - at_zero) / inverse(phi, t); });
+  return each("chord_slopes", phi, x, [&](double t) {
+    return t == at_zero ? slope_at_zero : (t - at_zero) / inverse(phi, t);
+  });
 }
 
-Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes, double gamma) {
+Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes,
+                    double gamma) {
   const Tensor examples(x);
-  const Tensor residual = (examples - linear(examples, Tensor(a), {}, phi)) * gamma / Tensor(slopes);
+  const Tensor residual =
+      (examples - linear(examples, Tensor(a), {}, phi)) * gamma / Tensor(slopes);
   return (Tensor(a) + matmul(transpose(residual), examples)).array();
 }
 
@@ -118,15 +125,18 @@ PiecewiseLinear::PiecewiseLinear(const Array& points, double allowed) : epsilon(
     std::vector<double> v;
     for (size_t i = c; i < all.size(); i += d) v.push_back(all[i]);
     std::sort(v.begin(), v.end());
-    v.erase(std::unique(v.begin(), v.end()), v.end());  // coordinates that examples share count once
+    v.erase(std::unique(v.begin(), v.end()),
+            v.end());  // coordinates that examples share count once
     require(!v.empty(), "piecewise linear autoencoder: no points");
     double gap = 2 * std::min(v.front(), 1 - v.back());
     if (v.size() > 1) gap = 1;
     for (size_t i = 1; i < v.size(); ++i) gap = std::min(gap, v[i] - v[i - 1]);
     delta.push_back(gap / 4);
     require(epsilon > 0 && epsilon <= delta[c] && v.front() > delta[c] && v.back() < 1 - delta[c],
-            "piecewise linear autoencoder: in coordinate ", c, " epsilon ", epsilon, " must be in (0, delta] and all ",
-            "values in (delta, 1 - delta) with delta = ", delta[c], "; use a smaller epsilon or rescale the points");
+            "piecewise linear autoencoder: in coordinate ", c, " epsilon ", epsilon,
+            " must be in (0, delta] and all ",
+            "values in (delta, 1 - delta) with delta = ", delta[c],
+            "; use a smaller epsilon or rescale the points");
     values.push_back(v);
   }
 }

@@ -36,7 +36,8 @@ size_t CpuBackend::total_memory() const {
 }
 
 size_t CpuBackend::free_memory() const {
-  return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) * static_cast<size_t>(sysconf(_SC_PAGESIZE));
+  return static_cast<size_t>(sysconf(_SC_AVPHYS_PAGES)) *
+         static_cast<size_t>(sysconf(_SC_PAGESIZE));
 }
 
 void CpuBackend::from_host(void* destination, const void* source, size_t bytes) {

@@ -34,19 +34,23 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
   void reduce(Reduction op, const View& out, const View& in) override;
   void argmax(const View& out, const View& in, int axis) override;
   void softmax(const View& out, const View& in) override;
-  void squared_error(const View& out, const View& x, const View& y, double scale, double divisor) override;
-  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
-                              double divisor) override;
+  void squared_error(const View& out, const View& x, const View& y, double scale,
+                     double divisor) override;
+  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y,
+                              double scale, double divisor) override;
 
   void matmul(const View& out, const View& x, const View& y, bool accumulate) override;
-  void linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) override;
-  void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y, Activation activation) override;
+  void linear(const View& out, const View& x, const View& w, const View& bias,
+              Activation activation) override;
+  void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
+                     Activation activation) override;
 
-  void conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
-              const Window& window) override;
-  void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias, Activation activation,
-                         const Window& window) override;
-  void conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) override;
+  void conv2d(const View& out, const View& x, const View& w, const View& bias,
+              Activation activation, const Window& window) override;
+  void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias,
+                         Activation activation, const Window& window) override;
+  void conv2d_weight_grad(const View& dw, const View& x, const View& g,
+                          const Window& window) override;
 
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
@@ -55,16 +59,19 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
   TrainingKernels& training() override { return *this; }
   IterationKernels& iteration() override { return *this; }
 
-  void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) override;
-  void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) override;
+  void adam(const AdamStep& step, const View& control,
+            std::span<const UpdateViews> parameters) override;
+  void sgd(const SgdStep& step, const View& control,
+           std::span<const UpdateViews> parameters) override;
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
   void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
-  void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
-  bool iterate_dense(std::span<const DenseLayer>, Activation, bool, const View&, const View&, const View&, int64_t,
-                     double) override {
+  void settle(const View& x, const View& next, const View& iterations, const View& state,
+              double tolerance) override;
+  bool iterate_dense(std::span<const DenseLayer>, Activation, bool, const View&, const View&,
+                     const View&, int64_t, double) override {
     return false;
   }
 };

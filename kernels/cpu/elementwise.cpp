@@ -1,4 +1,5 @@
-// Elementwise kernels: one loop per functor of scalar.h, dense when every inner stride is 1, strided otherwise.
+// Elementwise kernels: one loop per functor of scalar.h, dense when every inner stride is 1,
+// strided otherwise.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 
@@ -10,12 +11,14 @@ void unary_row(T* out, const T* x, int64_t out_stride, int64_t x_stride, int64_t
   if (out_stride == 1 && x_stride == 1)
     for (int64_t i = 0; i < n; ++i) out[i] = Op::template value<T>(x[i], a, b);
   else
-    for (int64_t i = 0; i < n; ++i) out[i * out_stride] = Op::template value<T>(x[i * x_stride], a, b);
+    for (int64_t i = 0; i < n; ++i)
+      out[i * out_stride] = Op::template value<T>(x[i * x_stride], a, b);
 }
 
 /// out = ct * slope(x, y); an absent x or y is replaced by ct and never read by the slope.
 template <class Op, class T>
-void pullback_row(T* out, const T* ct, const T* x, const T* y, const std::array<int64_t, 4>& s, int64_t n, T a, T b) {
+void pullback_row(T* out, const T* ct, const T* x, const T* y, const std::array<int64_t, 4>& s,
+                  int64_t n, T a, T b) {
   if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1)
     for (int64_t i = 0; i < n; ++i) out[i] = ct[i] * Op::template slope<T>(x[i], y[i], a, b);
   else
@@ -71,23 +74,24 @@ void CpuBackend::unary(Unary op, double a, double b, const View& out, const View
     using T = decltype(zero);
     with_unary(op, [&](auto functor) {
       for_pieces<2>({&out, &x}, [&](const auto& at, const auto& s, int64_t n) {
-        unary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], s[0], s[1], n, static_cast<T>(a),
-                                        static_cast<T>(b));
+        unary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], s[0], s[1], n,
+                                        static_cast<T>(a), static_cast<T>(b));
       });
     });
   });
 }
 
-void CpuBackend::unary_pullback(Unary op, double a, double b, const View& out, const View& ct, const View& x,
-                                const View& y) {
+void CpuBackend::unary_pullback(Unary op, double a, double b, const View& out, const View& ct,
+                                const View& x, const View& y) {
   const View& in = x.data ? x : ct;
   const View& result = y.data ? y : ct;
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     with_unary(op, [&](auto functor) {
       for_pieces<4>({&out, &ct, &in, &result}, [&](const auto& at, const auto& s, int64_t n) {
-        pullback_row<decltype(functor), T>(out.as<T>() + at[0], ct.as<T>() + at[1], in.as<T>() + at[2],
-                                           result.as<T>() + at[3], s, n, static_cast<T>(a), static_cast<T>(b));
+        pullback_row<decltype(functor), T>(out.as<T>() + at[0], ct.as<T>() + at[1],
+                                           in.as<T>() + at[2], result.as<T>() + at[3], s, n,
+                                           static_cast<T>(a), static_cast<T>(b));
       });
     });
   });
@@ -98,7 +102,8 @@ void CpuBackend::binary(Binary op, const View& out, const View& x, const View& y
     using T = decltype(zero);
     with_binary(op, [&](auto functor) {
       for_pieces<3>({&out, &x, &y}, [&](const auto& at, const auto& s, int64_t n) {
-        binary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], y.as<T>() + at[2], s, n);
+        binary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], y.as<T>() + at[2],
+                                         s, n);
       });
     });
   });

@@ -26,13 +26,16 @@ constexpr int vector_bytes = 16;
 constexpr bool many_registers = vector_bytes == 64;                // 32 vector registers, not 16
 constexpr int max_rows = 6, max_vectors = many_registers ? 4 : 2;  // of a register tile
 constexpr int dot_rows = many_registers ? 4 : 2, dot_cols = 4;     // of a tile of dot products
-constexpr int64_t max_depth = 512;                                 // k steps per pass: B panels fit the L2 cache
-// Longer sums are joined in f64: a chain of additions in f32 drifts with its length, by 1e-2 after 1e7 equal terms.
-constexpr int64_t dot_depth = 256, longest_chain = 32 * max_depth;      // vectors of k, and k steps, summed in T
-constexpr int64_t chunk_blocks = 10, chunk_panels = 4, dot_chunk = 64;  // tiles per task, down and across
-constexpr int64_t outer_rows = 1920, outer_cols = 2048;                 // bound what is packed at a time
-constexpr int64_t largest_block = int64_t{1} << 20;                     // elements that are summed in f64 at a time
-constexpr double serial_work = 1e5;                                     // products not worth waking a thread for
+constexpr int64_t max_depth = 512;  // k steps per pass: B panels fit the L2 cache
+// Longer sums are joined in f64: a chain of additions in f32 drifts with its length, by 1e-2 after
+// 1e7 equal terms.
+constexpr int64_t dot_depth = 256,
+                  longest_chain = 32 * max_depth;  // vectors of k, and k steps, summed in T
+constexpr int64_t chunk_blocks = 10, chunk_panels = 4,
+                  dot_chunk = 64;                        // tiles per task, down and across
+constexpr int64_t outer_rows = 1920, outer_cols = 2048;  // bound what is packed at a time
+constexpr int64_t largest_block = int64_t{1} << 20;  // elements that are summed in f64 at a time
+constexpr double serial_work = 1e5;                  // products not worth waking a thread for
 
 template <class T>
 using Vec [[gnu::vector_size(vector_bytes)]] = T;
@@ -80,17 +83,20 @@ T* scratch(Use use, int64_t count) {
   return reinterpret_cast<T*>(blocks[use].data());
 }
 
-/// Tasks through std::ref, which does not allocate; products too small to share stay on this thread.
+/// Tasks through std::ref, which does not allocate; products too small to share stay on this
+/// thread.
 template <class F>
 void run_tasks(int64_t tasks, double work, F&& task) {
-  if (tasks > 1 && work > serial_work) return parallel_for(tasks, std::function<void(int64_t)>(std::ref(task)));
+  if (tasks > 1 && work > serial_work)
+    return parallel_for(tasks, std::function<void(int64_t)>(std::ref(task)));
   for (int64_t i = 0; i < tasks; ++i) task(i);
 }
 
-/// C tile (+)= A B over k steps. Rows of B are b_row apart and hold whole vectors; only cols columns of C are touched.
+/// C tile (+)= A B over k steps. Rows of B are b_row apart and hold whole vectors; only cols
+/// columns of C are touched.
 template <class T, int rows, int vectors>
-void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c, int64_t ldc,
-          int64_t cols, bool add) {
+void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64_t b_row, T* c,
+          int64_t ldc, int64_t cols, bool add) {
   constexpr int width = lanes<T>;
   Vec<T> sum[rows][vectors] = {};
   for (int64_t step = 0; step < k; ++step, a += a_col, b += b_row) {
@@ -105,7 +111,9 @@ void tile(int64_t k, const T* a, int64_t a_row, int64_t a_col, const T* b, int64
   unrolled<rows>([&](auto r) {
     T* to = c + r * ldc;
     if (whole) {
-      unrolled<vectors>([&](auto v) { store<T>(to + v * width, add ? load(to + v * width) + sum[r][v] : sum[r][v]); });
+      unrolled<vectors>([&](auto v) {
+        store<T>(to + v * width, add ? load(to + v * width) + sum[r][v] : sum[r][v]);
+      });
     } else {
       T values[vectors * width];
       unrolled<vectors>([&](auto v) { store<T>(values + v * width, sum[r][v]); });
@@ -130,7 +138,8 @@ template <class T, int stride, int first>
   (std::make_integer_sequence<int, lanes<T>>{});
 }
 
-/// Transposes a square of lanes x lanes values by rounds of splitting pairs of rows into even and odd lanes.
+/// Transposes a square of lanes x lanes values by rounds of splitting pairs of rows into even and
+/// odd lanes.
 template <class T>
 [[gnu::always_inline]] inline void transpose(Vec<T> (&x)[lanes<T>]) {
   unrolled<halvings<T>>([&](auto) {
@@ -143,19 +152,24 @@ template <class T>
   });
 }
 
-/// Packs cols columns of B over k steps into rows of whole vectors, panel_cols apart, padded with zeros.
+/// Packs cols columns of B over k steps into rows of whole vectors, panel_cols apart, padded with
+/// zeros.
 template <class T>
 void pack_panel(int64_t k, int64_t cols, Matrix<const T> b, T* to) {
   constexpr int width = lanes<T>;
-  for (int64_t first = 0; first < cols; first += width, to += width, b.data += width * b.col_stride) {
+  for (int64_t first = 0; first < cols;
+       first += width, to += width, b.data += width * b.col_stride) {
     const int64_t count = std::min<int64_t>(width, cols - first);
     int64_t step = 0;
     if (b.col_stride == 1 && count == width) {
-      for (; step < k; ++step) store<T>(to + step * panel_cols<T>, load(b.data + step * b.row_stride));
+      for (; step < k; ++step)
+        store<T>(to + step * panel_cols<T>, load(b.data + step * b.row_stride));
     } else if (b.row_stride == 1) {
       for (; step + width <= k; step += width) {
         Vec<T> square[width];
-        unrolled<width>([&](auto i) { square[i] = i < count ? load(b.data + i * b.col_stride + step) : Vec<T>{}; });
+        unrolled<width>([&](auto i) {
+          square[i] = i < count ? load(b.data + i * b.col_stride + step) : Vec<T>{};
+        });
         transpose<T>(square);
         unrolled<width>([&](auto i) { store<T>(to + (step + i) * panel_cols<T>, square[i]); });
       }
@@ -168,14 +182,16 @@ void pack_panel(int64_t k, int64_t cols, Matrix<const T> b, T* to) {
   }
 }
 
-/// Packs rows of A (max_rows where there are so many) over k steps, the values of one step together.
+/// Packs rows of A (max_rows where there are so many) over k steps, the values of one step
+/// together.
 template <class T>
 void pack_block(int64_t k, int64_t rows, Matrix<const T> a, T* to) {
   for (int64_t step = 0; step < k; ++step, to += max_rows, a.data += a.col_stride) {
     if (a.row_stride == 1 && rows >= max_rows)
       std::memcpy(to, a.data, sizeof(T) * max_rows);
     else
-      for (int64_t r = 0; r < std::min<int64_t>(rows, max_rows); ++r) to[r] = a.data[r * a.row_stride];
+      for (int64_t r = 0; r < std::min<int64_t>(rows, max_rows); ++r)
+        to[r] = a.data[r * a.row_stride];
   }
 }
 
@@ -204,31 +220,36 @@ struct Product {
     }
   }
 
-  /// The rows from row, columns from col and k steps from step, up to outer_rows, outer_cols and depth of them.
+  /// The rows from row, columns from col and k steps from step, up to outer_rows, outer_cols and
+  /// depth of them.
   void tiled_part(int64_t row, int64_t col, int64_t step, int64_t depth) const {
     constexpr int64_t width = panel_cols<T>;
     const int64_t rows = std::min(outer_rows, m - row), cols = std::min(outer_cols, n - col);
     const int64_t steps = std::min(depth, k - step);
     const bool add = accumulate || step > 0, last = step + steps == k;
     const auto from = [](Matrix<const T> x, int64_t r, int64_t s) {
-      return Matrix<const T>{x.data + r * x.row_stride + s * x.col_stride, x.row_stride, x.col_stride};
+      return Matrix<const T>{x.data + r * x.row_stride + s * x.col_stride, x.row_stride,
+                             x.col_stride};
     };
 
     // Blocks of nearly equal height, so that no register tile is much emptier than the others.
     const int64_t blocks = ceil_div(rows, max_rows), panels = ceil_div(cols, width);
     const auto block_row = [&](int64_t block) { return block * rows / blocks; };
     const bool pack_a = a.col_stride != 1 && panels > 1;
-    const bool pack_b = b.col_stride != 1 || blocks > 2;  // a matrix read once or twice is best read where it lies
+    const bool pack_b =
+        b.col_stride != 1 || blocks > 2;  // a matrix read once or twice is best read where it lies
     T* const buffer_a = pack_a ? scratch<T>(packed_a, blocks * max_rows * depth) : nullptr;
     T* const buffer_b = scratch<T>(packed_b, panels * width * depth);
     const auto pack = [&](int64_t task) {
       if (task < panels) {
         const int64_t count = std::min(width, cols - task * width);
         if (pack_b || count % lanes<T> != 0)
-          pack_panel<T>(steps, count, from(b, step, col + task * width), buffer_b + task * width * depth);
+          pack_panel<T>(steps, count, from(b, step, col + task * width),
+                        buffer_b + task * width * depth);
       } else {
         const int64_t block = task - panels, first = block_row(block);
-        pack_block<T>(steps, rows - first, from(a, row + first, step), buffer_a + block * max_rows * depth);
+        pack_block<T>(steps, rows - first, from(a, row + first, step),
+                      buffer_a + block * max_rows * depth);
       }
     };
     const double work = static_cast<double>(rows * cols) * static_cast<double>(steps);
@@ -236,18 +257,23 @@ struct Product {
 
     const int64_t down = ceil_div(blocks, chunk_blocks), across = ceil_div(panels, chunk_panels);
     const auto compute = [&](int64_t task) {
-      const int64_t block_begin = task % down * blocks / down, block_end = (task % down + 1) * blocks / down;
-      const int64_t panel_begin = task / down * panels / across, panel_end = (task / down + 1) * panels / across;
+      const int64_t block_begin = task % down * blocks / down,
+                    block_end = (task % down + 1) * blocks / down;
+      const int64_t panel_begin = task / down * panels / across,
+                    panel_end = (task / down + 1) * panels / across;
       for (int64_t panel = panel_begin; panel < panel_end; ++panel) {
         const int64_t first_col = panel * width, count = std::min(width, cols - first_col);
         const bool packed = pack_b || count % lanes<T> != 0;
-        const T* from_b = packed ? buffer_b + first_col * depth : from(b, step, col + first_col).data;
+        const T* from_b =
+            packed ? buffer_b + first_col * depth : from(b, step, col + first_col).data;
         for (int64_t block = block_begin; block < block_end; ++block) {
           const int64_t first = block_row(block), height = block_row(block + 1) - first;
-          const T* from_a = pack_a ? buffer_a + block * max_rows * depth : from(a, row + first, step).data;
+          const T* from_a =
+              pack_a ? buffer_a + block * max_rows * depth : from(a, row + first, step).data;
           tiles<T>[static_cast<size_t>((height - 1) * max_vectors + ceil_div(count, lanes<T>) - 1)](
               steps, from_a, pack_a ? 1 : a.row_stride, pack_a ? max_rows : a.col_stride, from_b,
-              packed ? width : b.row_stride, c + (row + first) * ldc + col + first_col, ldc, count, add);
+              packed ? width : b.row_stride, c + (row + first) * ldc + col + first_col, ldc, count,
+              add);
         }
       }
       if (last)
@@ -261,8 +287,10 @@ struct Product {
   void dots() const {
     const int64_t down = ceil_div(m, dot_chunk), across = ceil_div(n, dot_chunk);
     const auto compute = [&](int64_t task) {
-      const int64_t row_begin = task % down * dot_chunk, row_end = std::min(m, row_begin + dot_chunk);
-      const int64_t col_begin = task / down * dot_chunk, col_end = std::min(n, col_begin + dot_chunk);
+      const int64_t row_begin = task % down * dot_chunk,
+                    row_end = std::min(m, row_begin + dot_chunk);
+      const int64_t col_begin = task / down * dot_chunk,
+                    col_end = std::min(n, col_begin + dot_chunk);
       for (int64_t col = col_begin; col < col_end; col += dot_cols)
         for (int64_t row = row_begin; row < row_end; row += dot_rows) {
           const int64_t rows = std::min<int64_t>(dot_rows, row_end - row);
@@ -289,7 +317,8 @@ struct Product {
         Vec<T> part[rows][cols] = {};
         add_dots<rows, cols>(p, x + step, y + step, std::min(dot_depth * width, p.k - step), part);
         unrolled<rows>([&](auto r) {
-          unrolled<cols>([&](auto s) { sum[r][s] += __builtin_convertvector(part[r][s], Wide<T>); });
+          unrolled<cols>(
+              [&](auto s) { sum[r][s] += __builtin_convertvector(part[r][s], Wide<T>); });
         });
       }
       for (int r = 0; r < rows; ++r)
@@ -305,7 +334,8 @@ struct Product {
     unrolled<rows>([&](auto r) {
       unrolled<cols>([&](auto s) {
         Vec<T> total = sum[r][s];
-        unrolled<halvings<T>>([&](auto i) { total += shuffle<T, 1, (width >> (i + 1))>(total, total); });
+        unrolled<halvings<T>>(
+            [&](auto i) { total += shuffle<T, 1, (width >> (i + 1))>(total, total); });
         put(r, s, total[0]);
       });
     });
@@ -341,24 +371,27 @@ template <class T>
 const T* contiguous(Use use, int64_t rows, int64_t k, Matrix<const T> from) {
   T* const to = scratch<T>(use, rows * k);
   for (int64_t r = 0; r < rows; ++r)
-    for (int64_t i = 0; i < k; ++i) to[r * k + i] = from.data[r * from.row_stride + i * from.col_stride];
+    for (int64_t i = 0; i < k; ++i)
+      to[r * k + i] = from.data[r * from.row_stride + i * from.col_stride];
   return to;
 }
 
 }  // namespace
 
 template <class T>
-void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b, T* c, int64_t ldc, bool accumulate,
-          Epilogue<T> epilogue, const void* context) {
+void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b, T* c, int64_t ldc,
+          bool accumulate, Epilogue<T> epilogue, const void* context) {
   if (m <= 0 || n <= 0) return;
   Product<T> product{m, n, k, a, b, c, ldc, accumulate, epilogue, context};
   if (k <= 0) {
     for (int64_t r = 0; r < m && !accumulate; ++r) std::fill_n(c + r * ldc, n, T(0));
     return product.finish(0, m, 0, n);
   }
-  if (k >= 2 * lanes<T> && ((n <= dot_cols && a.col_stride == 1) || (m <= dot_rows && b.row_stride == 1))) {
+  if (k >= 2 * lanes<T> &&
+      ((n <= dot_cols && a.col_stride == 1) || (m <= dot_rows && b.row_stride == 1))) {
     if (a.col_stride != 1) product.a = {contiguous<T>(packed_a, m, k, a), k, 1};
-    if (b.row_stride != 1) product.b = {contiguous<T>(packed_b, n, k, {b.data, b.col_stride, b.row_stride}), 1, k};
+    if (b.row_stride != 1)
+      product.b = {contiguous<T>(packed_b, n, k, {b.data, b.col_stride, b.row_stride}), 1, k};
     return product.dots();
   }
   if (k > longest_chain) {
@@ -389,9 +422,11 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b,
     return product.finish(0, m, 0, n);
   }
   if (n < lanes<T> / 2 && n < m && a.row_stride == 1) {
-    // Narrow tiles would waste most lanes: compute the transpose, whose rows are long, and copy it over.
+    // Narrow tiles would waste most lanes: compute the transpose, whose rows are long, and copy it
+    // over.
     T* const other = scratch<T>(swapped_c, n * m);
-    gemm<T>(n, m, k, {b.data, b.col_stride, b.row_stride}, {a.data, a.col_stride, a.row_stride}, other, m);
+    gemm<T>(n, m, k, {b.data, b.col_stride, b.row_stride}, {a.data, a.col_stride, a.row_stride},
+            other, m);
     for (int64_t r = 0; r < m; ++r)
       for (int64_t i = 0; i < n; ++i)
         c[r * ldc + i] = accumulate ? c[r * ldc + i] + other[i * m + r] : other[i * m + r];
@@ -400,9 +435,9 @@ void gemm(int64_t m, int64_t n, int64_t k, Matrix<const T> a, Matrix<const T> b,
   product.tiled();
 }
 
-template void gemm<float>(int64_t, int64_t, int64_t, Matrix<const float>, Matrix<const float>, float*, int64_t, bool,
-                          Epilogue<float>, const void*);
-template void gemm<double>(int64_t, int64_t, int64_t, Matrix<const double>, Matrix<const double>, double*, int64_t,
-                           bool, Epilogue<double>, const void*);
+template void gemm<float>(int64_t, int64_t, int64_t, Matrix<const float>, Matrix<const float>,
+                          float*, int64_t, bool, Epilogue<float>, const void*);
+template void gemm<double>(int64_t, int64_t, int64_t, Matrix<const double>, Matrix<const double>,
+                           double*, int64_t, bool, Epilogue<double>, const void*);
 
 }  // namespace basin::cpu

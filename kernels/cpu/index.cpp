@@ -31,8 +31,10 @@ void CpuBackend::scatter_add(const View& out, const View& in, const View& index)
     const int64_t rows = out.shape[0];
     std::vector<int64_t> end(static_cast<size_t>(rows) + 1), order(static_cast<size_t>(n));
     for (int64_t i = 0; i < n; ++i) ++end[static_cast<size_t>(to[i]) + 1];
-    for (int64_t r = 0; r < rows; ++r) end[static_cast<size_t>(r) + 1] += end[static_cast<size_t>(r)];
-    for (int64_t i = 0; i < n; ++i) order[static_cast<size_t>(end[static_cast<size_t>(to[i])]++)] = i;
+    for (int64_t r = 0; r < rows; ++r)
+      end[static_cast<size_t>(r) + 1] += end[static_cast<size_t>(r)];
+    for (int64_t i = 0; i < n; ++i)
+      order[static_cast<size_t>(end[static_cast<size_t>(to[i])]++)] = i;
     constexpr int64_t strip = 1024;
     parallel_for((row + strip - 1) / strip, [&](int64_t task) {
       const int64_t from = task * strip, count = std::min(strip, row - from);
@@ -40,7 +42,9 @@ void CpuBackend::scatter_add(const View& out, const View& in, const View& index)
       for (int64_t r = 0, at = 0; r < rows; ++r) {
         const int64_t first = std::exchange(at, end[static_cast<size_t>(r)]);
         T* o = out.as<T>() + r * row + from;
-        const auto source = [&](int64_t i) { return in.as<T>() + order[static_cast<size_t>(i)] * row + from; };
+        const auto source = [&](int64_t i) {
+          return in.as<T>() + order[static_cast<size_t>(i)] * row + from;
+        };
         if (at - first == 1) {  // f64 would round to the same
           const T* x = source(first);
           for (int64_t j = 0; j < count; ++j) o[j] += x[j];

@@ -5,8 +5,10 @@
 
 namespace basin::cpu {
 
-void CpuBackend::settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) {
-  const int64_t n = x.shape[0], d = x.shape[1], per_task = std::max<int64_t>(1, grain / std::max<int64_t>(1, d));
+void CpuBackend::settle(const View& x, const View& next, const View& iterations, const View& state,
+                        double tolerance) {
+  const int64_t n = x.shape[0], d = x.shape[1],
+                per_task = std::max<int64_t>(1, grain / std::max<int64_t>(1, d));
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
     parallel_for((n + per_task - 1) / per_task, [&](int64_t task) {
@@ -14,7 +16,9 @@ void CpuBackend::settle(const View& x, const View& next, const View& iterations,
         if (state.as<int32_t>()[i] != point_running) continue;
         T* at = x.as<T>() + i * d;
         const T* to = next.as<T>() + i * d;
-        const auto step = [&](int64_t j) { return static_cast<double>(to[j]) - static_cast<double>(at[j]); };
+        const auto step = [&](int64_t j) {
+          return static_cast<double>(to[j]) - static_cast<double>(at[j]);
+        };
         SquareSum length;
         bool moved = false;
         for (int64_t j = 0; j < d; ++j) {

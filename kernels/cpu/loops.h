@@ -11,7 +11,8 @@ namespace basin::cpu {
 
 constexpr int64_t grain = 32768;  // elements a task handles; the same for any thread count
 
-/// f(offsets, inner strides, count) for pieces that cover all elements; pieces are cut by the shape alone.
+/// f(offsets, inner strides, count) for pieces that cover all elements; pieces are cut by the shape
+/// alone.
 template <size_t N, class F>
 void for_pieces(const std::array<const View*, N>& views, F&& f) {
   const int64_t size = views[0]->size();
@@ -21,7 +22,8 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
   const int64_t inner = loop.shape[last], rows = size / inner;
   std::array<int64_t, N> strides;
   for (size_t v = 0; v < N; ++v) strides[v] = loop.strides[v][last];
-  // f for some rows: most offsets follow from those before by an addition, not by a division for each axis
+  // f for some rows: most offsets follow from those before by an addition, not by a division for
+  // each axis
   const int64_t group = last > 0 ? loop.shape[last - 1] : 1;
   const auto walk = [&](int64_t row, int64_t end, int64_t from, int64_t count) {
     std::array<int64_t, N> offsets{};
@@ -69,8 +71,8 @@ double reduce_long(int64_t n, F&& element) {
   const int64_t pieces = (n + grain - 1) / grain;
   std::vector<double> partial(static_cast<size_t>(pieces));
   parallel_for(pieces, [&](int64_t p) {
-    partial[static_cast<size_t>(p)] =
-        reduce_run<R>(std::min(grain, n - p * grain), [&](int64_t i) { return element(p * grain + i); });
+    partial[static_cast<size_t>(p)] = reduce_run<R>(
+        std::min(grain, n - p * grain), [&](int64_t i) { return element(p * grain + i); });
   });
   return reduce_run<R>(pieces, [&](int64_t p) { return partial[static_cast<size_t>(p)]; });
 }

@@ -1,5 +1,5 @@
-// Softmax and the squared error, each in as few passes over memory as it needs; sums in f64. The formulas are those of
-// the CUDA twins.
+// Softmax and the squared error, each in as few passes over memory as it needs; sums in f64. The
+// formulas are those of the CUDA twins.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/reduce_plan.h"
@@ -9,26 +9,30 @@ namespace basin::cpu {
 
 void CpuBackend::softmax(const View& out, const View& in) {
   if (in.size() == 0) return;
-  const int64_t n = in.shape[in.shape.rank - 1], rows = in.size() / n, per_task = std::max<int64_t>(1, grain / n);
+  const int64_t n = in.shape[in.shape.rank - 1], rows = in.size() / n,
+                per_task = std::max<int64_t>(1, grain / n);
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     parallel_for((rows + per_task - 1) / per_task, [&](int64_t task) {
       for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
         const T* x = in.as<const T>() + row * n;
         T* y = out.as<T>() + row * n;
-        const T top = static_cast<T>(reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
+        const T top = static_cast<T>(
+            reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
         if (top - top == 0)
           for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] - top);
         else  // infinity - infinity is 0 here
           for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] == top ? T(0) : x[i] - top);
-        const T total = static_cast<T>(reduce_run<JoinSum>(n, [&](int64_t i) { return static_cast<double>(y[i]); }));
+        const T total = static_cast<T>(
+            reduce_run<JoinSum>(n, [&](int64_t i) { return static_cast<double>(y[i]); }));
         for (int64_t i = 0; i < n; ++i) y[i] /= total;
       }
     });
   });
 }
 
-void CpuBackend::squared_error(const View& out, const View& x, const View& y, double scale, double divisor) {
+void CpuBackend::squared_error(const View& out, const View& x, const View& y, double scale,
+                               double divisor) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *a = x.as<const T>(), *b = y.as<const T>();
@@ -40,8 +44,8 @@ void CpuBackend::squared_error(const View& out, const View& x, const View& y, do
   });
 }
 
-void CpuBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
-                                        double divisor) {
+void CpuBackend::squared_error_pullback(const View& dx, const View& ct, const View& x,
+                                        const View& y, double scale, double divisor) {
   with_float(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T factor = *ct.as<const T>() * static_cast<T>(2 * scale), by = static_cast<T>(divisor);

@@ -1,5 +1,5 @@
-// Matrix products through gemm.h, and the fused linear layer: bias and activation are applied to each row of the
-// product while it is still in the first-level cache.
+// Matrix products through gemm.h, and the fused linear layer: bias and activation are applied to
+// each row of the product while it is still in the first-level cache.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/gemm.h"
 #include "kernels/cpu/loops.h"
@@ -12,7 +12,8 @@ namespace {
 template <class T>
 Matrix<const T> matrix_at(const View& v, int64_t batch) {
   const int r = v.shape.rank;
-  return {v.as<const T>() + (r == 3 ? batch * v.strides[0] : 0), v.strides[r - 2], v.strides[r - 1]};
+  return {v.as<const T>() + (r == 3 ? batch * v.strides[0] : 0), v.strides[r - 2],
+          v.strides[r - 1]};
 }
 
 template <class T>
@@ -31,7 +32,8 @@ void bias_and_activation(const void* context, T* row, int64_t, int64_t column, i
   else if (c.bias_stride == 1)
     for (int64_t j = 0; j < n; ++j) row[j] = Op::template value<T>(row[j] + bias[j], c.a, c.b);
   else
-    for (int64_t j = 0; j < n; ++j) row[j] = Op::template value<T>(row[j] + bias[j * c.bias_stride], c.a, c.b);
+    for (int64_t j = 0; j < n; ++j)
+      row[j] = Op::template value<T>(row[j] + bias[j * c.bias_stride], c.a, c.b);
 }
 
 }  // namespace
@@ -42,25 +44,27 @@ void CpuBackend::matmul(const View& out, const View& x, const View& y, bool accu
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const auto one = [&](int64_t batch) {
-      gemm<T>(m, n, k, matrix_at<T>(x, batch), matrix_at<T>(y, batch), out.as<T>() + batch * m * n, n, accumulate);
+      gemm<T>(m, n, k, matrix_at<T>(x, batch), matrix_at<T>(y, batch), out.as<T>() + batch * m * n,
+              n, accumulate);
     };
     if (r == 2) return one(0);
     parallel_for(out.shape[0], one);
   });
 }
 
-void CpuBackend::linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) {
+void CpuBackend::linear(const View& out, const View& x, const View& w, const View& bias,
+                        Activation activation) {
   const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    const LinearContext<T> context{bias.as<const T>(), bias.data ? bias.strides[0] : 0, static_cast<T>(activation.a),
-                                   static_cast<T>(activation.b)};
+    const LinearContext<T> context{bias.as<const T>(), bias.data ? bias.strides[0] : 0,
+                                   static_cast<T>(activation.a), static_cast<T>(activation.b)};
     const Matrix<const T> a{x.as<const T>(), x.strides[0], x.strides[1]};
     const Matrix<const T> b{w.as<const T>(), w.strides[1], w.strides[0]};
     with_unary(activation.op, [&](auto functor) {
       const bool plain = activation.op == Unary::identity && !bias.data;
-      gemm<T>(m, n, k, a, b, out.as<T>(), n, false, plain ? nullptr : &bias_and_activation<decltype(functor), T>,
-              &context);
+      gemm<T>(m, n, k, a, b, out.as<T>(), n, false,
+              plain ? nullptr : &bias_and_activation<decltype(functor), T>, &context);
     });
   });
 }
@@ -83,8 +87,11 @@ void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct
             const int64_t at = (i * columns + c) * inner;
             T* to = dz.as<T>() + at;
             const T *g = ct.as<const T>() + at, *v = slopes.as<const T>() + at;
-            for (int64_t j = 0; j < inner; ++j) to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
-            if (dbias.data) acc += reduce_run<JoinSum>(inner, [&](int64_t j) { return static_cast<double>(to[j]); });
+            for (int64_t j = 0; j < inner; ++j)
+              to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
+            if (dbias.data)
+              acc +=
+                  reduce_run<JoinSum>(inner, [&](int64_t j) { return static_cast<double>(to[j]); });
           }
           if (dbias.data) dbias.as<T>()[c] = static_cast<T>(acc);
         });
@@ -96,9 +103,11 @@ void CpuBackend::bias_pullback(const View& dz, const View& dbias, const View& ct
           const T* g = ct.as<T>() + i * ct.strides[0] + from * ct.strides[1];
           const T* v = slopes.as<T>() + i * columns + from;
           if (ct.strides[1] == 1)
-            for (int64_t j = 0; j < n; ++j) to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
+            for (int64_t j = 0; j < n; ++j)
+              to[j] = g[j] * Op::template slope_by_output<T>(v[j], a, b);
           else
-            for (int64_t j = 0; j < n; ++j) to[j] = g[j * ct.strides[1]] * Op::template slope_by_output<T>(v[j], a, b);
+            for (int64_t j = 0; j < n; ++j)
+              to[j] = g[j * ct.strides[1]] * Op::template slope_by_output<T>(v[j], a, b);
           if (dbias.data)
             for (int64_t j = 0; j < n; ++j) acc[j] += static_cast<double>(to[j]);
         }

@@ -1,5 +1,5 @@
-// Optimiser updates in one pass over parameter, gradient and moments, in PyTorch's order of operations.
-// Bytes moved per element: Adam 4 reads + 3 writes, SGD with momentum 3 + 2.
+// Optimiser updates in one pass over parameter, gradient and moments, in PyTorch's order of
+// operations. Bytes moved per element: Adam 4 reads + 3 writes, SGD with momentum 3 + 2.
 #include <cmath>
 
 #include "kernels/control.h"
@@ -11,14 +11,15 @@ namespace basin::cpu {
 namespace {
 
 template <class T>
-void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const T* __restrict g, T* __restrict m,
-                T* __restrict v, int64_t n) {
+void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const T* __restrict g,
+                T* __restrict m, T* __restrict v, int64_t n) {
   const double rate = control[control_rate];
   const T step_size = static_cast<T>(rate / control[control_correction1]);
   const T root_correction = static_cast<T>(std::sqrt(control[control_correction2]));
   const T one_minus_beta1 = static_cast<T>(1.0 - s.beta1), beta2 = static_cast<T>(s.beta2);
   const T one_minus_beta2 = static_cast<T>(1.0 - s.beta2), epsilon = static_cast<T>(s.epsilon);
-  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay), scale = static_cast<T>(control[control_scale]);
+  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay),
+          scale = static_cast<T>(control[control_scale]);
   const T shrink = static_cast<T>(s.decoupled ? 1.0 - rate * s.weight_decay : 1.0);
   for (int64_t i = 0; i < n; ++i) {
     const T parameter = p[i] * shrink;
@@ -32,8 +33,8 @@ void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const
 }
 
 template <class T>
-void sgd_piece(const SgdStep& s, const double* control, T* __restrict p, const T* __restrict g, T* __restrict v,
-               int64_t n) {
+void sgd_piece(const SgdStep& s, const double* control, T* __restrict p, const T* __restrict g,
+               T* __restrict v, int64_t n) {
   const T rate = static_cast<T>(control[control_rate]), momentum = static_cast<T>(s.momentum);
   const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(control[control_scale]);
   for (int64_t i = 0; i < n; ++i) {
@@ -46,31 +47,35 @@ void sgd_piece(const SgdStep& s, const double* control, T* __restrict p, const T
   }
 }
 
-/// update(zero of T, parameter, offset, count) over all parameters, unless the control block says stop.
+/// update(zero of T, parameter, offset, count) over all parameters, unless the control block says
+/// stop.
 template <class F>
 void for_parameters(const View& control, std::span<const UpdateViews> parameters, F&& update) {
   if (control.as<double>()[control_active] == 0) return;
   for (const UpdateViews& u : parameters)
     with_float(u.p.dtype, [&](auto zero) {
-      for_pieces<1>({&u.p}, [&](const auto& at, const auto&, int64_t n) { update(zero, u, at[0], n); });
+      for_pieces<1>({&u.p},
+                    [&](const auto& at, const auto&, int64_t n) { update(zero, u, at[0], n); });
     });
 }
 
 }  // namespace
 
-void CpuBackend::adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) {
+void CpuBackend::adam(const AdamStep& step, const View& control,
+                      std::span<const UpdateViews> parameters) {
   for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
     using T = decltype(zero);
-    adam_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at, u.m.as<T>() + at, u.v.as<T>() + at,
-                  n);
+    adam_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at, u.m.as<T>() + at,
+                  u.v.as<T>() + at, n);
   });
 }
 
-void CpuBackend::sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) {
+void CpuBackend::sgd(const SgdStep& step, const View& control,
+                     std::span<const UpdateViews> parameters) {
   for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
     using T = decltype(zero);
-    sgd_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at, u.m.data ? u.m.as<T>() + at : nullptr,
-                 n);
+    sgd_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at,
+                 u.m.data ? u.m.as<T>() + at : nullptr, n);
   });
 }
 
@@ -91,8 +96,8 @@ void CpuBackend::clip(const View& control, std::span<const View> gradients, doub
   if (!std::isfinite(norm)) control.as<double>()[control_active] = 0;
 }
 
-void CpuBackend::advance(const View& control, const View& rates, const View& losses, const View& loss,
-                         const AdvanceStep& step) {
+void CpuBackend::advance(const View& control, const View& rates, const View& losses,
+                         const View& loss, const AdvanceStep& step) {
   with_float(loss.dtype, [&](auto zero) {
     advance_control(control.as<double>(), rates.as<double>(), losses.as<double>(),
                     static_cast<double>(*loss.as<decltype(zero)>()), losses.size(), step);

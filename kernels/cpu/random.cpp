@@ -1,4 +1,5 @@
-// Counter-based random numbers: element i is word i % 4 of Philox block i / 4, whatever the thread that computes it.
+// Counter-based random numbers: element i is word i % 4 of Philox block i / 4, whatever the thread
+// that computes it.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 
@@ -26,7 +27,8 @@ void draw(const View& out, KeyBits key, uint64_t offset, F&& convert) {
 }  // namespace
 
 void CpuBackend::random(Distribution kind, KeyBits key, uint64_t offset, const View& out) {
-  if (kind == Distribution::bits) return draw<uint32_t>(out, key, offset, [](uint32_t word) { return word; });
+  if (kind == Distribution::bits)
+    return draw<uint32_t>(out, key, offset, [](uint32_t word) { return word; });
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     if (kind == Distribution::uniform)

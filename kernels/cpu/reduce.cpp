@@ -1,5 +1,5 @@
-// Reductions. Sums run in f64 with a fixed number of lanes, so the order depends on the shape alone and f32 sums are
-// exact to the last bit or two. Bytes moved: the input once, the output once.
+// Reductions. Sums run in f64 with a fixed number of lanes, so the order depends on the shape alone
+// and f32 sums are exact to the last bit or two. Bytes moved: the input once, the output once.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/reduce_plan.h"
@@ -16,9 +16,12 @@ double reduce_all(const T* x, const ReducePlan& plan) {
   for (int64_t r = 0; r < runs; ++r) {
     const T* from = x + offset_at(plan.gone, plan.gone_in, r, last);
     if (stride == 1)
-      acc = R::join(acc, reduce_long<R>(run, [&](int64_t i) { return static_cast<double>(from[i]); }));
+      acc = R::join(acc,
+                    reduce_long<R>(run, [&](int64_t i) { return static_cast<double>(from[i]); }));
     else
-      acc = R::join(acc, reduce_long<R>(run, [&](int64_t i) { return static_cast<double>(from[i * stride]); }));
+      acc = R::join(acc, reduce_long<R>(run, [&](int64_t i) {
+                      return static_cast<double>(from[i * stride]);
+                    }));
   }
   return acc;
 }
@@ -29,14 +32,16 @@ template <class R, class T>
 void reduce_columns(T* out, const T* x, const ReducePlan& plan) {
   constexpr int64_t strip = 256;
   const int last = plan.kept.rank - 1;
-  const int64_t columns = plan.kept[last], stride = plan.kept_in[last], strips = (columns + strip - 1) / strip;
+  const int64_t columns = plan.kept[last], stride = plan.kept_in[last],
+                strips = (columns + strip - 1) / strip;
   const int64_t all = plan.kept.size() / columns * strips, rows = plan.gone.size();
   const int64_t per_task = std::max<int64_t>(1, grain / (rows * std::min(strip, columns)));
   parallel_for((all + per_task - 1) / per_task, [&](int64_t task) {
     for (int64_t t = task * per_task; t < std::min(all, (task + 1) * per_task); ++t) {
       const int64_t from = t % strips * strip, n = std::min(strip, columns - from);
       const T* base = x + offset_at(plan.kept, plan.kept_in, t / strips, last) + from * stride;
-      T* to = out + offset_at(plan.kept, plan.kept_out, t / strips, last) + from * plan.kept_out[last];
+      T* to =
+          out + offset_at(plan.kept, plan.kept_out, t / strips, last) + from * plan.kept_out[last];
       double acc[strip];
       std::fill_n(acc, n, R::start);
       for (int64_t r = 0; r < rows; ++r) {
@@ -44,7 +49,8 @@ void reduce_columns(T* out, const T* x, const ReducePlan& plan) {
         if (stride == 1)
           for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j]));
         else
-          for (int64_t j = 0; j < n; ++j) acc[j] = R::join(acc[j], static_cast<double>(row[j * stride]));
+          for (int64_t j = 0; j < n; ++j)
+            acc[j] = R::join(acc[j], static_cast<double>(row[j * stride]));
       }
       for (int64_t j = 0; j < n; ++j) to[j * plan.kept_out[last]] = static_cast<T>(acc[j]);
     }
@@ -67,10 +73,11 @@ void reduce_view(const View& out, const View& in) {
   const int64_t kept = plan.kept.size(), gone = plan.gone.size();
   // few elements each, as in the gradient of upsampling: what counts is the way there, not the loop
   const bool small = last >= 0 && gone <= 16 && plan.kept[last] > 1;
-  if (last >= 0 && plan.gone.rank > 0 && (plan.kept_in[last] == 1 || small)) return reduce_columns<R>(to, x, plan);
+  if (last >= 0 && plan.gone.rank > 0 && (plan.kept_in[last] == 1 || small))
+    return reduce_columns<R>(to, x, plan);
   const auto one = [&](int64_t i) {
-    to[offset_at(plan.kept, plan.kept_out, i, plan.kept.rank)] =
-        static_cast<T>(reduce_all<R>(x + offset_at(plan.kept, plan.kept_in, i, plan.kept.rank), plan));
+    to[offset_at(plan.kept, plan.kept_out, i, plan.kept.rank)] = static_cast<T>(
+        reduce_all<R>(x + offset_at(plan.kept, plan.kept_in, i, plan.kept.rank), plan));
   };
   const int64_t per_task = std::max<int64_t>(1, grain / std::max<int64_t>(1, gone));
   parallel_for((kept + per_task - 1) / per_task, [&](int64_t task) {
@@ -105,7 +112,8 @@ void CpuBackend::argmax(const View& out, const View& in, int axis) {
         const T* x = in.as<T>() + at[1] + i * s[1];
         int64_t best = 0;
         for (int64_t j = 1; j < n; ++j)
-          if (!(x[j * stride] <= x[best * stride]) && x[best * stride] == x[best * stride]) best = j;
+          if (!(x[j * stride] <= x[best * stride]) && x[best * stride] == x[best * stride])
+            best = j;
         out.as<int32_t>()[at[0] + i * s[0]] = static_cast<int32_t>(best);
       }
     });

@@ -23,7 +23,8 @@ __device__ void with_activation(Unary op, F&& f) {
 template <class T, int width>
 __device__ void activate(const Activation& f, T (&z)[width]) {
   with_activation(f.op, [&](auto op) {
-    for (T& value : z) value = op.template value<T>(value, static_cast<T>(f.a), static_cast<T>(f.b));
+    for (T& value : z)
+      value = op.template value<T>(value, static_cast<T>(f.a), static_cast<T>(f.b));
   });
 }
 

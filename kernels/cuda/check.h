@@ -1,6 +1,6 @@
-// Every CUDA and cuBLAS call goes through one of these: a failure throws with the expression, the place and the
-// library's own message. kernels/ knows no error type of the engine, so what is thrown is a std::runtime_error: a
-// failure of ours.
+// Every CUDA and cuBLAS call goes through one of these: a failure throws with the expression, the
+// place and the library's own message. kernels/ knows no error type of the engine, so what is
+// thrown is a std::runtime_error: a failure of ours.
 #pragma once
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
@@ -10,22 +10,26 @@
 
 namespace basin::cuda {
 
-[[noreturn]] inline void fail(const std::string& what, const char* expression, const char* file, int line) {
+[[noreturn]] inline void fail(const std::string& what, const char* expression, const char* file,
+                              int line) {
   const std::string path = file;
   const size_t folder = path.rfind("kernels/");
   throw std::runtime_error("CUDA: " + what + " in " + expression + " (" +
-                           path.substr(folder == std::string::npos ? 0 : folder) + ":" + std::to_string(line) + ")");
+                           path.substr(folder == std::string::npos ? 0 : folder) + ":" +
+                           std::to_string(line) + ")");
 }
 
 inline void check(cudaError_t status, const char* expression, const char* file, int line) {
   if (status == cudaSuccess) return;
   cudaGetLastError();  // what can be cleared is cleared, so that the next call is not blamed
-  fail(std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status), expression, file, line);
+  fail(std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status), expression, file,
+       line);
 }
 
 inline void check(cublasStatus_t status, const char* expression, const char* file, int line) {
   if (status == CUBLAS_STATUS_SUCCESS) return;
-  fail(std::string(cublasGetStatusName(status)) + ", " + cublasGetStatusString(status), expression, file, line);
+  fail(std::string(cublasGetStatusName(status)) + ", " + cublasGetStatusString(status), expression,
+       file, line);
 }
 
 #define BASIN_CHECK(expression) ::basin::cuda::check((expression), #expression, __FILE__, __LINE__)

@@ -1,5 +1,6 @@
-// Convolutions: by cuDNN for f32 where it has an engine, else as products with the matrix of columns, for as many
-// samples at a time as the buffers allow. Weight gradients sum the pieces in order.
+// Convolutions: by cuDNN for f32 where it has an engine, else as products with the matrix of
+// columns, for as many samples at a time as the buffers allow. Weight gradients sum the pieces in
+// order.
 #include <algorithm>
 
 #include "kernels/cuda/conv_cudnn.h"
@@ -9,7 +10,8 @@
 namespace basin::cuda {
 namespace {
 
-constexpr int64_t largest_buffer = int64_t{256} << 20;  // bytes of scratch memory, when one sample fits in it
+constexpr int64_t largest_buffer = int64_t{256}
+                                   << 20;  // bytes of scratch memory, when one sample fits in it
 
 View dense(void* data, DType dtype, const Shape& shape) {
   return {data, dtype, shape, contiguous_strides(shape)};
@@ -23,24 +25,29 @@ View transposed(View v) {
 /// Samples first ... first + count of a contiguous batch, each as a matrix [channels, points].
 View samples_of(const View& v, int64_t first, int64_t count) {
   const Shape shape{count, v.shape[1], v.shape[2] * v.shape[3]};
-  return dense(v.as<char>() + first * shape[1] * shape[2] * static_cast<int64_t>(size_of(v.dtype)), v.dtype, shape);
+  return dense(v.as<char>() + first * shape[1] * shape[2] * static_cast<int64_t>(size_of(v.dtype)),
+               v.dtype, shape);
 }
 
 }  // namespace
 
-bool CudaBackend::convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
-                                    Activation activation, const Window& window) {
-  if (!cudnn_ || out.dtype != DType::f32 || out.size() == 0 || a.size() == 0 || b.size() == 0) return false;
+bool CudaBackend::convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b,
+                                    const View& bias, Activation activation, const Window& window) {
+  if (!cudnn_ || out.dtype != DType::f32 || out.size() == 0 || a.size() == 0 || b.size() == 0)
+    return false;
   const bool plain = !bias.data && activation.op == Unary::identity;
   const auto by_columns = [&](Activation f) {
-    return [this, kind, f, &window](const View& y, const View& p, const View& q, const View& shift) {
-      if (kind == ConvKind::forward) convolve_by_columns(kind, p, q, y, window);
-      if (kind == ConvKind::input_grad) convolve_by_columns(kind, y, q, p, window);
-      if (kind == ConvKind::weight_grad) convolve_by_columns(kind, p, y, q, window);
-      finish(y, shift, f);
-    };
+    return
+        [this, kind, f, &window](const View& y, const View& p, const View& q, const View& shift) {
+          if (kind == ConvKind::forward) convolve_by_columns(kind, p, q, y, window);
+          if (kind == ConvKind::input_grad) convolve_by_columns(kind, y, q, p, window);
+          if (kind == ConvKind::weight_grad) convolve_by_columns(kind, p, y, q, window);
+          finish(y, shift, f);
+        };
   };
-  if (!plain && cudnn_->run(kind, out, a, b, bias, activation, window, math_, by_columns(activation))) return true;
+  if (!plain &&
+      cudnn_->run(kind, out, a, b, bias, activation, window, math_, by_columns(activation)))
+    return true;
   if (!cudnn_->run(kind, out, a, b, {}, {}, window, math_, by_columns({}))) return false;
   if (!plain) finish(out, bias, activation);
   return true;
@@ -56,13 +63,15 @@ void CudaBackend::convolve_by_columns(ConvKind kind, const View& x, const View& 
   const ConvShape s(x, w, y, window);
   const int64_t k = s.taps(), n = s.points(), bytes = static_cast<int64_t>(size_of(x.dtype));
   const int64_t each = bytes * n * (k + s.out);
-  const int64_t group =
-      std::clamp<int64_t>(largest_buffer / std::max<int64_t>(each, 1), 1, std::max<int64_t>(s.batch, 1));
+  const int64_t group = std::clamp<int64_t>(largest_buffer / std::max<int64_t>(each, 1), 1,
+                                            std::max<int64_t>(s.batch, 1));
   const View weights = dense(w.data, w.dtype, {s.out, k});
   if (kind == ConvKind::weight_grad && s.batch * n == 0) return fill(w, 0);
   for (int64_t first = 0; first < s.batch; first += group) {
-    const int64_t count = std::min(group, s.batch - first), gap = (k * count * n * bytes + 255) / 256 * 256;
-    char* const memory = static_cast<char*>(scratch(static_cast<size_t>(gap + s.out * count * n * bytes + 256)));
+    const int64_t count = std::min(group, s.batch - first),
+                  gap = (k * count * n * bytes + 255) / 256 * 256;
+    char* const memory =
+        static_cast<char*>(scratch(static_cast<size_t>(gap + s.out * count * n * bytes + 256)));
     const View columns = dense(memory, x.dtype, {k, count * n});
     // y of these samples lies as [count, out, points]; the product has [out, count * points]
     const View theirs = transposed(samples_of(y, first, count));
@@ -79,8 +88,8 @@ void CudaBackend::convolve_by_columns(ConvKind kind, const View& x, const View& 
   }
 }
 
-void CudaBackend::conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
-                         const Window& window) {
+void CudaBackend::conv2d(const View& out, const View& x, const View& w, const View& bias,
+                         Activation activation, const Window& window) {
   if (convolve_by_cudnn(ConvKind::forward, out, x, w, bias, activation, window)) return;
   convolve_by_columns(ConvKind::forward, x, w, out, window);
   finish(out, bias, activation);
@@ -93,7 +102,8 @@ void CudaBackend::conv2d_input_grad(const View& out, const View& g, const View& 
   finish(out, bias, activation);
 }
 
-void CudaBackend::conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) {
+void CudaBackend::conv2d_weight_grad(const View& dw, const View& x, const View& g,
+                                     const Window& window) {
   if (convolve_by_cudnn(ConvKind::weight_grad, dw, x, g, {}, {}, window)) return;
   convolve_by_columns(ConvKind::weight_grad, x, dw, g, window);
 }

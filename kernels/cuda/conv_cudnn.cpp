@@ -85,14 +85,17 @@ class Convolutions final : public CudnnConvolutions {
   }
 
   std::string description() const override {
-    return "cuDNN " + cudnn_.version() + " (" + cudnn_.path + ")" + (autotune_ ? ", autotuned" : "") +
+    return "cuDNN " + cudnn_.version() + " (" + cudnn_.path + ")" +
+           (autotune_ ? ", autotuned" : "") +
            (nondeterministic_ ? ", nondeterministic engines allowed" : "");
   }
 
-  bool run(ConvKind kind, const View& out, const View& a, const View& b, const View& bias, Activation activation,
-           const Window& window, MathMode math, const ConvReference& by_columns) override {
+  bool run(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
+           Activation activation, const Window& window, MathMode math,
+           const ConvReference& by_columns) override {
     const Unary f = activation.op;
-    // for tanh and sigmoid cuDNN 9.19 has only its generic engine: better the good one, and our kernel for the rest
+    // for tanh and sigmoid cuDNN 9.19 has only its generic engine: better the good one, and our
+    // kernel for the rest
     if (f != Unary::identity && f != Unary::relu && f != Unary::leaky_relu) return false;
     BASIN_CHECK(cudaSetDevice(stream_.device));
     std::vector<void*> pointers = {out.data, a.data, b.data};
@@ -101,30 +104,36 @@ class Convolutions final : public CudnnConvolutions {
     for (void* pointer : pointers) bits |= reinterpret_cast<uintptr_t>(pointer);
     const int64_t alignment = int64_t{1} << std::countr_zero(bits);
 
-    Key key{static_cast<int64_t>(kind), static_cast<int64_t>(f),    std::bit_cast<int64_t>(activation.a),
-            bias.data != nullptr,       static_cast<int64_t>(math), alignment};
+    Key key{static_cast<int64_t>(kind),           static_cast<int64_t>(f),
+            std::bit_cast<int64_t>(activation.a), bias.data != nullptr,
+            static_cast<int64_t>(math),           alignment};
     size_t n = 6;
     for (const View* v : {&out, &a, &b})
       for (const int64_t size : v->shape) key[n++] = size;
-    for (int i = 0; i < 2; ++i) key[n++] = window.stride[i] * (int64_t{1} << 32) + window.padding[i];
+    for (int i = 0; i < 2; ++i)
+      key[n++] = window.stride[i] * (int64_t{1} << 32) + window.padding[i];
 
     const CudnnPlan* plan = plans_.get(key, [&]() -> std::unique_ptr<CudnnPlan> {
       cudaStreamCaptureStatus status{};
       BASIN_CHECK(cudaStreamIsCapturing(stream_.stream, &status));
       if (status != cudaStreamCaptureStatusNone)
-        throw std::runtime_error("looks for a cuDNN plan for " + text_of(kind, out, a, b) +
-                                 " while a step is being recorded; run the same step once before recording it");
+        throw std::runtime_error(
+            "looks for a cuDNN plan for " + text_of(kind, out, a, b) +
+            " while a step is being recorded; run the same step once before recording it");
       std::string why = "no engine that is deterministic and exact enough";
       const auto say = [&](const std::string& what) {
         std::fprintf(stderr, "basin: %s%s\n", text_of(kind, out, a, b).c_str(), what.c_str());
       };
       try {
-        const auto graph = convolution_graph(cudnn_, kind, out.shape, a.shape, b.shape, bias.data != nullptr,
-                                             activation, window, alignment);
-        std::vector<CudnnPlan> found = find_plans({cudnn_, handle_}, graph, refused_notes(math, nondeterministic_),
-                                                  largest_workspace, autotune_ ? plans_to_time : 1);
-        const auto lost = std::erase_if(found, [&](const CudnnPlan& plan) { return !reserve(plan.workspace); });
-        if (lost > 0) why = "no device memory left for the workspace of " + std::to_string(lost) + " engines";
+        const auto graph = convolution_graph(cudnn_, kind, out.shape, a.shape, b.shape,
+                                             bias.data != nullptr, activation, window, alignment);
+        std::vector<CudnnPlan> found =
+            find_plans({cudnn_, handle_}, graph, refused_notes(math, nondeterministic_),
+                       largest_workspace, autotune_ ? plans_to_time : 1);
+        const auto lost =
+            std::erase_if(found, [&](const CudnnPlan& plan) { return !reserve(plan.workspace); });
+        if (lost > 0)
+          why = "no device memory left for the workspace of " + std::to_string(lost) + " engines";
         Choice choice{found.empty() ? std::nullopt : std::optional<size_t>(0), {}};
         if (autotune_ && choice.best)
           choice = fastest_accepted(
@@ -149,7 +158,8 @@ class Convolutions final : public CudnnConvolutions {
   }
 
  private:
-  /// Memory for one plan at a time, enough for each that is kept. Outgrown blocks stay: recorded steps may use them.
+  /// Memory for one plan at a time, enough for each that is kept. Outgrown blocks stay: recorded
+  /// steps may use them.
   void* workspace() const { return blocks_.empty() ? nullptr : blocks_.back(); }
   /// False: there is no memory left for it.
   bool reserve(int64_t bytes) {
@@ -162,8 +172,9 @@ class Convolutions final : public CudnnConvolutions {
   }
 
   /// Which plans give the bits of the im2col path on the probes of engine_check.h (f32 only).
-  std::vector<bool> exact_plans(ConvKind kind, const std::vector<CudnnPlan>& plans, const View& out, const View& a,
-                                const View& b, const View& bias, const ConvReference& by_columns) {
+  std::vector<bool> exact_plans(ConvKind kind, const std::vector<CudnnPlan>& plans, const View& out,
+                                const View& a, const View& b, const View& bias,
+                                const ConvReference& by_columns) {
     Buffer result(out);
     Buffer first(a);
     Buffer second(b);
@@ -213,7 +224,8 @@ class Convolutions final : public CudnnConvolutions {
   PlanCache<Key, CudnnPlan> plans_;
   std::vector<void*> blocks_;
   int64_t workspace_bytes_ = 0;
-  const bool autotune_ = asked_for("BASIN_AUTOTUNE"), nondeterministic_ = asked_for("BASIN_NONDETERMINISTIC");
+  const bool autotune_ = asked_for("BASIN_AUTOTUNE"),
+             nondeterministic_ = asked_for("BASIN_NONDETERMINISTIC");
 };
 
 }  // namespace
@@ -225,7 +237,8 @@ std::unique_ptr<CudnnConvolutions> CudnnConvolutions::open(const Stream& stream)
     } catch (const CudnnError& error) {
       reason = error.what();
     }
-  std::fprintf(stderr, "basin: convolutions take the im2col path, cuDNN cannot be had: %s\n", reason.c_str());
+  std::fprintf(stderr, "basin: convolutions take the im2col path, cuDNN cannot be had: %s\n",
+               reason.c_str());
   return nullptr;
 }
 

@@ -1,9 +1,10 @@
 // The matrix of columns of a convolution and its transpose.
 //
-// im2col: columns[(c, i, j), (sample, row, col)] = x[sample, c, row * stride + i - padding, ...], 0 outside. Reads x
-// once from memory (its reuse is served by the caches) and writes taps * points elements for each sample. col2im:
-// x[sample, c, h, w] = sum of the columns that read it, gathered in the order of the taps: no atomics, the same bits
-// every time. Reads each column element once and writes x once.
+// im2col: columns[(c, i, j), (sample, row, col)] = x[sample, c, row * stride + i - padding, ...], 0
+// outside. Reads x once from memory (its reuse is served by the caches) and writes taps * points
+// elements for each sample. col2im: x[sample, c, h, w] = sum of the columns that read it, gathered
+// in the order of the taps: no atomics, the same bits every time. Reads each column element once
+// and writes x once.
 #include "kernels/cuda/conv_im2col.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/strided.h"
@@ -11,7 +12,8 @@
 namespace basin::cuda {
 namespace {
 
-/// A thread owns one column for the taps of every gridDim.y-th channel: neighbours write neighbouring elements.
+/// A thread owns one column for the taps of every gridDim.y-th channel: neighbours write
+/// neighbouring elements.
 template <class T>
 __global__ void im2col_kernel(ConvShape s, int64_t total, const T* x, T* columns) {
   const int64_t points = s.points(), area = s.kernel[0] * s.kernel[1];
@@ -35,14 +37,17 @@ __global__ void col2im_kernel(ConvShape s, int64_t samples, const T* columns, T*
   const int64_t points = s.points(), area = s.kernel[0] * s.kernel[1], pixels = s.height * s.width;
   for (int64_t index = global_thread(); index < samples * pixels; index += all_threads()) {
     const int64_t sample = index / pixels, pixel = index % pixels;
-    const int64_t h = pixel / s.width + s.window.padding[0], w = pixel % s.width + s.window.padding[1];
+    const int64_t h = pixel / s.width + s.window.padding[0],
+                  w = pixel % s.width + s.window.padding[1];
     for (int64_t c = blockIdx.y; c < s.in; c += gridDim.y) {
       const T* from = columns + c * area * samples * points + sample * points;
       T sum = 0;
       for (int64_t i = h % s.window.stride[0]; i < s.kernel[0] && i <= h; i += s.window.stride[0])
-        for (int64_t j = w % s.window.stride[1]; j < s.kernel[1] && j <= w; j += s.window.stride[1]) {
+        for (int64_t j = w % s.window.stride[1]; j < s.kernel[1] && j <= w;
+             j += s.window.stride[1]) {
           const int64_t row = (h - i) / s.window.stride[0], col = (w - j) / s.window.stride[1];
-          if (row < s.rows && col < s.cols) sum += from[(i * s.kernel[1] + j) * samples * points + row * s.cols + col];
+          if (row < s.rows && col < s.cols)
+            sum += from[(i * s.kernel[1] + j) * samples * points + row * s.cols + col];
         }
       x[(sample * s.in + c) * pixels + pixel] = sum;
     }
@@ -53,12 +58,15 @@ __global__ void col2im_kernel(ConvShape s, int64_t samples, const T* columns, T*
 Grid grid_for(const Stream& stream, const ConvShape& s, int64_t n) {
   const unsigned blocks = blocks_for(stream, n, 256);
   const int64_t wanted = int64_t{16} * stream.processors / blocks;
-  return {{blocks, static_cast<unsigned>(std::clamp<int64_t>(wanted, 1, std::min<int64_t>(s.in, 65535)))}, {256}};
+  return {{blocks,
+           static_cast<unsigned>(std::clamp<int64_t>(wanted, 1, std::min<int64_t>(s.in, 65535)))},
+          {256}};
 }
 
 }  // namespace
 
-void im2col(const Stream& stream, const ConvShape& s, int64_t samples, DType dtype, const void* x, void* columns) {
+void im2col(const Stream& stream, const ConvShape& s, int64_t samples, DType dtype, const void* x,
+            void* columns) {
   const int64_t total = samples * s.points();
   if (total * s.taps() == 0) return;
   with_float(dtype, [&](auto zero) {
@@ -68,13 +76,14 @@ void im2col(const Stream& stream, const ConvShape& s, int64_t samples, DType dty
   });
 }
 
-void col2im(const Stream& stream, const ConvShape& s, int64_t samples, DType dtype, const void* columns, void* x) {
+void col2im(const Stream& stream, const ConvShape& s, int64_t samples, DType dtype,
+            const void* columns, void* x) {
   const int64_t pixels = samples * s.height * s.width;
   if (pixels * s.in == 0) return;
   with_float(dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream, grid_for(stream, s, pixels), col2im_kernel<T>, s, samples, static_cast<const T*>(columns),
-           static_cast<T*>(x));
+    launch(stream, grid_for(stream, s, pixels), col2im_kernel<T>, s, samples,
+           static_cast<const T*>(columns), static_cast<T*>(x));
   });
 }
 

@@ -6,8 +6,10 @@
 namespace basin::cuda {
 
 /// columns[taps, samples * points] of x[samples, in, H, W], f32 or f64.
-void im2col(const Stream& stream, const ConvShape& shape, int64_t samples, DType dtype, const void* x, void* columns);
+void im2col(const Stream& stream, const ConvShape& shape, int64_t samples, DType dtype,
+            const void* x, void* columns);
 /// Its transpose.
-void col2im(const Stream& stream, const ConvShape& shape, int64_t samples, DType dtype, const void* columns, void* x);
+void col2im(const Stream& stream, const ConvShape& shape, int64_t samples, DType dtype,
+            const void* columns, void* x);
 
 }  // namespace basin::cuda

@@ -1,5 +1,6 @@
-// The CUDA backend: one class, its functions spread over the files of this folder by kind. One stream, one submitting
-// host thread; everything is ordered by the stream, so a freed block can be given out again at once.
+// The CUDA backend: one class, its functions spread over the files of this folder by kind. One
+// stream, one submitting host thread; everything is ordered by the stream, so a freed block can be
+// given out again at once.
 #pragma once
 #include <cublasLt.h>
 #include <cublas_v2.h>
@@ -53,19 +54,23 @@ class CudaBackend final : public Backend, public TrainingKernels, public Iterati
   void reduce(Reduction op, const View& out, const View& in) override;
   void argmax(const View& out, const View& in, int axis) override;
   void softmax(const View& out, const View& in) override;
-  void squared_error(const View& out, const View& x, const View& y, double scale, double divisor) override;
-  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
-                              double divisor) override;
+  void squared_error(const View& out, const View& x, const View& y, double scale,
+                     double divisor) override;
+  void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y,
+                              double scale, double divisor) override;
 
   void matmul(const View& out, const View& x, const View& y, bool accumulate) override;
-  void linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) override;
-  void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y, Activation activation) override;
+  void linear(const View& out, const View& x, const View& w, const View& bias,
+              Activation activation) override;
+  void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
+                     Activation activation) override;
 
-  void conv2d(const View& out, const View& x, const View& w, const View& bias, Activation activation,
-              const Window& window) override;
-  void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias, Activation activation,
-                         const Window& window) override;
-  void conv2d_weight_grad(const View& dw, const View& x, const View& g, const Window& window) override;
+  void conv2d(const View& out, const View& x, const View& w, const View& bias,
+              Activation activation, const Window& window) override;
+  void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias,
+                         Activation activation, const Window& window) override;
+  void conv2d_weight_grad(const View& dw, const View& x, const View& g,
+                          const Window& window) override;
 
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
@@ -74,34 +79,41 @@ class CudaBackend final : public Backend, public TrainingKernels, public Iterati
   TrainingKernels& training() override { return *this; }
   IterationKernels& iteration() override { return *this; }
 
-  void adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) override;
-  void sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) override;
+  void adam(const AdamStep& step, const View& control,
+            std::span<const UpdateViews> parameters) override;
+  void sgd(const SgdStep& step, const View& control,
+           std::span<const UpdateViews> parameters) override;
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;
   void keep_best(const View& control, std::span<const UpdateViews> parameters) override;
 
-  void settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) override;
-  bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip, const View& x,
-                     const View& iterations, const View& state, int64_t steps, double tolerance) override;
+  void settle(const View& x, const View& next, const View& iterations, const View& state,
+              double tolerance) override;
+  bool iterate_dense(std::span<const DenseLayer> layers, Activation activation, bool skip,
+                     const View& x, const View& iterations, const View& state, int64_t steps,
+                     double tolerance) override;
 
  private:
   /// Throws when work is being recorded: what it does cannot be replayed.
   void refuse_in_capture(const char* what) const;
   /// False: cuBLASLt has no such kernel or layout, nothing done. out = x y + bias.
   bool product_with_bias(const View& out, const View& x, const View& y, const View& bias);
-  /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias may be empty.
+  /// out = activation(out + bias[channel]) in place, out contiguous [outer, channels, inner]; bias
+  /// may be empty.
   void add_bias(const View& out, const View& bias, Activation activation);
   /// False: cuDNN is absent or has no engine, nothing done. Operands as CudnnConvolutions::run.
-  bool convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b, const View& bias,
-                         Activation activation, const Window& window);
+  bool convolve_by_cudnn(ConvKind kind, const View& out, const View& a, const View& b,
+                         const View& bias, Activation activation, const Window& window);
   /// The one of x, w, y that kind gives, without bias.
-  void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y, const Window& window);
+  void convolve_by_columns(ConvKind kind, const View& x, const View& w, const View& y,
+                           const Window& window);
   /// Bias and activation of images, in place.
   void finish(const View& out, const View& bias, Activation activation);
   /// The product in f32 by pieces of its sums, which are joined in f64.
   void long_product(const View& out, const View& x, const View& y, bool accumulate);
-  /// At least `bytes` that the next call for the same use may overwrite; lives as long as the backend.
+  /// At least `bytes` that the next call for the same use may overwrite; lives as long as the
+  /// backend.
   void* scratch(size_t bytes, size_t use = 0);
 
   Stream stream_;
@@ -125,7 +137,8 @@ class CudaBackend final : public Backend, public TrainingKernels, public Iterati
   std::string description_;
 
   static constexpr size_t most_staged = size_t{1} << 20;
-  static constexpr size_t workspace_bytes = size_t{32} << 20;  // cuBLAS's own recommendation for this generation
+  static constexpr size_t workspace_bytes =
+      size_t{32} << 20;  // cuBLAS's own recommendation for this generation
 };
 
 }  // namespace basin::cuda

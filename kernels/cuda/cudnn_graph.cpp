@@ -32,7 +32,9 @@ const Cudnn* Cudnn::load(std::string& reason) {
   if (!cudnn.name) return cudnn.path + " has no " #name;
     BASIN_CUDNN_FUNCTIONS(BASIN_FIND)
 #undef BASIN_FIND
-    return cudnn.cudnnGetVersion() / 10000 == 9 ? "" : cudnn.path + " is version " + cudnn.version() + ", not 9";
+    return cudnn.cudnnGetVersion() / 10000 == 9
+               ? ""
+               : cudnn.path + " is version " + cudnn.version() + ", not 9";
   }();
   reason = failure;
   return failure.empty() ? &cudnn : nullptr;
@@ -40,7 +42,8 @@ const Cudnn* Cudnn::load(std::string& reason) {
 
 std::string Cudnn::version() const {
   const size_t v = cudnnGetVersion();
-  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." + std::to_string(v % 100);
+  return std::to_string(v / 10000) + "." + std::to_string(v / 100 % 100) + "." +
+         std::to_string(v % 100);
 }
 
 void Cudnn::check(cudnnStatus_t status, const char* what) const {
@@ -56,7 +59,8 @@ Descriptor::Descriptor(const Cudnn& cudnn, cudnnBackendDescriptorType_t type, co
   cudnn.check(cudnn.cudnnBackendCreateDescriptor(type, &owned_->raw), what);
 }
 
-Descriptor tensor_descriptor(const Cudnn& cudnn, int64_t id, const Shape& shape, int64_t alignment, bool is_virtual) {
+Descriptor tensor_descriptor(const Cudnn& cudnn, int64_t id, const Shape& shape, int64_t alignment,
+                             bool is_virtual) {
   const Shape strides = contiguous_strides(shape);
   return Descriptor(cudnn, CUDNN_BACKEND_TENSOR_DESCRIPTOR, "a tensor")
       .set(CUDNN_ATTR_TENSOR_DATA_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
@@ -68,7 +72,8 @@ Descriptor tensor_descriptor(const Cudnn& cudnn, int64_t id, const Shape& shape,
       .finalize();
 }
 
-Descriptor convolution_descriptor(const Cudnn& cudnn, const int64_t (&stride)[2], const int64_t (&padding)[2]) {
+Descriptor convolution_descriptor(const Cudnn& cudnn, const int64_t (&stride)[2],
+                                  const int64_t (&padding)[2]) {
   const int64_t dimensions = 2, dilation[2] = {1, 1};
   return Descriptor(cudnn, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, "a convolution")
       .set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
@@ -81,16 +86,19 @@ Descriptor convolution_descriptor(const Cudnn& cudnn, const int64_t (&stride)[2]
       .finalize();
 }
 
-Descriptor pointwise_operation(const Cudnn& cudnn, cudnnPointwiseMode_t mode, const Descriptor& x, const Descriptor* b,
-                               const Descriptor& y, double slope) {
+Descriptor pointwise_operation(const Cudnn& cudnn, cudnnPointwiseMode_t mode, const Descriptor& x,
+                               const Descriptor* b, const Descriptor& y, double slope) {
   Descriptor pointwise(cudnn, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, "a pointwise operation");
   pointwise.set(CUDNN_ATTR_POINTWISE_MODE, CUDNN_TYPE_POINTWISE_MODE, mode)
       .set(CUDNN_ATTR_POINTWISE_MATH_PREC, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT);
-  if (slope != 0) pointwise.set(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, CUDNN_TYPE_DOUBLE, slope);
+  if (slope != 0)
+    pointwise.set(CUDNN_ATTR_POINTWISE_RELU_LOWER_CLIP_SLOPE, CUDNN_TYPE_DOUBLE, slope);
   if (mode == CUDNN_POINTWISE_RELU_FWD)  // a NaN stays one
-    pointwise.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION, CUDNN_PROPAGATE_NAN);
+    pointwise.set(CUDNN_ATTR_POINTWISE_NAN_PROPAGATION, CUDNN_TYPE_NAN_PROPOGATION,
+                  CUDNN_PROPAGATE_NAN);
   pointwise.finalize();
-  Descriptor operation(cudnn, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, "a pointwise operation of a graph");
+  Descriptor operation(cudnn, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR,
+                       "a pointwise operation of a graph");
   operation.set(CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, pointwise)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_XDESC, x)
       .set(CUDNN_ATTR_OPERATION_POINTWISE_YDESC, y);
@@ -98,30 +106,42 @@ Descriptor pointwise_operation(const Cudnn& cudnn, cudnnPointwiseMode_t mode, co
   return operation.finalize();
 }
 
-std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, const Shape& out, const Shape& a,
-                                          const Shape& b, bool bias, Activation activation, const Window& window,
+std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, const Shape& out,
+                                          const Shape& a, const Shape& b, bool bias,
+                                          Activation activation, const Window& window,
                                           int64_t alignment) {
   static constexpr struct {
     cudnnBackendDescriptorType_t type;
     cudnnBackendAttributeName_t alpha, beta, convolution, x, w, y;
-  } kinds[] = {{CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
-               {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
-               {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
-                CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY}};
+  } kinds[] = {
+      {CUDNN_BACKEND_OPERATION_CONVOLUTION_FORWARD_DESCRIPTOR,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_ALPHA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_BETA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_CONV_DESC,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_X, CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_W,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_FORWARD_Y},
+      {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_DATA_DESCRIPTOR,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_ALPHA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_BETA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_CONV_DESC,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DX, CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_W,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_DATA_DY},
+      {CUDNN_BACKEND_OPERATION_CONVOLUTION_BACKWARD_FILTER_DESCRIPTOR,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_ALPHA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_BETA,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_CONV_DESC,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_X,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DW,
+       CUDNN_ATTR_OPERATION_CONVOLUTION_BWD_FILTER_DY}};
   const auto& names = kinds[static_cast<int>(kind)];
   const bool active = activation.op != Unary::identity;
-  const auto tensor = [&](int64_t id, const Shape& shape) {  // those above 4 only pass from one operation to the next
-    return tensor_descriptor(cudnn, id, shape, alignment, id > 4);
-  };
-  const Descriptor first = tensor(2, a), second = tensor(3, b), sum = tensor(bias || active ? 5 : 1, out);
+  const auto tensor =
+      [&](int64_t id,
+          const Shape& shape) {  // those above 4 only pass from one operation to the next
+        return tensor_descriptor(cudnn, id, shape, alignment, id > 4);
+      };
+  const Descriptor first = tensor(2, a), second = tensor(3, b),
+                   sum = tensor(bias || active ? 5 : 1, out);
   Descriptor convolution(cudnn, names.type, "a convolution of a graph");
   convolution.set(names.alpha, CUDNN_TYPE_FLOAT, 1.0f)
       .set(names.beta, CUDNN_TYPE_FLOAT, 0.0f)
@@ -140,17 +160,19 @@ std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, con
   }
   if (active) {
     const double slope = activation.op == Unary::leaky_relu ? activation.a : 0;
-    graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_RELU_FWD, shifted, nullptr, tensor(1, out), slope));
+    graph.push_back(pointwise_operation(cudnn, CUDNN_POINTWISE_RELU_FWD, shifted, nullptr,
+                                        tensor(1, out), slope));
   }
   return graph;
 }
 
 std::vector<cudnnBackendNumericalNote_t> refused_notes(MathMode math, bool nondeterministic) {
-  std::vector<cudnnBackendNumericalNote_t> notes = {CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS,
-                                                    CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
-                                                    CUDNN_NUMERICAL_NOTE_FFT, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13};
+  std::vector<cudnnBackendNumericalNote_t> notes = {
+      CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION,
+      CUDNN_NUMERICAL_NOTE_FFT, CUDNN_NUMERICAL_NOTE_WINOGRAD_TILE_13x13};
   if (math == MathMode::f32)  // tensor cores stand for TF32, which the BF16 mode takes too
-    for (const auto note : {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD}) notes.push_back(note);
+    for (const auto note : {CUDNN_NUMERICAL_NOTE_TENSOR_CORE, CUDNN_NUMERICAL_NOTE_WINOGRAD})
+      notes.push_back(note);
   if (!nondeterministic) notes.push_back(CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC);
   return notes;
 }
@@ -159,25 +181,28 @@ namespace {
 
 /// The plan of one engine, if it suits and the library can make it.
 std::optional<CudnnPlan> plan_of(const CudnnTarget& target, const Descriptor& config,
-                                 const std::vector<cudnnBackendNumericalNote_t>& refused, int64_t workspace) {
+                                 const std::vector<cudnnBackendNumericalNote_t>& refused,
+                                 int64_t workspace) {
   const Cudnn& cudnn = target.cudnn;
   const Descriptor engine(cudnn, CUDNN_BACKEND_ENGINE_DESCRIPTOR, "an engine");
   cudnnBackendDescriptor_t raw = engine.get();
   config.read(CUDNN_ATTR_ENGINECFG_ENGINE, CUDNN_TYPE_BACKEND_DESCRIPTOR, &raw, 1);
   cudnnBackendNumericalNote_t notes[CUDNN_NUMERICAL_NOTE_TYPE_COUNT];
-  const int64_t noted =
-      engine.read(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE, notes, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
+  const int64_t noted = engine.read(CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, CUDNN_TYPE_NUMERICAL_NOTE,
+                                    notes, CUDNN_NUMERICAL_NOTE_TYPE_COUNT);
   for (int64_t i = 0; i < noted; ++i)
     for (const auto note : refused)
       if (notes[i] == note) return {};
   try {
     CudnnPlan found{Descriptor(cudnn, CUDNN_BACKEND_EXECUTION_PLAN_DESCRIPTOR, "a plan"), 0};
-    if (target.handle) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
+    if (target.handle)
+      found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
 #if CUDNN_VERSION >= 90800
     if (target.properties) found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_DEVICEPROP, *target.properties);
 #endif
     found.plan.set(CUDNN_ATTR_EXECUTION_PLAN_ENGINE_CONFIG, config).finalize();
-    found.plan.read(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, &found.workspace, 1);
+    found.plan.read(CUDNN_ATTR_EXECUTION_PLAN_WORKSPACE_SIZE, CUDNN_TYPE_INT64, &found.workspace,
+                    1);
     if (found.workspace <= workspace) return found;
   } catch (const CudnnError&) {  // proposed, but not possible here: the next one may be
   }
@@ -186,15 +211,17 @@ std::optional<CudnnPlan> plan_of(const CudnnTarget& target, const Descriptor& co
 
 }  // namespace
 
-std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<Descriptor>& operations,
-                                  const std::vector<cudnnBackendNumericalNote_t>& refused, int64_t workspace,
-                                  size_t count) {
+std::vector<CudnnPlan> find_plans(const CudnnTarget& target,
+                                  const std::vector<Descriptor>& operations,
+                                  const std::vector<cudnnBackendNumericalNote_t>& refused,
+                                  int64_t workspace, size_t count) {
   const Cudnn& cudnn = target.cudnn;
   std::vector<cudnnBackendDescriptor_t> raw;
   for (const Descriptor& operation : operations) raw.push_back(operation.get());
   Descriptor graph(cudnn, CUDNN_BACKEND_OPERATIONGRAPH_DESCRIPTOR, "a graph");
   if (target.handle) graph.set(CUDNN_ATTR_OPERATIONGRAPH_HANDLE, CUDNN_TYPE_HANDLE, target.handle);
-  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(), static_cast<int64_t>(raw.size()));
+  graph.set(CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(),
+            static_cast<int64_t>(raw.size()));
   graph.finalize();
   for (const Descriptor& operation : operations) graph.keep(operation);
 
@@ -209,8 +236,8 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
       if (target.properties) heuristics.set(CUDNN_ATTR_ENGINEHEUR_DEVICEPROP, *target.properties);
 #endif
       heuristics.finalize();
-      const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(CUDNN_ATTR_ENGINEHEUR_RESULTS,
-                                                                         CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);
+      const int64_t proposed = heuristics.read<cudnnBackendDescriptor_t>(
+          CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, nullptr, 0);
       std::vector<Descriptor> configs;
       raw.clear();
       for (int64_t i = 0; i < proposed; ++i) {
@@ -218,8 +245,8 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
         configs.back().keep(graph);
         raw.push_back(configs.back().get());
       }
-      const int64_t given =
-          heuristics.read(CUDNN_ATTR_ENGINEHEUR_RESULTS, CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(), proposed);
+      const int64_t given = heuristics.read(CUDNN_ATTR_ENGINEHEUR_RESULTS,
+                                            CUDNN_TYPE_BACKEND_DESCRIPTOR, raw.data(), proposed);
       for (int64_t i = 0; i < std::min(given, proposed) && plans.size() < count; ++i) try {
           if (auto plan = plan_of(target, configs[static_cast<size_t>(i)], refused, workspace))
             plans.push_back(std::move(*plan));
@@ -232,16 +259,19 @@ std::vector<CudnnPlan> find_plans(const CudnnTarget& target, const std::vector<D
   return plans;
 }
 
-void execute(const CudnnTarget& target, const CudnnPlan& plan, const std::vector<void*>& pointers, void* workspace) {
+void execute(const CudnnTarget& target, const CudnnPlan& plan, const std::vector<void*>& pointers,
+             void* workspace) {
   std::vector<int64_t> ids;
   for (size_t i = 0; i < pointers.size(); ++i) ids.push_back(static_cast<int64_t>(i) + 1);
   Descriptor pack(target.cudnn, CUDNN_BACKEND_VARIANT_PACK_DESCRIPTOR, "the pointers of a plan");
-  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids.data(), static_cast<int64_t>(ids.size()))
+  pack.set(CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, ids.data(),
+           static_cast<int64_t>(ids.size()))
       .set(CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, pointers.data(),
            static_cast<int64_t>(pointers.size()))
       .set(CUDNN_ATTR_VARIANT_PACK_WORKSPACE, CUDNN_TYPE_VOID_PTR, workspace)
       .finalize();
-  target.cudnn.check(target.cudnn.cudnnBackendExecute(target.handle, plan.plan.get(), pack.get()), "running a plan");
+  target.cudnn.check(target.cudnn.cudnnBackendExecute(target.handle, plan.plan.get(), pack.get()),
+                     "running a plan");
 }
 
 }  // namespace basin::cuda

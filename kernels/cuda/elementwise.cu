@@ -1,7 +1,7 @@
-// Elementwise operations, from the one table of scalar formulas. Where all views merge to one run of elements (or one
-// repeated element) 16 bytes are moved at a time, four loads of each input in flight; that path is compiled for each
-// operation (of two arguments: in f32). Everything else chooses the operation inside the kernel. Bytes moved: each
-// input and the output once.
+// Elementwise operations, from the one table of scalar formulas. Where all views merge to one run
+// of elements (or one repeated element) 16 bytes are moved at a time, four loads of each input in
+// flight; that path is compiled for each operation (of two arguments: in f32). Everything else
+// chooses the operation inside the kernel. Bytes moved: each input and the output once.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pack.h"
 #include "kernels/strided.h"
@@ -18,7 +18,9 @@ struct Value {
 template <class Op, class T>
 struct TimesSlope {
   T a, b;
-  __device__ T operator()(const T* v) const { return v[0] * Op::template slope<T>(v[1], v[2], a, b); }
+  __device__ T operator()(const T* v) const {
+    return v[0] * Op::template slope<T>(v[1], v[2], a, b);
+  }
 };
 template <class Op, class T>
 struct Value2 {
@@ -91,7 +93,8 @@ struct Runs {
 };
 
 template <int N, class T, class F>
-__global__ void __launch_bounds__(256) dense_kernel(T* out, Runs<T, N> in, F f, int64_t n, bool vector) {
+__global__ void __launch_bounds__(256)
+    dense_kernel(T* out, Runs<T, N> in, F f, int64_t n, bool vector) {
   constexpr int width = Pack<T>::width, rounds = 4;
   const int64_t units = (n + width - 1) / width, step = all_threads();
   for (int64_t u = global_thread(); u < units; u += rounds * step) {
@@ -142,7 +145,8 @@ struct Axes {
 
 template <class I, class Out, class In, int N, class F>
 __global__ void strided_kernel(Out* out, Runs<In, N> in, F f, Axes<I, N + 1> axes, I n) {
-  for (I index = static_cast<I>(global_thread()); index < n; index += static_cast<I>(all_threads())) {
+  for (I index = static_cast<I>(global_thread()); index < n;
+       index += static_cast<I>(all_threads())) {
     I at[N + 1];
     axes.offsets(index, at);
     In v[N];
@@ -166,32 +170,37 @@ bool is_small(const Loop<N>& loop) {
   constexpr int64_t limit = int64_t{1} << 30;
   for (size_t v = 0; v < N; ++v) {
     int64_t reach = 0;
-    for (int axis = 0; axis < loop.shape.rank; ++axis) reach += (loop.shape[axis] - 1) * loop.strides[v][axis];
+    for (int axis = 0; axis < loop.shape.rank; ++axis)
+      reach += (loop.shape[axis] - 1) * loop.strides[v][axis];
     if (reach > limit) return false;
   }
   return loop.shape.size() <= limit;
 }
 
 template <class Out, class In, int N, class F>
-void run_strided(const Stream& s, const View& out, const Loop<N + 1>& loop, const Runs<In, N>& in, const F& f) {
+void run_strided(const Stream& s, const View& out, const Loop<N + 1>& loop, const Runs<In, N>& in,
+                 const F& f) {
   const int64_t n = loop.shape.size();
   const Grid grid{dim3(blocks_for(s, n, 256)), dim3(256)};
   if (is_small(loop))
-    launch(s, grid, strided_kernel<uint32_t, Out, In, N, F>, out.as<Out>(), in, f, Axes<uint32_t, N + 1>(loop),
-           static_cast<uint32_t>(n));
+    launch(s, grid, strided_kernel<uint32_t, Out, In, N, F>, out.as<Out>(), in, f,
+           Axes<uint32_t, N + 1>(loop), static_cast<uint32_t>(n));
   else
-    launch(s, grid, strided_kernel<int64_t, Out, In, N, F>, out.as<Out>(), in, f, Axes<int64_t, N + 1>(loop), n);
+    launch(s, grid, strided_kernel<int64_t, Out, In, N, F>, out.as<Out>(), in, f,
+           Axes<int64_t, N + 1>(loop), n);
 }
 
-/// out = f(inputs): any(f) is what the strided kernel does; with_dense(go) calls go(f) with what the dense kernel does.
+/// out = f(inputs): any(f) is what the strided kernel does; with_dense(go) calls go(f) with what
+/// the dense kernel does.
 template <class T, int N, class Any, class WithDense>
-void run(const Stream& s, const View& out, const std::array<const View*, N + 1>& views, const Any& any,
-         WithDense&& with_dense) {
+void run(const Stream& s, const View& out, const std::array<const View*, N + 1>& views,
+         const Any& any, WithDense&& with_dense) {
   const int64_t n = out.size();
   if (n == 0) return;
   const Loop<N + 1> loop(views);
   Runs<T, N> in;
-  bool dense = loop.shape.rank == 1 && (loop.strides[0][0] == 1 || n == 1), vector = aligned(out.as<T>());
+  bool dense = loop.shape.rank == 1 && (loop.strides[0][0] == 1 || n == 1),
+       vector = aligned(out.as<T>());
   for (int i = 0; i < N; ++i) {
     in.p[i] = views[static_cast<size_t>(i) + 1]->template as<const T>();
     const int64_t stride = loop.strides[static_cast<size_t>(i) + 1][0];
@@ -233,7 +242,8 @@ void CudaBackend::copy(const View& out, const View& in) {
   if (out.size() == 0) return;
   if (out.dtype == in.dtype && out.contiguous() && in.contiguous()) {
     BASIN_CHECK(cudaSetDevice(stream_.device));
-    BASIN_CHECK(cudaMemcpyAsync(out.data, in.data, static_cast<size_t>(out.size()) * size_of(out.dtype),
+    BASIN_CHECK(cudaMemcpyAsync(out.data, in.data,
+                                static_cast<size_t>(out.size()) * size_of(out.dtype),
                                 cudaMemcpyDeviceToDevice, stream_.stream));
     return;
   }
@@ -241,7 +251,8 @@ void CudaBackend::copy(const View& out, const View& in) {
   with_type(out.dtype, [&](auto to) {
     with_type(in.dtype, [&](auto from) {
       using In = decltype(from);
-      run_strided<decltype(to)>(stream_, out, loop, Runs<In, 1>{{in.as<const In>()}, {false}}, Cast{});
+      run_strided<decltype(to)>(stream_, out, loop, Runs<In, 1>{{in.as<const In>()}, {false}},
+                                Cast{});
     });
   });
 }
@@ -256,15 +267,17 @@ void CudaBackend::unary(Unary op, double a, double b, const View& out, const Vie
   });
 }
 
-void CudaBackend::unary_pullback(Unary op, double a, double b, const View& out, const View& ct, const View& x,
-                                 const View& y) {
+void CudaBackend::unary_pullback(Unary op, double a, double b, const View& out, const View& ct,
+                                 const View& x, const View& y) {
   const View nothing = absent(out);
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const AnyTimesSlope<T> any{op, static_cast<T>(a), static_cast<T>(b)};
-    run<T, 3>(stream_, out, {&out, &ct, x.data ? &x : &nothing, y.data ? &y : &nothing}, any, [&](auto&& go) {
-      with_unary(op, [&](auto functor) { go(TimesSlope<decltype(functor), T>{any.a, any.b}); });
-    });
+    run<T, 3>(
+        stream_, out, {&out, &ct, x.data ? &x : &nothing, y.data ? &y : &nothing}, any,
+        [&](auto&& go) {
+          with_unary(op, [&](auto functor) { go(TimesSlope<decltype(functor), T>{any.a, any.b}); });
+        });
   });
 }
 
@@ -284,7 +297,8 @@ void CudaBackend::binary(Binary op, const View& out, const View& x, const View& 
 void CudaBackend::where(const View& out, const View& condition, const View& x, const View& y) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    run<T, 3>(stream_, out, {&out, &condition, &x, &y}, Choice<T>{}, [&](auto&& go) { go(Choice<T>{}); });
+    run<T, 3>(stream_, out, {&out, &condition, &x, &y}, Choice<T>{},
+              [&](auto&& go) { go(Choice<T>{}); });
   });
 }
 

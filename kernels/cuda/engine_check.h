@@ -1,6 +1,7 @@
-// Which of several engines for one convolution is taken when they are timed. Only one that computes in f32 may win:
-// each is run on operands whose every sum is exact in f32, in any order, and must give the bits of the im2col path.
-// Operands rounded to TF32, BF16 or halves, and sums kept in fewer bits than 24, give others. Host only.
+// Which of several engines for one convolution is taken when they are timed. Only one that computes
+// in f32 may win: each is run on operands whose every sum is exact in f32, in any order, and must
+// give the bits of the im2col path. Operands rounded to TF32, BF16 or halves, and sums kept in
+// fewer bits than 24, give others. Host only.
 #pragma once
 #include <algorithm>
 #include <cstdint>
@@ -16,23 +17,27 @@ struct NoMemory : std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Operands for one check: integers of `bits` bits in one operand and in the bias, -1, 0 and 1 in the other operand.
+/// Operands for one check: integers of `bits` bits in one operand and in the bias, -1, 0 and 1 in
+/// the other operand.
 struct Probe {
   int bits;       // of the wide operand and of the bias
   int64_t terms;  // of a sum that are not zero, on average
   bool second;    // the second operand is the wide one
 };
 
-/// 12 bits see a rounding to the 11 of TF32, and sums of 2,048 such terms need an accumulator of 23 bits; 20 bits see
-/// operands split into fewer parts than f32 needs. With a bias (2,048 + 1) * 2^12 and (15 + 1) * 2^20 are at most 2^24,
-/// the exact integers; that a sum of 1 term on average has more than 15 happens twice in 10^14.
-inline constexpr Probe probes[] = {{12, 2048, false}, {12, 2048, true}, {20, 1, false}, {20, 1, true}};
+/// 12 bits see a rounding to the 11 of TF32, and sums of 2,048 such terms need an accumulator of 23
+/// bits; 20 bits see operands split into fewer parts than f32 needs. With a bias (2,048 + 1) * 2^12
+/// and (15 + 1) * 2^20 are at most 2^24, the exact integers; that a sum of 1 term on average has
+/// more than 15 happens twice in 10^14.
+inline constexpr Probe probes[] = {
+    {12, 2048, false}, {12, 2048, true}, {20, 1, false}, {20, 1, true}};
 
 /// `size` numbers of one operand (0 or 1, or 2: the bias) of a probe, for sums of `length` terms.
-inline std::vector<float> probe_operand(const Probe& probe, int operand, int64_t size, int64_t length) {
+inline std::vector<float> probe_operand(const Probe& probe, int operand, int64_t size,
+                                        int64_t length) {
   const bool wide = operand == 2 || probe.second == (operand == 1);
-  const double share =
-      std::min(1.0, static_cast<double>(probe.terms) / static_cast<double>(std::max<int64_t>(length, 1)));
+  const double share = std::min(
+      1.0, static_cast<double>(probe.terms) / static_cast<double>(std::max<int64_t>(length, 1)));
   uint64_t state = 0x9E3779B97F4A7C15u * static_cast<uint64_t>(3 * probe.bits + operand + 1);
   std::vector<float> values(static_cast<size_t>(size));
   for (float& value : values) {
@@ -52,8 +57,9 @@ struct Choice {
   std::string note;  // what to say of it
 };
 
-/// The fastest of candidates, the first guess first, among those that accepted() has a flag for; only these are timed.
-/// None: nothing. Where there is no memory for the check, the first guess, as without timing.
+/// The fastest of candidates, the first guess first, among those that accepted() has a flag for;
+/// only these are timed. None: nothing. Where there is no memory for the check, the first guess, as
+/// without timing.
 template <class Accepted, class Time>
 Choice fastest_accepted(Accepted&& accepted, Time&& time) {
   Choice choice;

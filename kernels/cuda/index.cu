@@ -1,6 +1,6 @@
-// Rows picked and rows added by index along axis 0. Bytes moved: gather reads and writes each row once; scatter_add
-// reads the rows once, reads and writes the destinations it meets once, and sorts the index (16 bytes of scratch memory
-// for each of its numbers).
+// Rows picked and rows added by index along axis 0. Bytes moved: gather reads and writes each row
+// once; scatter_add reads the rows once, reads and writes the destinations it meets once, and sorts
+// the index (16 bytes of scratch memory for each of its numbers).
 #include <limits>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -12,15 +12,17 @@ namespace {
 
 /// Rows of `row` words.
 template <class Word>
-__global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, int64_t words, int64_t row) {
+__global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, int64_t words,
+                              int64_t row) {
   for (int64_t i = global_thread(); i < words; i += all_threads())
     out[i] = in[static_cast<int64_t>(index[i / row]) * row + i % row];
 }
 
-// scatter_add sorts the index first, 4 bits at a time from the lowest on, in the order of equal ones: count the digits
-// of each block, sum the counts, place.
+// scatter_add sorts the index first, 4 bits at a time from the lowest on, in the order of equal
+// ones: count the digits of each block, sum the counts, place.
 constexpr int digits = 16, digit_bits = 4;
-constexpr int sorters = 128, keys_each = 8;  // threads of a block; keys of a thread, which lie side by side
+constexpr int sorters = 128,
+              keys_each = 8;  // threads of a block; keys of a thread, which lie side by side
 
 /// How many keys with each digit every thread of this block has.
 struct Digits {
@@ -71,8 +73,8 @@ __global__ void __launch_bounds__(1024) sum_before_kernel(int32_t* counts, int64
 
 /// Keys and where they came from (no `from`: each from its own place) in the order of a digit.
 __global__ void __launch_bounds__(sorters)
-    place_kernel(int32_t* to_key, int32_t* to_from, const int32_t* key, const int32_t* from, const int32_t* before,
-                 int64_t n, int shift) {
+    place_kernel(int32_t* to_key, int32_t* to_from, const int32_t* key, const int32_t* from,
+                 const int32_t* before, int64_t n, int shift) {
   __shared__ Digits mine;
   mine.take(key, n, shift);
   if (threadIdx.x < digits) {
@@ -91,10 +93,12 @@ __global__ void __launch_bounds__(sorters)
   });
 }
 
-/// A thread for each pack of columns where a run of equal keys begins: it sums the run in f64, in order, as the CPU.
+/// A thread for each pack of columns where a run of equal keys begins: it sums the run in f64, in
+/// order, as the CPU.
 template <class T>
 __global__ void __launch_bounds__(256)
-    add_runs_kernel(T* out, const T* in, const int32_t* key, const int32_t* from, int64_t n, int64_t row, bool vector) {
+    add_runs_kernel(T* out, const T* in, const int32_t* key, const int32_t* from, int64_t n,
+                    int64_t row, bool vector) {
   constexpr int width = Pack<T>::width, ahead = 4;
   const int64_t packs = (row + width - 1) / width;
   for (int64_t unit = global_thread(); unit < n * packs; unit += all_threads()) {
@@ -112,7 +116,9 @@ __global__ void __launch_bounds__(256)
 #pragma unroll
       for (int k = 0; k < ahead; ++k) {
         same[k] = i + k < n && key[i + k] == to;
-        terms[k] = same[k] ? load_pack(in + (from ? from[i + k] : i + k) * row + column, 1, count, vector) : Pack<T>{};
+        terms[k] =
+            same[k] ? load_pack(in + (from ? from[i + k] : i + k) * row + column, 1, count, vector)
+                    : Pack<T>{};
       }
 #pragma unroll
       for (int k = 0; k < ahead; ++k)
@@ -130,13 +136,14 @@ __global__ void __launch_bounds__(256)
 void CudaBackend::gather(const View& out, const View& in, const View& index) {
   if (out.size() == 0) return;
   const int64_t row = out.size() / out.shape[0] * static_cast<int64_t>(size_of(out.dtype));
-  const auto all =
-      reinterpret_cast<uintptr_t>(out.data) | reinterpret_cast<uintptr_t>(in.data) | static_cast<uintptr_t>(row);
+  const auto all = reinterpret_cast<uintptr_t>(out.data) | reinterpret_cast<uintptr_t>(in.data) |
+                   static_cast<uintptr_t>(row);
   const auto start = [&](auto word) {
     using Word = decltype(word);
     const auto words = row / static_cast<int64_t>(sizeof(Word));
-    launch(stream_, Grid{dim3(blocks_for(stream_, out.shape[0] * words, 256)), dim3(256)}, gather_kernel<Word>,
-           out.as<Word>(), in.as<const Word>(), index.as<const int32_t>(), out.shape[0] * words, words);
+    launch(stream_, Grid{dim3(blocks_for(stream_, out.shape[0] * words, 256)), dim3(256)},
+           gather_kernel<Word>, out.as<Word>(), in.as<const Word>(), index.as<const int32_t>(),
+           out.shape[0] * words, words);
   };
   if (all % 16 == 0)
     start(int4{});
@@ -173,8 +180,8 @@ void CudaBackend::scatter_add(const View& out, const View& in, const View& index
     T* const to = out.as<T>();
     const T* const terms = in.as<const T>();
     const int64_t units = n * ((row + Pack<T>::width - 1) / Pack<T>::width);
-    launch(stream_, Grid{dim3(blocks_for(stream_, units, 256)), dim3(256)}, add_runs_kernel<T>, to, terms, key, from, n,
-           row, aligned(to, terms) && row % Pack<T>::width == 0);
+    launch(stream_, Grid{dim3(blocks_for(stream_, units, 256)), dim3(256)}, add_runs_kernel<T>, to,
+           terms, key, from, n, row, aligned(to, terms) && row % Pack<T>::width == 0);
   });
 }
 

@@ -15,10 +15,12 @@ struct Grid {
 
 /// Starts kernel(arguments...) on the stream; a launch that fails throws here.
 template <class... Parameters, class... Arguments>
-void launch(const Stream& s, const Grid& grid, void (*kernel)(Parameters...), const Arguments&... arguments) {
+void launch(const Stream& s, const Grid& grid, void (*kernel)(Parameters...),
+            const Arguments&... arguments) {
   BASIN_CHECK(cudaSetDevice(s.device));
   if (grid.shared_bytes > 48 * 1024)
-    BASIN_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel), cudaFuncAttributeMaxDynamicSharedMemorySize,
+    BASIN_CHECK(cudaFuncSetAttribute(reinterpret_cast<const void*>(kernel),
+                                     cudaFuncAttributeMaxDynamicSharedMemorySize,
                                      static_cast<int>(grid.shared_bytes)));
   cudaLaunchConfig_t config{};
   config.gridDim = grid.blocks;
@@ -35,10 +37,12 @@ void launch(const Stream& s, const Grid& grid, void (*kernel)(Parameters...), co
   if (s.synchronous) BASIN_CHECK(cudaStreamSynchronize(s.stream));
 }
 
-/// Blocks of `threads` for n elements, at most `per_processor` on each multiprocessor; kernels stride over the rest.
-inline unsigned blocks_for(const Stream& s, int64_t n, int64_t threads, int64_t per_processor = 16) {
-  return static_cast<unsigned>(
-      std::clamp<int64_t>((n + threads - 1) / threads, 1, static_cast<int64_t>(s.processors) * per_processor));
+/// Blocks of `threads` for n elements, at most `per_processor` on each multiprocessor; kernels
+/// stride over the rest.
+inline unsigned blocks_for(const Stream& s, int64_t n, int64_t threads,
+                           int64_t per_processor = 16) {
+  return static_cast<unsigned>(std::clamp<int64_t>(
+      (n + threads - 1) / threads, 1, static_cast<int64_t>(s.processors) * per_processor));
 }
 
 /// The block's dynamic shared memory.

@@ -1,4 +1,5 @@
-// The squared error and its gradient, one pass each. Bytes moved: x and y once; the gradient also writes once.
+// The squared error and its gradient, one pass each. Bytes moved: x and y once; the gradient also
+// writes once.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/strided.h"
@@ -34,8 +35,8 @@ struct SquaredDifferences {
 };
 
 template <class T>
-__global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, const T* y, T scale, T divisor, int64_t n,
-                                              bool vector) {
+__global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, const T* y, T scale,
+                                              T divisor, int64_t n, bool vector) {
   constexpr int width = Pack<T>::width;
   const T factor = *ct * scale;
   for (int64_t i = global_thread() * width; i < n; i += all_threads() * width) {
@@ -49,28 +50,31 @@ __global__ void squared_error_pullback_kernel(T* dx, const T* ct, const T* x, co
 
 }  // namespace
 
-void CudaBackend::squared_error(const View& out, const View& x, const View& y, double scale, double divisor) {
+void CudaBackend::squared_error(const View& out, const View& x, const View& y, double scale,
+                                double divisor) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T *a = x.as<const T>(), *b = y.as<const T>();
     with_flags(true, aligned(a, b) && x.size() % Pack<T>::width == 0, [&](auto, auto vector) {
       reduce_with<JoinSum>(
-          stream_, [this](size_t bytes) { return scratch(bytes); }, SquaredDifferences<T, vector.value>{a, b}, 1, 1,
-          x.size(), Store<T>{out.as<T>(), {}, {}, scale, divisor});
+          stream_, [this](size_t bytes) { return scratch(bytes); },
+          SquaredDifferences<T, vector.value>{a, b}, 1, 1, x.size(),
+          Store<T>{out.as<T>(), {}, {}, scale, divisor});
     });
   });
 }
 
-void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y, double scale,
-                                         double divisor) {
+void CudaBackend::squared_error_pullback(const View& dx, const View& ct, const View& x,
+                                         const View& y, double scale, double divisor) {
   const int64_t n = dx.size();
   if (n == 0) return;
   with_float(dx.dtype, [&](auto zero) {
     using T = decltype(zero);
     const bool vector = n % Pack<T>::width == 0 && aligned(dx.as<T>(), x.as<T>(), y.as<T>());
     const unsigned blocks = blocks_for(stream_, (n + Pack<T>::width - 1) / Pack<T>::width, 256);
-    launch(stream_, Grid{dim3(blocks), dim3(256)}, squared_error_pullback_kernel<T>, dx.as<T>(), ct.as<const T>(),
-           x.as<const T>(), y.as<const T>(), static_cast<T>(2 * scale), static_cast<T>(divisor), n, vector);
+    launch(stream_, Grid{dim3(blocks), dim3(256)}, squared_error_pullback_kernel<T>, dx.as<T>(),
+           ct.as<const T>(), x.as<const T>(), y.as<const T>(), static_cast<T>(2 * scale),
+           static_cast<T>(divisor), n, vector);
   });
 }
 

@@ -13,9 +13,9 @@
 namespace basin::cuda {
 namespace {
 
-/// Products with few results and many terms are cut into pieces of so many terms, where the library could sum them all
-/// in one chain of f32. With more results pieces were 24 % slower on an H100 (512 x 512 of 100,000 terms); what the
-/// library does there is its own.
+/// Products with few results and many terms are cut into pieces of so many terms, where the library
+/// could sum them all in one chain of f32. With more results pieces were 24 % slower on an H100
+/// (512 x 512 of 100,000 terms); what the library does there is its own.
 constexpr int64_t longest_chain = 4096;
 constexpr int64_t few_results = 64 * 64;
 bool is_cut(DType dtype, int64_t m, int64_t n, int64_t k) {
@@ -41,15 +41,18 @@ struct Operand {
   int64_t batch_stride;
 };
 
-/// None when the last two axes have strides that cuBLAS cannot take. Strides of axes of size 1 mean nothing.
+/// None when the last two axes have strides that cuBLAS cannot take. Strides of axes of size 1 mean
+/// nothing.
 std::optional<Operand> operand(const View& v) {
   const int axis = v.shape.rank - 2;
   const int64_t rows = v.shape[axis], columns = v.shape[axis + 1];
   const int64_t row_stride = v.strides[axis], column_stride = v.strides[axis + 1];
   const int64_t batch = axis == 1 && v.shape[0] > 1 ? v.strides[0] : 0;
-  const auto with_unit = [&](int64_t outer, int64_t stride, int64_t inner, int64_t unit, cublasOperation_t op) {
+  const auto with_unit = [&](int64_t outer, int64_t stride, int64_t inner, int64_t unit,
+                             cublasOperation_t op) {
     if (outer <= 1) stride = inner;
-    if ((unit != 1 && inner > 1) || stride < inner || stride > int_limit || batch < 0) return std::optional<Operand>();
+    if ((unit != 1 && inner > 1) || stride < inner || stride > int_limit || batch < 0)
+      return std::optional<Operand>();
     return std::optional<Operand>({v.data, op, static_cast<int>(stride), batch});
   };
   const auto as_rows = with_unit(rows, row_stride, columns, column_stride, CUBLAS_OP_N);
@@ -73,7 +76,8 @@ Numbers numbers(DType dtype, MathMode mode) {
   return {CUDA_R_32F, compute, &one_f32, &zero_f32};
 }
 
-/// A product of cuBLASLt that adds a bias along the rows of its column-major output, which are our columns.
+/// A product of cuBLASLt that adds a bias along the rows of its column-major output, which are our
+/// columns.
 struct BiasProduct {
   Handle<cublasLtMatmulDesc_t, cublasLtMatmulDescDestroy> product;
   Handle<cublasLtMatrixLayout_t, cublasLtMatrixLayoutDestroy> a, b, out;
@@ -84,7 +88,8 @@ struct BiasProduct {
 void set(cublasLtMatmulDesc_t to, cublasLtMatmulDescAttributes_t attribute, const auto& value) {
   BASIN_CHECK(cublasLtMatmulDescSetAttribute(to, attribute, &value, sizeof(value)));
 }
-void set(cublasLtMatmulPreference_t to, cublasLtMatmulPreferenceAttributes_t attribute, const auto& value) {
+void set(cublasLtMatmulPreference_t to, cublasLtMatmulPreferenceAttributes_t attribute,
+         const auto& value) {
   BASIN_CHECK(cublasLtMatmulPreferenceSetAttribute(to, attribute, &value, sizeof(value)));
 }
 
@@ -138,17 +143,18 @@ void CudaBackend::matmul(const View& out, const View& x, const View& y, bool acc
   }
   const Numbers t = numbers(out.dtype, math_);
   BASIN_CHECK(cudaSetDevice(stream_.device));
-  BASIN_CHECK(cublasGemmStridedBatchedEx(blas_.get(), a->op, b->op, narrow(n), narrow(m), narrow(k), t.one, a->data,
-                                         t.type, a->ld, a->batch_stride, b->data, t.type, b->ld, b->batch_stride,
-                                         accumulate ? t.one : t.zero, out.data, t.type, narrow(n), m * n, narrow(batch),
-                                         t.compute, CUBLAS_GEMM_DEFAULT));
+  BASIN_CHECK(cublasGemmStridedBatchedEx(
+      blas_.get(), a->op, b->op, narrow(n), narrow(m), narrow(k), t.one, a->data, t.type, a->ld,
+      a->batch_stride, b->data, t.type, b->ld, b->batch_stride, accumulate ? t.one : t.zero,
+      out.data, t.type, narrow(n), m * n, narrow(batch), t.compute, CUBLAS_GEMM_DEFAULT));
   if (stream_.synchronous) BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
 }
 
 void CudaBackend::long_product(const View& out, const View& x, const View& y, bool accumulate) {
   const int axis = out.shape.rank - 2;
   const int64_t k = x.shape[axis + 1];
-  const int64_t most = std::max<int64_t>(1, largest_parts / (out.size() * static_cast<int64_t>(sizeof(float))));
+  const int64_t most =
+      std::max<int64_t>(1, largest_parts / (out.size() * static_cast<int64_t>(sizeof(float))));
   // `length` of the terms, from `first` on
   const auto piece = [](View v, int along, int64_t first, int64_t length) {
     v.data = v.as<float>() + first * v.strides[along];
@@ -157,13 +163,15 @@ void CudaBackend::long_product(const View& out, const View& x, const View& y, bo
   };
   // pieces that lie one after another as a batch
   const auto pieces = [](const View& v, int64_t count, int64_t step) {
-    return View{v.data, v.dtype, {count, v.shape[0], v.shape[1]}, {step, v.strides[0], v.strides[1]}};
+    return View{
+        v.data, v.dtype, {count, v.shape[0], v.shape[1]}, {step, v.strides[0], v.strides[1]}};
   };
   for (int64_t first = 0; first < k;) {
     const int64_t whole = std::min(most, (k - first) / longest_chain);
     const int64_t count = std::max<int64_t>(whole, 1);
     const int64_t length = whole > 0 ? longest_chain : k - first;
-    auto* const memory = static_cast<float*>(scratch(static_cast<size_t>(count * out.size()) * sizeof(float), 1));
+    auto* const memory =
+        static_cast<float*>(scratch(static_cast<size_t>(count * out.size()) * sizeof(float), 1));
     const auto part = [&](int64_t i) {
       return View{memory + i * out.size(), DType::f32, out.shape, contiguous_strides(out.shape)};
     };
@@ -174,19 +182,22 @@ void CudaBackend::long_product(const View& out, const View& x, const View& y, bo
              pieces(b, count, length * y.strides[0]), false);
     } else {
       for (int64_t i = 0; i < count; ++i)
-        matmul(part(i), piece(x, 2, first + i * length, length), piece(y, 1, first + i * length, length), false);
+        matmul(part(i), piece(x, 2, first + i * length, length),
+               piece(y, 1, first + i * length, length), false);
     }
     join_parts(stream_, out.as<float>(), memory, out.size(), count, accumulate || first > 0);
     first += count * length;
   }
 }
 
-bool CudaBackend::product_with_bias(const View& out, const View& x, const View& y, const View& bias) {
+bool CudaBackend::product_with_bias(const View& out, const View& x, const View& y,
+                                    const View& bias) {
   const std::optional<Operand> a = operand(y), b = operand(x);
   if (!a || !b || alignment_of(bias.data) < 16) return false;
   const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
   const Numbers t = numbers(out.dtype, math_);
-  const uint32_t align_a = alignment_of(a->data), align_b = alignment_of(b->data), align_out = alignment_of(out.data);
+  const uint32_t align_a = alignment_of(a->data), align_b = alignment_of(b->data),
+                 align_out = alignment_of(out.data);
   if (!bias_products_) bias_products_ = std::make_shared<BiasProducts>();
   BASIN_CHECK(cudaSetDevice(stream_.device));
   const BiasProduct* plan = bias_products_->get(
@@ -198,11 +209,11 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
         set(p->product.get(), CUBLASLT_MATMUL_DESC_TRANSB, b->op);
         set(p->product.get(), CUBLASLT_MATMUL_DESC_EPILOGUE, CUBLASLT_EPILOGUE_BIAS);
         set(p->product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data);
-        const auto layout = [&](cublasLtMatrixLayout_t* to, cublasOperation_t op, int64_t rows, int64_t columns,
-                                int64_t ld) {
+        const auto layout = [&](cublasLtMatrixLayout_t* to, cublasOperation_t op, int64_t rows,
+                                int64_t columns, int64_t ld) {
           if (op == CUBLAS_OP_T) std::swap(rows, columns);
-          BASIN_CHECK(
-              cublasLtMatrixLayoutCreate(to, t.type, static_cast<uint64_t>(rows), static_cast<uint64_t>(columns), ld));
+          BASIN_CHECK(cublasLtMatrixLayoutCreate(to, t.type, static_cast<uint64_t>(rows),
+                                                 static_cast<uint64_t>(columns), ld));
         };
         layout(p->a.out(), a->op, n, k, a->ld);
         layout(p->b.out(), b->op, k, m, b->ld);
@@ -214,13 +225,15 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, align_b);
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, align_out);
         set(wanted.get(), CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, align_out);
-        // parts of a split k are joined through the workspace, in f32 and in a fixed order, or not made at all
-        set(wanted.get(), CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK, uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
+        // parts of a split k are joined through the workspace, in f32 and in a fixed order, or not
+        // made at all
+        set(wanted.get(), CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,
+            uint32_t{CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE});
         cublasLtMatmulHeuristicResult_t best{};
         int found = 0;
-        const cublasStatus_t status =
-            cublasLtMatmulAlgoGetHeuristic(blas_lt_.get(), p->product.get(), p->a.get(), p->b.get(), p->out.get(),
-                                           p->out.get(), wanted.get(), 1, &best, &found);
+        const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(
+            blas_lt_.get(), p->product.get(), p->a.get(), p->b.get(), p->out.get(), p->out.get(),
+            wanted.get(), 1, &best, &found);
         if (status == CUBLAS_STATUS_NOT_SUPPORTED || status == CUBLAS_STATUS_INVALID_VALUE ||
             (status == CUBLAS_STATUS_SUCCESS && found == 0))
           return nullptr;
@@ -230,14 +243,16 @@ bool CudaBackend::product_with_bias(const View& out, const View& x, const View& 
       });
   if (!plan) return false;
   set(plan->product.get(), CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias.data);
-  BASIN_CHECK(cublasLtMatmul(blas_lt_.get(), plan->product.get(), t.one, a->data, plan->a.get(), b->data, plan->b.get(),
-                             t.zero, out.data, plan->out.get(), out.data, plan->out.get(), &plan->algorithm, workspace_,
-                             workspace_bytes, stream_.stream));
+  BASIN_CHECK(cublasLtMatmul(blas_lt_.get(), plan->product.get(), t.one, a->data, plan->a.get(),
+                             b->data, plan->b.get(), t.zero, out.data, plan->out.get(), out.data,
+                             plan->out.get(), &plan->algorithm, workspace_, workspace_bytes,
+                             stream_.stream));
   if (stream_.synchronous) BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
   return true;
 }
 
-void CudaBackend::linear(const View& out, const View& x, const View& w, const View& bias, Activation activation) {
+void CudaBackend::linear(const View& out, const View& x, const View& w, const View& bias,
+                         Activation activation) {
   if (out.size() == 0) return;
   const int64_t k = x.shape[1];
   View y = w;
@@ -246,8 +261,8 @@ void CudaBackend::linear(const View& out, const View& x, const View& w, const Vi
   const bool exact = math_ == MathMode::f32 || out.dtype == DType::f64;
   if (exact && small_product(out.shape[0], out.shape[1], k, stream_.processors))
     return run_small_product(stream_, out, x, y, bias, activation, false);
-  if (k > 0 && !is_cut(out.dtype, out.shape[0], out.shape[1], k) && bias.data && activation.op == Unary::identity &&
-      product_with_bias(out, x, y, bias))
+  if (k > 0 && !is_cut(out.dtype, out.shape[0], out.shape[1], k) && bias.data &&
+      activation.op == Unary::identity && product_with_bias(out, x, y, bias))
     return;
   matmul(out, x, y, false);
   add_bias(out, bias, activation);

@@ -1,7 +1,8 @@
-// Updates of many parameters in one launch: the list of tensors travels with the kernel's arguments, each block takes
-// one piece of one tensor. Scalars come from the control block in device memory. Bytes moved for each element: Adam 4
-// reads and 3 writes, SGD with momentum 3 and 2, clip 1 read. The order of operations is the CPU's
-// (kernels/cpu/optimizer.cpp), and so are the bits.
+// Updates of many parameters in one launch: the list of tensors travels with the kernel's
+// arguments, each block takes one piece of one tensor. Scalars come from the control block in
+// device memory. Bytes moved for each element: Adam 4 reads and 3 writes, SGD with momentum 3 and
+// 2, clip 1 read. The order of operations is the CPU's (kernels/cpu/optimizer.cpp), and so are the
+// bits.
 #include "kernels/control.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pack.h"
@@ -10,7 +11,8 @@
 namespace basin::cuda {
 namespace {
 
-constexpr int threads = 256, packs_each = 4, most = 64;  // tensors of one launch: their table is below 4 KiB
+constexpr int threads = 256, packs_each = 4,
+              most = 64;  // tensors of one launch: their table is below 4 KiB
 
 template <class T>
 struct Table {
@@ -24,7 +26,8 @@ struct Table {
   static constexpr int64_t piece = int64_t{threads} * packs_each * Pack<T>::width;
 };
 
-/// use(table entry, pack index) for the packs of this block; entries and pieces are fixed by the sizes alone.
+/// use(table entry, pack index) for the packs of this block; entries and pieces are fixed by the
+/// sizes alone.
 template <class T, class F>
 __device__ void for_packs(const Table<T>& table, F&& use) {
   int low = 0, high = table.count - 1;
@@ -45,18 +48,21 @@ __device__ void for_packs(const Table<T>& table, F&& use) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) adam_kernel(Table<T> table, AdamStep s, const double* control) {
+__global__ void __launch_bounds__(threads)
+    adam_kernel(Table<T> table, AdamStep s, const double* control) {
   if (control[control_active] == 0) return;
   const double rate = control[control_rate];
   const T step_size = static_cast<T>(rate / control[control_correction1]);
   const T root_correction = static_cast<T>(std::sqrt(control[control_correction2]));
   const T one_minus_beta1 = static_cast<T>(1.0 - s.beta1), beta2 = static_cast<T>(s.beta2);
   const T one_minus_beta2 = static_cast<T>(1.0 - s.beta2), epsilon = static_cast<T>(s.epsilon);
-  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay), scale = static_cast<T>(control[control_scale]);
+  const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay),
+          scale = static_cast<T>(control[control_scale]);
   const T shrink = static_cast<T>(s.decoupled ? 1.0 - rate * s.weight_decay : 1.0);
   for_packs(table, [&](int t, int64_t at, int count) {
     const bool vector = table.vector[t] != 0;
-    Pack<T> p = load_pack(table.p[t] + at, 1, count, vector), m = load_pack(table.m[t] + at, 1, count, vector);
+    Pack<T> p = load_pack(table.p[t] + at, 1, count, vector),
+            m = load_pack(table.m[t] + at, 1, count, vector);
     Pack<T> v = load_pack(table.v[t] + at, 1, count, vector);
     const Pack<T> g = load_pack(table.g[t] + at, 1, count, vector);
     for (int l = 0; l < Pack<T>::width; ++l) {
@@ -73,13 +79,15 @@ __global__ void __launch_bounds__(threads) adam_kernel(Table<T> table, AdamStep 
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) sgd_kernel(Table<T> table, SgdStep s, const double* control) {
+__global__ void __launch_bounds__(threads)
+    sgd_kernel(Table<T> table, SgdStep s, const double* control) {
   if (control[control_active] == 0) return;
   const T rate = static_cast<T>(control[control_rate]), momentum = static_cast<T>(s.momentum);
   const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(control[control_scale]);
   for_packs(table, [&](int t, int64_t at, int count) {
     const bool vector = table.vector[t] != 0;
-    Pack<T> p = load_pack(table.p[t] + at, 1, count, vector), step = load_pack(table.g[t] + at, 1, count, vector);
+    Pack<T> p = load_pack(table.p[t] + at, 1, count, vector),
+            step = load_pack(table.g[t] + at, 1, count, vector);
     for (int l = 0; l < Pack<T>::width; ++l) step.v[l] = step.v[l] * scale + p.v[l] * l2;
     if (table.m[t]) {
       const Pack<T> before = load_pack(table.m[t] + at, 1, count, vector);
@@ -114,7 +122,8 @@ __device__ double block_sum(double value) {
 }
 
 template <class T>
-__global__ void __launch_bounds__(threads) squares_kernel(Table<T> table, double* partial, int64_t all) {
+__global__ void __launch_bounds__(threads)
+    squares_kernel(Table<T> table, double* partial, int64_t all) {
   SquareSum sum;
   for_packs(table, [&](int t, int64_t at, int count) {
     const Pack<T> g = load_pack(table.g[t] + at, 1, count, table.vector[t] != 0);
@@ -151,8 +160,8 @@ __global__ void __launch_bounds__(threads)
 }
 
 template <class T>
-__global__ void advance_kernel(double* control, const double* rates, double* losses, const T* loss, int64_t length,
-                               AdvanceStep step) {
+__global__ void advance_kernel(double* control, const double* rates, double* losses, const T* loss,
+                               int64_t length, AdvanceStep step) {
   advance_control(control, rates, losses, static_cast<double>(*loss), length, step);
 }
 
@@ -161,7 +170,8 @@ template <class T, class F>
 void for_tables(std::span<const UpdateViews> parameters, F&& start) {
   Table<T> table;
   const auto flush = [&] {
-    if (table.count > 0 && table.first_block[table.count] > 0) start(table, table.first_block[table.count]);
+    if (table.count > 0 && table.first_block[table.count] > 0)
+      start(table, table.first_block[table.count]);
     table.count = 0;
   };
   for (const UpdateViews& u : parameters) {
@@ -169,10 +179,12 @@ void for_tables(std::span<const UpdateViews> parameters, F&& start) {
     const int t = table.count++;
     if (t == 0) table.first_block[0] = 0;
     const int64_t size = u.p.data ? u.p.size() : u.g.size();
-    table.p[t] = u.p.as<T>(), table.g[t] = u.g.as<T>(), table.m[t] = u.m.as<T>(), table.v[t] = u.v.as<T>();
+    table.p[t] = u.p.as<T>(), table.g[t] = u.g.as<T>(), table.m[t] = u.m.as<T>(),
+    table.v[t] = u.v.as<T>();
     table.size[t] = size;
     table.vector[t] = aligned(u.p.as<T>(), u.g.as<T>(), u.m.as<T>(), u.v.as<T>());
-    table.first_block[t + 1] = table.first_block[t] + static_cast<int>((size + Table<T>::piece - 1) / Table<T>::piece);
+    table.first_block[t + 1] =
+        table.first_block[t] + static_cast<int>((size + Table<T>::piece - 1) / Table<T>::piece);
   }
   flush();
 }
@@ -183,7 +195,8 @@ Grid grid_of(int blocks) {
 
 }  // namespace
 
-void CudaBackend::adam(const AdamStep& step, const View& control, std::span<const UpdateViews> parameters) {
+void CudaBackend::adam(const AdamStep& step, const View& control,
+                       std::span<const UpdateViews> parameters) {
   if (parameters.empty()) return;
   with_float(parameters[0].p.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -193,7 +206,8 @@ void CudaBackend::adam(const AdamStep& step, const View& control, std::span<cons
   });
 }
 
-void CudaBackend::sgd(const SgdStep& step, const View& control, std::span<const UpdateViews> parameters) {
+void CudaBackend::sgd(const SgdStep& step, const View& control,
+                      std::span<const UpdateViews> parameters) {
   if (parameters.empty()) return;
   with_float(parameters[0].p.dtype, [&](auto zero) {
     using T = decltype(zero);
@@ -222,7 +236,8 @@ void CudaBackend::clip(const View& control, std::span<const View> gradients, dou
     with_float(gradients[0].dtype, [&](auto zero) {
       using T = decltype(zero);
       for_tables<T>(views, [&](const Table<T>&, int blocks) { blocks_in_all += blocks; });
-      partial = static_cast<double*>(scratch(2 * sizeof(double) * static_cast<size_t>(blocks_in_all + 1)));
+      partial = static_cast<double*>(
+          scratch(2 * sizeof(double) * static_cast<size_t>(blocks_in_all + 1)));
       int64_t done = 0;
       for_tables<T>(views, [&](const Table<T>& table, int blocks) {
         launch(stream_, grid_of(blocks), squares_kernel<T>, table, partial + done, blocks_in_all);
@@ -230,15 +245,16 @@ void CudaBackend::clip(const View& control, std::span<const View> gradients, dou
       });
     });
   const bool scaled = !gradients.empty() && gradients[0].dtype == DType::f64;
-  launch(stream_, grid_of(1), clip_kernel, partial, scaled, blocks_in_all, max_norm, control.as<double>());
+  launch(stream_, grid_of(1), clip_kernel, partial, scaled, blocks_in_all, max_norm,
+         control.as<double>());
 }
 
-void CudaBackend::advance(const View& control, const View& rates, const View& losses, const View& loss,
-                          const AdvanceStep& step) {
+void CudaBackend::advance(const View& control, const View& rates, const View& losses,
+                          const View& loss, const AdvanceStep& step) {
   with_float(loss.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream_, Grid{dim3(1), dim3(1)}, advance_kernel<T>, control.as<double>(), rates.as<const double>(),
-           losses.as<double>(), loss.as<const T>(), losses.size(), step);
+    launch(stream_, Grid{dim3(1), dim3(1)}, advance_kernel<T>, control.as<double>(),
+           rates.as<const double>(), losses.as<double>(), loss.as<const T>(), losses.size(), step);
   });
 }
 

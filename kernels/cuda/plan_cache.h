@@ -9,8 +9,8 @@ namespace basin::cuda {
 template <class Key, class Plan>
 class PlanCache {
  public:
-  /// The plan of a key, made by build() the first time. nullptr: build returned none, and is not asked again. When
-  /// build throws, nothing is remembered.
+  /// The plan of a key, made by build() the first time. nullptr: build returned none, and is not
+  /// asked again. When build throws, nothing is remembered.
   template <class Build>
   Plan* get(const Key& key, Build&& build) {
     const auto found = plans_.find(key);

@@ -9,8 +9,10 @@ namespace {
 
 template <class T>
 __global__ void random_kernel(T* out, Distribution kind, KeyBits key, uint64_t offset, int64_t n) {
-  const uint64_t first = offset / 4, end = offset + static_cast<uint64_t>(n), blocks = (end + 3) / 4 - first;
-  for (auto t = static_cast<uint64_t>(global_thread()); t < blocks; t += static_cast<uint64_t>(all_threads())) {
+  const uint64_t first = offset / 4, end = offset + static_cast<uint64_t>(n),
+                 blocks = (end + 3) / 4 - first;
+  for (auto t = static_cast<uint64_t>(global_thread()); t < blocks;
+       t += static_cast<uint64_t>(all_threads())) {
     const Philox4 words = random_block(key, first + t);
     for (uint64_t l = 0; l < 4; ++l) {
       const uint64_t index = (first + t) * 4 + l;

@@ -1,5 +1,6 @@
-// Sums and extremes over any axes, argmax, softmax. Sums run in f64 as on the CPU. Bytes moved: reductions read the
-// input once; softmax reads and writes once, and reads its row twice more from the caches.
+// Sums and extremes over any axes, argmax, softmax. Sums run in f64 as on the CPU. Bytes moved:
+// reductions read the input once; softmax reads and writes once, and reads its row twice more from
+// the caches.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/reduce.h"
 #include "kernels/scalar.h"
@@ -8,12 +9,14 @@
 namespace basin::cuda {
 namespace {
 
-/// True when packs along an axis of `run` elements of stride 1 are whole and aligned wherever the other axes lead.
+/// True when packs along an axis of `run` elements of stride 1 are whole and aligned wherever the
+/// other axes lead.
 template <class T>
 bool packs(const T* x, int64_t run, const ReducePlan& plan) {
   bool whole = aligned(x) && run % Pack<T>::width == 0;
   for (const Shape* strides : {&plan.kept_in, &plan.gone_in})
-    for (const int64_t stride : *strides) whole = whole && (stride == 1 || stride % Pack<T>::width == 0);
+    for (const int64_t stride : *strides)
+      whole = whole && (stride == 1 || stride % Pack<T>::width == 0);
   return whole;
 }
 
@@ -24,10 +27,14 @@ void reduce_view(const Stream& s, Scratch&& scratch, const View& out, const View
   const int kept = plan.kept.rank - 1, gone = plan.gone.rank - 1;
   const bool along = gone >= 0 && plan.gone_in[gone] == 1;
   const bool across = gone >= 0 && !along && kept >= 0 && plan.kept_in[kept] == 1;
-  const int64_t run = along ? plan.gone[gone] : across ? plan.kept[kept] : 1, columns = across ? run : 1;
+  const int64_t run = along    ? plan.gone[gone]
+                      : across ? plan.kept[kept]
+                               : 1,
+                columns = across ? run : 1;
   with_flags(!across, packs(x, run, plan), [&](auto flat, auto vector) {
-    reduce_with<R>(s, scratch, Strided<T, flat.value, vector.value>{x, plan}, plan.kept.size() / columns, columns,
-                   plan.gone.size(), Store<T>{out.as<T>(), plan.kept, plan.kept_out});
+    reduce_with<R>(s, scratch, Strided<T, flat.value, vector.value>{x, plan},
+                   plan.kept.size() / columns, columns, plan.gone.size(),
+                   Store<T>{out.as<T>(), plan.kept, plan.kept_out});
   });
 }
 
@@ -56,18 +63,20 @@ struct JoinBest {
 };
 template <class Rank>
 __device__ inline Best<Rank> shuffle_xor(Best<Rank> best, int lanes) {
-  return {__shfl_xor_sync(0xffffffffu, best.rank, lanes), __shfl_xor_sync(0xffffffffu, best.index, lanes)};
+  return {__shfl_xor_sync(0xffffffffu, best.rank, lanes),
+          __shfl_xor_sync(0xffffffffu, best.index, lanes)};
 }
 
 template <class T>
-__global__ void argmax_kernel(const T* x, ReducePlan plan, int64_t rows, int64_t n, int64_t stride, int team,
-                              int32_t* out) {
+__global__ void argmax_kernel(const T* x, ReducePlan plan, int64_t rows, int64_t n, int64_t stride,
+                              int team, int32_t* out) {
   const int64_t row = global_thread() / team;
   const T* from = x + offset_at(plan.kept, plan.kept_in, row < rows ? row : 0, plan.kept.rank);
   using Join = JoinBest<decltype(rank_of(T()))>;
   typename Join::Part best{rank_of(-std::numeric_limits<T>::infinity()), n};
 #pragma unroll 4
-  for (int64_t j = threadIdx.x % team; j < n; j += team) best = Join::join(best, {rank_of(from[j * stride]), j});
+  for (int64_t j = threadIdx.x % team; j < n; j += team)
+    best = Join::join(best, {rank_of(from[j * stride]), j});
   best = team_join<Join>(best, team);
   if (row >= rows || threadIdx.x % team != 0) return;
   out[offset_at(plan.kept, plan.kept_out, row, plan.kept.rank)] = static_cast<int32_t>(best.index);
@@ -91,7 +100,9 @@ __global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int 
     for (int l = 0; l < count; ++l) top = JoinMax::join(top, static_cast<double>(p.v[l]));
   });
   const T largest = static_cast<T>(team_join<JoinMax>(top, team));
-  const auto below = [&](T v) { return v == largest ? T(0) : v - largest; };  // infinity - infinity is 0 here
+  const auto below = [&](T v) {
+    return v == largest ? T(0) : v - largest;
+  };  // infinity - infinity is 0 here
   each([&](Pack<T>& p, int64_t, int count) {
     for (int l = 0; l < count; ++l) total += static_cast<double>(scalar::exp_of(below(p.v[l])));
   });
@@ -128,8 +139,8 @@ void CudaBackend::argmax(const View& out, const View& in, int axis) {
   const int team = team_for(stream_, rows, n);
   with_float(in.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream_, team_grid(stream_, rows, team), argmax_kernel<T>, in.as<const T>(), plan, rows, n, in.strides[axis],
-           team, out.as<int32_t>());
+    launch(stream_, team_grid(stream_, rows, team), argmax_kernel<T>, in.as<const T>(), plan, rows,
+           n, in.strides[axis], team, out.as<int32_t>());
   });
 }
 
@@ -140,8 +151,8 @@ void CudaBackend::softmax(const View& out, const View& in) {
     using T = decltype(zero);
     const int team = team_for(stream_, 1, (n + Pack<T>::width - 1) / Pack<T>::width);
     const bool vector = aligned(in.as<const T>(), out.as<T>()) && n % Pack<T>::width == 0;
-    launch(stream_, team_grid(stream_, rows, team), softmax_kernel<T>, out.as<T>(), in.as<const T>(), rows, n, team,
-           vector);
+    launch(stream_, team_grid(stream_, rows, team), softmax_kernel<T>, out.as<T>(),
+           in.as<const T>(), rows, n, team, vector);
   });
 }
 

@@ -45,16 +45,19 @@ struct PinnedBuffer {
 };
 
 struct DeviceRead final : PendingRead {
-  DeviceRead(const Stream& s, PinnedBuffers& owner, const void* source, size_t bytes) : buffers(owner) {
+  DeviceRead(const Stream& s, PinnedBuffers& owner, const void* source, size_t bytes)
+      : buffers(owner) {
     BASIN_CHECK(cudaSetDevice(s.device));
     const auto fits = [&](const auto& kept) { return kept->bytes >= bytes; };
-    if (const auto found = std::find_if(buffers.begin(), buffers.end(), fits); found != buffers.end()) {
+    if (const auto found = std::find_if(buffers.begin(), buffers.end(), fits);
+        found != buffers.end()) {
       buffer = std::move(*found);
       buffers.erase(found);
     } else {
       buffer = std::make_unique<PinnedBuffer>(std::max<size_t>(bytes, 4096));
     }
-    BASIN_CHECK(cudaMemcpyAsync(buffer->host.get(), source, bytes, cudaMemcpyDeviceToHost, s.stream));
+    BASIN_CHECK(
+        cudaMemcpyAsync(buffer->host.get(), source, bytes, cudaMemcpyDeviceToHost, s.stream));
     BASIN_CHECK(cudaEventRecord(buffer->event.get(), s.stream));
   }
   ~DeviceRead() override {
@@ -86,15 +89,16 @@ CudaBackend::CudaBackend(int device) {
   BASIN_CHECK(cublasCreate(blas_.out()));
   BASIN_CHECK(cublasLtCreate(blas_lt_.out()));
   BASIN_CHECK(cublasSetStream(blas_.get(), stream_.stream));
-  // A fixed workspace: without one a recorded product would allocate, and its result could depend on the stream.
+  // A fixed workspace: without one a recorded product would allocate, and its result could depend
+  // on the stream.
   BASIN_CHECK(cublasSetWorkspace(blas_.get(), workspace_, workspace_bytes));
   set_math(MathMode::f32);
   int driver = 0;
   BASIN_CHECK(cudaDriverGetVersion(&driver));
   cudnn_ = CudnnConvolutions::open(stream_);
-  description_ = std::string(properties.name) + ", compute " + std::to_string(properties.major) + "." +
-                 std::to_string(properties.minor) + ", driver for CUDA " + version_text(driver) + ", " +
-                 cudnn_description(cudnn_.get());
+  description_ = std::string(properties.name) + ", compute " + std::to_string(properties.major) +
+                 "." + std::to_string(properties.minor) + ", driver for CUDA " +
+                 version_text(driver) + ", " + cudnn_description(cudnn_.get());
 }
 
 CudaBackend::~CudaBackend() {
@@ -137,8 +141,8 @@ void* CudaBackend::scratch(size_t bytes, size_t use) {
   void* block = raw_alloc(size);
   if (!block) block = raw_alloc(size = bytes);
   if (!block)
-    throw NoMemory("CUDA: out of memory for a workspace of " + std::to_string(size) + " bytes; free " +
-                   std::to_string(free_memory()) + "; use a smaller batch");
+    throw NoMemory("CUDA: out of memory for a workspace of " + std::to_string(size) +
+                   " bytes; free " + std::to_string(free_memory()) + "; use a smaller batch");
   mine.blocks.push_back(block);  // smaller ones stay: recorded steps may use them
   mine.bytes = size;
   return block;
@@ -149,15 +153,19 @@ void CudaBackend::from_host(void* destination, const void* source, size_t bytes)
   if (bytes == 0) return;
   BASIN_CHECK(cudaSetDevice(stream_.device));
   if (bytes > most_staged) {  // the caller may free the source when this returns
-    BASIN_CHECK(cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream_.stream));
+    BASIN_CHECK(
+        cudaMemcpyAsync(destination, source, bytes, cudaMemcpyHostToDevice, stream_.stream));
     BASIN_CHECK(cudaStreamSynchronize(stream_.stream));
     return;
   }
   std::unique_ptr<PinnedBuffer>& buffer = uploads_[next_upload_++ % uploads_.size()];
-  if (buffer) BASIN_CHECK(cudaEventSynchronize(buffer->event.get()));  // its last copy, eight uploads ago
-  if (!buffer || buffer->bytes < bytes) buffer = std::make_unique<PinnedBuffer>(std::max<size_t>(bytes, 4096));
+  if (buffer)
+    BASIN_CHECK(cudaEventSynchronize(buffer->event.get()));  // its last copy, eight uploads ago
+  if (!buffer || buffer->bytes < bytes)
+    buffer = std::make_unique<PinnedBuffer>(std::max<size_t>(bytes, 4096));
   std::memcpy(buffer->host.get(), source, bytes);
-  BASIN_CHECK(cudaMemcpyAsync(destination, buffer->host.get(), bytes, cudaMemcpyHostToDevice, stream_.stream));
+  BASIN_CHECK(cudaMemcpyAsync(destination, buffer->host.get(), bytes, cudaMemcpyHostToDevice,
+                              stream_.stream));
   BASIN_CHECK(cudaEventRecord(buffer->event.get(), stream_.stream));
 }
 
@@ -182,7 +190,8 @@ void CudaBackend::synchronize() {
 
 void CudaBackend::refuse_in_capture(const char* what) const {
   if (capturing_)
-    throw std::runtime_error(std::string(what) + " while a step is being recorded, which cannot be replayed");
+    throw std::runtime_error(std::string(what) +
+                             " while a step is being recorded, which cannot be replayed");
 }
 
 void CudaBackend::begin_capture() {
@@ -213,7 +222,8 @@ const Stream* stream_of(const Backend& device) {
 
 Backend* open_cuda_backend(int index, std::string& reason) {
   static std::mutex mutex;
-  static auto& open = *new std::map<int, cuda::CudaBackend*>;  // never destroyed: arrays may outlive main
+  static auto& open =
+      *new std::map<int, cuda::CudaBackend*>;  // never destroyed: arrays may outlive main
   const std::lock_guard lock(mutex);
   if (const auto found = open.find(index); found != open.end()) return found->second;
   const auto refuse = [&](std::string why) {
@@ -221,25 +231,30 @@ Backend* open_cuda_backend(int index, std::string& reason) {
     return nullptr;
   };
   int count = 0, driver = 0;
-  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0) return refuse("no NVIDIA driver is installed");
+  if (cudaDriverGetVersion(&driver) != cudaSuccess || driver == 0)
+    return refuse("no NVIDIA driver is installed");
   const cudaError_t status = cudaGetDeviceCount(&count);
   cudaGetLastError();
   if (status == cudaErrorInsufficientDriver)
-    return refuse("the driver is for CUDA " + cuda::version_text(driver) + ", older than the toolkit of this build, " +
-                  cuda::version_text(CUDART_VERSION) + "; update the driver or build with an older toolkit");
+    return refuse("the driver is for CUDA " + cuda::version_text(driver) +
+                  ", older than the toolkit of this build, " + cuda::version_text(CUDART_VERSION) +
+                  "; update the driver or build with an older toolkit");
   if (status == cudaErrorNoDevice || (status == cudaSuccess && count == 0))
     return refuse("no GPU is visible (CUDA_VISIBLE_DEVICES may hide it)");
-  if (status != cudaSuccess) return refuse(std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status));
+  if (status != cudaSuccess)
+    return refuse(std::string(cudaGetErrorName(status)) + ", " + cudaGetErrorString(status));
   if (index >= count)
     return refuse("device index " + std::to_string(index) + " is out of range; " +
-                  (count == 1 ? "the only visible GPU is cuda:0"
-                              : "the visible GPUs are cuda:0 to cuda:" + std::to_string(count - 1)));
+                  (count == 1
+                       ? "the only visible GPU is cuda:0"
+                       : "the visible GPUs are cuda:0 to cuda:" + std::to_string(count - 1)));
   int major = 0, minor = 0;
   cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, index);
   cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, index);
   if (major < 8)
-    return refuse("cuda:" + std::to_string(index) + " has compute capability " + std::to_string(major) + "." +
-                  std::to_string(minor) + "; this build has code for 8.0 and later");
+    return refuse("cuda:" + std::to_string(index) + " has compute capability " +
+                  std::to_string(major) + "." + std::to_string(minor) +
+                  "; this build has code for 8.0 and later");
   try {
     return open[index] = new cuda::CudaBackend(index);
   } catch (const std::exception& error) {
@@ -249,9 +264,9 @@ Backend* open_cuda_backend(int index, std::string& reason) {
 }
 
 std::string cuda_build_description() {
-  return "CUDA " + cuda::version_text(CUDART_VERSION) + ", cuBLAS " + std::to_string(CUBLAS_VER_MAJOR) + "." +
-         std::to_string(CUBLAS_VER_MINOR) + "." + std::to_string(CUBLAS_VER_PATCH) + ", " +
-         cuda::cudnn_build_description();
+  return "CUDA " + cuda::version_text(CUDART_VERSION) + ", cuBLAS " +
+         std::to_string(CUBLAS_VER_MAJOR) + "." + std::to_string(CUBLAS_VER_MINOR) + "." +
+         std::to_string(CUBLAS_VER_PATCH) + ", " + cuda::cudnn_build_description();
 }
 
 }  // namespace basin

@@ -9,15 +9,16 @@ namespace basin::cuda {
 namespace {
 
 template <class T>
-__global__ void settle_kernel(T* x, const T* next, int32_t* iterations, int32_t* state, int64_t n, int64_t d, int team,
-                              double tolerance) {
+__global__ void settle_kernel(T* x, const T* next, int32_t* iterations, int32_t* state, int64_t n,
+                              int64_t d, int team, double tolerance) {
   const int64_t point = global_thread() / team;
   const bool running = point < n && state[point < n ? point : 0] == point_running;
   SquareSum length;
   int moved = 0;
   const auto each = [&](auto&& f) {
     for (int64_t j = running ? threadIdx.x % team : d; j < d; j += team)
-      f(point * d + j, static_cast<double>(next[point * d + j]) - static_cast<double>(x[point * d + j]));
+      f(point * d + j,
+        static_cast<double>(next[point * d + j]) - static_cast<double>(x[point * d + j]));
   };
   each([&](int64_t, double step) {
     length.plain += step * step;
@@ -44,14 +45,16 @@ __global__ void settle_kernel(T* x, const T* next, int32_t* iterations, int32_t*
 
 }  // namespace
 
-void CudaBackend::settle(const View& x, const View& next, const View& iterations, const View& state, double tolerance) {
+void CudaBackend::settle(const View& x, const View& next, const View& iterations, const View& state,
+                         double tolerance) {
   const int64_t n = x.shape[0], d = x.shape[1];
   if (n == 0) return;
   const int team = d <= 8 ? 1 : 32;
   with_float(x.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream_, Grid{dim3(static_cast<unsigned>((n * team + 127) / 128)), dim3(128)}, settle_kernel<T>, x.as<T>(),
-           next.as<const T>(), iterations.as<int32_t>(), state.as<int32_t>(), n, d, team, tolerance);
+    launch(stream_, Grid{dim3(static_cast<unsigned>((n * team + 127) / 128)), dim3(128)},
+           settle_kernel<T>, x.as<T>(), next.as<const T>(), iterations.as<int32_t>(),
+           state.as<int32_t>(), n, d, team, tolerance);
   });
 }
 

@@ -1,9 +1,10 @@
-// Small products with their epilogue in one launch: out = activation(x y + bias) [+ out]. A layer of 128 neurons on 100
-// samples is 3 MFLOP: what costs time is latency (the launch, then k / depth rounds to memory), not arithmetic. So out
-// is cut into many small tiles, one to a block, and k among the eight warps of the block: warp w takes slices w, w + 8,
-// ... of 16, each warp for itself without block barriers, the next slice on its way while one is multiplied. The eight
-// sums of an output are joined in the order of the warps: bits depend on k alone. 2 m n k operations; each tile reads
-// its 16 rows of x and 16 columns of y once, mostly from the L2 cache.
+// Small products with their epilogue in one launch: out = activation(x y + bias) [+ out]. A layer
+// of 128 neurons on 100 samples is 3 MFLOP: what costs time is latency (the launch, then k / depth
+// rounds to memory), not arithmetic. So out is cut into many small tiles, one to a block, and k
+// among the eight warps of the block: warp w takes slices w, w + 8, ... of 16, each warp for itself
+// without block barriers, the next slice on its way while one is multiplied. The eight sums of an
+// output are joined in the order of the warps: bits depend on k alone. 2 m n k operations; each
+// tile reads its 16 rows of x and 16 columns of y once, mostly from the L2 cache.
 #include "kernels/cuda/small_gemm.h"
 
 #include "kernels/cuda/activation.h"
@@ -13,8 +14,9 @@
 namespace basin::cuda {
 namespace {
 
-constexpr int warps = 8, depth = 16;   // warps of a block, extent in k of a slice
-constexpr int pitch = small_tile + 4;  // between values of k in shared memory: aligned packs, two-way bank conflicts
+constexpr int warps = 8, depth = 16;  // warps of a block, extent in k of a slice
+constexpr int pitch =
+    small_tile + 4;  // between values of k in shared memory: aligned packs, two-way bank conflicts
 constexpr int each = depth * small_tile / 32;   // values of a slice that a lane moves
 constexpr int rows_each = 2, columns_each = 4;  // outputs of a lane: 8 x 4 lanes cover a tile
 
@@ -25,7 +27,8 @@ struct Factor {
   int64_t along_k, across;
 };
 
-/// A lane's part in moving slices of a factor: lanes run along k or across, whichever has its values side by side.
+/// A lane's part in moving slices of a factor: lanes run along k or across, whichever has its
+/// values side by side.
 template <class T>
 struct Mover {
   const T* at;   // value (k_first, first) of the tile
@@ -45,11 +48,14 @@ struct Mover {
   __device__ void read(T (&values)[each], int64_t from, int64_t left) const {
 #pragma unroll
     for (int i = 0; i < each; ++i)
-      values[i] = k_first + i * k_step < left && first + i * across_step < count ? at[from + i * step] : T(0);
+      values[i] = k_first + i * k_step < left && first + i * across_step < count
+                      ? at[from + i * step]
+                      : T(0);
   }
   __device__ void put(T* slice, const T (&values)[each]) const {
 #pragma unroll
-    for (int i = 0; i < each; ++i) slice[(k_first + i * k_step) * pitch + first + i * across_step] = values[i];
+    for (int i = 0; i < each; ++i)
+      slice[(k_first + i * k_step) * pitch + first + i * across_step] = values[i];
   }
 };
 
@@ -61,8 +67,8 @@ struct alignas(N * sizeof(T) < 16 ? N * sizeof(T) : 16) Side {
 
 template <class T>
 __global__ void __launch_bounds__(32 * warps)
-    small_product_kernel(T* out, Factor<T> x, Factor<T> y, const T* bias, Activation f, bool accumulate, int64_t m,
-                         int64_t n, int64_t k) {
+    small_product_kernel(T* out, Factor<T> x, Factor<T> y, const T* bias, Activation f,
+                         bool accumulate, int64_t m, int64_t n, int64_t k) {
   constexpr int slice = depth * pitch;
   __shared__ __align__(16) T memory[warps * 2 * slice];
   const int me = static_cast<int>(threadIdx.x), warp = me / 32, lane = me % 32;
@@ -123,21 +129,25 @@ __global__ void __launch_bounds__(256)
 
 }  // namespace
 
-void run_small_product(const Stream& stream, const View& out, const View& x, const View& y, const View& bias,
-                       Activation activation, bool accumulate) {
+void run_small_product(const Stream& stream, const View& out, const View& x, const View& y,
+                       const View& bias, Activation activation, bool accumulate) {
   const int64_t m = out.shape[0], n = out.shape[1], k = x.shape[1];
-  const auto tiles = [](int64_t size) { return static_cast<unsigned>((size + small_tile - 1) / small_tile); };
+  const auto tiles = [](int64_t size) {
+    return static_cast<unsigned>((size + small_tile - 1) / small_tile);
+  };
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream, Grid{dim3(tiles(n), tiles(m)), dim3(32 * warps)}, small_product_kernel<T>, out.as<T>(),
-           Factor<T>{x.as<const T>(), x.strides[1], x.strides[0]},
-           Factor<T>{y.as<const T>(), y.strides[0], y.strides[1]}, bias.as<const T>(), activation, accumulate, m, n, k);
+    launch(stream, Grid{dim3(tiles(n), tiles(m)), dim3(32 * warps)}, small_product_kernel<T>,
+           out.as<T>(), Factor<T>{x.as<const T>(), x.strides[1], x.strides[0]},
+           Factor<T>{y.as<const T>(), y.strides[0], y.strides[1]}, bias.as<const T>(), activation,
+           accumulate, m, n, k);
   });
 }
 
-void join_parts(const Stream& stream, float* out, const float* parts, int64_t n, int64_t count, bool accumulate) {
-  launch(stream, Grid{dim3(blocks_for(stream, n, 256)), dim3(256)}, join_parts_kernel, out, parts, n, count,
-         accumulate);
+void join_parts(const Stream& stream, float* out, const float* parts, int64_t n, int64_t count,
+                bool accumulate) {
+  launch(stream, Grid{dim3(blocks_for(stream, n, 256)), dim3(256)}, join_parts_kernel, out, parts,
+         n, count, accumulate);
 }
 
 }  // namespace basin::cuda

@@ -17,11 +17,13 @@ namespace {
 
 void check(const Array& start, const IterateOptions& options) {
   require(start.rank() == 2, "iterate: start must be [N, d], got ", start);
-  require(options.max_iterations >= 0, "iterate: max_iterations is ", options.max_iterations, ", must not be negative");
+  require(options.max_iterations >= 0, "iterate: max_iterations is ", options.max_iterations,
+          ", must not be negative");
   int64_t previous = -1;
   for (int64_t at : options.record_at) {
-    require(at > previous && at <= options.max_iterations, "iterate: record_at must ascend within 0 .. ",
-            options.max_iterations, " (max_iterations), got ", at, " after ", previous);
+    require(at > previous && at <= options.max_iterations,
+            "iterate: record_at must ascend within 0 .. ", options.max_iterations,
+            " (max_iterations), got ", at, " after ", previous);
     previous = at;
   }
 }
@@ -36,11 +38,13 @@ Array rows_of(const Array& x, const std::vector<int32_t>& rows) {
   return gather(Tensor(x), from_vector(rows, {static_cast<int64_t>(rows.size())})).array();
 }
 
-/// Applies f to the points that still run. On the CPU a point leaves the batch as soon as it has stopped; on a device
-/// that records, the host looks at the states only now and then, and shrinks the batch when half of it is done.
+/// Applies f to the points that still run. On the CPU a point leaves the batch as soon as it has
+/// stopped; on a device that records, the host looks at the states only now and then, and shrinks
+/// the batch when half of it is done.
 class Stepper {
  public:
-  Stepper(const Map& f, Points& all, const IterateOptions& options) : f_(f), all_(all), options_(options) {
+  Stepper(const Map& f, Points& all, const IterateOptions& options)
+      : f_(f), all_(all), options_(options) {
     rows_.resize(static_cast<size_t>(all.x.dim(0)));
     std::iota(rows_.begin(), rows_.end(), 0);
     use(all);
@@ -90,13 +94,15 @@ class Stepper {
 
   void step() {
     Array next = stop_gradient(f_(Tensor(batch_.x))).array();
-    require(next.shape() == batch_.x.shape(), "iterate: f must keep the shape, but ", batch_.x, " became ", next);
+    require(next.shape() == batch_.x.shape(), "iterate: f must keep the shape, but ", batch_.x,
+            " became ", next);
     // settle() overwrites x, which f may have returned a view of.
     if (next.storage() == batch_.x.storage()) next = copy_of(next);
     if (next.dtype() != batch_.x.dtype()) next = cast(next, batch_.x.dtype());
     next = contiguous(next);
-    batch_.x.device().backend().iteration().settle(batch_.x.view(), next.view(), batch_.iterations.view(),
-                                                   batch_.state.view(), options_.tolerance);
+    batch_.x.device().backend().iteration().settle(batch_.x.view(), next.view(),
+                                                   batch_.iterations.view(), batch_.state.view(),
+                                                   options_.tolerance);
     batch_.x.touch();
   }
 
@@ -106,7 +112,8 @@ class Stepper {
     std::vector<int32_t> rows;
     for (int32_t i : kept) rows.push_back(rows_[static_cast<size_t>(i)]);
     rows_ = std::move(rows);
-    if (!kept.empty()) use({rows_of(old.x, kept), rows_of(old.iterations, kept), rows_of(old.state, kept)});
+    if (!kept.empty())
+      use({rows_of(old.x, kept), rows_of(old.iterations, kept), rows_of(old.state, kept)});
   }
 
   const Map& f_;
@@ -121,7 +128,8 @@ class Stepper {
 Trajectories run(const Map& f, const Array& start, const IterateOptions& options,
                  const std::function<bool(const Points&, int64_t)>& fused) {
   const Shape count{start.dim(0)};
-  Points all{copy_of(start), zeros(count, DType::i32, start.device()), zeros(count, DType::i32, start.device())};
+  Points all{copy_of(start), zeros(count, DType::i32, start.device()),
+             zeros(count, DType::i32, start.device())};
   std::unique_ptr<Stepper> stepper;
   int64_t done = 0;
   const auto advance_to = [&](int64_t t) {
@@ -139,9 +147,11 @@ Trajectories run(const Map& f, const Array& start, const IterateOptions& options
   }
   advance_to(options.max_iterations);
   result.points = all.x;
-  const std::vector<int32_t> iterations = all.iterations.to_vector<int32_t>(), states = all.state.to_vector<int32_t>();
+  const std::vector<int32_t> iterations = all.iterations.to_vector<int32_t>(),
+                             states = all.state.to_vector<int32_t>();
   result.iterations.assign(iterations.begin(), iterations.end());
-  result.converged = std::count(states.begin(), states.end(), static_cast<int32_t>(point_converged));
+  result.converged =
+      std::count(states.begin(), states.end(), static_cast<int32_t>(point_converged));
   return result;
 }
 
@@ -160,24 +170,29 @@ Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& opt
   for (const Linear& layer : f.layers) {
     const Array w = stop_gradient(layer.weight).array();
     fits = fits && w.dtype() == start.dtype() && w.device() == start.device();
-    layers.push_back({w.view(), layer.bias.defined() ? stop_gradient(layer.bias).array().view() : View{}});
+    layers.push_back(
+        {w.view(), layer.bias.defined() ? stop_gradient(layer.bias).array().view() : View{}});
   }
   return run(f, start, options, [&](const Points& all, int64_t steps) {
     const bool done = fits && start.device().backend().iteration().iterate_dense(
-                                  layers, f.activation, f.skip, all.x.view(), all.iterations.view(), all.state.view(),
-                                  steps, options.tolerance);
+                                  layers, f.activation, f.skip, all.x.view(), all.iterations.view(),
+                                  all.state.view(), steps, options.tolerance);
     if (done) all.x.touch();
     return done;
   });
 }
 
 Nearest nearest(const Array& points, const Array& examples) {
-  require(points.rank() == 2 && examples.rank() == 2 && points.dim(1) == examples.dim(1) && examples.dim(0) > 0,
-          "nearest: needs points [N, d] and at least one example [M, d], got ", points, " and ", examples);
+  require(points.rank() == 2 && examples.rank() == 2 && points.dim(1) == examples.dim(1) &&
+              examples.dim(0) > 0,
+          "nearest: needs points [N, d] and at least one example [M, d], got ", points, " and ",
+          examples);
   const std::vector<double> p = cast(points, DType::f64).to_vector<double>();
   const std::vector<double> e = cast(examples, DType::f64).to_vector<double>();
   const int64_t n = points.dim(0), m = examples.dim(0), d = points.dim(1), block = 32;
-  const auto at = [d](int64_t row, int64_t column) { return static_cast<size_t>(row * d + column); };
+  const auto at = [d](int64_t row, int64_t column) {
+    return static_cast<size_t>(row * d + column);
+  };
   Nearest result;
   result.index.assign(static_cast<size_t>(n), 0);
   result.distance.assign(static_cast<size_t>(n), std::numeric_limits<double>::infinity());
@@ -189,7 +204,8 @@ Nearest nearest(const Array& points, const Array& examples) {
         double total = 0;
         // An example is given up as soon as its partial sum exceeds the best.
         for (int64_t from = 0; from < d && total < best; from += block)
-          for (int64_t k = from; k < std::min(d, from + block); ++k) total += (x[k] - y[k]) * (x[k] - y[k]);
+          for (int64_t k = from; k < std::min(d, from + block); ++k)
+            total += (x[k] - y[k]) * (x[k] - y[k]);
         if (total < best) {
           best = total;
           result.index[static_cast<size_t>(i)] = j;
@@ -218,7 +234,8 @@ double recovery_probability(const Array& points, const Array& examples, double r
 
 double fraction_within(const Nearest& found, double radius) {
   if (found.distance.empty()) return 0;
-  const auto hits = std::count_if(found.distance.begin(), found.distance.end(), [&](double d) { return d < radius; });
+  const auto hits = std::count_if(found.distance.begin(), found.distance.end(),
+                                  [&](double d) { return d < radius; });
   return static_cast<double>(hits) / static_cast<double>(found.distance.size());
 }
 
@@ -235,7 +252,8 @@ int64_t examples_hit(const Nearest& found, int64_t examples, double radius) {
 }
 
 int64_t attractor_count(const std::vector<double>& spectral_radii) {
-  return std::count_if(spectral_radii.begin(), spectral_radii.end(), [](double rho) { return rho < 1; });
+  return std::count_if(spectral_radii.begin(), spectral_radii.end(),
+                       [](double rho) { return rho < 1; });
 }
 
 }  // namespace basin

@@ -1,4 +1,5 @@
-// The map x -> f(x) as a dynamical system: trajectories of many points at once, and what they end at.
+// The map x -> f(x) as a dynamical system: trajectories of many points at once, and what they end
+// at.
 #pragma once
 #include <functional>
 #include <vector>
@@ -12,11 +13,13 @@ using Map = std::function<Tensor(const Tensor&)>;
 
 struct IterateOptions {
   int64_t max_iterations = 1000;
-  /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact fixed points stop,
-  /// which changes nothing but the time; with a negative value none does.
+  /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact
+  /// fixed points stop, which changes nothing but the time; with a negative value none does.
   double tolerance = 0;
-  std::vector<int64_t> record_at = {};  // iteration counts, ascending, whose points are stored (0 is the start)
-  /// Called on the host now and then (on the CPU before every iteration); what it throws ends the work.
+  std::vector<int64_t> record_at =
+      {};  // iteration counts, ascending, whose points are stored (0 is the start)
+  /// Called on the host now and then (on the CPU before every iteration); what it throws ends the
+  /// work.
   std::function<void()> between = [] {};
 };
 
@@ -27,11 +30,12 @@ struct Trajectories {
   int64_t converged = 0;            // how many points stopped by tolerance
 };
 
-/// Iterates f from every row of start [N, d] at once; points that have converged leave the batch, and so do points
-/// whose step has no finite length any more (they run to infinity, or are not numbers). No derivative. On a GPU f is
-/// called a few times, recorded and replayed, so it must not read values on the host (see RecordedStep); a network
-/// small enough runs all steps up to the next record in one kernel instead. Errors: start is not a matrix, f changes
-/// the shape, record_at is not ascending from 0 up to max_iterations.
+/// Iterates f from every row of start [N, d] at once; points that have converged leave the batch,
+/// and so do points whose step has no finite length any more (they run to infinity, or are not
+/// numbers). No derivative. On a GPU f is called a few times, recorded and replayed, so it must not
+/// read values on the host (see RecordedStep); a network small enough runs all steps up to the next
+/// record in one kernel instead. Errors: start is not a matrix, f changes the shape, record_at is
+/// not ascending from 0 up to max_iterations.
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
 Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options = {});
 
@@ -40,11 +44,14 @@ struct Nearest {
   std::vector<double> distance;  // [N], L2; infinite (with index 0) for a point that is not finite
 };
 
-/// The closest of examples [M, d] to each of points [N, d]. Coordinate differences are summed in f64:
-/// |x|^2 - 2xy + |y|^2 is faster but loses half of the digits exactly where it matters, close to an example.
+/// The closest of examples [M, d] to each of points [N, d]. Coordinate differences are summed in
+/// f64:
+/// |x|^2 - 2xy + |y|^2 is faster but loses half of the digits exactly where it matters, close to an
+/// example.
 Nearest nearest(const Array& points, const Array& examples);
 
-/// R_t of Radhakrishnan et al., section 3.3: the fraction of examples [M, d] that have some point [N, d] within radius.
+/// R_t of Radhakrishnan et al., section 3.3: the fraction of examples [M, d] that have some point
+/// [N, d] within radius.
 double recovery_probability(const Array& points, const Array& examples, double radius);
 
 /// Fraction of points whose nearest example is closer than radius.

@@ -1,5 +1,6 @@
-// Krylov-Schur (Stewart 2001), A V = V H + v b^T, in real arithmetic. Where the space closes, b = 0, it goes on from a
-// random direction orthogonal to V: the equation still holds, and what the first start did not reach is found.
+// Krylov-Schur (Stewart 2001), A V = V H + v b^T, in real arithmetic. Where the space closes, b =
+// 0, it goes on from a random direction orthogonal to V: the equation still holds, and what the
+// first start did not reach is found.
 #include "models/dynamics/krylov.h"
 
 #include <Eigen/Eigenvalues>
@@ -28,13 +29,15 @@ Index block_size(const Matrix& t, Index at) {
 /// The largest modulus in a diagonal block.
 double modulus(const Matrix& t, Index at) {
   if (block_size(t, at) == 1) return std::abs(t(at, at));
-  const double half = 0.5 * (t(at, at) - t(at + 1, at + 1)), mean = 0.5 * (t(at, at) + t(at + 1, at + 1));
+  const double half = 0.5 * (t(at, at) - t(at + 1, at + 1)),
+               mean = 0.5 * (t(at, at) + t(at + 1, at + 1));
   const double square = half * half + t(at, at + 1) * t(at + 1, at);
   return square < 0 ? std::hypot(mean, std::sqrt(-square)) : std::abs(mean) + std::sqrt(square);
 }
 
-/// Exchanges the diagonal blocks at `at`, of p and q rows, in T and U with U T U^T unchanged (Bai and Demmel 1993). Not
-/// done where rounding would spoil T, which it can only for eigenvalues that are nearly the same.
+/// Exchanges the diagonal blocks at `at`, of p and q rows, in T and U with U T U^T unchanged (Bai
+/// and Demmel 1993). Not done where rounding would spoil T, which it can only for eigenvalues that
+/// are nearly the same.
 void exchange(Matrix& t, Matrix& u, Index at, Index p, Index q, double norm) {
   const Index n = p + q;
   const Matrix block = t.block(at, at, n, n);
@@ -90,7 +93,8 @@ class Krylov {
     for (int restarts = 0;; ++restarts) {
       expand(kept, room);
       Eigen::RealSchur<Matrix> schur(h_);
-      const double shift = schur.info() == Eigen::Success ? 0 : h_.norm();  // see dense_eigenvalues in spectrum.cpp
+      const double shift =
+          schur.info() == Eigen::Success ? 0 : h_.norm();  // see dense_eigenvalues in spectrum.cpp
       if (shift > 0) schur.compute(h_ + shift * Matrix::Identity(room, room));
       if (schur.info() != Eigen::Success) fail("the QR iteration did not converge");
       Matrix t = schur.matrixT(), u = schur.matrixU();
@@ -102,8 +106,10 @@ class Krylov {
       kept = want;
       const bool found = rest.head(want).norm() <= tolerance_ * scale_;
       if (found && (whole || count == 1 || confirmed(t, rest, want, smallest)))
-        return checked({v_.leftCols(room) * u.leftCols(want), t.topLeftCorner(want, want)}, allowed);
-      const bool locks = found && !(smallest >= 0 && last_modulus(t, want) <= smallest * (1 + 1e-6));
+        return checked({v_.leftCols(room) * u.leftCols(want), t.topLeftCorner(want, want)},
+                       allowed);
+      const bool locks =
+          found && !(smallest >= 0 && last_modulus(t, want) <= smallest * (1 + 1e-6));
       if (locks) smallest = last_modulus(t, want);
       if (!locks) kept = boundary(t, want + (room - want) / 2);
       if (kept >= room) kept = want;
@@ -138,7 +144,8 @@ class Krylov {
     return y;
   }
 
-  /// Takes out of w what lies in the first n columns of V, to rounding, and adds the coefficients to h.
+  /// Takes out of w what lies in the first n columns of V, to rounding, and adds the coefficients
+  /// to h.
   void orthogonalise(Vector& w, Index n, Vector& h) const {
     for (int pass = 0; pass < 4; ++pass) {
       const double before = w.norm();
@@ -162,7 +169,8 @@ class Krylov {
     v_.col(n) = w.normalized();
   }
 
-  /// From A V = V H + v b^T with `from` columns to one with `to`, whose b is beta times the last unit vector.
+  /// From A V = V H + v b^T with `from` columns to one with `to`, whose b is beta times the last
+  /// unit vector.
   void expand(Index from, Index to) {
     h_.conservativeResizeLike(Matrix::Zero(to, to));
     v_.conservativeResize(Eigen::NoChange, to + 1);
@@ -184,7 +192,9 @@ class Krylov {
   }
 
   /// The first end of a diagonal block at or after n.
-  static Index boundary(const Matrix& t, Index n) { return n < t.rows() && n > 0 && t(n, n - 1) != 0 ? n + 1 : n; }
+  static Index boundary(const Matrix& t, Index n) {
+    return n < t.rows() && n > 0 && t(n, n - 1) != 0 ? n + 1 : n;
+  }
 
   /// Modulus of the block that ends before `end`.
   static double last_modulus(const Matrix& t, Index end) {
@@ -207,7 +217,8 @@ class Krylov {
     double square = 0;
     for (Index j = 0; j < s.basis.cols(); ++j)
       square += (product(s.basis.col(j)) - s.basis * s.matrix.col(j)).squaredNorm();
-    if (!(std::sqrt(square) <= allowed * scale_)) fail("the answer fails its own equation A V = V H");
+    if (!(std::sqrt(square) <= allowed * scale_))
+      fail("the answer fails its own equation A V = V H");
     return s;
   }
 
@@ -223,9 +234,10 @@ class Krylov {
 
 }  // namespace
 
-InvariantSubspace leading_subspace(const char* what, const Product& a, int64_t d, int64_t count, double tolerance,
-                                   double eps) {
-  std::optional<int> exponent;  // a power of two brings A near 1, so that no square leaves the range of double
+InvariantSubspace leading_subspace(const char* what, const Product& a, int64_t d, int64_t count,
+                                   double tolerance, double eps) {
+  std::optional<int>
+      exponent;  // a power of two brings A near 1, so that no square leaves the range of double
   const Product scaled = [&](const Vector& x) -> Vector {
     Vector y = a(x);
     const double size = y.cwiseAbs().maxCoeff();
@@ -233,8 +245,8 @@ InvariantSubspace leading_subspace(const char* what, const Product& a, int64_t d
     for (double& value : y) value = std::ldexp(value, exponent.value_or(0));
     return y;
   };
-  InvariantSubspace found =
-      Krylov(what, scaled, d, tolerance).leading(count, 11 * tolerance + static_cast<double>(d) * eps);
+  InvariantSubspace found = Krylov(what, scaled, d, tolerance)
+                                .leading(count, 11 * tolerance + static_cast<double>(d) * eps);
   for (double& value : found.matrix.reshaped()) value = std::ldexp(value, -exponent.value_or(0));
   return found;
 }

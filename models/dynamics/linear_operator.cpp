@@ -7,12 +7,17 @@
 namespace basin {
 namespace {
 
-/// Errors: a matrix of that many numbers beside those that are there (`held` bytes) is above the limit.
-void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, int64_t limit, double held = 0) {
-  const double needed = static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(bytes) + held;
+/// Errors: a matrix of that many numbers beside those that are there (`held` bytes) is above the
+/// limit.
+void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, int64_t limit,
+                  double held = 0) {
+  const double needed =
+      static_cast<double>(rows) * static_cast<double>(cols) * static_cast<double>(bytes) + held;
   require(needed <= static_cast<double>(limit), what, ": a dense matrix [", rows, ", ", cols,
-          "] and what it is made of need ", needed / (1 << 20), " MiB, above the limit of ", limit / (1 << 20),
-          " MiB; raise --memory-limit, or stay without a matrix: leading_eigenvalues(map, x, count) needs only "
+          "] and what it is made of need ", needed / (1 << 20), " MiB, above the limit of ",
+          limit / (1 << 20),
+          " MiB; raise --memory-limit, or stay without a matrix: leading_eigenvalues(map, x, "
+          "count) needs only "
           "products, eigenvalues(net, x) only a matrix of the bottleneck");
 }
 
@@ -21,7 +26,8 @@ Tensor stage_matrix(const Stage& s) {
   const StageConfig& c = s.config;
   const Window window{{c.stride, c.stride}, {c.padding, c.padding}};
   if (c.kind == StageConfig::Kind::upsample) return Tensor(upsample_matrix(s.in, c.stride));
-  if (c.kind == StageConfig::Kind::dense) return Tensor(copy_to(cast(s.weight.array(), DType::f64), {}));
+  if (c.kind == StageConfig::Kind::dense)
+    return Tensor(copy_to(cast(s.weight.array(), DType::f64), {}));
   if (c.kind == StageConfig::Kind::conv) return Tensor(conv_matrix(s.weight.array(), s.in, window));
   return transpose(Tensor(conv_matrix(s.weight.array(), s.out, window)));
 }
@@ -29,15 +35,17 @@ Tensor stage_matrix(const Stage& s) {
 }  // namespace
 
 Array conv_matrix(const Array& weight, const Shape& image, const Window& window) {
-  require(weight.rank() == 4 && image.rank == 3 && weight.dim(1) == image[0], "conv_matrix: weight ", weight,
-          " [outputs, inputs, height, width] does not fit the image ", image, " [channels, height, width]");
+  require(weight.rank() == 4 && image.rank == 3 && weight.dim(1) == image[0],
+          "conv_matrix: weight ", weight,
+          " [outputs, inputs, height, width] does not fit the image ", image,
+          " [channels, height, width]");
   const Array w = contiguous(copy_to(cast(weight, DType::f64), {}));
   const int64_t outputs = w.dim(0), channels = image[0], height = image[1], width = image[2];
   int64_t side[2];
   for (int i = 0; i < 2; ++i) {
     side[i] = (image[1 + i] + 2 * window.padding[i] - w.dim(2 + i)) / window.stride[i] + 1;
-    require(w.dim(2 + i) <= image[1 + i] + 2 * window.padding[i], "conv_matrix: the kernel of ", weight,
-            " is larger than the padded image ", image);
+    require(w.dim(2 + i) <= image[1 + i] + 2 * window.padding[i], "conv_matrix: the kernel of ",
+            weight, " is larger than the padded image ", image);
   }
   Array matrix = zeros({outputs * side[0] * side[1], image.size()}, DType::f64);
   double* row = matrix.data<double>();
@@ -51,17 +59,20 @@ Array conv_matrix(const Array& weight, const Shape& image, const Window& window)
               const int64_t r = y * window.stride[0] + i - window.padding[0];
               const int64_t s = x * window.stride[1] + j - window.padding[1];
               if (r < 0 || r >= height || s < 0 || s >= width) continue;
-              row[(c * height + r) * width + s] = taps[((o * channels + c) * w.dim(2) + i) * w.dim(3) + j];
+              row[(c * height + r) * width + s] =
+                  taps[((o * channels + c) * w.dim(2) + i) * w.dim(3) + j];
             }
   return matrix;
 }
 
 Array upsample_matrix(const Shape& image, int64_t factor) {
-  require(image.rank == 3 && factor >= 1, "upsample_matrix: needs an image [channels, height, width] and a factor of ",
+  require(image.rank == 3 && factor >= 1,
+          "upsample_matrix: needs an image [channels, height, width] and a factor of ",
           "at least 1, got ", image, " and ", factor);
   const int64_t width = image[2] * factor, rows = image.size() * factor * factor;
   Array matrix = zeros({rows, image.size()}, DType::f64);
-  for (int64_t i = 0; i < rows; ++i) {  // row i is (channel * height + y) * width + x of the larger image
+  for (int64_t i = 0; i < rows;
+       ++i) {  // row i is (channel * height + y) * width + x of the larger image
     const int64_t line = i / width / factor, column = i % width / factor;
     matrix.data<double>()[i * image.size() + line * image[2] + column] = 1;
   }
@@ -84,12 +95,14 @@ Array linear_matrix(const ConvNet& net, int64_t memory_limit) {
     held += 8.0 * static_cast<double>(s.out.size()) * static_cast<double>(s.in.size());
     check_memory("linear_matrix", s.out.size(), d, 8, memory_limit, held);
     Tensor in = values.back();
-    if (s.config.concat >= 0) in = concat(Tensors{in, values[static_cast<size_t>(s.config.concat)]}, 0);
+    if (s.config.concat >= 0)
+      in = concat(Tensors{in, values[static_cast<size_t>(s.config.concat)]}, 0);
     Tensor out = matmul(stage_matrix(s), in);
     if (s.config.add >= 0) out = out + values[static_cast<size_t>(s.config.add)];
     for (size_t v = 0; v < values.size(); ++v) {
       const auto reads = [v](const Stage& later) {
-        return later.config.add == static_cast<int64_t>(v) || later.config.concat == static_cast<int64_t>(v);
+        return later.config.add == static_cast<int64_t>(v) ||
+               later.config.concat == static_cast<int64_t>(v);
       };
       if (std::none_of(&s + 1, net.stages.data() + net.stages.size(), reads)) values[v] = Tensor();
     }
@@ -99,10 +112,12 @@ Array linear_matrix(const ConvNet& net, int64_t memory_limit) {
 }
 
 Array linear_matrix(const Map& map, const Tensor& like, int64_t memory_limit) {
-  require(like.rank() == 2, "linear_matrix: needs a point [1, d] for its shape and dtype, got ", like.array());
+  require(like.rank() == 2, "linear_matrix: needs a point [1, d] for its shape and dtype, got ",
+          like.array());
   const Tensor origin = zeros_like(Tensor(slice(like.array(), 0, 0, 1)));
   const int64_t d = origin.dim(1), outputs = map(origin).dim(1);
-  check_memory("linear_matrix", outputs, d, static_cast<int64_t>(size_of(like.dtype())), memory_limit);
+  check_memory("linear_matrix", outputs, d, static_cast<int64_t>(size_of(like.dtype())),
+               memory_limit);
   return reshape(jacobian(map, origin).array(), {outputs, d});
 }
 

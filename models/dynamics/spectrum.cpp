@@ -1,5 +1,5 @@
-// With krylov.cpp the only file outside kernels/cpu that sees Eigen. No matrix reaches Eigen empty, with an entry that
-// is not finite, or at a scale where its squares leave the range of double.
+// With krylov.cpp the only file outside kernels/cpu that sees Eigen. No matrix reaches Eigen empty,
+// with an entry that is not finite, or at a scale where its squares leave the range of double.
 #include "models/dynamics/spectrum.h"
 
 #include <Eigen/Dense>
@@ -25,8 +25,8 @@ void sort_by_modulus(Eigenvalues& values) {
   });
 }
 
-/// Multiplies by the power of two that brings the largest entry to 2^wanted (up to a factor of two), in two exact
-/// steps. Returns the exponent that takes the result back.
+/// Multiplies by the power of two that brings the largest entry to 2^wanted (up to a factor of
+/// two), in two exact steps. Returns the exponent that takes the result back.
 int scale_to(Eigen::MatrixXd& m, int wanted) {
   const double largest = m.size() > 0 ? m.cwiseAbs().maxCoeff() : 0;
   if (largest == 0) return 0;
@@ -36,9 +36,9 @@ int scale_to(Eigen::MatrixXd& m, int wanted) {
   return -up;
 }
 
-/// D^-1 M D with powers of two in the diagonal D, so without rounding, that brings the norms of row i and column i near
-/// each other (Parlett and Reinsch 1969): eigenvalues are then as good as those of the best scales of the inputs. The
-/// permutations of the same paper would only save work.
+/// D^-1 M D with powers of two in the diagonal D, so without rounding, that brings the norms of row
+/// i and column i near each other (Parlett and Reinsch 1969): eigenvalues are then as good as those
+/// of the best scales of the inputs. The permutations of the same paper would only save work.
 void balance(Eigen::MatrixXd& m) {
   const Eigen::VectorXd diagonal = m.diagonal();  // stays as it is
   m.diagonal().setZero();
@@ -47,14 +47,18 @@ void balance(Eigen::MatrixXd& m) {
   };
   for (bool again = true; again;) {
     again = false;
-    const Eigen::VectorXd columns = m.cwiseAbs().colwise().sum(), rows = m.cwiseAbs().rowwise().sum();
+    const Eigen::VectorXd columns = m.cwiseAbs().colwise().sum(),
+                          rows = m.cwiseAbs().rowwise().sum();
     for (Eigen::Index i = 0; i < m.rows(); ++i) {
-      if (shift_of(columns[i], rows[i]) == 0) continue;  // if a change of others spoils that, the next round sees it
-      const double column = m.col(i).lpNorm<1>(), row = m.row(i).lpNorm<1>(), own = 2 * std::abs(diagonal[i]);
+      if (shift_of(columns[i], rows[i]) == 0)
+        continue;  // if a change of others spoils that, the next round sees it
+      const double column = m.col(i).lpNorm<1>(), row = m.row(i).lpNorm<1>(),
+                   own = 2 * std::abs(diagonal[i]);
       const int shift = shift_of(column, row);
       const double factor = std::ldexp(1.0, shift);
       // Where the diagonal is what the norms are made of, there is nothing to win.
-      if (shift == 0 || column * factor + row / factor + own > 0.95 * (column + row + own)) continue;
+      if (shift == 0 || column * factor + row / factor + own > 0.95 * (column + row + own))
+        continue;
       m.col(i) *= factor;
       m.row(i) /= factor;
       again = true;
@@ -67,7 +71,8 @@ Eigenvalues dense_eigenvalues(Eigen::MatrixXd m) {
   const Eigen::Index n = m.rows();
   if (n == 0) return {};
   require(m.allFinite(), "eigenvalues: the matrix [", n, ", ", n, "] is not finite");
-  // Balancing must meet neither end of the range of double, and Eigen no number that it counts as 0.
+  // Balancing must meet neither end of the range of double, and Eigen no number that it counts as
+  // 0.
   const double largest = m.cwiseAbs().maxCoeff();
   const bool inside = largest > 0x1p-400 && largest < 0x1p+400;
   int back = inside ? 0 : scale_to(m, 960);
@@ -76,14 +81,16 @@ Eigenvalues dense_eigenvalues(Eigen::MatrixXd m) {
   Eigen::EigenSolver<Eigen::MatrixXd> solver(m, false);
   double shift = 0;
   if (solver.info() != Eigen::Success) {
-    // Eigen holds a subdiagonal against its neighbours on the diagonal, which are nothing where 0 is an eigenvalue many
-    // times: then it may wait for ever. Moved away from 0, by as much as rounding of the matrix allows, none is.
+    // Eigen holds a subdiagonal against its neighbours on the diagonal, which are nothing where 0
+    // is an eigenvalue many times: then it may wait for ever. Moved away from 0, by as much as
+    // rounding of the matrix allows, none is.
     shift = m.norm();
     m.diagonal().array() += shift;
     solver.compute(m, false);
   }
   if (solver.info() != Eigen::Success)
-    throw Error(text("eigenvalues: the QR iteration did not converge for [", n, ", ", n, "]"), Fault::internal);
+    throw Error(text("eigenvalues: the QR iteration did not converge for [", n, ", ", n, "]"),
+                Fault::internal);
   Eigenvalues values;
   for (const std::complex<double>& value : solver.eigenvalues())
     values.emplace_back(std::ldexp(value.real() - shift, back), std::ldexp(value.imag(), back));
@@ -121,7 +128,8 @@ double tolerance_of(DType dtype) {
 }
 
 double eps_of(DType dtype) {
-  return dtype == DType::f64 ? std::numeric_limits<double>::epsilon() : std::numeric_limits<float>::epsilon();
+  return dtype == DType::f64 ? std::numeric_limits<double>::epsilon()
+                             : std::numeric_limits<float>::epsilon();
 }
 
 void check_point(const char* what, const Tensor& x) {
@@ -156,7 +164,9 @@ bool skips(const Mlp& mlp, size_t layer) {
 Tensors slopes_at(const Mlp& mlp, const Tensor& x) {
   Tensors slopes;
   Tensor h = x;
-  const Function activation = [&](const Tensors& z) { return apply_activation(mlp.activation, z[0]); };
+  const Function activation = [&](const Tensors& z) {
+    return apply_activation(mlp.activation, z[0]);
+  };
   for (size_t i = 0; i + 1 < mlp.layers.size(); ++i) {
     const Tensor z = mlp.layers[i](h);
     auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
@@ -170,8 +180,8 @@ Tensors slopes_at(const Mlp& mlp, const Tensor& x) {
 Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
   const std::vector<int64_t> widths = mlp.widths();
   const size_t layers = mlp.layers.size();
-  // The last of the narrowest places: when that is the last hidden layer, the rows first go through W_L and W_1, where
-  // no slope comes between, and so once for all points.
+  // The last of the narrowest places: when that is the last hidden layer, the rows first go through
+  // W_L and W_1, where no slope comes between, and so once for all points.
   size_t narrow = 0;
   for (size_t i = 1; i < layers; ++i)
     if (widths[i] <= widths[narrow]) narrow = i;
@@ -179,7 +189,8 @@ Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
   const Tensors slopes = slopes_at(mlp, x);
   Array eye = zeros({k, k}, DType::f64);
   for (int64_t i = 0; i < k; ++i) eye.data<double>()[i * k + i] = 1;
-  Tensor rows(copy_to(eye, x.device()));  // [k, w], or [B, k, w]: row j is the image of unit vector j
+  Tensor rows(
+      copy_to(eye, x.device()));  // [k, w], or [B, k, w]: row j is the image of unit vector j
   for (size_t step = 0; step < layers; ++step) {
     const size_t i = (narrow + step) % layers;
     const Tensor& w = mlp.layers[i].weight;
@@ -195,10 +206,12 @@ Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
 }
 
 /// Calls use(index, matrix) for the k x k matrix of every row of x, in parallel. None where k is 0.
-void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(int64_t, Eigen::MatrixXd)>& use) {
+void for_each_matrix(const Mlp& mlp, const Tensor& x,
+                     const std::function<void(int64_t, Eigen::MatrixXd)>& use) {
   require(!mlp.layers.empty() && x.rank() == 2 && x.dim(1) == mlp.widths().front() &&
               mlp.widths().front() == mlp.widths().back(),
-          "spectrum: needs a network with equal input and output widths and points [B, d] of that width, got ",
+          "spectrum: needs a network with equal input and output widths and points [B, d] of that "
+          "width, got ",
           mlp.architecture(), " and ", x.array());
   const Mlp wide = in_f64(mlp);
   const Tensor points(cast(x.array(), DType::f64));
@@ -206,19 +219,23 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x, const std::function<void(i
   const int64_t k = *std::min_element(widths.begin(), widths.end());
   const int64_t largest = *std::max_element(widths.begin(), widths.end());
   if (k == 0) return;
-  const int64_t chunk = std::max<int64_t>(1, (int64_t{1} << 22) / (k * largest));  // 32 MiB of rows at a time
+  const int64_t chunk =
+      std::max<int64_t>(1, (int64_t{1} << 22) / (k * largest));  // 32 MiB of rows at a time
   for (int64_t from = 0; from < x.dim(0); from += chunk) {
     const int64_t to = std::min(x.dim(0), from + chunk);
     const Array matrices = copy_to(cyclic_jacobians(wide, slice(points, 0, from, to)), Device());
     const double* data = matrices.data<double>();
-    parallel_for(to - from, [&](int64_t i) { use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k)); });
+    parallel_for(to - from, [&](int64_t i) {
+      use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k));
+    });
   }
 }
 
 }  // namespace
 
 Eigenvalues eigenvalues(const Array& matrix) {
-  require(matrix.rank() == 2 && matrix.dim(0) == matrix.dim(1), "eigenvalues: needs a square matrix, got ", matrix);
+  require(matrix.rank() == 2 && matrix.dim(0) == matrix.dim(1),
+          "eigenvalues: needs a square matrix, got ", matrix);
   return dense_eigenvalues(dense_matrix("eigenvalues", matrix));
 }
 
@@ -248,16 +265,19 @@ Array pseudo_inverse(const Array& matrix) {
 Eigenvalues leading_eigenvalues(const Map& f, const Tensor& x, int64_t count) {
   check_point("leading_eigenvalues", x);
   const int64_t d = x.dim(1);
-  require(count >= 1 && count <= d, "leading_eigenvalues: count is ", count, ", must be in 1 .. ", d);
+  require(count >= 1 && count <= d, "leading_eigenvalues: count is ", count, ", must be in 1 .. ",
+          d);
   const auto [y, push] = linearize(f, x);
-  require(y.shape() == x.shape(), "leading_eigenvalues: f must keep the shape, but ", x.array(), " became ", y.array());
+  require(y.shape() == x.shape(), "leading_eigenvalues: f must keep the shape, but ", x.array(),
+          " became ", y.array());
   Eigenvalues values;
   if (d < dense_below || 2 * count + 2 >= d) {
     values = eigenvalues(reshape(jacobian(f, x), {d, d}).array());
   } else {
     const Product product = product_of(push, x);
-    values = dense_eigenvalues(
-        leading_subspace("leading_eigenvalues", product, d, count, tolerance_of(x.dtype()), eps_of(x.dtype())).matrix);
+    values = dense_eigenvalues(leading_subspace("leading_eigenvalues", product, d, count,
+                                                tolerance_of(x.dtype()), eps_of(x.dtype()))
+                                   .matrix);
   }
   values.resize(static_cast<size_t>(count));
   return values;
@@ -270,7 +290,8 @@ double spectral_norm(const Map& f, const Tensor& x) {
   if (x.size() == 0 || y.size() == 0) return 0;
   if (d < dense_below) return spectral_norm(reshape(jacobian(f, x), {-1, d}).array());
   const Product forward = product_of(push, x), back = product_of(vjp(f, x).second, y);
-  std::optional<double> factor;  // a power of two that brings J v near 1: J^T J v would leave the range of f32 at 1e20
+  // a power of two that brings J v near 1: J^T J v would leave the range of f32 at 1e20
+  std::optional<double> factor;
   const Product both = [&](const Eigen::VectorXd& v) -> Eigen::VectorXd {
     Eigen::VectorXd u = forward(v);
     const double size = u.cwiseAbs().maxCoeff();
@@ -297,8 +318,9 @@ double spectral_norm(const Map& f, const Tensor& x) {
 
 std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x) {
   std::vector<Eigenvalues> result(static_cast<size_t>(x.dim(0)));
-  for_each_matrix(
-      mlp, x, [&](int64_t i, Eigen::MatrixXd m) { result[static_cast<size_t>(i)] = dense_eigenvalues(std::move(m)); });
+  for_each_matrix(mlp, x, [&](int64_t i, Eigen::MatrixXd m) {
+    result[static_cast<size_t>(i)] = dense_eigenvalues(std::move(m));
+  });
   return result;
 }
 
@@ -319,8 +341,8 @@ std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x) {
   for (int64_t i = 0; i < x.dim(0); ++i) {
     const Tensor point = slice(points, 0, i, i + 1), code = encode(point);
     const Tensor outputs = reshape(jacobian(decode, code), {-1, code.dim(1)});  // [d, k]
-    require(outputs.dim(0) == x.dim(1), "spectrum: the network maps ", x.dim(1), " numbers to ", outputs.dim(0),
-            "; eigenvalues need as many outputs as inputs");
+    require(outputs.dim(0) == x.dim(1), "spectrum: the network maps ", x.dim(1), " numbers to ",
+            outputs.dim(0), "; eigenvalues need as many outputs as inputs");
     result.push_back(eigenvalues(pushed(encode, point, transpose(outputs)).array()));
   }
   return result;

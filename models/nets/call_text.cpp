@@ -20,8 +20,8 @@ Call parse_call(const std::string& input, const char* what) {
   const std::string s = trimmed(input);
   const size_t open = s.find('(');
   Call call{trimmed(s.substr(0, open)), {}};
-  require(!call.name.empty() && call.name.find_first_of(" ),") == std::string::npos, what, ": cannot read \"", input,
-          "\"; write name or name(a, b)");
+  require(!call.name.empty() && call.name.find_first_of(" ),") == std::string::npos, what,
+          ": cannot read \"", input, "\"; write name or name(a, b)");
   if (open == std::string::npos) return call;
   int depth = 0;
   size_t start = open + 1, i = open;
@@ -33,7 +33,8 @@ Call parse_call(const std::string& input, const char* what) {
       start = i + 1;
     }
   }
-  require(i + 1 == s.size(), what, ": cannot read \"", input, "\": brackets do not match or text follows them");
+  require(i + 1 == s.size(), what, ": cannot read \"", input,
+          "\": brackets do not match or text follows them");
   const std::string last = trimmed(s.substr(start, i - start));
   if (!last.empty() || !call.arguments.empty()) call.arguments.push_back(last);
   return call;
@@ -43,16 +44,19 @@ double parse_number(const std::string& input, const char* what) {
   const std::string s = trimmed(input);
   double value = 0;
   const auto [end, error] = std::from_chars(s.data(), s.data() + s.size(), value);
-  require(error == std::errc() && end == s.data() + s.size() && std::isfinite(value), what, ": \"", input,
-          "\" is not a number");
+  require(error == std::errc() && end == s.data() + s.size() && std::isfinite(value), what, ": \"",
+          input, "\" is not a number");
   return value;
 }
 
-std::vector<double> number_arguments(const Call& call, size_t least, size_t most, const char* what) {
-  require(call.arguments.size() >= least && call.arguments.size() <= most, what, ": ", call.name, " takes ", least,
-          most > least ? " to " + std::to_string(most) : "", " numbers, got ", call.arguments.size());
+std::vector<double> number_arguments(const Call& call, size_t least, size_t most,
+                                     const char* what) {
+  require(call.arguments.size() >= least && call.arguments.size() <= most, what, ": ", call.name,
+          " takes ", least, most > least ? " to " + std::to_string(most) : "", " numbers, got ",
+          call.arguments.size());
   std::vector<double> numbers;
-  for (const std::string& argument : call.arguments) numbers.push_back(parse_number(argument, what));
+  for (const std::string& argument : call.arguments)
+    numbers.push_back(parse_number(argument, what));
   return numbers;
 }
 

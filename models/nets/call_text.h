@@ -1,4 +1,5 @@
-// Settings as text: "leaky_relu(0.2)", "cosine(1000, 0)". Used by every value that appears in configs and checkpoints.
+// Settings as text: "leaky_relu(0.2)", "cosine(1000, 0)". Used by every value that appears in
+// configs and checkpoints.
 #pragma once
 #include <span>
 #include <string>

@@ -20,8 +20,9 @@ constexpr size_t parameter_counts[] = {
 #include "kernels/ops.def"
 };
 
-constexpr const char* kind_names[] = {"zero",           "constant",      "normal",          "torch_default",
-                                      "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"};
+constexpr const char* kind_names[] = {
+    "zero",           "constant",      "normal",          "torch_default",
+    "xavier_uniform", "xavier_normal", "kaiming_uniform", "kaiming_normal"};
 
 }  // namespace
 
@@ -35,7 +36,8 @@ Activation parse_activation(const std::string& input) {
   const auto numbers = number_arguments(call, count, count, "activation");
   if (count > 0) result.a = numbers[0];
   if (count > 1) result.b = numbers[1];
-  require(result.op != Unary::leaky_relu || result.a > 0, "activation: slope of ", input, " must be positive");
+  require(result.op != Unary::leaky_relu || result.a > 0, "activation: slope of ", input,
+          " must be positive");
   return result;
 }
 
@@ -54,7 +56,8 @@ double gain_of(const Activation& activation) {
   if (op == Unary::relu) return std::sqrt(2.0);
   if (op == Unary::leaky_relu) return std::sqrt(2.0 / (1 + activation.a * activation.a));
   if (op == Unary::selu) return 0.75;
-  throw Error(text("gain: none is defined for ", to_string(activation), "; use relu, leaky_relu, tanh, ..."));
+  throw Error(text("gain: none is defined for ", to_string(activation),
+                   "; use relu, leaky_relu, tanh, ..."));
 }
 
 Fan fan_of(const Shape& weight) {
@@ -81,7 +84,8 @@ Initializer Initializer::parse(const std::string& input) {
   const Call call = parse_call(rest, "init (NAME, then scale=NUMBER or zero_bias)");
   result.kind = static_cast<Kind>(index_of(kind_names, call.name, "init"));
   if (result.kind >= Kind::xavier_uniform) {
-    require(call.arguments.size() <= 1, "init: ", call.name, " takes one activation, got \"", input, "\"");
+    require(call.arguments.size() <= 1, "init: ", call.name, " takes one activation, got \"", input,
+            "\"");
     if (result.kind >= Kind::kaiming_uniform) result.activation = {Unary::relu};
     if (!call.arguments.empty()) result.activation = parse_activation(call.arguments[0]);
     gain_of(result.activation);
@@ -104,22 +108,27 @@ std::string Initializer::to_string() const {
   return zero_bias ? result + " zero_bias" : result;
 }
 
-Array Initializer::weight(const Key& key, const Shape& shape, Fan fan, DType dtype, const Device& device) const {
+Array Initializer::weight(const Key& key, const Shape& shape, Fan fan, DType dtype,
+                          const Device& device) const {
   const double in = std::max<double>(1, static_cast<double>(fan.in));
   const double both = std::max<double>(1, static_cast<double>(fan.in + fan.out));
   if (kind == Kind::zero) return zeros(shape, dtype, device);
   if (kind == Kind::constant) return full(shape, scale * mean, dtype, device);
-  if (kind == Kind::normal) return normal(key, shape, dtype, scale * mean, std::abs(scale) * sd, device);
+  if (kind == Kind::normal)
+    return normal(key, shape, dtype, scale * mean, std::abs(scale) * sd, device);
   double spread = 0;  // standard deviation
   if (kind >= Kind::xavier_uniform)
-    spread = scale * gain_of(activation) * (kind < Kind::kaiming_uniform ? std::sqrt(2 / both) : 1 / std::sqrt(in));
+    spread = scale * gain_of(activation) *
+             (kind < Kind::kaiming_uniform ? std::sqrt(2 / both) : 1 / std::sqrt(in));
   if (kind == Kind::xavier_normal || kind == Kind::kaiming_normal)
     return normal(key, shape, dtype, 0, std::abs(spread), device);
-  const double bound = kind == Kind::torch_default ? scale / std::sqrt(in) : spread * std::sqrt(3.0);
+  const double bound =
+      kind == Kind::torch_default ? scale / std::sqrt(in) : spread * std::sqrt(3.0);
   return uniform(key, shape, dtype, -bound, bound, device);
 }
 
-Array Initializer::bias(const Key& key, int64_t size, Fan fan, DType dtype, const Device& device) const {
+Array Initializer::bias(const Key& key, int64_t size, Fan fan, DType dtype,
+                        const Device& device) const {
   if (zero_bias) return zeros({size}, dtype, device);
   Initializer same = *this;
   if (kind >= Kind::xavier_uniform) same.kind = Kind::torch_default;

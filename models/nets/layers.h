@@ -23,8 +23,9 @@ struct Linear {
 };
 
 /// Parameters drawn from key.at(name + ".weight") and key.at(name + ".bias").
-inline Linear make_linear(int64_t in, int64_t out, bool bias, const Initializer& init, const Key& key,
-                          const std::string& name, DType dtype, const Device& device = {}) {
+inline Linear make_linear(int64_t in, int64_t out, bool bias, const Initializer& init,
+                          const Key& key, const std::string& name, DType dtype,
+                          const Device& device = {}) {
   const Fan fan{in, out};
   Linear layer;
   layer.weight = init.weight(key.at(name + ".weight"), {out, in}, fan, dtype, device);

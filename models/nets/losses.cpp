@@ -5,10 +5,10 @@
 namespace basin {
 namespace {
 
-Tensor squared_difference(const char* name, const Tensor& prediction, const Tensor& target, double scale,
-                          double divisor) {
-  require(prediction.shape() == target.shape(), name, ": shapes differ: prediction ", prediction.array(), ", target ",
-          target.array());
+Tensor squared_difference(const char* name, const Tensor& prediction, const Tensor& target,
+                          double scale, double divisor) {
+  require(prediction.shape() == target.shape(), name, ": shapes differ: prediction ",
+          prediction.array(), ", target ", target.array());
   return observe(name, squared_error(prediction, target, scale, divisor));
 }
 

@@ -1,4 +1,5 @@
-// Losses: one number from a prediction and a target of the same shape (never broadcast: that hides mistakes).
+// Losses: one number from a prediction and a target of the same shape (never broadcast: that hides
+// mistakes).
 #pragma once
 #include "autograd/ops.h"
 

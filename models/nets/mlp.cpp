@@ -33,22 +33,26 @@ size_t Mlp::bottleneck() const {
 
 std::string Mlp::architecture() const {
   std::string result = "mlp ";
-  for (int64_t width : widths()) result += (result.back() == ' ' ? "" : "-") + std::to_string(width);
+  for (int64_t width : widths())
+    result += (result.back() == ' ' ? "" : "-") + std::to_string(width);
   result += " " + to_string(activation);
   if (skip) result += " skip";
   if (layers.empty()) return result;
-  return result + (layers[0].bias.defined() ? " bias " : " no_bias ") + name_of(layers[0].weight.dtype());
+  return result + (layers[0].bias.defined() ? " bias " : " no_bias ") +
+         name_of(layers[0].weight.dtype());
 }
 
 Mlp make_mlp(const MlpConfig& config, const Key& key) {
-  require(config.widths.size() >= 2, "mlp: needs at least the widths of input and output, got ", config.widths.size(),
-          " widths");
+  require(config.widths.size() >= 2, "mlp: needs at least the widths of input and output, got ",
+          config.widths.size(), " widths");
   for (int64_t width : config.widths) require(width >= 1, "mlp: width ", width, " is below 1");
-  require(is_floating(config.dtype), "mlp: dtype ", config.dtype, " is not floating; use f32 or f64");
+  require(is_floating(config.dtype), "mlp: dtype ", config.dtype,
+          " is not floating; use f32 or f64");
   Mlp mlp{{}, config.activation, config.skip};
   for (size_t i = 0; i + 1 < config.widths.size(); ++i)
-    mlp.layers.push_back(make_linear(config.widths[i], config.widths[i + 1], config.bias, config.init, key,
-                                     "layers." + std::to_string(i), config.dtype, config.device));
+    mlp.layers.push_back(make_linear(config.widths[i], config.widths[i + 1], config.bias,
+                                     config.init, key, "layers." + std::to_string(i), config.dtype,
+                                     config.device));
   return mlp;
 }
 

@@ -11,7 +11,8 @@ struct MlpConfig {
   std::vector<int64_t> widths;  // inputs, hidden widths, outputs
   Activation activation{Unary::leaky_relu, 0.01};
   bool bias = true;
-  bool skip = false;  // h -> h + activation(W h + b) in every hidden layer whose two widths are equal
+  bool skip =
+      false;  // h -> h + activation(W h + b) in every hidden layer whose two widths are equal
   Initializer init = {};
   DType dtype = DType::f32;
   Device device = {};
@@ -49,7 +50,8 @@ struct Mlp {
 /// Errors: fewer than two widths, a width below 1, a dtype that is not floating.
 Mlp make_mlp(const MlpConfig& config, const Key& key);
 
-/// Widths of the "L x h" autoencoder: `depth` weight matrices, d inputs and outputs, all hidden widths h.
+/// Widths of the "L x h" autoencoder: `depth` weight matrices, d inputs and outputs, all hidden
+/// widths h.
 std::vector<int64_t> autoencoder_widths(int64_t d, int depth, int64_t h);
 
 }  // namespace basin

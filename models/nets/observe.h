@@ -1,5 +1,6 @@
-// Looking into a forward pass: models call observe() after each layer; it costs a test of one pointer unless somebody
-// listens. The training loop listens when a loss is not finite, to name the layer where that began.
+// Looking into a forward pass: models call observe() after each layer; it costs a test of one
+// pointer unless somebody listens. The training loop listens when a loss is not finite, to name the
+// layer where that began.
 #pragma once
 #include <functional>
 #include <string>
@@ -15,7 +16,9 @@ inline thread_local const Observer* current_observer = nullptr;
 /// Listens on this thread while it lives.
 class ObserverScope {
  public:
-  explicit ObserverScope(const Observer& observer) : before_(current_observer) { current_observer = &observer; }
+  explicit ObserverScope(const Observer& observer) : before_(current_observer) {
+    current_observer = &observer;
+  }
   ~ObserverScope() { current_observer = before_; }
   ObserverScope(const ObserverScope&) = delete;
   ObserverScope& operator=(const ObserverScope&) = delete;

@@ -1,5 +1,6 @@
-// Parameters in safetensors files, by name. Training checkpoints (train.h) are such files with more entries, so a model
-// can be read from either. Tensor names: "model.<parameter>", "best.<parameter>", "optimizer.m.<parameter>", ...
+// Parameters in safetensors files, by name. Training checkpoints (train.h) are such files with more
+// entries, so a model can be read from either. Tensor names: "model.<parameter>",
+// "best.<parameter>", "optimizer.m.<parameter>", ...
 #pragma once
 #include <string>
 #include <vector>
@@ -14,15 +15,19 @@ void add_named(NamedArrays& out, const std::string& prefix, const std::vector<st
                const Tensors& tensors);
 /// True when the file has an entry that begins with the prefix.
 bool has_prefix(const SafeTensors& file, const std::string& prefix);
-/// Writes the entries prefix + name into the tensors, in place. All is checked before anything is written. Errors: an
-/// entry that is missing, left over, or of another shape or dtype; they name the file and the tensor.
+/// Writes the entries prefix + name into the tensors, in place. All is checked before anything is
+/// written. Errors: an entry that is missing, left over, or of another shape or dtype; they name
+/// the file and the tensor.
 void read_named(const SafeTensors& file, const std::string& path, const std::string& prefix,
                 const std::vector<std::string>& names, const Tensors& tensors);
-/// A file that training goes on from, every bit of it as it was written. Errors: as load_safetensors, or it carries no
-/// digest (see safetensors.h; older versions wrote none). Of bytes at fault they say what to do.
+/// A file that training goes on from, every bit of it as it was written. Errors: as
+/// load_safetensors, or it carries no digest (see safetensors.h; older versions wrote none). Of
+/// bytes at fault they say what to do.
 SafeTensors load_checkpoint(const std::string& path);
-/// Errors: the file was written for another architecture (both are named). Either may be empty: then it is not checked.
-void check_architecture(const SafeTensors& file, const std::string& path, const std::string& architecture);
+/// Errors: the file was written for another architecture (both are named). Either may be empty:
+/// then it is not checked.
+void check_architecture(const SafeTensors& file, const std::string& path,
+                        const std::string& architecture);
 
 /// model.architecture() where the model has one, otherwise "".
 template <class M>
@@ -34,7 +39,8 @@ std::string architecture_of(const M& model) {
   }
 }
 
-/// Gives every parameter storage of its own, so that in-place updates reach no other copy of the model.
+/// Gives every parameter storage of its own, so that in-place updates reach no other copy of the
+/// model.
 Tensors owned_copies(const Tensors& tensors);
 
 template <class M>

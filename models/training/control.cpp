@@ -63,8 +63,10 @@ void ControlBlock::clip(const Tensors& gradients, double max_norm) const {
   kernels(block_).clip(scalars_.view(), views, max_norm);
 }
 
-void ControlBlock::advance(const Tensor& loss, const OptimizerConfig& config, double stop_below) const {
-  require(loss.size() == 1 && losses_.defined(), "advance: needs a loss of one element and a ring, got ", loss.array());
+void ControlBlock::advance(const Tensor& loss, const OptimizerConfig& config,
+                           double stop_below) const {
+  require(loss.size() == 1 && losses_.defined(),
+          "advance: needs a loss of one element and a ring, got ", loss.array());
   kernels(block_).advance(scalars_.view(), rates_.view(), losses_.view(), loss.array().view(),
                           {stop_below, config.beta1, config.beta2});
 }
@@ -80,7 +82,8 @@ ControlBlock::State ControlBlock::state_of(LaterValues values) {
   const std::vector<double> all = values.wait<double>();
   const auto losses = all.begin() + control_size;
   const auto ring = (static_cast<int64_t>(all.size()) - control_size) / 2;
-  return {static_cast<int64_t>(all[control_step]), all[control_active] != 0, {losses, losses + ring}};
+  return {
+      static_cast<int64_t>(all[control_step]), all[control_active] != 0, {losses, losses + ring}};
 }
 
 }  // namespace basin

@@ -17,27 +17,29 @@ namespace basin {
 ///       optimizer.update(parameters, gradients, control);
 ///     });
 ///     for (int i = 0; i < steps; ++i) step.run();
-/// The block ends the updates by itself when the loss falls below a goal or something is not finite: replays that are
-/// already under way change nothing.
+/// The block ends the updates by itself when the loss falls below a goal or something is not
+/// finite: replays that are already under way change nothing.
 class ControlBlock {
  public:
-  /// Before the first step. Losses and rates of `ring` steps: slot i holds those of step i, and of step i + ring later.
-  /// Errors: a ring below 1.
+  /// Before the first step. Losses and rates of `ring` steps: slot i holds those of step i, and of
+  /// step i + ring later. Errors: a ring below 1.
   ControlBlock(const Device& device, double learning_rate, int64_t ring = 1);
   /// For update number `step` alone, without a ring: nothing to advance.
   static ControlBlock of_update(const Device& device, int64_t step, double rate, double scale,
                                 const OptimizerConfig& config);
 
-  /// After so many updates; the next loss goes to slot 0. best_loss: what keep_best has to go below, -infinity:
-  /// nothing.
-  void start(int64_t steps, double best_loss = -std::numeric_limits<double>::infinity(), bool active = true);
+  /// After so many updates; the next loss goes to slot 0. best_loss: what keep_best has to go
+  /// below, -infinity: nothing.
+  void start(int64_t steps, double best_loss = -std::numeric_limits<double>::infinity(),
+             bool active = true);
   /// The learning rates of the steps from `slot` on.
   void set_rates(int64_t slot, const std::vector<double>& rates);
 
   // ---- parts of a step, in this order; none waits for the device (kernels/training.h) ----
   /// The factor that brings the L2 norm of all gradients (contiguous) down to max_norm.
   void clip(const Tensors& gradients, double max_norm) const;
-  /// Takes a loss (one element) and counts the update that follows, with its rate and Adam's corrections.
+  /// Takes a loss (one element) and counts the update that follows, with its rate and Adam's
+  /// corrections.
   void advance(const Tensor& loss, const OptimizerConfig& config,
                double stop_below = -std::numeric_limits<double>::infinity()) const;
   /// Copies the parameters where the last loss was the lowest.

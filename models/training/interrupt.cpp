@@ -48,7 +48,8 @@ InterruptGuard::InterruptGuard() {
   action.sa_flags = SA_RESTART | SA_SIGINFO;
   for (size_t i = 0; i < caught.size(); ++i) {
     sigaction(caught[i], nullptr, &before[i]);
-    if (caught[i] != SIGHUP || before[i].sa_handler != SIG_IGN) sigaction(caught[i], &action, nullptr);
+    if (caught[i] != SIGHUP || before[i].sa_handler != SIG_IGN)
+      sigaction(caught[i], &action, nullptr);
   }
 }
 

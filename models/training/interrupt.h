@@ -1,11 +1,13 @@
-// Signals as flags that long loops look at, so that they can save their work and leave, or save it and go on.
+// Signals as flags that long loops look at, so that they can save their work and leave, or save it
+// and go on.
 #pragma once
 
 namespace basin {
 
-/// Catches SIGINT (Ctrl-C), SIGTERM and SIGHUP while the outermost guard lives, and SIGUSR1 (see CheckpointCalls). A
-/// SIGHUP that was ignored before (nohup) stays so. A second signal, more than a tenth of a second after the first,
-/// ends the program at once: `timeout` and a terminal that closes send theirs twice in a row.
+/// Catches SIGINT (Ctrl-C), SIGTERM and SIGHUP while the outermost guard lives, and SIGUSR1 (see
+/// CheckpointCalls). A SIGHUP that was ignored before (nohup) stays so. A second signal, more than
+/// a tenth of a second after the first, ends the program at once: `timeout` and a terminal that
+/// closes send theirs twice in a row.
 class InterruptGuard {
  public:
   InterruptGuard();

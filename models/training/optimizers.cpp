@@ -33,7 +33,8 @@ std::string OptimizerConfig::settings() const {
   std::string result = name();
   if (kind == Kind::sgd) result += " momentum " + number_text(momentum);
   if (kind >= Kind::adam)
-    result += " betas " + number_text(beta1) + ", " + number_text(beta2) + " epsilon " + number_text(epsilon);
+    result += " betas " + number_text(beta1) + ", " + number_text(beta2) + " epsilon " +
+              number_text(epsilon);
   return result + " weight_decay " + number_text(weight_decay);
 }
 
@@ -43,8 +44,8 @@ Schedule Schedule::parse(const std::string& input) {
   Schedule result{static_cast<Kind>(k)};
   const auto numbers = number_arguments(call, schedule_least[k], schedule_most[k], "schedule");
   std::copy(numbers.begin(), numbers.end(), result.n);
-  require(result.kind == Kind::constant || result.n[result.kind == Kind::linear ? 2 : 0] >= 1, "schedule: \"", input,
-          "\" needs a number of steps of at least 1");
+  require(result.kind == Kind::constant || result.n[result.kind == Kind::linear ? 2 : 0] >= 1,
+          "schedule: \"", input, "\" needs a number of steps of at least 1");
   return result;
 }
 
@@ -81,10 +82,11 @@ Tensors clip_by_value(const Tensors& gradients, double limit) {
 
 Optimizer::Optimizer(const OptimizerConfig& config, const Tensors& parameters) : config_(config) {
   using Kind = OptimizerConfig::Kind;
-  require(config.learning_rate >= 0 && config.weight_decay >= 0 && config.momentum >= 0 && config.epsilon >= 0,
+  require(config.learning_rate >= 0 && config.weight_decay >= 0 && config.momentum >= 0 &&
+              config.epsilon >= 0,
           "optimizer: learning rate, weight decay, momentum and epsilon must not be negative");
-  require(config.beta1 >= 0 && config.beta1 < 1 && config.beta2 >= 0 && config.beta2 < 1, "optimizer: betas ",
-          config.beta1, ", ", config.beta2, " must lie in [0, 1)");
+  require(config.beta1 >= 0 && config.beta1 < 1 && config.beta2 >= 0 && config.beta2 < 1,
+          "optimizer: betas ", config.beta1, ", ", config.beta2, " must lie in [0, 1)");
   const bool adam = config.kind >= Kind::adam;
   const bool velocity = config.kind == Kind::sgd && config.momentum != 0;
   for (const Tensor& p : parameters) {
@@ -98,26 +100,32 @@ Optimizer::Optimizer(const OptimizerConfig& config, const Tensors& parameters) :
 
 void Optimizer::update(const Tensors& parameters, const Tensors& gradients, double learning_rate,
                        double gradient_scale) {
-  if (!parameters.empty()) update(parameters, gradients, next_control(learning_rate, parameters, gradient_scale));
+  if (!parameters.empty())
+    update(parameters, gradients, next_control(learning_rate, parameters, gradient_scale));
 }
 
-ControlBlock Optimizer::next_control(double learning_rate, const Tensors& parameters, double gradient_scale) {
+ControlBlock Optimizer::next_control(double learning_rate, const Tensors& parameters,
+                                     double gradient_scale) {
   const Device device = parameters.empty() ? Device() : parameters[0].device();
   return ControlBlock::of_update(device, ++steps_, learning_rate, gradient_scale, config_);
 }
 
-void Optimizer::update(const Tensors& parameters, const Tensors& gradients, const ControlBlock& control) {
-  require(parameters.size() == gradients.size() && (first_.empty() || first_.size() == parameters.size()),
-          "optimizer: ", parameters.size(), " parameters, ", gradients.size(), " gradients, ", first_.size(),
-          " moments");
+void Optimizer::update(const Tensors& parameters, const Tensors& gradients,
+                       const ControlBlock& control) {
+  require(parameters.size() == gradients.size() &&
+              (first_.empty() || first_.size() == parameters.size()),
+          "optimizer: ", parameters.size(), " parameters, ", gradients.size(), " gradients, ",
+          first_.size(), " moments");
   std::vector<Array> kept;  // gradients made contiguous live until the call below
   std::vector<UpdateViews> views;
   for (size_t i = 0; i < parameters.size(); ++i) {
     const Array& p = parameters[i].array();
     // A parameter the loss does not depend on still decays, as one with a zero gradient does.
-    kept.push_back(gradients[i].defined() ? contiguous(gradients[i].array()) : zeros(p.shape(), p.dtype(), p.device()));
+    kept.push_back(gradients[i].defined() ? contiguous(gradients[i].array())
+                                          : zeros(p.shape(), p.dtype(), p.device()));
     const Array& g = kept.back();
-    require(g.shape() == p.shape() && g.dtype() == p.dtype(), "optimizer: gradient ", g, " does not fit parameter ", p);
+    require(g.shape() == p.shape() && g.dtype() == p.dtype(), "optimizer: gradient ", g,
+            " does not fit parameter ", p);
     views.push_back({p.view(), g.view(), first_.empty() ? View{} : first_[i].array().view(),
                      second_.empty() ? View{} : second_[i].array().view()});
     p.touch();
@@ -129,8 +137,9 @@ void Optimizer::update(const Tensors& parameters, const Tensors& gradients, cons
                   config_.kind == OptimizerConfig::Kind::adamw},
                  scalars.view(), views);
   } else {
-    kernels.sgd({config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0, config_.weight_decay},
-                scalars.view(), views);
+    kernels.sgd(
+        {config_.kind == OptimizerConfig::Kind::sgd ? config_.momentum : 0, config_.weight_decay},
+        scalars.view(), views);
   }
 }
 
@@ -139,16 +148,16 @@ void Optimizer::save(NamedArrays& out, const std::vector<std::string>& names) co
   if (!second_.empty()) add_named(out, "optimizer.v.", names, second_);
 }
 
-void Optimizer::load(const SafeTensors& file, const std::string& path, const std::vector<std::string>& names,
-                     int64_t steps) {
+void Optimizer::load(const SafeTensors& file, const std::string& path,
+                     const std::vector<std::string>& names, int64_t steps) {
   if (!first_.empty()) read_named(file, path, "optimizer.m.", names, first_);
   if (!second_.empty()) read_named(file, path, "optimizer.v.", names, second_);
   steps_ = steps;
 }
 
 Tensors gradient_step_flat(const Tensors& params, const Tensors& gradients, double rate) {
-  require(params.size() == gradients.size(), "gradient_step: ", params.size(), " parameters, ", gradients.size(),
-          " gradients");
+  require(params.size() == gradients.size(), "gradient_step: ", params.size(), " parameters, ",
+          gradients.size(), " gradients");
   Tensors result;
   for (size_t i = 0; i < params.size(); ++i)
     result.push_back(gradients[i].defined() ? params[i] - rate * gradients[i] : params[i]);

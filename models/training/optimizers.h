@@ -1,4 +1,5 @@
-// Optimisers with PyTorch's update rules: fused and in place for training, functional for differentiating through it.
+// Optimisers with PyTorch's update rules: fused and in place for training, functional for
+// differentiating through it.
 #pragma once
 #include <string>
 
@@ -14,20 +15,23 @@ struct OptimizerConfig {
   double learning_rate = 1e-3;
   double momentum = 0;                                // sgd
   double beta1 = 0.9, beta2 = 0.999, epsilon = 1e-8;  // adam, adamw
-  double weight_decay = 0;                            // L2 (added to the gradient); decoupled for adamw
+  double weight_decay = 0;  // L2 (added to the gradient); decoupled for adamw
 
-  /// "gradient_descent", "sgd", "adam" or "adamw" (weight decay 0.01 as in PyTorch). Errors: another name.
+  /// "gradient_descent", "sgd", "adam" or "adamw" (weight decay 0.01 as in PyTorch). Errors:
+  /// another name.
   static OptimizerConfig named(const std::string& name, double learning_rate);
   const char* name() const;
-  /// Name and settings that take part in the updates, without the learning rate: "sgd momentum 0.9 weight_decay 0".
+  /// Name and settings that take part in the updates, without the learning rate: "sgd momentum 0.9
+  /// weight_decay 0".
   std::string settings() const;
 };
 
-/// The learning rate as a pure function of the number of updates done before (0 at the first). PyTorch's definitions:
+/// The learning rate as a pure function of the number of updates done before (0 at the first).
+/// PyTorch's definitions:
 ///   constant           base
 ///   step(n, factor)    base * factor^floor(t / n)                                  StepLR
 ///   linear(f, l, n)    base * (f + (l - f) min(t, n) / n)                          LinearLR
-///   cosine(n, low)     low + (base - low) (1 + cos(pi t / n)) / 2                  CosineAnnealingLR
+///   cosine(n, low)     low + (base - low) (1 + cos(pi t / n)) / 2    CosineAnnealingLR
 /// The cosine rises again after n.
 struct Schedule {
   enum class Kind { constant, step, linear, cosine };
@@ -41,7 +45,8 @@ struct Schedule {
   double rate(double base, int64_t t) const;
 };
 
-/// L2 norm of all gradients together (torch.nn.utils.clip_grad_norm_), summed in order. One host read.
+/// L2 norm of all gradients together (torch.nn.utils.clip_grad_norm_), summed in order. One host
+/// read.
 double gradient_norm(const Tensors& gradients);
 /// Every entry clamped to [-limit, limit].
 Tensors clip_by_value(const Tensors& gradients, double limit);
@@ -53,15 +58,18 @@ class Optimizer {
  public:
   /// Errors: parameters that are not floating or not contiguous, settings out of range.
   Optimizer(const OptimizerConfig& config, const Tensors& parameters);
-  /// One update. Every holder of the parameters' storage sees it. The gradients are multiplied by gradient_scale first.
-  /// Errors: lists of another length, gradients of another shape or dtype.
-  void update(const Tensors& parameters, const Tensors& gradients, double learning_rate, double gradient_scale = 1);
+  /// One update. Every holder of the parameters' storage sees it. The gradients are multiplied by
+  /// gradient_scale first. Errors: lists of another length, gradients of another shape or dtype.
+  void update(const Tensors& parameters, const Tensors& gradients, double learning_rate,
+              double gradient_scale = 1);
 
-  /// The same with step number, rate and scale in the device's own memory, for recorded steps (control.h).
+  /// The same with step number, rate and scale in the device's own memory, for recorded steps
+  /// (control.h).
   void update(const Tensors& parameters, const Tensors& gradients, const ControlBlock& control);
 
   /// Counts one update and gives the control block for it.
-  ControlBlock next_control(double learning_rate, const Tensors& parameters, double gradient_scale = 1);
+  ControlBlock next_control(double learning_rate, const Tensors& parameters,
+                            double gradient_scale = 1);
 
   /// Updates done, those of the second form only when told.
   int64_t steps() const { return steps_; }
@@ -70,7 +78,8 @@ class Optimizer {
   /// The moments as "optimizer.m.<name>" and "optimizer.v.<name>".
   void save(NamedArrays& out, const std::vector<std::string>& names) const;
   /// Errors: as read_named (checkpoint.h).
-  void load(const SafeTensors& file, const std::string& path, const std::vector<std::string>& names, int64_t steps);
+  void load(const SafeTensors& file, const std::string& path, const std::vector<std::string>& names,
+            int64_t steps);
 
  private:
   OptimizerConfig config_;

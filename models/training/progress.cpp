@@ -27,7 +27,8 @@ std::string duration_text(double seconds) {
   return buffer;
 }
 
-Progress::Progress(std::string label, int64_t first_step, int64_t last_step, double wall_seconds, bool enabled)
+Progress::Progress(std::string label, int64_t first_step, int64_t last_step, double wall_seconds,
+                   bool enabled)
     : label_(std::move(label)),
       first_step_(first_step),
       last_step_(last_step),
@@ -35,7 +36,8 @@ Progress::Progress(std::string label, int64_t first_step, int64_t last_step, dou
       enabled_(enabled),
       terminal_(isatty(STDERR_FILENO)),
       start_(Clock::now()),
-      next_(start_ + (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000))) {}
+      next_(start_ +
+            (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000))) {}
 
 Progress::~Progress() {
   leave();
@@ -50,10 +52,12 @@ void Progress::leave() {
 }
 
 std::string Progress::line(int64_t step, double loss) const {
-  const double elapsed = std::max(seconds(), 1e-9), rate = static_cast<double>(step - first_step_) / elapsed;
+  const double elapsed = std::max(seconds(), 1e-9),
+               rate = static_cast<double>(step - first_step_) / elapsed;
   char buffer[160];
-  std::snprintf(buffer, sizeof buffer, "%s  step %lld/%lld  loss %.3e  %.4g steps/s", label_.c_str(),
-                static_cast<long long>(step), static_cast<long long>(last_step_), loss, rate);
+  std::snprintf(buffer, sizeof buffer, "%s  step %lld/%lld  loss %.3e  %.4g steps/s",
+                label_.c_str(), static_cast<long long>(step), static_cast<long long>(last_step_),
+                loss, rate);
   std::string result = buffer;
   double left = rate > 0 ? static_cast<double>(last_step_ - step) / rate : 0;
   if (wall_seconds_ > 0) left = std::min(left, wall_seconds_ - elapsed);
@@ -62,8 +66,10 @@ std::string Progress::line(int64_t step, double loss) const {
 
 void Progress::show(int64_t step, double loss) {
   const Progress* nobody = nullptr;
-  const bool ours = !terminal_ || on_terminal.compare_exchange_strong(nobody, this) || nobody == this;
-  next_ = Clock::now() + (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000));
+  const bool ours =
+      !terminal_ || on_terminal.compare_exchange_strong(nobody, this) || nobody == this;
+  next_ = Clock::now() +
+          (terminal_ ? std::chrono::milliseconds(200) : std::chrono::milliseconds(10000));
   if (!ours) return;  // another thread's line is being rewritten
   std::fprintf(stderr, terminal_ ? "\r%s\033[K" : "%s\n", line(step, loss).c_str());
   std::fflush(stderr);

@@ -13,7 +13,8 @@ std::string duration_text(double seconds);
 class Progress {
  public:
   /// Writes to stderr. `last_step` ends the run, or `wall_seconds` (0: no limit).
-  Progress(std::string label, int64_t first_step, int64_t last_step, double wall_seconds, bool enabled);
+  Progress(std::string label, int64_t first_step, int64_t last_step, double wall_seconds,
+           bool enabled);
   /// Leaves the cursor on a line of its own, also when an exception passes.
   ~Progress();
   Progress(const Progress&) = delete;

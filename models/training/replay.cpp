@@ -15,8 +15,8 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
   return gradients;
 }
 
-ReplayedSteps::ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best, Optimizer& optimizer,
-                             const TrainOptions& options)
+ReplayedSteps::ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best,
+                             Optimizer& optimizer, const TrainOptions& options)
     : loss_(loss),
       parameters_(parameters),
       best_(best),

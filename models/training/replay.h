@@ -1,5 +1,5 @@
-// Training steps without the host: loss, gradient, bookkeeping and update are recorded once and replayed, and losses
-// are read while later steps run.
+// Training steps without the host: loss, gradient, bookkeeping and update are recorded once and
+// replayed, and losses are read while later steps run.
 #pragma once
 #include <functional>
 #include <optional>
@@ -12,7 +12,8 @@ namespace basin {
 
 struct TrainOptions;
 
-/// The gradients of one step, clipped as the options say; by norm through the control block, without a host read.
+/// The gradients of one step, clipped as the options say; by norm through the control block,
+/// without a host read.
 Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlock& control);
 
 /// Steps of one training run.
@@ -20,21 +21,24 @@ class ReplayedSteps {
  public:
   /// `best`: where the parameters of the lowest loss go; empty when
   /// no snapshot is wanted. All tensors must stay where they are.
-  ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best, Optimizer& optimizer,
-                const TrainOptions& options);
+  ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best,
+                Optimizer& optimizer, const TrainOptions& options);
 
   struct Outcome {
     int64_t steps = 0;           // updates done, those before included
     std::vector<double> losses;  // losses[i]: after `from + i` updates
   };
-  /// Steps from update number `from` up to `to`, or until the control block or pause(step, loss) says stop.
-  Outcome run(int64_t from, int64_t to, double best_loss, const std::function<bool(int64_t, double)>& pause);
+  /// Steps from update number `from` up to `to`, or until the control block or pause(step, loss)
+  /// says stop.
+  Outcome run(int64_t from, int64_t to, double best_loss,
+              const std::function<bool(int64_t, double)>& pause);
   /// The loss of the parameters as they are, by the recorded step.
   double loss_now(int64_t step);
   bool keeps_best() const { return !best_.empty(); }
 
  private:
-  static constexpr int64_t chunk = 64, ring = 2 * chunk;  // losses on their way and losses being made
+  static constexpr int64_t chunk = 64,
+                           ring = 2 * chunk;  // losses on their way and losses being made
   void step();
 
   Function loss_;

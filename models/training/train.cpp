@@ -35,11 +35,12 @@ bool all_finite(const Tensor& t) {
 
 void check_options(const TrainOptions& o) {
   require(o.max_steps >= 0, "train: max_steps ", o.max_steps, " is negative");
-  require(o.checkpoint_every >= 0 && o.report_every >= 0, "train: checkpoint_every ", o.checkpoint_every,
-          " and report_every ", o.report_every, " must not be negative");
-  require(o.checkpoint_every == 0 || !o.checkpoint.empty(), "train: checkpoint_every needs a checkpoint file");
-  require(o.keep_best_after_fraction <= 1, "train: keep_best_after_fraction ", o.keep_best_after_fraction,
-          " is above 1");
+  require(o.checkpoint_every >= 0 && o.report_every >= 0, "train: checkpoint_every ",
+          o.checkpoint_every, " and report_every ", o.report_every, " must not be negative");
+  require(o.checkpoint_every == 0 || !o.checkpoint.empty(),
+          "train: checkpoint_every needs a checkpoint file");
+  require(o.keep_best_after_fraction <= 1, "train: keep_best_after_fraction ",
+          o.keep_best_after_fraction, " is above 1");
   require(o.clip_norm >= 0 && o.clip_value >= 0 && o.wall_seconds >= 0,
           "train: clip_norm, clip_value and wall_seconds must not be negative");
 }
@@ -47,8 +48,8 @@ void check_options(const TrainOptions& o) {
 /// One call of train_flat.
 class Run {
  public:
-  Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss, bool loss_reads_step,
-      const std::string& architecture, const TrainOptions& options)
+  Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
+      bool loss_reads_step, const std::string& architecture, const TrainOptions& options)
       : names_(names),
         parameters_(parameters),
         loss_(loss),
@@ -59,8 +60,8 @@ class Run {
                  parameters[0].device().backend().can_capture()),
         best_from_(options.keep_best_after_fraction < 0
                        ? 0
-                       : static_cast<int64_t>(
-                             std::ceil(options.keep_best_after_fraction * static_cast<double>(options.max_steps)))) {
+                       : static_cast<int64_t>(std::ceil(options.keep_best_after_fraction *
+                                                        static_cast<double>(options.max_steps)))) {
     if (!options.resume_from.empty()) resume();
   }
 
@@ -99,14 +100,16 @@ class Run {
 
 TrainResult Run::go() {
   const InterruptGuard guard;
-  Progress progress(options_.label, step_, options_.max_steps, options_.wall_seconds, options_.progress);
+  Progress progress(options_.label, step_, options_.max_steps, options_.wall_seconds,
+                    options_.progress);
   const Function loss_now = [this](const Tensors& p) { return loss_(p, step_); };
   for (;; ++step_) {
     if (interrupted()) {
       if (!options_.checkpoint.empty()) save();
-      throw Error(text("interrupted at step ", step_,
-                       options_.checkpoint.empty() ? "" : "; to go on, resume from " + options_.checkpoint),
-                  Fault::interrupted);
+      throw Error(
+          text("interrupted at step ", step_,
+               options_.checkpoint.empty() ? "" : "; to go on, resume from " + options_.checkpoint),
+          Fault::interrupted);
     }
     if (checkpoint_calls_.due() && !options_.checkpoint.empty()) save();
     const bool out_of_steps = step_ >= options_.max_steps;
@@ -123,9 +126,11 @@ TrainResult Run::go() {
     const bool reached = loss < options_.stop_loss_below;
     const bool late = options_.wall_seconds > 0 && progress.seconds() >= options_.wall_seconds;
     const bool stop = reached || out_of_steps || late;
-    if (stop) check_parameters(std::max<int64_t>(saved_step_, 0));  // the loss may be finite without them
+    if (stop)
+      check_parameters(std::max<int64_t>(saved_step_, 0));  // the loss may be finite without them
     const double rate = options_.schedule.rate(options_.optimizer.learning_rate, step_);
-    if (options_.report && options_.report_every > 0 && (stop || step_ % options_.report_every == 0))
+    if (options_.report && options_.report_every > 0 &&
+        (stop || step_ % options_.report_every == 0))
       options_.report({step_, loss, rate, progress.seconds()});
     if (stop) {
       if (best_step_ < best_from_) keep_best(loss);  // ended before the window opened
@@ -150,8 +155,10 @@ TrainResult Run::go() {
 int64_t Run::next_stop(int64_t from) const {
   const auto multiple = [](int64_t x, int64_t n) { return (x + n - 1) / n * n; };
   int64_t stop = options_.max_steps;
-  if (options_.report && options_.report_every > 0) stop = std::min(stop, multiple(from, options_.report_every));
-  if (options_.checkpoint_every > 0) stop = std::min(stop, multiple(from + 1, options_.checkpoint_every) - 1);
+  if (options_.report && options_.report_every > 0)
+    stop = std::min(stop, multiple(from, options_.report_every));
+  if (options_.checkpoint_every > 0)
+    stop = std::min(stop, multiple(from + 1, options_.checkpoint_every) - 1);
   if (keeps_best() && best_from_ >= from) stop = std::min(stop, best_from_);
   return stop;
 }
@@ -163,7 +170,8 @@ void Run::replay(Progress& progress) {
   const bool in_window = from >= best_from_, keeps = keeps_best() && in_window;
   if (!replayed_ || replayed_->keeps_best() != keeps) {
     const Function loss = [this](const Tensors& p) { return loss_(p, 0); };
-    replayed_ = std::make_unique<ReplayedSteps>(loss, parameters_, keeps ? best_ : Tensors{}, optimizer_, options_);
+    replayed_ = std::make_unique<ReplayedSteps>(loss, parameters_, keeps ? best_ : Tensors{},
+                                                optimizer_, options_);
   }
   const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
   const auto outcome = replayed_->run(from, to, best, [&](int64_t step, double loss) {
@@ -181,18 +189,19 @@ void Run::replay(Progress& progress) {
   step_ = outcome.steps - 1;  // the loop goes on to the step itself
 }
 
-/// The replayed step must give the loss that the host gets. Other last digits (a library that chose another kernel) are
-/// said once; more than that means that the loss reads something that the recording has frozen.
+/// The replayed step must give the loss that the host gets. Other last digits (a library that chose
+/// another kernel) are said once; more than that means that the loss reads something that the
+/// recording has frozen.
 void Run::check_replay(double loss) {
   const double expected = std::exchange(expected_loss_, std::nan(""));
   if (std::isnan(expected) || loss == expected) return;
-  require(std::abs(loss - expected) <= 1e-2 * std::abs(loss), options_.label, ": the loss of step ", step_, " is ",
-          loss, " when computed and ", expected,
+  require(std::abs(loss - expected) <= 1e-2 * std::abs(loss), options_.label, ": the loss of step ",
+          step_, " is ", loss, " when computed and ", expected,
           " when replayed, so it depends on more than the parameters; let it take the "
           "step number, loss(model, step), or set replay = false");
   if (!std::exchange(said_so_, true))
-    std::fprintf(stderr, "%s: step %lld gives %.9g when computed and %.9g when replayed\n", options_.label.c_str(),
-                 static_cast<long long>(step_), loss, expected);
+    std::fprintf(stderr, "%s: step %lld gives %.9g when computed and %.9g when replayed\n",
+                 options_.label.c_str(), static_cast<long long>(step_), loss, expected);
 }
 
 void Run::keep_best(double loss) {
@@ -236,14 +245,19 @@ void Run::resume() {
   check_architecture(file, path, architecture_);
   const int64_t step = integer_at(file, path, "step");
   const auto optimizer = file.metadata.find("optimizer");
-  const std::string written = optimizer == file.metadata.end() ? "" : optimizer->second, wanted = settings_of(options_);
-  require(written == wanted, "checkpoint ", path, ": written by optimiser \"", written, "\", this run uses \"", wanted,
-          "\"; resume with the same settings (only the learning rate may change), or start a new run");
-  require(step <= options_.max_steps, "checkpoint ", path, ": is that of step ", step, ", beyond max_steps ",
-          options_.max_steps, " of this run; raise max_steps");
+  const std::string written = optimizer == file.metadata.end() ? "" : optimizer->second,
+                    wanted = settings_of(options_);
+  require(
+      written == wanted, "checkpoint ", path, ": written by optimiser \"", written,
+      "\", this run uses \"", wanted,
+      "\"; resume with the same settings (only the learning rate may change), or start a new run");
+  require(step <= options_.max_steps, "checkpoint ", path, ": is that of step ", step,
+          ", beyond max_steps ", options_.max_steps, " of this run; raise max_steps");
   for (const auto& [name, array] : file.tensors)
-    require((name.rfind("model.", 0) != 0 && name.rfind("best.", 0) != 0) || all_finite(Tensor(array)), "checkpoint ",
-            path, ": ", name, " ", array, " holds values that are not finite; resume from an earlier checkpoint");
+    require(
+        (name.rfind("model.", 0) != 0 && name.rfind("best.", 0) != 0) || all_finite(Tensor(array)),
+        "checkpoint ", path, ": ", name, " ", array,
+        " holds values that are not finite; resume from an earlier checkpoint");
   read_named(file, path, "model.", names_, parameters_);
   optimizer_.load(file, path, names_, step);
   step_ = saved_step_ = step;
@@ -263,7 +277,8 @@ void Run::resume() {
 std::string Run::origin(const Tensors& gradients) const {
   std::string found;
   const Observer observer = [&](const std::string& name, const Tensor& value) {
-    if (found.empty() && !all_finite(value)) found = text("the output of ", name, " ", value.array());
+    if (found.empty() && !all_finite(value))
+      found = text("the output of ", name, " ", value.array());
   };
   {
     const ObserverScope scope(observer);
@@ -288,17 +303,22 @@ void Run::check_parameters(int64_t from) const {
   for (size_t i = 0; i < names_.size(); ++i)
     if (!all_finite(parameters_[i]) && count++ == 0) first = names_[i];
   if (count == 0) return;
-  require(step_ > 0, options_.label, ": parameter ", first, " is not finite before the first update");
-  const std::string others = count == 1 ? "" : text(" (the first in order of ", count, " such parameters)");
-  const std::string where = from >= step_ - 1 ? text("the update of step ", step_ - 1)
-                                              : text("one of the updates of steps ", from, " to ", step_ - 1);
-  throw Diverged(text(options_.label, ": parameter ", first, others, " became not finite in ", where, kept(), advice));
+  require(step_ > 0, options_.label, ": parameter ", first,
+          " is not finite before the first update");
+  const std::string others =
+      count == 1 ? "" : text(" (the first in order of ", count, " such parameters)");
+  const std::string where = from >= step_ - 1
+                                ? text("the update of step ", step_ - 1)
+                                : text("one of the updates of steps ", from, " to ", step_ - 1);
+  throw Diverged(text(options_.label, ": parameter ", first, others, " became not finite in ",
+                      where, kept(), advice));
 }
 
 void Run::fail(const std::string& what, const Tensors& gradients) const {
   check_parameters(step_ - 1);  // the loss before was finite
-  throw Diverged(text(options_.label, ": ", what, " at step ", step_, "; the first value that is not finite is ",
-                      origin(gradients), kept(), advice));
+  throw Diverged(text(options_.label, ": ", what, " at step ", step_,
+                      "; the first value that is not finite is ", origin(gradients), kept(),
+                      advice));
 }
 
 }  // namespace
@@ -308,7 +328,8 @@ int64_t integer_at(const SafeTensors& file, const std::string& path, const char*
   require(entry != file.metadata.end(), "checkpoint ", path, ": no \"", key,
           "\" in its metadata; it holds a model but not a training run");
   const double value = parse_number(entry->second, key);
-  require(value >= 0 && value < 9e15 && value == std::floor(value), "checkpoint ", path, ": \"", key, "\" is ", value);
+  require(value >= 0 && value < 9e15 && value == std::floor(value), "checkpoint ", path, ": \"",
+          key, "\" is ", value);
   return static_cast<int64_t>(value);
 }
 
@@ -317,8 +338,9 @@ const char* name_of(StoppedBy reason) {
   return names[static_cast<size_t>(reason)];
 }
 
-TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-                       bool loss_reads_step, const std::string& architecture, const TrainOptions& options) {
+TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
+                       const StepLoss& loss, bool loss_reads_step, const std::string& architecture,
+                       const TrainOptions& options) {
   check_options(options);
   const Device device = parameters.empty() ? Device() : parameters[0].device();
   const double before = static_cast<double>(memory_stats(device).live);
@@ -326,11 +348,14 @@ TrainResult train_flat(const std::vector<std::string>& names, const Tensors& par
   try {
     return run.go();
   } catch (const OutOfMemory& error) {
-    const double live = static_cast<double>(memory_stats(device).live), wanted = static_cast<double>(error.requested);
-    const double share = (live + static_cast<double>(error.free) - before) / (live + wanted - before);
-    throw Error(text(options.label, ": ", error.what(), run.kept(), "; at most ",
-                     static_cast<int>(100 * std::clamp(share, 0.0, 1.0)), " % of this batch may fit"),
-                Fault::internal);
+    const double live = static_cast<double>(memory_stats(device).live),
+                 wanted = static_cast<double>(error.requested);
+    const double share =
+        (live + static_cast<double>(error.free) - before) / (live + wanted - before);
+    throw Error(
+        text(options.label, ": ", error.what(), run.kept(), "; at most ",
+             static_cast<int>(100 * std::clamp(share, 0.0, 1.0)), " % of this batch may fit"),
+        Fault::internal);
   } catch (const std::bad_alloc& error) {
     throw Error(text(options.label, ": ", error.what(), run.kept()), Fault::internal);
   }

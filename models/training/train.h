@@ -1,5 +1,5 @@
-// The training loop: stopping rules, checkpoints, resume bit for bit, the lowest-loss snapshot, and the place where the
-// first number that is not finite appeared.
+// The training loop: stopping rules, checkpoints, resume bit for bit, the lowest-loss snapshot, and
+// the place where the first number that is not finite appeared.
 #pragma once
 #include <functional>
 #include <limits>
@@ -10,7 +10,8 @@
 
 namespace basin {
 
-/// What is known at one step: `step` updates have been done, `loss` is that of the parameters they led to.
+/// What is known at one step: `step` updates have been done, `loss` is that of the parameters they
+/// led to.
 struct TrainRow {
   int64_t step;
   double loss, learning_rate, seconds;
@@ -18,23 +19,29 @@ struct TrainRow {
 
 struct TrainOptions {
   int64_t max_steps = 1000;
-  double stop_loss_below = -std::numeric_limits<double>::infinity();  // stops at the first step whose loss is below
-  double wall_seconds = 0;                                            // stops after this time; 0: no limit
+  double stop_loss_below =
+      -std::numeric_limits<double>::infinity();  // stops at the first step whose loss is below
+  double wall_seconds = 0;                       // stops after this time; 0: no limit
   OptimizerConfig optimizer;
   Schedule schedule;
-  double clip_norm = 0, clip_value = 0;  // 0: off; by value first when both are set. Clipping by norm costs a host read
-  /// The parameters of the lowest loss from step fraction * max_steps on are kept (0.5: second half); negative: off.
+  double clip_norm = 0,
+         clip_value =
+             0;  // 0: off; by value first when both are set. Clipping by norm costs a host read
+  /// The parameters of the lowest loss from step fraction * max_steps on are kept (0.5: second
+  /// half); negative: off.
   double keep_best_after_fraction = -1;
 
-  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep); for losses that do
-  /// not read the step number. The bits are those of steps done one by one.
+  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep);
+  /// for losses that do not read the step number. The bits are those of steps done one by one.
   bool replay = true;
 
-  std::string checkpoint;                   // file, written when training ends in any orderly way; empty: none
-  int64_t checkpoint_every = 0;             // and every so many steps; 0: only at the end
-  std::string resume_from;                  // checkpoint to go on from; empty: from the beginning
-  std::function<void()> before_checkpoint;  // called before one is written: what must be on disk when it is
-  Metadata metadata;  // written into checkpoints: keys, config. No times: equal runs give equal bytes
+  std::string checkpoint;        // file, written when training ends in any orderly way; empty: none
+  int64_t checkpoint_every = 0;  // and every so many steps; 0: only at the end
+  std::string resume_from;       // checkpoint to go on from; empty: from the beginning
+  std::function<void()>
+      before_checkpoint;  // called before one is written: what must be on disk when it is
+  Metadata
+      metadata;  // written into checkpoints: keys, config. No times: equal runs give equal bytes
 
   int64_t report_every = 0;                     // 0: never
   std::function<void(const TrainRow&)> report;  // every so many steps, and at the last one
@@ -49,13 +56,15 @@ struct TrainResult {
   int64_t steps = 0;  // updates done, those before a resume included
   double loss = 0;    // of the parameters as returned
   double best_loss = 0;
-  int64_t best_step = 0;  // lowest loss of the window of keep_best_after_fraction (all steps when off)
+  int64_t best_step =
+      0;  // lowest loss of the window of keep_best_after_fraction (all steps when off)
   StoppedBy stopped_by = StoppedBy::max_steps;
   double seconds = 0;  // of this call
   Tensors best;        // parameters of the snapshot, empty when off
 };
 
-/// Training came to a loss or parameter that is not finite. Callers may catch it and try a lower rate.
+/// Training came to a loss or parameter that is not finite. Callers may catch it and try a lower
+/// rate.
 class Diverged : public Error {
  public:
   explicit Diverged(const std::string& message) : Error(message, Fault::internal) {}
@@ -65,17 +74,20 @@ class Diverged : public Error {
 int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key);
 using StepLoss = std::function<Tensor(const Tensors& parameters, int64_t step)>;
 
-/// train() on a flat list of parameters, which are written in place. A loss that reads the step is never replayed.
-TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-                       bool loss_reads_step, const std::string& architecture, const TrainOptions& options);
+/// train() on a flat list of parameters, which are written in place. A loss that reads the step is
+/// never replayed.
+TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
+                       const StepLoss& loss, bool loss_reads_step, const std::string& architecture,
+                       const TrainOptions& options);
 
-/// Minimises loss(model) or loss(model, step). The model gets storage of its own and is updated in place, so `report`
-/// may look at it. With the same options, N steps equal k steps, a checkpoint, and N - k steps after resuming, bit for
-/// bit. Errors: options out of range; a checkpoint that is damaged or has no digest, of another architecture, optimiser
-/// setting (the learning rate may differ) or later step, or with numbers that are not finite; a loss or parameter that
-/// is not finite (names the step and the layer or parameter where that began; the last checkpoint stays); no memory
-/// left (says what share of the batch may fit); a loss that gives another value when replayed; Ctrl-C (checkpoint
-/// first, then Error with Fault::interrupted).
+/// Minimises loss(model) or loss(model, step). The model gets storage of its own and is updated in
+/// place, so `report` may look at it. With the same options, N steps equal k steps, a checkpoint,
+/// and N - k steps after resuming, bit for bit. Errors: options out of range; a checkpoint that is
+/// damaged or has no digest, of another architecture, optimiser setting (the learning rate may
+/// differ) or later step, or with numbers that are not finite; a loss or parameter that is not
+/// finite (names the step and the layer or parameter where that began; the last checkpoint stays);
+/// no memory left (says what share of the batch may fit); a loss that gives another value when
+/// replayed; Ctrl-C (checkpoint first, then Error with Fault::interrupted).
 template <class M, class L>
 TrainResult train(M& model, const L& loss, const TrainOptions& options) {
   const Tensors parameters = owned_copies(flatten(model));
@@ -87,8 +99,9 @@ TrainResult train(M& model, const L& loss, const TrainOptions& options) {
       return (void)step, loss(unflatten(model, flat));
     }
   };
-  return train_flat(parameter_names(model), parameters, flat_loss, std::is_invocable_v<const L&, const M&, int64_t>,
-                    architecture_of(model), options);
+  return train_flat(parameter_names(model), parameters, flat_loss,
+                    std::is_invocable_v<const L&, const M&, int64_t>, architecture_of(model),
+                    options);
 }
 
 /// The model with the parameters of the lowest-loss snapshot. Errors: none was kept.

@@ -1,5 +1,5 @@
-// On the device of the run (tests/device.h). Arithmetic at its edges: infinities, ends of intervals, quotients, squares
-// that overflow, sums of many terms, shapes without elements.
+// On the device of the run (tests/device.h). Arithmetic at its edges: infinities, ends of
+// intervals, quotients, squares that overflow, sums of many terms, shapes without elements.
 #include <doctest/doctest.h>
 
 #include <array>
@@ -54,7 +54,8 @@ TEST_CASE("logsumexp at infinities: the value, its slope softmax, and the slope 
     double value;
     Values slope;
   };
-  // Equal largest elements share the slope, as in max; a row's slopes add up to 1, because f(x + c) = f(x) + c.
+  // Equal largest elements share the slope, as in max; a row's slopes add up to 1, because f(x + c)
+  // = f(x) + c.
   const Case cases[] = {{{-inf, -inf}, -inf, {0.5, 0.5}},
                         {{inf, 0}, inf, {1, 0}},
                         {{-inf, 0}, 0, {0, 1}},
@@ -90,7 +91,8 @@ TEST_CASE("logsumexp at infinities: the value, its slope softmax, and the slope 
   // log softmax
   const auto last = [](const Tensor& t) { return slice(t - logsumexp(t, 0, true), 0, 1, 2); };
   CHECK(last(vector({-inf, 3})).item() == 0);
-  CHECK(values_of(grad([&](const Tensor& t) { return sum(last(t)); }, vector({-inf, 3}))) == Values{0, 0});
+  CHECK(values_of(grad([&](const Tensor& t) { return sum(last(t)); }, vector({-inf, 3}))) ==
+        Values{0, 0});
 }
 
 TEST_CASE("means, extremes and squared errors of infinities and NaN") {
@@ -121,7 +123,8 @@ TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
     int wrong = 0, slanted = 0;
     for (int64_t n = 1; n <= 1000; n += n < 100 ? 1 : 7) {
       const auto number = static_cast<double>(n);
-      const Tensor x = full({1}, number, dtype, test_device()), ones = full({n}, 1, dtype, test_device());
+      const Tensor x = full({1}, number, dtype, test_device()),
+                   ones = full({n}, 1, dtype, test_device());
       const Tensor zero = zeros({n}, dtype, test_device());
       wrong += (x / number).item() != 1;
       wrong += (number / x).item() != 1;
@@ -137,7 +140,8 @@ TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
       const auto slopes = [&](const Tensors& in) { return grad(loss, in[0]); };
       slanted += values_of(grad(loss, many)) != Values(static_cast<size_t>(n), 2);
       slanted += jvp_flat(losses, {many}, {ones}).second.item() != 2 * number;
-      slanted += values_of(jvp_flat(slopes, {ones}, {many}).second) != Values(static_cast<size_t>(n), 2);
+      slanted +=
+          values_of(jvp_flat(slopes, {ones}, {many}).second) != Values(static_cast<size_t>(n), 2);
     }
     CHECK(wrong == 0);
     CHECK(slanted == 0);
@@ -154,13 +158,15 @@ TEST_CASE("a quotient is a division: n / n is 1, and so is a mean of ones") {
   const Array column = from_vector(ramp, {50, 1});
   CHECK(min_max_scale(column).apply(column, DType::f64).to_vector<double>().back() == 1);
   const Array constant = full({49, 1}, 0.1, DType::f64);
-  for (const double z : standardise(constant).apply(constant, DType::f64).to_vector<double>()) CHECK(z == 0);
+  for (const double z : standardise(constant).apply(constant, DType::f64).to_vector<double>())
+    CHECK(z == 0);
 }
 
 TEST_CASE("a scaling of infinite values") {
   const Array column = from_vector<double>({1, 2, 4}, {3, 1}),
               odd = from_vector<double>({inf, -inf, no_number}, {3, 1});
-  for (const Scaling& scaling : {standardise(column), min_max_scale(column), min_max_scale(column, -3, 5)}) {
+  for (const Scaling& scaling :
+       {standardise(column), min_max_scale(column), min_max_scale(column, -3, 5)}) {
     const Values scaled = scaling.apply(odd, DType::f64).to_vector<double>();
     CHECK(scaled[0] == inf);
     CHECK(scaled[1] == -inf);
@@ -193,7 +199,8 @@ TEST_CASE("lengths whose squares overflow or vanish") {
   const Values wide{1e200, 2, 3e200, 1e300};
   const Array column = from_vector(wide, {4, 1});
   double squares = 0;
-  for (const double z : standardise(column).apply(column, DType::f64).to_vector<double>()) squares += z * z;
+  for (const double z : standardise(column).apply(column, DType::f64).to_vector<double>())
+    squares += z * z;
   CHECK(distance(squares, 4) <= 1e-14);
 
   // Clipping: PyTorch's factor max_norm / (norm + 1e-6).
@@ -213,7 +220,8 @@ TEST_CASE("lengths whose squares overflow or vanish") {
   CHECK(clipped({vector({1e-200, 0})}, 1).first == 1);
   for (const DType dtype : {DType::f32, DType::f64}) {
     const Tensor g = uniform(Key(1), {100000}, dtype, -1, 1, test_device());
-    // one sum in one order on the CPU; else each of 2 rounds 200,000 positive terms, of which the root takes half
+    // one sum in one order on the CPU; else each of 2 rounds 200,000 positive terms, of which the
+    // root takes half
     const double bound = test_device().is_cpu() ? 0 : 200000 * 0x1p-53;
     CHECK(distance(clipped({g, g}, 1).first, 1 / (gradient_norm({g, g}) + 1e-6)) <= bound);
   }
@@ -224,7 +232,8 @@ TEST_CASE("iteration stops by the length of a step, also where its square is no 
     IterateOptions options;
     options.max_iterations = 3;
     options.tolerance = tolerance;
-    return iterate([&](const Tensor& x) { return x * factor; }, tensor({start, start}, {1, 2}).array(), options);
+    return iterate([&](const Tensor& x) { return x * factor; },
+                   tensor({start, start}, {1, 2}).array(), options);
   };
   // steps of length sqrt(2) start / 2, start / 4, ...
   CHECK(run(1e200, 0.5, 1e199).iterations[0] == 3);
@@ -244,7 +253,8 @@ TEST_CASE("uniform draws stay below their end, and finite") {
     int64_t outside = 0;
     for (const double x : u) outside += !(x >= low && x < high);
     CHECK(outside == 0);
-    CHECK(u == values_of(Tensor(uniform(Key(1), {n}, dtype, low, high))));  // the CPU's bits on every device
+    CHECK(u == values_of(Tensor(
+                   uniform(Key(1), {n}, dtype, low, high))));  // the CPU's bits on every device
     return u;
   };
   check(DType::f32, 1000000, 1000, 1001);
@@ -262,20 +272,25 @@ TEST_CASE("uniform draws stay below their end, and finite") {
   for (const double x : values_of(Tensor(uniform(Key(2), {5}, DType::f32, 2, 2)))) CHECK(x == 2);
   CHECK_THROWS_WITH_AS(uniform(Key(1), {2}, DType::f32, 1 + 0x1p-30, 1 + 0x1p-29),
                        doctest::Contains("no finite number"), Error);
-  CHECK_THROWS_WITH_AS(uniform(Key(1), {2}, DType::f32, 0, 1e39), doctest::Contains("range of f32"), Error);
+  CHECK_THROWS_WITH_AS(uniform(Key(1), {2}, DType::f32, 0, 1e39), doctest::Contains("range of f32"),
+                       Error);
   // narrowed after the draw
-  for (const double x : uniform_1d(Key(3), 100000, 1000, 1001, DType::f32).to_vector<float>()) REQUIRE(x < 1001);
+  for (const double x : uniform_1d(Key(3), 100000, 1000, 1001, DType::f32).to_vector<float>())
+    REQUIRE(x < 1001);
   // draws that were right keep their bits: 24 bits of a word, scaled, shifted
   const std::vector<uint32_t> words = random_bits(Key(1), {64}).to_vector<uint32_t>();
   const Values u = check(DType::f32, 64, -0.25, 0.5);
   for (size_t i = 0; i < words.size(); ++i)
-    CHECK(u[i] == static_cast<double>(static_cast<float>(words[i] >> 8) * 0x1p-24f * 0.75f + -0.25f));
+    CHECK(u[i] ==
+          static_cast<double>(static_cast<float>(words[i] >> 8) * 0x1p-24f * 0.75f + -0.25f));
 }
 
 TEST_CASE("scatter_add sums rows in their order, wherever they go") {
-  // a device sorts the index: more rows than one block takes, more destinations than one pass tells apart
-  const std::array<int64_t, 3> sizes[] = {{5000, 300, 5}, {9000, 40, 2}, {70001, 70000, 2}, {3000, 70000, 4},
-                                          {2500, 1, 3},   {2100, 2, 1},  {1, 5000, 8},      {1025, 17, 2}};
+  // a device sorts the index: more rows than one block takes, more destinations than one pass tells
+  // apart
+  const std::array<int64_t, 3> sizes[] = {{5000, 300, 5},   {9000, 40, 2}, {70001, 70000, 2},
+                                          {3000, 70000, 4}, {2500, 1, 3},  {2100, 2, 1},
+                                          {1, 5000, 8},     {1025, 17, 2}};
   for (const auto& size : sizes) {
     const int64_t n = size[0];
     const int64_t rows = size[1];
@@ -289,27 +304,34 @@ TEST_CASE("scatter_add sums rows in their order, wherever they go") {
     for (const DType dtype : {DType::f32, DType::f64}) {
       const Array x = normal(Key(2), {n, row}, dtype);
       const Values here = values_of(scatter_add(x, index, rows));
-      CHECK(values_of(scatter_add(copy_to(x, test_device()), copy_to(index, test_device()), rows)) == here);
+      CHECK(values_of(scatter_add(copy_to(x, test_device()), copy_to(index, test_device()),
+                                  rows)) == here);
       std::vector<double> sums(static_cast<size_t>(rows * row));
       const Values terms = values_of(x);
       for (size_t i = 0; i < terms.size(); ++i)
-        sums[static_cast<size_t>(to[i / static_cast<size_t>(row)] * row) + i % static_cast<size_t>(row)] += terms[i];
+        sums[static_cast<size_t>(to[i / static_cast<size_t>(row)] * row) +
+             i % static_cast<size_t>(row)] += terms[i];
       int64_t wrong = 0;
       for (size_t i = 0; i < sums.size(); ++i)
-        wrong += here[i] != (dtype == DType::f32 ? static_cast<double>(static_cast<float>(sums[i])) : sums[i]);
+        wrong += here[i] !=
+                 (dtype == DType::f32 ? static_cast<double>(static_cast<float>(sums[i])) : sums[i]);
       CHECK(wrong == 0);
     }
   }
 }
 
 TEST_CASE("sums of many equal terms are as good as f64 makes them") {
-  // A chain of f32 additions of 0.1 drifts by 1.3e-4 after 1e5 terms, 1e-2 after 1e7. Sums in f64 round once to f32; a
-  // product may use chains of f32 of up to 512 terms, on a device of 4096: half a unit for each term, times the partial
-  // sum (half of the terms).
+  // A chain of f32 additions of 0.1 drifts by 1.3e-4 after 1e5 terms, 1e-2 after 1e7. Sums in f64
+  // round once to f32; a product may use chains of f32 of up to 512 terms, on a device of 4096:
+  // half a unit for each term, times the partial sum (half of the terms).
   const bool device = !test_device().is_cpu();
   const int64_t n = device ? 200000 : 1000000;
-  const auto tenths = [&](const Shape& shape) { return Tensor(full(shape, 0.1, DType::f32, test_device())); };
-  const auto ones = [&](const Shape& shape) { return Tensor(full(shape, 1, DType::f32, test_device())); };
+  const auto tenths = [&](const Shape& shape) {
+    return Tensor(full(shape, 0.1, DType::f32, test_device()));
+  };
+  const auto ones = [&](const Shape& shape) {
+    return Tensor(full(shape, 1, DType::f32, test_device()));
+  };
   const double tenth = static_cast<double>(0.1f), total = tenth * static_cast<double>(n);
   const auto check = [&](const std::string& what, const Tensor& y, double expected, double bound) {
     CAPTURE(what);
@@ -321,7 +343,8 @@ TEST_CASE("sums of many equal terms are as good as f64 makes them") {
   check("mean", mean(tenths({n})), tenth, once);
   check("sum of columns", sum(tenths({n, 3}), {0}), total, once);
   check("sum of a transpose", sum(transpose(tenths({3, n})), {0}), total, once);
-  check("squared error", squared_error(tenths({n}), zeros({n}, DType::f32, test_device())), total * tenth, once);
+  check("squared error", squared_error(tenths({n}), zeros({n}, DType::f32, test_device())),
+        total * tenth, once);
   for (const int64_t m : {1, 3}) {
     for (const int64_t columns : {1, 2, 5}) {
       CAPTURE(m);
@@ -330,24 +353,29 @@ TEST_CASE("sums of many equal terms are as good as f64 makes them") {
       check("x y", matmul(x, y), total, product);
       check("x y, columns apart", matmul(x, transpose(ones({columns, n}))), total, product);
       check("rows apart", matmul(transpose(tenths({n, m})), y), total, product);
-      check("both", matmul(transpose(tenths({n, m})), transpose(ones({columns, n}))), total, product);
+      check("both", matmul(transpose(tenths({n, m})), transpose(ones({columns, n}))), total,
+            product);
       check("linear", linear(x, ones({columns, n}), {}), total, product);
     }
   }
   check("batched", matmul(tenths({2, 1, n}), ones({2, n, 1})), total, product);
   const Tensor w = tenths({2, 3}), bias = zeros({2}, DType::f32, test_device());
-  const auto by_bias = [&](const Tensor& b) { return sum(linear(zeros({n, 3}, DType::f32, test_device()), w, b)); };
+  const auto by_bias = [&](const Tensor& b) {
+    return sum(linear(zeros({n, 3}, DType::f32, test_device()), w, b));
+  };
   check("gradient of a bias", grad(by_bias, bias) * 0.1, total, 2 * once);
   const auto by_weight = [&](const Tensor& t) { return sum(linear(tenths({n, 3}), t, {})); };
   check("gradient of a weight", grad(by_weight, w), total, product);
   const auto index = copy_to(zeros({n}, DType::i32), test_device());
   check("scatter_add", scatter_add(tenths({n}), index, 1), total, once);
-  check("gradient of gather", grad([&](const Tensor& t) { return sum(gather(t, index)) * 0.1; }, ones({1})), total,
-        once);
+  check("gradient of gather",
+        grad([&](const Tensor& t) { return sum(gather(t, index)) * 0.1; }, ones({1})), total, once);
   const Tensor images = tenths({n / 100, 1, 10, 10});
   const auto by_filter = [&](const Tensor& f) { return sum(conv2d(images, f)); };
   check("gradient of a filter", grad(by_filter, ones({2, 1, 1, 1})), total, product);
-  const auto by_shift = [&](const Tensor& b) { return sum(conv2d(images, ones({2, 1, 1, 1}), b)) * 0.1; };
+  const auto by_shift = [&](const Tensor& b) {
+    return sum(conv2d(images, ones({2, 1, 1, 1}), b)) * 0.1;
+  };
   check("gradient of a convolution's bias", grad(by_shift, bias), total, once);
 }
 
@@ -393,15 +421,22 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   CHECK(grad(product, empty({2, 0})).shape() == Shape{2, 0});
   const Tensor one = vector({1});
   const Activation hyperbolic{Unary::tanh};
-  CHECK(values_of(linear(empty({2, 0}), empty({1, 0}), one, hyperbolic)) == Values(2, std::tanh(1.0)));
+  CHECK(values_of(linear(empty({2, 0}), empty({1, 0}), one, hyperbolic)) ==
+        Values(2, std::tanh(1.0)));
   CHECK(linear(empty({0, 3}), empty({2, 3}), {}).shape() == Shape{0, 2});
-  const auto layer = [&](const Tensor& b) { return sum(linear(empty({0, 3}), empty({1, 3}), b, hyperbolic)); };
+  const auto layer = [&](const Tensor& b) {
+    return sum(linear(empty({0, 3}), empty({1, 3}), b, hyperbolic));
+  };
   CHECK(values_of(grad(layer, one)) == Values{0});
   const Tensor filter = tensor(Values(8, 1.0), {2, 1, 2, 2}), shift = vector({1, 2});
   CHECK(conv2d(empty({0, 1, 4, 4}), filter, shift).shape() == Shape{0, 2, 3, 3});
-  const auto by_filter = [&](const Tensor& w) { return sum(conv2d(empty({0, 1, 4, 4}), w, shift)); };
+  const auto by_filter = [&](const Tensor& w) {
+    return sum(conv2d(empty({0, 1, 4, 4}), w, shift));
+  };
   CHECK(values_of(grad(by_filter, filter)) == Values(8, 0.0));
-  const auto by_shift = [&](const Tensor& b) { return sum(conv2d(empty({0, 1, 4, 4}), filter, b)); };
+  const auto by_shift = [&](const Tensor& b) {
+    return sum(conv2d(empty({0, 1, 4, 4}), filter, b));
+  };
   CHECK(values_of(grad(by_shift, shift)) == Values{0, 0});
   const auto by_image = [&](const Tensor& x) { return sum(conv2d(x, filter, shift)); };
   CHECK(grad(by_image, empty({0, 1, 4, 4})).shape() == Shape{0, 1, 4, 4});
@@ -431,7 +466,8 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   CHECK(squared_error(empty({0}), empty({0})).item() == 0);
   CHECK(cast(empty({0}), DType::f32).shape() == Shape{0});
   const Tensor scalar = tensor({3}, {});
-  for (const Tensor& x : {sum(scalar), mean(scalar), max(scalar, {}), min(scalar, {}), scalar / 1.0, 9.0 / scalar})
+  for (const Tensor& x :
+       {sum(scalar), mean(scalar), max(scalar, {}), min(scalar, {}), scalar / 1.0, 9.0 / scalar})
     CHECK(x.item() == 3);
   CHECK(grad([](const Tensor& t) { return mean(t) * max(t, {}); }, scalar).item() == 6);
   CHECK(logsumexp(vector({3}), 0).item() == 3);
@@ -445,7 +481,8 @@ TEST_CASE("operations on shapes without elements, of one element and of rank 0")
   const auto cube = [](const Tensor& t) { return t * t * t; };
   CHECK(jacobian(cube, empty({0, 3})).shape() == Shape{0, 3, 3});
   CHECK(linearize(cube, empty({0, 3})).second(empty({0, 3})).shape() == Shape{0, 3});
-  CHECK(iterate([](const Tensor& t) { return t * 0.5; }, empty({0, 2}).array()).points.shape() == Shape{0, 2});
+  CHECK(iterate([](const Tensor& t) { return t * 0.5; }, empty({0, 2}).array()).points.shape() ==
+        Shape{0, 2});
   CHECK(nearest(zeros({0, 2}, DType::f64), zeros({3, 2}, DType::f64)).index.empty());
   CHECK(nearest(zeros({2, 0}, DType::f64), zeros({3, 0}, DType::f64)).distance == Values{0, 0});
 }

@@ -1,4 +1,5 @@
-// Softmax, the squared error and the gradients of bias and activation against their definitions, in plain f64 loops.
+// Softmax, the squared error and the gradients of bias and activation against their definitions, in
+// plain f64 loops.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -20,7 +21,8 @@ double epsilon_of(DType dtype) {
 
 TEST_CASE("softmax along any axis is exp(x) over the sum of exp") {
   for (const DType dtype : {DType::f32, DType::f64})
-    for (const Shape& shape : std::vector<Shape>{{1, 1, 1}, {3, 2, 5}, {1, 700, 1}, {2, 40000, 1}, {0, 3, 1}}) {
+    for (const Shape& shape :
+         std::vector<Shape>{{1, 1, 1}, {3, 2, 5}, {1, 700, 1}, {2, 40000, 1}, {0, 3, 1}}) {
       const Array x = normal(Key(1), shape, dtype);
       const std::vector<double> in = numbers(x), out = numbers(softmax(x, 1).array());
       const int64_t n = shape[1], inner = shape[2];
@@ -28,9 +30,10 @@ TEST_CASE("softmax along any axis is exp(x) over the sum of exp") {
         const auto at = static_cast<int64_t>(i);
         const int64_t first = at / (n * inner) * n * inner + at % inner;
         double total = 0;
-        for (int64_t j = 0; j < n; ++j) total += std::exp(in[static_cast<size_t>(first + j * inner)]);
-        // x - max rounds once, which exp multiplies by |x - max| < 16; exp (2 units), sum and quotient round on. In f64
-        // our sum, of n positive terms, counts too.
+        for (int64_t j = 0; j < n; ++j)
+          total += std::exp(in[static_cast<size_t>(first + j * inner)]);
+        // x - max rounds once, which exp multiplies by |x - max| < 16; exp (2 units), sum and
+        // quotient round on. In f64 our sum, of n positive terms, counts too.
         const double bound = 24 * epsilon_of(dtype) + static_cast<double>(n) * 0x1p-52;
         const double expected = std::exp(in[i]) / total;
         REQUIRE(std::abs(out[i] - expected) <= bound * expected);
@@ -39,7 +42,8 @@ TEST_CASE("softmax along any axis is exp(x) over the sum of exp") {
   const double inf = std::numeric_limits<double>::infinity();
   CHECK(numbers(softmax(Tensor(from_vector<double>({1000, 1000, -inf}, {3})), 0).array()) ==
         std::vector<double>{0.5, 0.5, 0});
-  CHECK(std::isnan(numbers(softmax(Tensor(from_vector<double>({1, std::nan(""), 2}, {3})), 0).array())[0]));
+  CHECK(std::isnan(
+      numbers(softmax(Tensor(from_vector<double>({1, std::nan(""), 2}, {3})), 0).array())[0]));
 }
 
 TEST_CASE("squared_error: value, and gradients with the bits of the composed ones") {
@@ -49,13 +53,15 @@ TEST_CASE("squared_error: value, and gradients with the bits of the composed one
       const std::vector<double> a = numbers(x), b = numbers(y);
       double total = 0;
       for (size_t i = 0; i < a.size(); ++i) total += (a[i] - b[i]) * (a[i] - b[i]);
-      // the difference rounds (twice in the square), the result rounds; n additions of positive terms in f64, twice
+      // the difference rounds (twice in the square), the result rounds; n additions of positive
+      // terms in f64, twice
       const double bound = 4 * epsilon_of(dtype) + static_cast<double>(n) * 0x1p-52;
       CHECK(std::abs(squared_error(x, y, 0.3).item() - 0.3 * total) <= bound * total);
       const auto loss = [&](const Tensors& in) { return squared_error(in[0], in[1], 0.3); };
       const Tensors g = value_and_grad_flat(loss, {x, y}).second;
       const Tensors one =
-          value_and_grad_flat([&](const Tensors& in) { return squared_error(x, in[0], 0.3); }, {y}).second;
+          value_and_grad_flat([&](const Tensors& in) { return squared_error(x, in[0], 0.3); }, {y})
+              .second;
       const Tensor expected = (Tensor(x) - Tensor(y)) * 0.6;
       CHECK(numbers(g[0].array()) == numbers(expected.array()));
       CHECK(numbers(g[1].array()) == numbers(neg(expected).array()));
@@ -65,8 +71,10 @@ TEST_CASE("squared_error: value, and gradients with the bits of the composed one
 
 TEST_CASE("bias_pullback over rows and over planes") {
   for (const DType dtype : {DType::f32, DType::f64})
-    for (const Shape& shape : std::vector<Shape>{{4, 300}, {0, 3}, {3, 2, 5}, {7, 3, 4, 9}, {0, 2, 4}, {2, 2, 0}})
-      for (const Activation& f : {Activation{}, Activation{Unary::tanh}, Activation{Unary::leaky_relu, 0.2}})
+    for (const Shape& shape :
+         std::vector<Shape>{{4, 300}, {0, 3}, {3, 2, 5}, {7, 3, 4, 9}, {0, 2, 4}, {2, 2, 0}})
+      for (const Activation& f :
+           {Activation{}, Activation{Unary::tanh}, Activation{Unary::leaky_relu, 0.2}})
         for (const bool bias : {true, false}) {
           const Array ct = normal(Key(4), shape, dtype), y = normal(Key(5), shape, dtype);
           Array dz(shape, dtype), db;
@@ -80,8 +88,10 @@ TEST_CASE("bias_pullback over rows and over planes") {
             const double slope = f.op == Unary::tanh                      ? 1 - v[i] * v[i]
                                  : f.op == Unary::leaky_relu && v[i] <= 0 ? 0.2
                                                                           : 1;
-            // y^2, the difference from 1 and the product round; 1 - y^2 may cancel, so relative to 1 + y^2
-            REQUIRE(std::abs(z[i] - g[i] * slope) <= 4 * epsilon_of(dtype) * std::abs(g[i]) * (1 + v[i] * v[i]));
+            // y^2, the difference from 1 and the product round; 1 - y^2 may cancel, so relative to
+            // 1 + y^2
+            REQUIRE(std::abs(z[i] - g[i] * slope) <=
+                    4 * epsilon_of(dtype) * std::abs(g[i]) * (1 + v[i] * v[i]));
             const auto channel = static_cast<size_t>(static_cast<int64_t>(i) / inner % shape[1]);
             sums[channel] += z[i];
             sizes[channel] += std::abs(z[i]);
@@ -90,6 +100,7 @@ TEST_CASE("bias_pullback over rows and over planes") {
           const std::vector<double> got = numbers(db);
           for (size_t c = 0; c < sums.size(); ++c)
             CHECK(std::abs(got[c] - sums[c]) <=
-                  epsilon_of(dtype) * std::abs(sums[c]) + static_cast<double>(g.size()) * 0x1p-52 * sizes[c]);
+                  epsilon_of(dtype) * std::abs(sums[c]) +
+                      static_cast<double>(g.size()) * 0x1p-52 * sizes[c]);
         }
 }

@@ -1,5 +1,6 @@
-// On the device of the run (tests/device.h). The list of operations is the list of checks: every sample of op_table()
-// is differentiated to order 2 in f64 along random directions, forward against reverse against central differences.
+// On the device of the run (tests/device.h). The list of operations is the list of checks: every
+// sample of op_table() is differentiated to order 2 in f64 along random directions, forward against
+// reverse against central differences.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -36,11 +37,13 @@ Tensors moved(const Tensors& x, const Tensors& v, double h) {
   return result;
 }
 
-/// Checks a scalar function along v: reverse against forward, and both against a central difference.
-/// With h = 1e-5 the truncation error is h^2 |f'''| / 6 and the rounding error eps |f| / h: together below 1e-9 times
-/// the sizes of f and its derivatives on the intervals of the table (third derivatives up to a few hundred): bound
-/// 2e-7. Forward and reverse are the same sums in another order: 1e-11.
-void check_derivative(const Function& f, const Tensors& x, const Tensors& v, const std::string& what) {
+/// Checks a scalar function along v: reverse against forward, and both against a central
+/// difference. With h = 1e-5 the truncation error is h^2 |f'''| / 6 and the rounding error eps |f|
+/// / h: together below 1e-9 times the sizes of f and its derivatives on the intervals of the table
+/// (third derivatives up to a few hundred): bound 2e-7. Forward and reverse are the same sums in
+/// another order: 1e-11.
+void check_derivative(const Function& f, const Tensors& x, const Tensors& v,
+                      const std::string& what) {
   const double h = 1e-5;
   const double forward = jvp_flat(f, x, v).second.item();
   const double reverse = dot(value_and_grad_flat(f, x).second, v);
@@ -66,10 +69,13 @@ void check_sample(const Sample& sample, const Key& key) {
   // the pullback against jvp: <ct, J v> = <J^T ct, v>
   const auto [value, pullback] = vjp_flat(sample.call, x);
   const Tensor pushed = jvp_flat(sample.call, x, v).second;
-  CHECK(std::abs(dot(ct, pushed) - dot(pullback(ct), v)) <= 1e-11 * (1 + std::abs(dot(ct, pushed))));
+  CHECK(std::abs(dot(ct, pushed) - dot(pullback(ct), v)) <=
+        1e-11 * (1 + std::abs(dot(ct, pushed))));
 
   // order 2, all four nestings: the derivative along u as a function of x
-  const Function forward_slope = [&](const Tensors& in) { return jvp_flat(projected, in, u).second; };
+  const Function forward_slope = [&](const Tensors& in) {
+    return jvp_flat(projected, in, u).second;
+  };
   const Function reverse_slope = [&](const Tensors& in) {
     const Tensors g = value_and_grad_flat(projected, in).second;
     Tensor total = sum(g[0] * u[0]);
@@ -114,8 +120,8 @@ TEST_CASE("every operation: derivatives to order 2, error samples, no leak") {
 }
 
 TEST_CASE("elementwise operations in f32 agree with f64, dense and strided") {
-  // The formulas are the same; f32 rounds each of a handful of operations, with condition numbers below 100 on the
-  // intervals.
+  // The formulas are the same; f32 rounds each of a handful of operations, with condition numbers
+  // below 100 on the intervals.
   const double bound = 100 * 8 * 6e-8;
   for (const OpEntry& entry : op_table()) {
     const Sample& sample = entry.samples[0];
@@ -138,15 +144,19 @@ TEST_CASE("mixed dtypes and integer operands are refused with both operands name
                i = zeros({2, 3}, DType::i32, device);
   const std::string where = device.is_cpu() ? "" : " " + device.name();
   CHECK_THROWS_WITH_AS(
-      x + y, ("add: dtypes differ: f32[2, 3]" + where + " and f64[2, 3]" + where + "; cast one of them").c_str(),
+      x + y,
+      ("add: dtypes differ: f32[2, 3]" + where + " and f64[2, 3]" + where + "; cast one of them")
+          .c_str(),
       Error);
-  CHECK_THROWS_WITH_AS(tanh(i), ("tanh: needs f32 or f64, got i32[2, 3]" + where + "; cast first").c_str(), Error);
+  CHECK_THROWS_WITH_AS(
+      tanh(i), ("tanh: needs f32 or f64, got i32[2, 3]" + where + "; cast first").c_str(), Error);
   CHECK_THROWS_AS(matmul(x, y), Error);
 }
 
 namespace {
-/// Values of the elementwise operations (with the parameters of the table) at 0.75 and at a second point, computed with
-/// Python's math module from the definitions: a formula that is wrong together with its derivative is caught here.
+/// Values of the elementwise operations (with the parameters of the table) at 0.75 and at a second
+/// point, computed with Python's math module from the definitions: a formula that is wrong together
+/// with its derivative is caught here.
 constexpr struct {
   const char* name;
   double at_three_quarters, second_point, at_second_point;
@@ -217,9 +227,11 @@ TEST_CASE("elementwise operations have the values of their definitions") {
 
 TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
   const Device& device = test_device();
-  const Tensor nan = full({1}, std::nan(""), DType::f32, device), one = full({1}, 1, DType::f32, device);
-  for (const Tensor& y : {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
-                          minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
+  const Tensor nan = full({1}, std::nan(""), DType::f32, device),
+               one = full({1}, 1, DType::f32, device);
+  for (const Tensor& y :
+       {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
+        minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
     CHECK(std::isnan(y.item()));
   const Tensor x = full({1}, -20, DType::f32, device);
   CHECK(grad([](const Tensor& t) { return sum(softplus(t)); }, x).item() ==
@@ -250,11 +262,12 @@ concept clamp_takes = requires(const Tensor& x, Numbers... numbers) {
   clamp(x, numbers...);
 };
 static_assert(exp_takes<> && !exp_takes<double> && !exp_takes<int, int>);
-static_assert(clamp_takes<double, double> && clamp_takes<int, int> && !clamp_takes<> && !clamp_takes<double>);
+static_assert(clamp_takes<double, double> && clamp_takes<int, int> && !clamp_takes<> &&
+              !clamp_takes<double>);
 
-#define UNARY(name, takes, ...)                   \
-  static_assert(parameters_of([](const Tensor& x, \
-                                 auto... numbers) requires(requires { basin::name(x, numbers...); }){}) == takes);
+#define UNARY(name, takes, ...)                                              \
+  static_assert(parameters_of([](const Tensor& x, auto... numbers) requires( \
+                    requires { basin::name(x, numbers...); }){}) == takes);
 #define FLAT(name, takes, ...) UNARY(name, takes)
 #include "kernels/ops.def"
 }  // namespace
@@ -278,14 +291,16 @@ TEST_CASE("comparisons are elementwise operations, of tensors and of numbers") {
   is(2 <= x, {0, 1, 1, 0});
   is(x == 2, {0, 1, 0, 0});
   is(2 != x, {1, 0, 1, 1});
-  is(reshape(x, {4, 1}) > reshape(y, {1, 4}) * 0.75, {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0});
+  is(reshape(x, {4, 1}) > reshape(y, {1, 4}) * 0.75,
+     {0, 0, 0, 0, 1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0});
   // a number is rounded to the dtype of the tensor
   is(Tensor(full({1}, 0.1, DType::f32, device)) == 0.1, {1});
   // as a mask: where x < 2, the gradient of x^2, else 0
-  const Tensor g = grad([](const Tensor& t) { return sum(where(t < 2, square(t), t * 0.0)); }, slice(x, 0, 0, 3));
+  const Tensor g = grad([](const Tensor& t) { return sum(where(t < 2, square(t), t * 0.0)); },
+                        slice(x, 0, 0, 3));
   is(g, {2, 0, 0});
   CHECK_THROWS_WITH_AS((void)(x < Tensor()), doctest::Contains("less"), Error);
   CHECK_THROWS_WITH_AS((void)(Tensor() < 1), doctest::Contains("undefined"), Error);
-  CHECK_THROWS_WITH_AS((void)(x < Tensor(full({3}, 0, DType::f32, device))), doctest::Contains("do not broadcast"),
-                       Error);
+  CHECK_THROWS_WITH_AS((void)(x < Tensor(full({3}, 0, DType::f32, device))),
+                       doctest::Contains("do not broadcast"), Error);
 }

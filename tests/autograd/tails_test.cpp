@@ -47,7 +47,8 @@ using Reference = std::map<std::string, std::vector<double>>;
 const Reference& reference() {
   static const Reference all = [] {
     Reference read;
-    for (const auto& [name, array] : load_safetensors(BASIN_TEST_DATA "/reference/tails.safetensors").tensors)
+    for (const auto& [name, array] :
+         load_safetensors(BASIN_TEST_DATA "/reference/tails.safetensors").tensors)
       read[name] = cast(Tensor(array), DType::f64).array().to_vector<double>();
     return read;
   }();
@@ -84,9 +85,9 @@ struct Check {
   const Type& type;
   const std::vector<double>&x, &want, &term;  // `term` may be empty
   size_t row;
-  double units;           // the bound
-  double size = 0;        // of which number, where larger than `want` and `term`
-  int lost = 0;           // powers of x that multiply what has become subnormal: each enlarges its rounding
+  double units;     // the bound
+  double size = 0;  // of which number, where larger than `want` and `term`
+  int lost = 0;  // powers of x that multiply what has become subnormal: each enlarges its rounding
   bool monotone = false;  // never of the wrong sign
 
   void operator()(const std::vector<double>& got) const {
@@ -98,16 +99,19 @@ struct Check {
       const double from = std::max({std::abs(w), t, std::isinf(w) ? 0 : size});
       // `want` is rounded: half a unit; at infinity the limit is met, whatever a bound allows
       const double x_size = std::abs(x[i]) < 1000 ? std::abs(x[i]) : 0;  // beyond, all tails are 0
-      const double beside = lost == 0 ? 0 : 2 * std::pow(1 + x_size, lost) * std::ldexp(1.0, type.least);
+      const double beside =
+          lost == 0 ? 0 : 2 * std::pow(1 + x_size, lost) * std::ldexp(1.0, type.least);
       const double off = std::max(0.0, type.units(got[i], w, from) - beside / type.unit(from));
       const bool limit = !std::isinf(x[i]) || got[i] == w || (w != 0 && size == 0);
       if (off <= units - 0.5 && limit && !(monotone && got[i] * w < 0)) continue;
       if (++shown <= 4)
         FAIL_CHECK(what << " " << std::string(type.name) << " at "
-                        << text(std::setprecision(17), x[i], ": got ", got[i], ", right ", w, " (") << off
-                        << " units)");
+                        << text(std::setprecision(17), x[i], ": got ", got[i], ", right ", w, " (")
+                        << off << " units)");
     }
-    if (shown > 4) MESSAGE(what << " " << std::string(type.name) << ": " << shown << " points of " << n << " in all");
+    if (shown > 4)
+      MESSAGE(what << " " << std::string(type.name) << ": " << shown << " points of " << n
+                   << " in all");
   }
 };
 
@@ -128,17 +132,20 @@ struct Derivatives {
     const auto total = [&](const Tensor& at) { return sum(f(at)); };
     const auto slope = [&](const Tensors& at) { return grad(total, at[0]); };
     first = numbers(grad(total, x));
-    const auto [value, along] = jvp_flat(slope, {x}, {full(x.shape(), 1, x.dtype(), test_device())});
+    const auto [value, along] =
+        jvp_flat(slope, {x}, {full(x.shape(), 1, x.dtype(), test_device())});
     expression = numbers(value), second = numbers(along);
   }
 };
 
 void check_unary(const Line& line, const std::string& name, double a, const Type& type) {
   const std::string key = name + "." + type.name;
-  REQUIRE_MESSAGE(reference().count(key + ".x") == 1, "reference/tails.py has no " << key << ": add it");
+  REQUIRE_MESSAGE(reference().count(key + ".x") == 1,
+                  "reference/tails.py has no " << key << ": add it");
   static const std::vector<double> none;
   const std::vector<double>&x = reference().at(key + ".x"), &want = reference().at(key + ".want");
-  const std::vector<double>& term = reference().count(key + ".term") ? reference().at(key + ".term") : none;
+  const std::vector<double>& term =
+      reference().count(key + ".term") ? reference().at(key + ".term") : none;
   const auto n = static_cast<int64_t>(x.size());
   double steepest = 0;
   for (size_t i = x.size(); i < 2 * x.size(); ++i)
@@ -162,14 +169,24 @@ void check_unary(const Line& line, const std::string& name, double a, const Type
   std::vector<double> layer_want = want;
   for (size_t i = 0; i < want.size(); ++i)
     if (x[i % x.size()] == 0 && std::signbit(x[i % x.size()])) layer_want[i] = std::nan("");
-  const Tensor one = full({1, 1}, 1, type.dtype, test_device()), column = from_points(x, {n, 1}, type);
+  const Tensor one = full({1, 1}, 1, type.dtype, test_device()),
+               column = from_points(x, {n, 1}, type);
   const auto layer = [&](const Tensor& t) { return linear(t, one, {}, {line.op, a, line.b}); };
   Check{name + " of a layer", type, x, layer_want, term, 0, 4}(numbers(layer(column)));
   const Derivatives fused(layer, column);
   const double largest = rests(line.op) ? steepest : 0;
-  Check{name + "' of a layer", type, x, layer_want, term, 1, 4, largest, bells, largest > 0}(fused.first);
-  Check{
-      name + "' of a layer (tensors)", type, x, layer_want, term, 1, 4, largest, bells, largest > 0}(fused.expression);
+  Check{name + "' of a layer", type, x, layer_want, term, 1, 4, largest, bells, largest > 0}(
+      fused.first);
+  Check{name + "' of a layer (tensors)",
+        type,
+        x,
+        layer_want,
+        term,
+        1,
+        4,
+        largest,
+        bells,
+        largest > 0}(fused.expression);
   Check{name + "'' of a layer", type, x, layer_want, term, 2, 8, largest, 1 + bells}(fused.second);
 }
 
@@ -183,8 +200,11 @@ TEST_CASE("every operation of one argument has its values and derivatives on the
       // the same line with other parameters: "power:3"
       for (const auto& [key, values] : reference()) {
         const size_t colon = key.find(':'), end = key.rfind("." + std::string(type.name) + ".x");
-        if (colon == std::string::npos || end == std::string::npos || key.substr(0, colon) != line.name) continue;
-        check_unary(line, key.substr(0, end), std::stod(key.substr(colon + 1, end - colon - 1)), type);
+        if (colon == std::string::npos || end == std::string::npos ||
+            key.substr(0, colon) != line.name)
+          continue;
+        check_unary(line, key.substr(0, end), std::stod(key.substr(colon + 1, end - colon - 1)),
+                    type);
         ++variants;
       }
     }
@@ -205,17 +225,21 @@ TEST_CASE("every operation of two arguments has its values and derivatives on th
   for (const Pair& line : lines)
     for (const Type& type : types) {
       const std::string key = line.name + "." + type.name;
-      REQUIRE_MESSAGE(reference().count(key + ".x") == 1, "reference/tails.py has no " << key << ": add it");
-      const std::vector<double>&points = reference().at(key + ".x"), &want = reference().at(key + ".want");
+      REQUIRE_MESSAGE(reference().count(key + ".x") == 1,
+                      "reference/tails.py has no " << key << ": add it");
+      const std::vector<double>&points = reference().at(key + ".x"),
+            &want = reference().at(key + ".want");
       const auto n = static_cast<int64_t>(points.size() / 2);
-      const std::vector<double> first(points.begin(), points.begin() + n), second(points.begin() + n, points.end());
+      const std::vector<double> first(points.begin(), points.begin() + n),
+          second(points.begin() + n, points.end());
       const Tensors at{from_points(first, {n}, type), from_points(second, {n}, type)};
       const auto check = [&](const char* what, size_t row, double units, const Tensor& got) {
         Check{line.name + what, type, first, want, {}, row, units}(numbers(got));
       };
       const Tensor z = line.call(at[0], at[1]);
       check("", 0, 4, z);
-      for (const int64_t i : {n - 2, n - 1}) CHECK(std::isnan(numbers(z)[static_cast<size_t>(i)]) == !line.flat);
+      for (const int64_t i : {n - 2, n - 1})
+        CHECK(std::isnan(numbers(z)[static_cast<size_t>(i)]) == !line.flat);
       const Function total = [&](const Tensors& in) { return sum(line.call(in[0], in[1])); };
       const Tensors slopes = value_and_grad_flat(total, at).second;
       check(" by x", 1, 4, slopes[0]);

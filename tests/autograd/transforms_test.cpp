@@ -28,7 +28,9 @@ TEST_CASE("an outer variable inside an inner transform is not confused with the 
   CHECK(jvp(inner_reverse, scalar_of(1), scalar_of(1)).second.item() == 1);
   CHECK(grad(inner_reverse, scalar_of(1)).item() == 1);
   // D(x -> x * D(y -> x y, 1), 3) = D(x^2) = 6
-  const auto product = [](const Tensor& x) { return x * grad([&](const Tensor& y) { return x * y; }, scalar_of(1)); };
+  const auto product = [](const Tensor& x) {
+    return x * grad([&](const Tensor& y) { return x * y; }, scalar_of(1));
+  };
   CHECK(grad(product, scalar_of(3)).item() == 6);
 }
 
@@ -44,14 +46,17 @@ TEST_CASE("derivatives of any order: the fifth derivative of sin and of tanh") {
 }
 
 TEST_CASE("gradient of a scalar function of one scalar through broadcasting") {
-  const Tensor x = from_vector<double>({1, 2, 3, 4, 5, 6}, {2, 3}), b = from_vector<double>({1, 1, 1}, {3});
+  const Tensor x = from_vector<double>({1, 2, 3, 4, 5, 6}, {2, 3}),
+               b = from_vector<double>({1, 1, 1}, {3});
   const auto f = [](const Tensors& p) { return sum(square(p[0] * p[1])); };
   const Tensors g = grad(f, Tensors{x, b});
-  CHECK(g[1].array().to_vector<double>() == std::vector<double>{2 * (1 + 16), 2 * (4 + 25), 2 * (9 + 36)});
+  CHECK(g[1].array().to_vector<double>() ==
+        std::vector<double>{2 * (1 + 16), 2 * (4 + 25), 2 * (9 + 36)});
 }
 
 TEST_CASE("hvp equals the Hessian of a quadratic form; unused parameters get zeros") {
-  const Tensor a = from_vector<double>({2, 1, 1, 3}, {2, 2}), x = from_vector<double>({1, -1}, {2, 1});
+  const Tensor a = from_vector<double>({2, 1, 1, 3}, {2, 2}),
+               x = from_vector<double>({1, -1}, {2, 1});
   const Tensor v = from_vector<double>({0.5, 2}, {2, 1}), unused = from_vector<double>({7}, {1});
   const auto f = [&](const Tensors& p) { return 0.5 * sum(p[0] * matmul(a, p[0])); };
   const Tensors h = hvp(f, Tensors{x, unused}, Tensors{v, unused});
@@ -84,7 +89,8 @@ TEST_CASE("the pullback may be called many times, and a value changed in place i
 }
 
 TEST_CASE("jacobian: rows, chunks and derivatives of it") {
-  const Tensor w = uniform(Key(1), {4, 3}, DType::f64, -1, 1), x = uniform(Key(2), {2, 3}, DType::f64, -1, 1);
+  const Tensor w = uniform(Key(1), {4, 3}, DType::f64, -1, 1),
+               x = uniform(Key(2), {2, 3}, DType::f64, -1, 1);
   const auto f = [&](const Tensor& p) { return linear(p, w, {}, {Unary::tanh}); };
   const Tensor whole = jacobian(f, x), pieces = jacobian(f, x, 2);
   CHECK(whole.shape() == Shape{2, 4, 3});
@@ -126,10 +132,12 @@ TEST_CASE("stop_gradient and host reads inside a transform") {
 }
 
 TEST_CASE("layers of which the bias alone varies, in both modes") {
-  const Tensor x = uniform(Key(1), {2, 3}, DType::f64, -1, 1), w = uniform(Key(2), {4, 3}, DType::f64, -1, 1);
+  const Tensor x = uniform(Key(1), {2, 3}, DType::f64, -1, 1),
+               w = uniform(Key(2), {4, 3}, DType::f64, -1, 1);
   const Tensor image = uniform(Key(3), {2, 3, 4, 4}, DType::f64, -1, 1);
   const Tensor kernel = uniform(Key(4), {4, 3, 3, 3}, DType::f64, -1, 1);
-  const Tensor bias = uniform(Key(5), {4}, DType::f64, -1, 1), v = uniform(Key(6), {4}, DType::f64, -1, 1);
+  const Tensor bias = uniform(Key(5), {4}, DType::f64, -1, 1),
+               v = uniform(Key(6), {4}, DType::f64, -1, 1);
   const std::function<Tensor(const Tensor&)> layers[] = {
       [&](const Tensor& b) { return linear(x, w, b, {Unary::tanh}); },
       [&](const Tensor& b) {
@@ -140,6 +148,7 @@ TEST_CASE("layers of which the bias alone varies, in both modes") {
     const Tensor expected = (1.0 - square(y)) * v;  // the channel is the last axis
     CHECK(max(abs(reshape(dy - expected, {-1})), {0}).item() < tiny);
     const auto total = [&](const Tensor& b) { return sum(layer(b)); };
-    CHECK(std::abs(sum(grad(total, bias) * v).item() - sum(dy).item()) < tiny * 100);  // sums of 128 numbers
+    CHECK(std::abs(sum(grad(total, bias) * v).item() - sum(dy).item()) <
+          tiny * 100);  // sums of 128 numbers
   }
 }

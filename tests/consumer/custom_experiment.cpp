@@ -1,5 +1,5 @@
-// An experiment of one's own with all that basin's have: settings, seeds side by side, a folder with result.json,
-// claims.
+// An experiment of one's own with all that basin's have: settings, seeds side by side, a folder
+// with result.json, claims.
 //     example_custom_experiment run three-points --set width=16
 #include "experiments/harness/run.h"
 #include "models/dynamics/spectrum.h"
@@ -39,7 +39,10 @@ void compute(Run& run, const Config& config) {
     return m;
   };
   const Study study = run.cases(std::vector<Case>{{"plane"}}, config.seeds, measure);
-  run.claim({.of = "mean square error", .paper = "-", .measured = study["plane"]["loss"], .criterion = below(1e-4)});
+  run.claim({.of = "mean square error",
+             .paper = "-",
+             .measured = study["plane"]["loss"],
+             .criterion = below(1e-4)});
   run.report("slope at the first example", "-", study["plane"].at("slopes", 0));
 }
 

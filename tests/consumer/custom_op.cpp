@@ -1,4 +1,5 @@
-// A linear operation of one's own: rows in reverse order. Its transpose is all that derivatives of any order need.
+// A linear operation of one's own: rows in reverse order. Its transpose is all that derivatives of
+// any order need.
 #include <iostream>
 
 #include "autograd/op.h"
@@ -25,8 +26,9 @@ int main() {
   const Tensor x = from_vector<double>({1, 2, 3}, {3}), v = from_vector<double>({1, 0, 0}, {3});
   const auto f = [](const Tensor& t) { return sum(flip(t) * t * t); };  // x3 x1^2 + x2^3 + x1 x3^2
   const Tensor g = grad(f, x), h = hvp(f, x, v);
-  std::cout << to_string(flip(x)) << "\ngradient " << to_string(g) << "\nHessian times v " << to_string(h) << "\n";
-  const bool right =
-      g.to_vector<double>() == std::vector<double>{15, 12, 7} && h.to_vector<double>() == std::vector<double>{6, 0, 8};
+  std::cout << to_string(flip(x)) << "\ngradient " << to_string(g) << "\nHessian times v "
+            << to_string(h) << "\n";
+  const bool right = g.to_vector<double>() == std::vector<double>{15, 12, 7} &&
+                     h.to_vector<double>() == std::vector<double>{6, 0, 8};
   return right ? 0 : 1;
 }

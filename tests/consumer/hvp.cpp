@@ -10,6 +10,7 @@ int main() {
   const Tensor v = from_vector<double>({1, 0, -1}, {3});
   const auto f = [](const Tensor& t) { return sum(t * t * t); };
   const Tensor h = hvp(f, x, v);
-  std::cout << "gradient: " << to_string(grad(f, x)) << "\nHessian times v: " << to_string(h) << "\n";
+  std::cout << "gradient: " << to_string(grad(f, x)) << "\nHessian times v: " << to_string(h)
+            << "\n";
   return h.to_vector<double>() == std::vector<double>{6, 0, -18} ? 0 : 1;
 }

@@ -1,4 +1,5 @@
-// An autoencoder learns three points of the plane; iterated from nearby, it brings points back to them.
+// An autoencoder learns three points of the plane; iterated from nearby, it brings points back to
+// them.
 #include <iostream>
 
 #include "models/dynamics/dynamics.h"
@@ -20,7 +21,7 @@ int main() {
   const Tensor start = x + 0.05 * normal(key.at("noise"), x.shape(), DType::f32);
   const Trajectories ends = iterate(net, start, {.max_iterations = 200});
   std::cout << "loss " << trained.loss << " after " << trained.steps << " steps\nstarts "
-            << to_string(norm(start - x, 1)) << " away from the examples, ends " << to_string(norm(ends.points - x, 1))
-            << "\n";
+            << to_string(norm(start - x, 1)) << " away from the examples, ends "
+            << to_string(norm(ends.points - x, 1)) << "\n";
   return trained.stopped_by == StoppedBy::loss_below ? 0 : 1;
 }

@@ -1,5 +1,5 @@
-// A training loop of one's own on a GPU, where there is one: the step is recorded once and replayed, and the host
-// waits for nothing until it reads the loss.
+// A training loop of one's own on a GPU, where there is one: the step is recorded once and
+// replayed, and the host waits for nothing until it reads the loss.
 #include <iostream>
 
 #include "autograd/transforms.h"
@@ -27,6 +27,7 @@ int main() {
   for (int i = 0; i < 500; ++i) step.run();
 
   const ControlBlock::State state = control.read();
-  std::cout << "loss " << state.losses[0] << " after " << state.steps << " updates on " << device.name() << "\n";
+  std::cout << "loss " << state.losses[0] << " after " << state.steps << " updates on "
+            << device.name() << "\n";
   return state.steps == 500 && state.losses[0] < 1e-2 ? 0 : 1;
 }

@@ -28,7 +28,8 @@ inline Bytes idx(const std::vector<uint32_t>& dims, uint32_t modulus = 251) {
   Bytes bytes{0, 0, 8, static_cast<uint8_t>(dims.size())};
   uint32_t count = 1;
   for (const uint32_t dim : dims) {
-    for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<uint8_t>(dim >> shift));
+    for (int shift = 24; shift >= 0; shift -= 8)
+      bytes.push_back(static_cast<uint8_t>(dim >> shift));
     count *= dim;
   }
   for (uint32_t i = 0; i < count; ++i) bytes.push_back(static_cast<uint8_t>(7 * i % modulus));
@@ -37,7 +38,8 @@ inline Bytes idx(const std::vector<uint32_t>& dims, uint32_t modulus = 251) {
 
 inline Bytes cifar(size_t rows) {
   Bytes bytes(rows * 3073);
-  for (size_t i = 0; i < bytes.size(); ++i) bytes[i] = static_cast<uint8_t>(i % 3073 == 0 ? i / 3073 % 10 : i % 253);
+  for (size_t i = 0; i < bytes.size(); ++i)
+    bytes[i] = static_cast<uint8_t>(i % 3073 == 0 ? i / 3073 % 10 : i % 253);
   return bytes;
 }
 

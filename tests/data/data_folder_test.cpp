@@ -52,8 +52,10 @@ TEST_CASE("data folder: option, then BASIN_DATA, then ./datasets, and nothing hi
   CHECK(has(message, "train-images-idx3-ubyte or train-images.idx3-ubyte, plain or .gz"));
   CHECK(has(message, "scripts/fetch_data.sh mnist"));
   CHECK(!has(message, "/from/variable"));
-  CHECK(has(error_of([] { load_cifar10("", Split::test); }), "\n  /from/variable/cifar-10-batches-bin\n"));
-  CHECK(has(error_of([] { load_fashion_mnist("", Split::test); }), "scripts/fetch_data.sh fashion-mnist"));
+  CHECK(has(error_of([] { load_cifar10("", Split::test); }),
+            "\n  /from/variable/cifar-10-batches-bin\n"));
+  CHECK(has(error_of([] { load_fashion_mnist("", Split::test); }),
+            "scripts/fetch_data.sh fashion-mnist"));
 }
 
 TEST_CASE("data folder: sets are found plain and packed, in their subfolder and directly") {
@@ -99,10 +101,14 @@ TEST_CASE("data folder: names as other programs write them") {
            Names{"mnist", "", "t10k-images.idx3-ubyte", "t10k-labels.idx1-ubyte", false},
            Names{"mnist", "", "t10k-images.idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", false},
            Names{"MNIST/raw", "", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", false},
-           Names{"MNIST/raw", "MNIST", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz", false},
-           Names{"MNIST/raw", "MNIST/raw", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", false},
-           Names{"FashionMNIST/raw", "", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz", true},
-           Names{"FashionMNIST/raw", "FashionMNIST/raw", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte", true},
+           Names{"MNIST/raw", "MNIST", "t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz",
+                 false},
+           Names{"MNIST/raw", "MNIST/raw", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
+                 false},
+           Names{"FashionMNIST/raw", "", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte.gz",
+                 true},
+           Names{"FashionMNIST/raw", "FashionMNIST/raw", "t10k-images-idx3-ubyte",
+                 "t10k-labels-idx1-ubyte", true},
        }) {
     const TemporaryFolder folder;
     CAPTURE(names.place);
@@ -119,7 +125,8 @@ TEST_CASE("data folder: names as other programs write them") {
       return error_of([&] { (fashion ? load_fashion_mnist : load_mnist)(option, Split::test); });
     };
     CHECK(read(names.fashion) == "no error");
-    CHECK(has(read(!names.fashion), "was not found"));  // the digits are not taken for clothes, nor clothes for digits
+    CHECK(has(read(!names.fashion),
+              "was not found"));  // the digits are not taken for clothes, nor clothes for digits
   }
   // Only a whole name says what a folder holds.
   for (const char* place : {"fashion-study/data", "data/fashion", "my-mnist", "mnist/set"}) {
@@ -137,7 +144,8 @@ TEST_CASE("data folder: names as other programs write them") {
   CHECK(load_cifar10(folder.path(), Split::test).images.dim(0) == 2);
 }
 
-TEST_CASE("data folder: a pipe, a folder or a link to nothing in the place of a file is named as such") {
+TEST_CASE(
+    "data folder: a pipe, a folder or a link to nothing in the place of a file is named as such") {
   const TemporaryFolder folder;
   std::filesystem::create_directories(folder / "mnist");
   const std::string images = folder / "mnist/t10k-images-idx3-ubyte";
@@ -157,7 +165,8 @@ TEST_CASE("data folder: a pipe, a folder or a link to nothing in the place of a 
   SUBCASE("a later batch is not left out in silence") {
     write_atomically(folder / "data_batch_1.bin", cifar(1));
     std::filesystem::create_directory(folder / "data_batch_2.bin");
-    CHECK(has(error_of([&] { load_cifar10(folder.path(), Split::train); }), "data_batch_2.bin is a folder"));
+    CHECK(has(error_of([&] { load_cifar10(folder.path(), Split::train); }),
+              "data_batch_2.bin is a folder"));
   }
   SUBCASE("a folder beside the file") {  // as one archive of MNIST unpacks
     std::filesystem::create_directory(images);
@@ -178,7 +187,8 @@ TEST_CASE("idx: a small file does not become a large array") {
   const std::string refused = error_of([&] { parse_idx(bomb, "f"); });
   CHECK(has(refused, "u8[2818048, 28, 28] is more than 1073741824 bytes"));
   const TemporaryFolder folder;
-  write_atomically(folder / "t10k-images-idx3-ubyte.gz", claims(1, 0x86, 100'000));  // 99,840 digits
+  write_atomically(folder / "t10k-images-idx3-ubyte.gz",
+                   claims(1, 0x86, 100'000));  // 99,840 digits
   write_atomically(folder / "t10k-labels-idx1-ubyte", idx({4}, 10));
   reset_peak();
   const size_t before = memory_stats().live;

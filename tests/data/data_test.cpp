@@ -1,4 +1,5 @@
-// Readers of image sets, and the synthetic sets. The real sets are read when BASIN_DATA names their folder.
+// Readers of image sets, and the synthetic sets. The real sets are read when BASIN_DATA names their
+// folder.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -44,7 +45,8 @@ TEST_CASE("idx: plain and gzip give the same array") {
   CHECK(array.shape() == Shape{3, 4, 5});
   CHECK(array.to_vector<uint8_t>() == Bytes(plain.begin() + 16, plain.end()));
   CHECK(parse_idx(gzip(plain), "packed").to_vector<uint8_t>() == array.to_vector<uint8_t>());
-  Bytes strung = gzip(Bytes(plain.begin(), plain.begin() + 30));  // gzip members one after the other are one file
+  Bytes strung = gzip(
+      Bytes(plain.begin(), plain.begin() + 30));  // gzip members one after the other are one file
   const Bytes second = gzip(Bytes(plain.begin() + 30, plain.end()));
   strung.insert(strung.end(), second.begin(), second.end());
   CHECK(parse_idx(strung, "strung").to_vector<uint8_t>() == array.to_vector<uint8_t>());
@@ -66,11 +68,13 @@ TEST_CASE("idx: every wrong file is refused with its reason") {
   }
   for (size_t length = 0; length < good.size(); ++length) {
     CAPTURE(length);
-    CHECK(has(idx_error(Bytes(good.begin(), good.begin() + static_cast<int64_t>(length))), "truncated"));
+    CHECK(has(idx_error(Bytes(good.begin(), good.begin() + static_cast<int64_t>(length))),
+              "truncated"));
   }
   for (size_t length = 2; length < packed.size(); ++length) {
     CAPTURE(length);
-    CHECK(has(idx_error(Bytes(packed.begin(), packed.begin() + static_cast<int64_t>(length))), "truncated"));
+    CHECK(has(idx_error(Bytes(packed.begin(), packed.begin() + static_cast<int64_t>(length))),
+              "truncated"));
   }
   bad = good;
   bad.push_back(0);
@@ -107,7 +111,8 @@ TEST_CASE("cifar-10: rows are counted from the length") {
     CHECK(std::equal(pixels.begin() + 3072, pixels.begin() + 2 * 3072, plain.begin() + 3073 + 1));
   }
   CHECK(has(cifar_error({}), "0 bytes are not a multiple of 3073"));
-  CHECK(has(cifar_error(Bytes(plain.begin(), plain.end() - 1)), "9218 bytes are not a multiple of 3073"));
+  CHECK(has(cifar_error(Bytes(plain.begin(), plain.end() - 1)),
+            "9218 bytes are not a multiple of 3073"));
   CHECK(has(cifar_error(gzip(Bytes(plain.begin(), plain.end() - 1))), "9218 bytes"));
   Bytes bad = plain;
   bad[3073] = 10;
@@ -154,16 +159,19 @@ TEST_CASE("swiss roll: on the spiral, centred, in the unit box") {
   for (const double m : mean) CHECK(std::abs(m) < 1.2e-13);
   CHECK(largest == 1);
 
-  // The points again from the same draws: radius t and angle t in the plane of axes 0 and 2, up to one shift and scale.
+  // The points again from the same draws: radius t and angle t in the plane of axes 0 and 2, up to
+  // one shift and scale.
   const std::vector<double> u = uniform(Key(3).at("u"), {n}, DType::f64).to_vector<double>();
   const std::vector<double> v = uniform(Key(3).at("v"), {n}, DType::f64).to_vector<double>();
   const auto t = [&](size_t i) { return 4.71238898038469 * (1 + 2 * u[i]); };
   const double scale = (21 * v[1] - 21 * v[0]) / (x[4] - x[1]);
   for (size_t i = 1; i < static_cast<size_t>(n); ++i) {
     // differences of numbers up to 21 with a few roundings: far below 1e-12
-    CHECK(std::abs((x[3 * i] - x[0]) * scale - (t(i) * std::cos(t(i)) - t(0) * std::cos(t(0)))) < 1e-12);
+    CHECK(std::abs((x[3 * i] - x[0]) * scale - (t(i) * std::cos(t(i)) - t(0) * std::cos(t(0)))) <
+          1e-12);
     CHECK(std::abs((x[3 * i + 1] - x[1]) * scale - 21 * (v[i] - v[0])) < 1e-12);
-    CHECK(std::abs((x[3 * i + 2] - x[2]) * scale - (t(i) * std::sin(t(i)) - t(0) * std::sin(t(0)))) < 1e-12);
+    CHECK(std::abs((x[3 * i + 2] - x[2]) * scale -
+                   (t(i) * std::sin(t(i)) - t(0) * std::sin(t(0)))) < 1e-12);
   }
   const std::vector<float> single = swiss_roll(Key(3), n, DType::f32).to_vector<float>();
   CHECK(single[17] == static_cast<float>(x[17]));
@@ -183,8 +191,10 @@ TEST_CASE("uniform grid: every combination over the bounding box, ends included"
 
 TEST_CASE("1-D sets and blobs") {
   CHECK(points_1d({-0.6, 0.5}, DType::f64).shape() == Shape{2, 1});
-  CHECK(spaced_1d(-1, 1, 5, DType::f64).to_vector<double>() == std::vector<double>{-1, -0.5, 0, 0.5, 1});
-  for (const double x : uniform_1d(Key(2), 100, 3, 4, DType::f64).to_vector<double>()) CHECK((x >= 3 && x < 4));
+  CHECK(spaced_1d(-1, 1, 5, DType::f64).to_vector<double>() ==
+        std::vector<double>{-1, -0.5, 0, 0.5, 1});
+  for (const double x : uniform_1d(Key(2), 100, 3, 4, DType::f64).to_vector<double>())
+    CHECK((x >= 3 && x < 4));
   const int64_t n = 20'000;
   const Blobs blobs = gaussian_blobs(Key(5), n, from_vector<double>({0, 0, 10, -10}, {2, 2}), 0.5);
   CHECK(blobs.points.shape() == Shape{n, 2});
@@ -195,7 +205,8 @@ TEST_CASE("1-D sets and blobs") {
     second.push_back(x[2 * i + 1]);
     squares.push_back((x[2 * i + 1] + 10) * (x[2 * i + 1] + 10));
   }
-  // n/2 = 10^4 draws: the mean has deviation 0.5 / 100 = 0.005, the variance 0.25 sqrt(2 / 10^4) = 0.0035; five of each
+  // n/2 = 10^4 draws: the mean has deviation 0.5 / 100 = 0.005, the variance 0.25 sqrt(2 / 10^4) =
+  // 0.0035; five of each
   CHECK(std::abs(mean_of(second) + 10) < 0.025);
   CHECK(std::abs(mean_of(squares) - 0.25) < 0.018);
 }
@@ -224,8 +235,10 @@ TEST_CASE("rows: taken in the order asked, also of a view") {
   const Array x = reshape(arange(12, DType::u8), {4, 3});
   const Array rows = from_vector<int32_t>({3, 0, 3}, {3});
   CHECK(take_rows(x, rows).to_vector<uint8_t>() == Bytes{9, 10, 11, 0, 1, 2, 9, 10, 11});
-  CHECK(take_rows(transpose(x), from_vector<int32_t>({2}, {1})).to_vector<uint8_t>() == Bytes{2, 5, 8, 11});
-  CHECK(has(error_of([&] { take_rows(x, from_vector<int32_t>({4}, {1})); }), "row 4 is outside u8[4, 3]"));
+  CHECK(take_rows(transpose(x), from_vector<int32_t>({2}, {1})).to_vector<uint8_t>() ==
+        Bytes{2, 5, 8, 11});
+  CHECK(has(error_of([&] { take_rows(x, from_vector<int32_t>({4}, {1})); }),
+            "row 4 is outside u8[4, 3]"));
   auto subset = random_subset(Key(9), 50, 20).to_vector<int32_t>();
   CHECK(subset.size() == 20);
   std::sort(subset.begin(), subset.end());
@@ -237,7 +250,8 @@ TEST_CASE("rows: taken in the order asked, also of a view") {
 TEST_CASE("scaling: ranges, moments, and back") {
   const Array x = from_vector<double>({0, 5, 2, 5, 8, 5, 6, 5}, {4, 2});
   const Scaling columns = min_max_scale(x, -1, 1, true);
-  CHECK(columns.apply(x, DType::f64).to_vector<double>() == std::vector<double>{-1, -1, -0.5, -1, 1, -1, 0.5, -1});
+  CHECK(columns.apply(x, DType::f64).to_vector<double>() ==
+        std::vector<double>{-1, -1, -0.5, -1, 1, -1, 0.5, -1});
   CHECK(columns.undo(columns.apply(x, DType::f64)).to_vector<double>() == x.to_vector<double>());
   CHECK(min_max_scale(x).apply(x, DType::f32).to_vector<float>()[1] == 0.625f);
   const Scaling moments = standardise(x);
@@ -246,9 +260,13 @@ TEST_CASE("scaling: ranges, moments, and back") {
   CHECK(std::abs(z[0] + 4 / std::sqrt(10.0)) < 1e-15);
   CHECK(z[1] == 0);
   CHECK(std::abs(z[4] - 4 / std::sqrt(10.0)) < 1e-15);
-  CHECK(has(error_of([&] { columns.apply(full({2, 3}, 0, DType::f32), DType::f32); }), "made for 2 columns"));
+  CHECK(has(error_of([&] {
+              columns.apply(full({2, 3}, 0, DType::f32), DType::f32);
+            }),
+            "made for 2 columns"));
   const Array images = from_vector<uint8_t>({0, 51, 255, 1}, {2, 1, 2});
-  CHECK(pixel_rows(images, DType::f64).to_vector<double>() == std::vector<double>{0, 0.2, 1, 1.0 / 255});
+  CHECK(pixel_rows(images, DType::f64).to_vector<double>() ==
+        std::vector<double>{0, 0.2, 1, 1.0 / 255});
   CHECK(pixel_rows(images, DType::f32).shape() == Shape{2, 2});
 }
 
@@ -295,8 +313,8 @@ TEST_CASE("real data: the sets in BASIN_DATA are what their authors published") 
     CHECK(train.images.dim(0) == train.labels.dim(0));
     CHECK(train.labels.to_vector<uint8_t>().front() == 6);  // the first training image is a frog
     const auto [mean, deviation] = statistics(train.images);
-    // The official 50,000 have mean 0.4734 and deviation 0.2516. The means of single images spread by about 0.13, so
-    // 9,000 images differ from all by 0.13 / sqrt(9000) = 0.0014; five of that.
+    // The official 50,000 have mean 0.4734 and deviation 0.2516. The means of single images spread
+    // by about 0.13, so 9,000 images differ from all by 0.13 / sqrt(9000) = 0.0014; five of that.
     CHECK(std::abs(mean - 0.4734) < 0.007);
     CHECK(std::abs(deviation - 0.2516) < 0.007);
   } else {
@@ -315,7 +333,8 @@ TEST_CASE("fuzz corpus: what begins with good is read, everything else is an Err
       {"pnm", [](const Bytes& bytes) { parse_image(bytes, "corpus"); }}};
   for (const auto& [name, read] : readers) {
     int good = 0, bad = 0;
-    for (const auto& entry : std::filesystem::directory_iterator(BASIN_TEST_DATA "/fuzz/corpus/" + std::string(name))) {
+    for (const auto& entry :
+         std::filesystem::directory_iterator(BASIN_TEST_DATA "/fuzz/corpus/" + std::string(name))) {
       CAPTURE(entry.path().string());
       const Bytes bytes = read_file(entry.path().string());
       const std::string error = error_of([&, &parse = read] { parse(bytes); });
@@ -338,11 +357,13 @@ TEST_CASE("textures fill [0, 1], are smooth, and share most of their shape betwe
     CHECK(*high == 1);
   }
   double steps = 0, spread = 0;  // neighbours differ much less than pixels of two images
-  for (size_t i = 0; i + 1 < 768; ++i) steps += std::abs(p[i] - p[i + 1]), spread += std::abs(p[i] - p[768 + i]);
+  for (size_t i = 0; i + 1 < 768; ++i)
+    steps += std::abs(p[i] - p[i + 1]), spread += std::abs(p[i] - p[768 + i]);
   CHECK(steps < 0.6 * spread);
   CHECK(texture_images(Key(1), 2, 3, 16, DType::f64).to_vector<double>() == p);
   CHECK(texture_images(Key(2), 2, 3, 16, DType::f64).to_vector<double>() != p);
-  CHECK(test::has(test::error_of([] { texture_images(Key(1), 0, 3, 16, DType::f64); }), "texture_images"));
+  CHECK(test::has(test::error_of([] { texture_images(Key(1), 0, 3, 16, DType::f64); }),
+                  "texture_images"));
 }
 
 TEST_CASE("white squares are squares, and shrinking takes means") {
@@ -358,7 +379,8 @@ TEST_CASE("white squares are squares, and shrinking takes means") {
     CHECK(rows >= 2);
     CHECK(rows <= 4);
   }
-  const Array x = from_vector<double>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {1, 16});
+  const Array x =
+      from_vector<double>({1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16}, {1, 16});
   CHECK(shrink_images(x, 1, 4, 2).to_vector<double>() == std::vector<double>{3.5, 5.5, 11.5, 13.5});
   CHECK(shrink_images(x, 4, 2, 2).to_vector<double>() == std::vector<double>{2.5, 6.5, 10.5, 14.5});
   CHECK(test::has(test::error_of([&] { shrink_images(x, 1, 4, 3); }), "a factor that divides 4"));

@@ -20,7 +20,8 @@ struct Matrix {
 
   size_t size() const { return type == CUDA_R_64F ? 8 : 4; }
   bool good(int64_t batch) const {
-    if ((type != CUDA_R_32F && type != CUDA_R_64F) || rows < 0 || columns < 0 || ld < std::max<int64_t>(1, rows))
+    if ((type != CUDA_R_32F && type != CUDA_R_64F) || rows < 0 || columns < 0 ||
+        ld < std::max<int64_t>(1, rows))
       return false;
     if (rows == 0 || columns == 0 || batch == 0) return true;
     const int64_t last = (batch - 1) * stride + (columns - 1) * ld + rows;
@@ -70,7 +71,8 @@ void compute(const Product& p) {
   for (int64_t z = 0; z < p.batch; ++z) {
     for (int64_t l = 0; l < p.k; ++l)
       for (int64_t i = 0; i < p.m; ++i)
-        left[static_cast<size_t>(l * p.m + i)] = rounded(p.a.transposed ? p.a.at(z, l, i) : p.a.at(z, i, l), p.dropped);
+        left[static_cast<size_t>(l * p.m + i)] =
+            rounded(p.a.transposed ? p.a.at(z, l, i) : p.a.at(z, i, l), p.dropped);
     for (int64_t j = 0; j < p.n; ++j) {
       std::fill(sums.begin(), sums.end(), 0.0);
       for (int64_t l = 0; l < p.k; ++l) {
@@ -79,7 +81,8 @@ void compute(const Product& p) {
         for (int64_t i = 0; i < p.m; ++i) {
           double& sum = sums[static_cast<size_t>(i)];
           sum += column[i] * right;
-          if (p.d.type == CUDA_R_32F) sum = static_cast<double>(static_cast<float>(sum));  // the worst it may do
+          if (p.d.type == CUDA_R_32F)
+            sum = static_cast<double>(static_cast<float>(sum));  // the worst it may do
         }
       }
       for (int64_t i = 0; i < p.m; ++i) {
@@ -110,7 +113,8 @@ cublasStatus_t submit(cudaStream_t stream, const Product& p) {
 }
 
 cublasStatus_t set(cublasLtAttributes* attributes, int attribute, const void* value, size_t bytes) {
-  if (!attributes || bytes > 8 || attribute < 0 || attribute > 31) return CUBLAS_STATUS_INVALID_VALUE;
+  if (!attributes || bytes > 8 || attribute < 0 || attribute > 31)
+    return CUBLAS_STATUS_INVALID_VALUE;
   attributes->values[attribute] = 0;
   std::memcpy(&attributes->values[attribute], value, bytes);
   return CUBLAS_STATUS_SUCCESS;
@@ -133,10 +137,12 @@ Matrix matrix(const void* data, const cublasLtAttributes* layout) {
 }
 
 double scalar(const void* value, bool f64) {
-  return f64 ? *static_cast<const double*>(value) : static_cast<double>(*static_cast<const float*>(value));
+  return f64 ? *static_cast<const double*>(value)
+             : static_cast<double>(*static_cast<const float*>(value));
 }
 
-bool supported(const cublasLtAttributes* desc, std::initializer_list<const cublasLtAttributes*> layouts) {
+bool supported(const cublasLtAttributes* desc,
+               std::initializer_list<const cublasLtAttributes*> layouts) {
   const uint64_t epilogue = desc->values[CUBLASLT_MATMUL_DESC_EPILOGUE];
   for (const auto* layout : layouts)
     if (layout->values[CUBLASLT_MATRIX_LAYOUT_ORDER] != CUBLASLT_ORDER_COL) return false;
@@ -174,8 +180,8 @@ cublasStatus_t cublasSetStream(cublasHandle_t handle, cudaStream_t stream) {
   return CUBLAS_STATUS_SUCCESS;
 }
 cublasStatus_t cublasSetWorkspace(cublasHandle_t, void* workspace, size_t bytes) {
-  const bool good =
-      bytes == 0 || (reinterpret_cast<uintptr_t>(workspace) % 256 == 0 && emulator::on_device(workspace, bytes));
+  const bool good = bytes == 0 || (reinterpret_cast<uintptr_t>(workspace) % 256 == 0 &&
+                                   emulator::on_device(workspace, bytes));
   return good ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
 }
 cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t mode) {
@@ -186,12 +192,12 @@ cublasStatus_t cublasSetPointerMode(cublasHandle_t, cublasPointerMode_t mode) {
   return mode == CUBLAS_POINTER_MODE_HOST ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_SUPPORTED;
 }
 
-cublasStatus_t cublasGemmStridedBatchedEx_64(cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb,
-                                             int64_t m, int64_t n, int64_t k, const void* alpha, const void* a,
-                                             cudaDataType a_type, int64_t lda, long long stride_a, const void* b,
-                                             cudaDataType b_type, int64_t ldb, long long stride_b, const void* beta,
-                                             void* c, cudaDataType c_type, int64_t ldc, long long stride_c,
-                                             int64_t batch, cublasComputeType_t compute, cublasGemmAlgo_t) {
+cublasStatus_t cublasGemmStridedBatchedEx_64(
+    cublasHandle_t handle, cublasOperation_t transa, cublasOperation_t transb, int64_t m, int64_t n,
+    int64_t k, const void* alpha, const void* a, cudaDataType a_type, int64_t lda,
+    long long stride_a, const void* b, cudaDataType b_type, int64_t ldb, long long stride_b,
+    const void* beta, void* c, cudaDataType c_type, int64_t ldc, long long stride_c, int64_t batch,
+    cublasComputeType_t compute, cublasGemmAlgo_t) {
   const bool ta = transa != CUBLAS_OP_N, tb = transb != CUBLAS_OP_N;
   const bool f64 = compute == CUBLAS_COMPUTE_64F || compute == CUBLAS_COMPUTE_64F_PEDANTIC;
   const Matrix out{c, c_type, m, n, ldc, stride_c};
@@ -220,7 +226,8 @@ cublasStatus_t cublasLtDestroy(cublasLtHandle_t handle) {
 size_t cublasLtGetVersion() {
   return CUBLAS_VERSION;
 }
-cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute, cudaDataType scale) {
+cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComputeType_t compute,
+                                        cudaDataType scale) {
   *desc = new cublasLtMatmulDescOpaque_t;
   (*desc)->values[CUBLASLT_MATMUL_DESC_COMPUTE_TYPE] = compute;
   (*desc)->values[CUBLASLT_MATMUL_DESC_SCALE_TYPE] = scale;
@@ -230,12 +237,13 @@ cublasStatus_t cublasLtMatmulDescCreate(cublasLtMatmulDesc_t* desc, cublasComput
 cublasStatus_t cublasLtMatmulDescDestroy(cublasLtMatmulDesc_t desc) {
   return destroy(desc);
 }
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc, cublasLtMatmulDescAttributes_t attribute,
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDesc_t desc,
+                                              cublasLtMatmulDescAttributes_t attribute,
                                               const void* value, size_t bytes) {
   return set(desc, attribute, value, bytes);
 }
-cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type, uint64_t rows,
-                                          uint64_t columns, int64_t ld) {
+cublasStatus_t cublasLtMatrixLayoutCreate(cublasLtMatrixLayout_t* layout, cudaDataType type,
+                                          uint64_t rows, uint64_t columns, int64_t ld) {
   *layout = new cublasLtMatrixLayoutOpaque_t;
   uint64_t* v = (*layout)->values;
   v[CUBLASLT_MATRIX_LAYOUT_TYPE] = type;
@@ -249,8 +257,8 @@ cublasStatus_t cublasLtMatrixLayoutDestroy(cublasLtMatrixLayout_t layout) {
   return destroy(layout);
 }
 cublasStatus_t cublasLtMatrixLayoutSetAttribute(cublasLtMatrixLayout_t layout,
-                                                cublasLtMatrixLayoutAttribute_t attribute, const void* value,
-                                                size_t bytes) {
+                                                cublasLtMatrixLayoutAttribute_t attribute,
+                                                const void* value, size_t bytes) {
   return set(layout, attribute, value, bytes);
 }
 cublasStatus_t cublasLtMatmulPreferenceCreate(cublasLtMatmulPreference_t* preference) {
@@ -261,15 +269,17 @@ cublasStatus_t cublasLtMatmulPreferenceDestroy(cublasLtMatmulPreference_t prefer
   return destroy(preference);
 }
 cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreference_t preference,
-                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
-                                                    size_t bytes) {
+                                                    cublasLtMatmulPreferenceAttributes_t attribute,
+                                                    const void* value, size_t bytes) {
   return set(preference, attribute, value, bytes);
 }
 
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc, cublasLtMatrixLayout_t a,
-                                              cublasLtMatrixLayout_t b, cublasLtMatrixLayout_t c,
-                                              cublasLtMatrixLayout_t d, cublasLtMatmulPreference_t, int requested,
-                                              cublasLtMatmulHeuristicResult_t results[], int* returned) {
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDesc_t desc,
+                                              cublasLtMatrixLayout_t a, cublasLtMatrixLayout_t b,
+                                              cublasLtMatrixLayout_t c, cublasLtMatrixLayout_t d,
+                                              cublasLtMatmulPreference_t, int requested,
+                                              cublasLtMatmulHeuristicResult_t results[],
+                                              int* returned) {
   *returned = 0;
   if (requested < 1) return CUBLAS_STATUS_INVALID_VALUE;
   if (!supported(desc, {a, b, c, d})) return CUBLAS_STATUS_NOT_SUPPORTED;
@@ -279,13 +289,16 @@ cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t, cublasLtMatmulDe
   return CUBLAS_STATUS_SUCCESS;
 }
 
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha, const void* a,
-                              cublasLtMatrixLayout_t a_layout, const void* b, cublasLtMatrixLayout_t b_layout,
-                              const void* beta, const void* c, cublasLtMatrixLayout_t c_layout, void* d,
-                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*, void* workspace,
-                              size_t workspace_bytes, cudaStream_t stream) {
-  if (!supported(desc, {a_layout, b_layout, c_layout, d_layout})) return CUBLAS_STATUS_NOT_SUPPORTED;
-  if (workspace_bytes && !emulator::on_device(workspace, workspace_bytes)) return CUBLAS_STATUS_INVALID_VALUE;
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const void* alpha,
+                              const void* a, cublasLtMatrixLayout_t a_layout, const void* b,
+                              cublasLtMatrixLayout_t b_layout, const void* beta, const void* c,
+                              cublasLtMatrixLayout_t c_layout, void* d,
+                              cublasLtMatrixLayout_t d_layout, const cublasLtMatmulAlgo_t*,
+                              void* workspace, size_t workspace_bytes, cudaStream_t stream) {
+  if (!supported(desc, {a_layout, b_layout, c_layout, d_layout}))
+    return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (workspace_bytes && !emulator::on_device(workspace, workspace_bytes))
+    return CUBLAS_STATUS_INVALID_VALUE;
   const auto* v = desc->values;
   const auto compute = static_cast<cublasComputeType_t>(v[CUBLASLT_MATMUL_DESC_COMPUTE_TYPE]);
   const bool f64 = v[CUBLASLT_MATMUL_DESC_SCALE_TYPE] == CUDA_R_64F;
@@ -315,7 +328,8 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, cublasLtMatmulDesc_t desc, const
             1,
             std::max<int64_t>(1, p.m),
             0};
-  if ((p.a.transposed ? p.a.columns : p.a.rows) != p.m || (p.b.transposed ? p.b.rows : p.b.columns) != p.n ||
+  if ((p.a.transposed ? p.a.columns : p.a.rows) != p.m ||
+      (p.b.transposed ? p.b.rows : p.b.columns) != p.n ||
       (p.b.transposed ? p.b.columns : p.b.rows) != p.k || p.c.rows != p.m || p.c.columns != p.n)
     return CUBLAS_STATUS_INVALID_VALUE;
   return submit(stream, p);

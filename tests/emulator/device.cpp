@@ -57,12 +57,14 @@ struct Device {
   std::map<const void*, size_t> shared_limits;
 
   Device() {
-    void* memory = mmap(nullptr, arena_bytes + huge, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory = mmap(nullptr, arena_bytes + huge, PROT_NONE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) {
       std::perror("emulator: reserving memory");
       std::abort();
     }
-    arena = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(memory) + huge - 1) / huge * huge);
+    arena = reinterpret_cast<unsigned char*>((reinterpret_cast<uintptr_t>(memory) + huge - 1) /
+                                             huge * huge);
     madvise(arena, arena_bytes, MADV_HUGEPAGE);  // opening and closing costs time for each page
     std::atexit([] {
       if (check_memory() == 0) return;
@@ -119,10 +121,11 @@ void arrive(size_t number) {
 bool check_block(size_t place, size_t bytes) {
   unsigned char* p = device().arena + place;
   const size_t after = (bytes + alignment - 1) / alignment * alignment - bytes + zone_bytes;
-  const bool before_good = zone_intact(p - zone_bytes, zone_bytes), after_good = zone_intact(p + bytes, after);
+  const bool before_good = zone_intact(p - zone_bytes, zone_bytes),
+             after_good = zone_intact(p + bytes, after);
   if (!before_good || !after_good)
-    violation(std::string("a write ") + (before_good ? "after the end" : "before the start") + " of a block of " +
-              std::to_string(bytes) + " bytes of device memory");
+    violation(std::string("a write ") + (before_good ? "after the end" : "before the start") +
+              " of a block of " + std::to_string(bytes) + " bytes of device memory");
   set_zone(p - zone_bytes, zone_bytes);  // reported once
   set_zone(p + bytes, after);
   return before_good && after_good;
@@ -212,25 +215,27 @@ cudaError_t submit(cudaStream_t stream, Work work) {
   return cudaSuccess;
 }
 
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const char* name, std::function<bool()> good,
-                   std::function<void()> thread) {
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const char* name,
+                   std::function<bool()> good, std::function<void()> thread) {
   const auto guard = lock();
   const dim3 grid = config.gridDim, block = config.blockDim;
   const size_t shared = config.dynamicSmemBytes;
   dim3 cluster(1, 1, 1);
   for (unsigned i = 0; i < config.numAttrs; ++i) {
-    if (config.attrs[i].id != cudaLaunchAttributeClusterDimension) return note(cudaErrorNotSupported);
+    if (config.attrs[i].id != cudaLaunchAttributeClusterDimension)
+      return note(cudaErrorNotSupported);
     const auto& c = config.attrs[i].val.clusterDim;
     cluster = dim3(c.x, c.y, c.z);
   }
-  if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu || grid.y > 65535 || grid.z > 65535 ||
-      block.x < 1 || block.y < 1 || block.z < 1 || uint64_t{block.x} * block.y * block.z > 1024 || block.z > 64)
+  if (grid.x < 1 || grid.y < 1 || grid.z < 1 || grid.x > 0x7fffffffu || grid.y > 65535 ||
+      grid.z > 65535 || block.x < 1 || block.y < 1 || block.z < 1 ||
+      uint64_t{block.x} * block.y * block.z > 1024 || block.z > 64)
     return note(cudaErrorInvalidConfiguration);
   const auto allowed = device().shared_limits.find(kernel);
   if (shared > (allowed == device().shared_limits.end() ? default_shared : allowed->second))
     return note(cudaErrorInvalidValue);
-  if (uint64_t{cluster.x} * cluster.y * cluster.z - 1 >= 8 || grid.x % cluster.x || grid.y % cluster.y ||
-      grid.z % cluster.z)
+  if (uint64_t{cluster.x} * cluster.y * cluster.z - 1 >= 8 || grid.x % cluster.x ||
+      grid.y % cluster.y || grid.z % cluster.z)
     return note(cudaErrorInvalidClusterSize);
   const auto complain = [name](const std::string& what) {
     const char* from = std::strchr(name, '[');
@@ -275,15 +280,16 @@ cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int ind
   cudaDeviceProp p;
   if (index != 0) return note(cudaErrorInvalidDevice);
   cudaGetDeviceProperties(&p, index);
-  const std::map<int, size_t> values = {{cudaDevAttrMaxSharedMemoryPerBlock, p.sharedMemPerBlock},
-                                        {cudaDevAttrMultiProcessorCount, p.multiProcessorCount},
-                                        {cudaDevAttrL2CacheSize, p.l2CacheSize},
-                                        {cudaDevAttrMaxThreadsPerMultiProcessor, p.maxThreadsPerMultiProcessor},
-                                        {cudaDevAttrComputeCapabilityMajor, p.major},
-                                        {cudaDevAttrComputeCapabilityMinor, p.minor},
-                                        {cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.sharedMemPerMultiprocessor},
-                                        {cudaDevAttrMaxSharedMemoryPerBlockOptin, p.sharedMemPerBlockOptin},
-                                        {cudaDevAttrClusterLaunch, 1}};
+  const std::map<int, size_t> values = {
+      {cudaDevAttrMaxSharedMemoryPerBlock, p.sharedMemPerBlock},
+      {cudaDevAttrMultiProcessorCount, p.multiProcessorCount},
+      {cudaDevAttrL2CacheSize, p.l2CacheSize},
+      {cudaDevAttrMaxThreadsPerMultiProcessor, p.maxThreadsPerMultiProcessor},
+      {cudaDevAttrComputeCapabilityMajor, p.major},
+      {cudaDevAttrComputeCapabilityMinor, p.minor},
+      {cudaDevAttrMaxSharedMemoryPerMultiprocessor, p.sharedMemPerMultiprocessor},
+      {cudaDevAttrMaxSharedMemoryPerBlockOptin, p.sharedMemPerBlockOptin},
+      {cudaDevAttrClusterLaunch, 1}};
   const auto found = values.find(attribute);
   if (found == values.end()) return note(cudaErrorInvalidValue);
   *value = static_cast<int>(found->second);
@@ -324,9 +330,10 @@ cudaError_t cudaFree(void* pointer) {
   Device& d = device();
   if (refused()) return note(cudaErrorStreamCaptureUnsupported);
   if (!pointer) return cudaSuccess;
-  const auto block = d.in_arena(pointer)
-                         ? d.blocks.find(static_cast<size_t>(static_cast<unsigned char*>(pointer) - d.arena))
-                         : d.blocks.end();
+  const auto block =
+      d.in_arena(pointer)
+          ? d.blocks.find(static_cast<size_t>(static_cast<unsigned char*>(pointer) - d.arena))
+          : d.blocks.end();
   if (block == d.blocks.end()) return note(cudaErrorInvalidValue);
   arrive(d.copies);
   const Open open;
@@ -362,8 +369,8 @@ cudaError_t cudaMemGetInfo(size_t* free, size_t* total) {
   return cudaSuccess;
 }
 
-cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream) {
+cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes,
+                            cudaMemcpyKind kind, cudaStream_t stream) {
   const auto guard = lock();
   if (kind == cudaMemcpyDefault) {
     const bool to = device().in_arena(destination), from = device().in_arena(source);
@@ -412,7 +419,8 @@ cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const auto guard = lock();
   CUstream_st* s = find(stream);
-  if (!s || !stream || s->recording) return note(s ? cudaErrorIllegalState : cudaErrorInvalidResourceHandle);
+  if (!s || !stream || s->recording)
+    return note(s ? cudaErrorIllegalState : cudaErrorInvalidResourceHandle);
   s->recording = std::make_unique<CUgraph_st>();
   s->spoiled = false;
   return cudaSuccess;
@@ -427,7 +435,8 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   *graph = new CUgraph_st(*recorded);
   return cudaSuccess;
 }
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long) {
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long) {
   *executable = new CUgraphExec_st{*graph};
   return cudaSuccess;
 }

@@ -26,6 +26,7 @@ bool zone_intact(unsigned char* zone, size_t size);
 constexpr size_t max_shared = 232448, default_shared = 48 * 1024;
 
 /// Runs all blocks of a kernel. The error, or an empty text.
-std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared, const std::function<void()>& thread);
+std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared,
+                       const std::function<void()>& thread);
 
 }  // namespace emulator

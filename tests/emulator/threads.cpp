@@ -1,5 +1,5 @@
-// The threads of a kernel. Each block (or cluster of blocks) runs alone; a fiber runs one of its threads after the
-// other until one has to wait for others, which the next fiber then runs.
+// The threads of a kernel. Each block (or cluster of blocks) runs alone; a fiber runs one of its
+// threads after the other until one has to wait for others, which the next fiber then runs.
 #include <sys/mman.h>
 #ifndef __x86_64__
 #include <ucontext.h>
@@ -17,7 +17,7 @@ uint3 threadIdx, blockIdx;
 dim3 blockDim, gridDim;
 
 #ifdef __x86_64__
-// Saves the registers a call keeps on the stack, leaves its place in *from, and goes on where `to` was left.
+// Saves the registers that a call keeps on the stack, its place in *from, and goes on at `to`.
 extern "C" void basin_emulator_switch(void** from, void* to);
 asm(R"(
 .text
@@ -80,8 +80,8 @@ void arrived([[maybe_unused]] const Context& here, [[maybe_unused]] Context& bef
 struct Fiber : Context {
   int thread = -1;
   Fiber() {
-    void* memory =
-        mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* memory = mmap(nullptr, stack_bytes, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     if (memory == MAP_FAILED) std::abort();
     mprotect(memory, page, PROT_NONE);
     stack = static_cast<char*>(memory) + page;
@@ -130,7 +130,9 @@ struct Rules {
   void set_of_environment() {
     const char* text = std::getenv("BASIN_EMULATED_ORDER");
     const std::string name = text && *text ? text : "forward";
-    const Order o = name == "forward" ? Order::forward : name == "reverse" ? Order::reverse : Order::shuffled;
+    const Order o = name == "forward"   ? Order::forward
+                    : name == "reverse" ? Order::reverse
+                                        : Order::shuffled;
     set(o, o == Order::shuffled ? std::strtoull(text, nullptr, 10) : 0);
   }
   void set(Order o, uint64_t seed) {
@@ -140,7 +142,8 @@ struct Rules {
   /// The numbers below n in the order of the rules.
   std::vector<unsigned> permutation(size_t n) {
     std::vector<unsigned> result(n);
-    for (size_t i = 0; i < n; ++i) result[i] = static_cast<unsigned>(order == Order::reverse ? n - 1 - i : i);
+    for (size_t i = 0; i < n; ++i)
+      result[i] = static_cast<unsigned>(order == Order::reverse ? n - 1 - i : i);
     if (order == Order::shuffled) std::shuffle(result.begin(), result.end(), random);
     return result;
   }
@@ -164,7 +167,8 @@ class Run {
         done_(at_barrier_),
         at_warp_(static_cast<size_t>(blocks_ * per_warps_)),
         order_(rules().permutation(threads_.size())),
-        memory_(static_cast<unsigned char*>(std::aligned_alloc(128, (blocks_ * slot() + zone + 127) / 128 * 128)),
+        memory_(static_cast<unsigned char*>(
+                    std::aligned_alloc(128, (blocks_ * slot() + zone + 127) / 128 * 128)),
                 &std::free) {
     (void)grid;
     for (unsigned z = 0; z < block.z; ++z)
@@ -196,7 +200,8 @@ class Run {
   }
   uint3 block_at(int rank) const {
     const auto r = static_cast<unsigned>(rank);
-    return {first_.x + r % cluster_.x, first_.y + r / cluster_.x % cluster_.y, first_.z + r / cluster_.x / cluster_.y};
+    return {first_.x + r % cluster_.x, first_.y + r / cluster_.x % cluster_.y,
+            first_.z + r / cluster_.x / cluster_.y};
   }
   /// The kernel ends at the next park() of this thread: by then nothing on its stack owns memory.
   void fail(const std::string& what) {
@@ -262,8 +267,10 @@ std::string text(const uint3& v) {
 }
 
 std::string Run::place_of(const Thread& t) const {
-  constexpr const char* names[] = {"a shuffle", "a ballot", "__syncwarp", "__syncthreads", "cluster sync"};
-  return std::string(names[static_cast<int>(t.kind)]) + " at " + t.file + ":" + std::to_string(t.line);
+  constexpr const char* names[] = {"a shuffle", "a ballot", "__syncwarp", "__syncthreads",
+                                   "cluster sync"};
+  return std::string(names[static_cast<int>(t.kind)]) + " at " + t.file + ":" +
+         std::to_string(t.line);
 }
 
 std::string Run::name_of(int id) const {
@@ -277,12 +284,12 @@ std::string Run::deadlock() const {
   std::string other;
   for (int id = 0; id < static_cast<int>(threads_.size()); ++id) {
     const Thread& t = threads_[static_cast<size_t>(id)];
-    if (t.state == Thread::waiting && first < 0) first = id;
-    if (first >= 0 && t.state == Thread::waiting && t.same_place(threads_[static_cast<size_t>(first)])) {
+    const bool waits = t.state == Thread::waiting;
+    if (waits && first < 0) first = id;
+    if (waits && t.same_place(threads_[static_cast<size_t>(first)]))
       ++alike;
-    } else if (other.empty()) {
-      other = name_of(id) + (t.state == Thread::waiting ? " waits for " + place_of(t) : " has ended");
-    }
+    else if (other.empty())
+      other = name_of(id) + (waits ? " waits for " + place_of(t) : " has ended");
   }
   return name_of(first) + " and " + std::to_string(alike - 1) + " others wait forever for " +
          place_of(threads_[static_cast<size_t>(first)]) + "; " + other;
@@ -294,14 +301,16 @@ void Run::release(int first, int count, uint32_t mask, F&& value_of) {
   const Thread& me = threads_[static_cast<size_t>(current_)];
   for (int i = 0; i < count; ++i)
     if ((mask >> (i & 31) & 1) && !base[i].same_place(me))
-      fail("waits for " + place_of(me) + " while " + name_of(first + i) + " waits for " + place_of(base[i]));
+      fail("waits for " + place_of(me) + " while " + name_of(first + i) + " waits for " +
+           place_of(base[i]));
   if (!failure_.empty()) return;
   values_.resize(static_cast<size_t>(count));
   for (int i = 0; i < count; ++i)
     if (mask >> (i & 31) & 1) values_[static_cast<size_t>(i)] = value_of(base[i]);
   const Rules& rule = rules();
-  const int turn =
-      rule.order == Order::shuffled ? static_cast<int>(rules().random() % static_cast<uint64_t>(count)) : 0;
+  const int turn = rule.order == Order::shuffled
+                       ? static_cast<int>(rules().random() % static_cast<uint64_t>(count))
+                       : 0;
   for (int j = 0; j < count; ++j) {
     const int i = rule.order == Order::reverse ? count - 1 - j : (j + turn) % count;
     if (!(mask >> (i & 31) & 1)) continue;
@@ -325,7 +334,8 @@ uint64_t Run::meet(const Thread& arrival) {
     if (++at_barrier_[static_cast<size_t>(rank)] == per_block_) {
       at_barrier_[static_cast<size_t>(rank)] = 0;
       uint64_t count = 0;
-      for (int i = 0; i < per_block_; ++i) count += threads_[static_cast<size_t>(rank * per_block_ + i)].value;
+      for (int i = 0; i < per_block_; ++i)
+        count += threads_[static_cast<size_t>(rank * per_block_ + i)].value;
       release(rank * per_block_, per_block_, ~0u, [&](const Thread&) { return count; });
       return result();
     }
@@ -347,12 +357,14 @@ uint64_t Run::meet(const Thread& arrival) {
       here &= ~mask;
       uint32_t ballot = 0;
       for (int i = 0; i < lanes; ++i)
-        if (mask >> i & 1) ballot |= static_cast<uint32_t>(threads_[static_cast<size_t>(first + i)].value != 0) << i;
+        if (mask >> i & 1)
+          ballot |= static_cast<uint32_t>(threads_[static_cast<size_t>(first + i)].value != 0) << i;
       release(first, lanes, mask, [&](const Thread& t) -> uint64_t {
         if (t.kind != Collective::shuffle) return ballot;
         if (t.source >= 0 && t.source < 32 && (mask >> t.source & 1))
           return threads_[static_cast<size_t>(first + t.source)].value;
-        fail("reads lane " + std::to_string(t.source) + ", which is not in the mask of " + place_of(t));
+        fail("reads lane " + std::to_string(t.source) + ", which is not in the mask of " +
+             place_of(t));
         return 0;
       });
       return result();
@@ -394,7 +406,8 @@ void Run::run_cluster(uint3 first) {
     if (b < blocks()) std::memset(shared(b), 0xFF, shared_);
   }
   while (failure_.empty()) {
-    const bool other = rules().order == Order::shuffled && next_ < order_.size() && rules().random() % 2 == 0;
+    const bool other =
+        rules().order == Order::shuffled && next_ < order_.size() && rules().random() % 2 == 0;
     if (!ready_.empty() && !other) {
       fiber = ready_.front();
       ready_.pop_front();
@@ -409,7 +422,8 @@ void Run::run_cluster(uint3 first) {
   if (failure_.empty() && finished_ < static_cast<int>(threads_.size())) failure_ = deadlock();
   for (unsigned b = 0; b <= blocks(); ++b)
     if (!zone_intact(shared(b) - zone, zone))
-      violation("shared memory of block " + text(block_at(static_cast<int>(std::min(b, blocks() - 1)))) +
+      violation("shared memory of block " +
+                text(block_at(static_cast<int>(std::min(b, blocks() - 1)))) +
                 " was left: " + std::to_string(shared_) + " bytes were asked for");
 }
 
@@ -432,7 +446,7 @@ std::string Run::run(dim3 grid) {
 void* Run::shared_of(unsigned rank, void* mine) {
   const auto offset = static_cast<unsigned char*>(mine) - shared(this->rank());
   if (rank >= blocks() || offset < 0 || static_cast<size_t>(offset) >= shared_)
-    fail("map_shared_rank of what is not in its dynamic shared memory, or of a block that is not there");
+    fail("map_shared_rank of no dynamic shared memory of its own, or of a block that is missing");
   if (!failure_.empty()) park();
   return shared(rank) + offset;
 }
@@ -447,7 +461,8 @@ void set_order_of_environment() {
   rules().set_of_environment();
 }
 
-std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared, const std::function<void()>& thread) {
+std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared,
+                       const std::function<void()>& thread) {
   Run run(grid, block, cluster, shared, thread);
   blockDim = block;
   gridDim = grid;
@@ -457,15 +472,9 @@ std::string run_kernel(dim3 grid, dim3 block, dim3 cluster, size_t shared, const
   return failure;
 }
 
-uint64_t meet(Collective kind, uint32_t mask, uint64_t value, int source, const char* file, int line) {
-  Thread arrival;
-  arrival.kind = kind;
-  arrival.mask = mask;
-  arrival.source = source;
-  arrival.line = line;
-  arrival.value = value;
-  arrival.file = file;
-  return active->meet(arrival);
+uint64_t meet(Collective kind, uint32_t mask, uint64_t value, int source, const char* file,
+              int line) {
+  return active->meet({Thread::fresh, kind, mask, source, line, value, file, nullptr});
 }
 int lane() {
   return active->lane();

@@ -17,7 +17,8 @@ TEST_CASE("views share storage; copies do not") {
   CHECK(m.storage() == x.storage());
   const Array column = slice(m, 1, 1, 4, 2);
   CHECK(column.to_vector<float>() == std::vector<float>{1, 3, 5, 7, 9, 11});
-  CHECK(transpose(m).to_vector<float>() == std::vector<float>{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11});
+  CHECK(transpose(m).to_vector<float>() ==
+        std::vector<float>{0, 4, 8, 1, 5, 9, 2, 6, 10, 3, 7, 11});
   fill(slice(m, 0, 0, 1), -1);
   CHECK(x.to_vector<float>()[3] == -1);
   CHECK(copy_of(m).storage() != m.storage());
@@ -31,9 +32,10 @@ TEST_CASE("views share storage; copies do not") {
 
 TEST_CASE("errors name the operation, the shapes and the rule") {
   const Array m = zeros({3, 4}, DType::f32);
-  CHECK_THROWS_WITH_AS(reshape(m, {5, 2}),
-                       "reshape: f32[3, 4] does not fit shape [5, 2]; the number of elements must stay the same",
-                       Error);
+  CHECK_THROWS_WITH_AS(
+      reshape(m, {5, 2}),
+      "reshape: f32[3, 4] does not fit shape [5, 2]; the number of elements must stay the same",
+      Error);
   CHECK_THROWS_AS(reshape(zeros({4}, DType::f32), {-2, -2}), Error);
   CHECK_THROWS_AS(reshape(zeros({0, 5}, DType::f32), {0, -1}), Error);
   CHECK_THROWS_AS(reshape(zeros({0}, DType::f32), {int64_t{1} << 32, int64_t{1} << 32}), Error);
@@ -86,7 +88,8 @@ TEST_CASE("the allocator keeps blocks, counts them, and refuses what cannot be h
 }
 
 TEST_CASE("what the allocator keeps has a bound, whatever sizes come") {
-  // each block is larger than all that are kept, so none of them is used again; nobody touches their pages
+  // each block is larger than all that are kept, so none of them is used again; nobody touches
+  // their pages
   constexpr size_t mib = size_t{1} << 20;
   release_cache();
   size_t asked = 0;
@@ -112,7 +115,8 @@ TEST_CASE("Philox4x32-10 gives the published vectors") {
   CHECK(ones.v[1] == 0x41c83b0eu);
   CHECK(ones.v[2] == 0xa20bc7c6u);
   CHECK(ones.v[3] == 0x6d5451fdu);
-  const Philox4 pi = philox4x32_10({{0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}}, {0xa4093822u, 0x299f31d0u});
+  const Philox4 pi = philox4x32_10({{0x243f6a88u, 0x85a308d3u, 0x13198a2eu, 0x03707344u}},
+                                   {0xa4093822u, 0x299f31d0u});
   CHECK(pi.v[0] == 0xd16cfe09u);
   CHECK(pi.v[1] == 0x94fdccebu);
   CHECK(pi.v[2] == 0x5001e420u);
@@ -148,7 +152,8 @@ TEST_CASE("random numbers: any thread count, any piece, right moments") {
 
 TEST_CASE("normal quantile inverts the distribution function") {
   for (double u = 1e-9; u < 1; u += 0.000997)
-    CHECK(std::abs(0.5 * std::erfc(-normal_quantile(u) / std::sqrt(2.0)) / u - 1) < 1e-7);  // 1.2e-9 * |x phi(x) / u|
+    CHECK(std::abs(0.5 * std::erfc(-normal_quantile(u) / std::sqrt(2.0)) / u - 1) <
+          1e-7);  // 1.2e-9 * |x phi(x) / u|
 }
 
 TEST_CASE("a permutation is a permutation") {
@@ -159,7 +164,8 @@ TEST_CASE("a permutation is a permutation") {
   CHECK(p != permutation(Key(4), 1000).to_vector<int32_t>());
 }
 
-TEST_CASE("reductions over every set of axes agree with a plain loop, for 1 and 3 threads, bit for bit") {
+TEST_CASE(
+    "reductions over every set of axes agree with a plain loop, for 1 and 3 threads, bit for bit") {
   const Array x = uniform(Key(9), {7, 33, 40, 9}, DType::f32, -1, 1);
   const std::vector<float> v = x.to_vector<float>();
   for (unsigned mask = 0; mask < 16; ++mask) {
@@ -192,7 +198,8 @@ TEST_CASE("reductions over every set of axes agree with a plain loop, for 1 and 
 }
 
 TEST_CASE("arrays and tensors print their numbers, of long axes the ends") {
-  const Array x = from_vector<float>({1, -2.5, 3.14159265f, 1e10f, 0, std::numeric_limits<float>::infinity()}, {2, 3});
+  const Array x = from_vector<float>(
+      {1, -2.5, 3.14159265f, 1e10f, 0, std::numeric_limits<float>::infinity()}, {2, 3});
   CHECK(to_string(x) ==
         "f32[2, 3]\n"
         "[[    1,  -2.5, 3.142],\n"
@@ -255,9 +262,11 @@ TEST_CASE("axes are a type of their own: one, some, all, counted from either end
   CHECK(sum(x, Axes::all(3)).item() == 276);
   CHECK(sum(x, Axes()).shape() == x.shape());
   CHECK(permute(x, {-1, 0, 1}).shape() == Shape{4, 2, 3});
-  CHECK(permute(x.array(), {-1, 0, 1}).to_vector<double>() == permute(x, {2, 0, 1}).to_vector<double>());
+  CHECK(permute(x.array(), {-1, 0, 1}).to_vector<double>() ==
+        permute(x, {2, 0, 1}).to_vector<double>());
   static_assert(!std::is_convertible_v<Shape, Axes>);
-  CHECK_THROWS_WITH_AS(sum(x, 3), doctest::Contains("axes [3] are not axes of f64[2, 3, 4]"), Error);
+  CHECK_THROWS_WITH_AS(sum(x, 3), doctest::Contains("axes [3] are not axes of f64[2, 3, 4]"),
+                       Error);
   CHECK_THROWS_WITH_AS(permute(x, {0, 0, -3}), doctest::Contains("each once"), Error);
   CHECK_THROWS_WITH_AS(sum(x, {0, 1, 2, 3, 4, 5, 6}), doctest::Contains("more than 6"), Error);
 }
@@ -275,9 +284,11 @@ TEST_CASE("the norm holds wherever it is a number of the dtype") {
   const Tensor rows = from_vector<float>({3, 4, 0, 0, 6e30f, 8e30f}, {3, 2});
   CHECK(norm(rows, 1).to_vector<float>()[0] == 5);
   CHECK(norm(rows, -1).to_vector<float>()[1] == 0);
-  CHECK(std::abs(norm(rows, -1)[2].item() / 1e31 - 1) <= 2 * 1.2e-7);  // a root and a sum of two, in f32
+  CHECK(std::abs(norm(rows, -1)[2].item() / 1e31 - 1) <=
+        2 * 1.2e-7);  // a root and a sum of two, in f32
   CHECK(norm(rows, 1, true).shape() == Shape{3, 1});
-  CHECK(std::isinf(norm(from_vector<float>({1, -std::numeric_limits<float>::infinity()}, {2})).item()));
+  CHECK(std::isinf(
+      norm(from_vector<float>({1, -std::numeric_limits<float>::infinity()}, {2})).item()));
   CHECK(std::isnan(norm(from_vector<double>({1, std::nan("")}, {2})).item()));
   CHECK(norm(zeros({0, 3}, DType::f32), 0).to_vector<float>() == std::vector<float>{0, 0, 0});
   // between: the bits of the plain formula
@@ -285,9 +296,12 @@ TEST_CASE("the norm holds wherever it is a number of the dtype") {
   CHECK(norm(x, 1).to_vector<float>() == sqrt(sum(square(x), 1)).to_vector<float>());
 }
 
-TEST_CASE("functions of arrays take tensors, but not inside a transform, where a derivative would be lost") {
+TEST_CASE(
+    "functions of arrays take tensors, but not inside a transform, where a derivative would be "
+    "lost") {
   const Tensor one = full({2}, 1, DType::f64);
-  const Array& kept = one * 2.0;  // the tensor ends with this line, the array that was made of it does not
+  const Array& kept =
+      one * 2.0;  // the tensor ends with this line, the array that was made of it does not
   CHECK(kept.to_vector<double>() == std::vector<double>{2, 2});
   const Tensor x = from_vector<double>({1, 2}, {2});
   const Array& numbers = x;

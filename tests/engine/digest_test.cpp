@@ -21,7 +21,8 @@ TEST_CASE("digest: the examples of FIPS 180-4 and of NIST's test vectors") {
   const std::string million(1'000'000, 'a');
   const std::string answer = "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0";
   CHECK(sha256(million) == answer);
-  for (const size_t piece : {1, 55, 56, 63, 64, 65, 1000}) {  // in pieces that end anywhere in a block
+  for (const size_t piece :
+       {1, 55, 56, 63, 64, 65, 1000}) {  // in pieces that end anywhere in a block
     Sha256 hash;
     for (size_t at = 0; at < million.size(); at += piece) {
       hash.add(std::string_view(million).substr(at, piece));
@@ -31,7 +32,8 @@ TEST_CASE("digest: the examples of FIPS 180-4 and of NIST's test vectors") {
   }
 }
 
-TEST_CASE("digest: a network's file with any one bit flipped is refused as a checkpoint, with the mend") {
+TEST_CASE(
+    "digest: a network's file with any one bit flipped is refused as a checkpoint, with the mend") {
   const TemporaryFolder folder;
   const std::string path = folder / "net.safetensors";
   const NamedArrays tensors{{"model.w", from_vector<float>({1, 2, 3, 4, 5, 6}, {2, 3})},
@@ -82,7 +84,8 @@ TEST_CASE("digest: an entry in another spelling is no seal, also with the digest
   }
 }
 
-TEST_CASE("digest: files of other writers carry none; what was changed and kept its digest is refused") {
+TEST_CASE(
+    "digest: files of other writers carry none; what was changed and kept its digest is refused") {
   const TemporaryFolder folder;
   const std::string path = folder / "net.safetensors";
   const std::string header = "{\"w\":{\"dtype\":\"U8\",\"shape\":[1],\"data_offsets\":[0,1]}}";
@@ -91,9 +94,13 @@ TEST_CASE("digest: files of other writers carry none; what was changed and kept 
   file += header + "x";
   write_atomically(path, std::string_view(file));
   CHECK_FALSE(load_safetensors(path).sealed);
-  CHECK(has(error_of([&] { load_checkpoint(path); }), "it carries no digest (basin.sha256 in its metadata)"));
+  CHECK(has(error_of([&] { load_checkpoint(path); }),
+            "it carries no digest (basin.sha256 in its metadata)"));
   const Array one = full({1}, 1, DType::f32);
-  CHECK(has(error_of([&] { save_safetensors(path, {{"w", one}}, {{digest_key, "abc"}}); }), "leave it out"));
+  CHECK(has(error_of([&] {
+              save_safetensors(path, {{"w", one}}, {{digest_key, "abc"}});
+            }),
+            "leave it out"));
 
   save_safetensors(path, {{"w", one}});
   Bytes changed = read_file(path);

@@ -1,5 +1,5 @@
-// What the library says and does when a device cannot be had, runs out of memory, or costs launches: on the emulated
-// device, which can be told to fail and counts.
+// What the library says and does when a device cannot be had, runs out of memory, or costs
+// launches: on the emulated device, which can be told to fail and counts.
 #include <doctest/doctest.h>
 
 #include <cuda_runtime.h>
@@ -47,7 +47,8 @@ void append_bits(Words& words, const Tensor& x) {
 }
 
 /// The value of a call and its gradients, along a random cotangent.
-Words bits_of(const Function& call, const std::vector<Shape>& shapes, DType dtype, double low, double high) {
+Words bits_of(const Function& call, const std::vector<Shape>& shapes, DType dtype, double low,
+              double high) {
   const Key key(2026);
   Tensors in;
   for (size_t i = 0; i < shapes.size(); ++i)
@@ -55,7 +56,8 @@ Words bits_of(const Function& call, const std::vector<Shape>& shapes, DType dtyp
   const auto [y, pullback] = vjp_flat(call, in);
   Words words;
   append_bits(words, y);
-  for (const Tensor& g : pullback(uniform(key.at("ct"), y.shape(), y.dtype(), -1, 1, test_device())))
+  for (const Tensor& g :
+       pullback(uniform(key.at("ct"), y.shape(), y.dtype(), -1, 1, test_device())))
     append_bits(words, g);
   return words;
 }
@@ -76,23 +78,31 @@ std::vector<Sample> large_samples() {
           {"linear",
            [](const Tensors& in) { return linear(in[0], in[1], in[2], {Unary::tanh}); },
            {{150, 40}, {30, 40}, {30}}},
-          {"small products", [](const Tensors& in) { return matmul(in[0], in[1]); }, {{40, 2, 300}, {40, 300, 3}}},
+          {"small products",
+           [](const Tensors& in) { return matmul(in[0], in[1]); },
+           {{40, 2, 300}, {40, 300, 3}}},
           {"conv2d",
            [=](const Tensors& in) { return conv2d(in[0], in[1], in[2], {Unary::tanh}, window); },
            {{3, 4, 19, 17}, {5, 4, 3, 3}, {5}}},
           {"conv_transpose2d",
-           [=](const Tensors& in) { return conv_transpose2d(in[0], in[1], in[2], {Unary::tanh}, window); },
+           [=](const Tensors& in) {
+             return conv_transpose2d(in[0], in[1], in[2], {Unary::tanh}, window);
+           },
            {{3, 4, 9, 17}, {4, 5, 3, 3}, {5}}},
           {"gather", [=](const Tensors& in) { return gather(in[0], index); }, {{7, 60}}},
-          {"scatter_add", [=](const Tensors& in) { return scatter_add(in[0], index, 7); }, {{300, 60}}}};
+          {"scatter_add",
+           [=](const Tensors& in) { return scatter_add(in[0], index, 7); },
+           {{300, 60}}}};
 }
 
 /// What has no derivative: draws, updates with the norm clipped, iterated points.
 Words bits_of_training(DType dtype) {
   const Device& device = test_device();
   Words words;
-  const Tensors parameters{normal(Key(1), {90, 50}, dtype, 0, 1, device), normal(Key(2), {50}, dtype, 0, 1, device)};
-  const Tensors gradients{uniform(Key(3), {90, 50}, dtype, -1, 1, device), uniform(Key(4), {50}, dtype, -1, 1, device)};
+  const Tensors parameters{normal(Key(1), {90, 50}, dtype, 0, 1, device),
+                           normal(Key(2), {50}, dtype, 0, 1, device)};
+  const Tensors gradients{uniform(Key(3), {90, 50}, dtype, -1, 1, device),
+                          uniform(Key(4), {50}, dtype, -1, 1, device)};
   for (const char* name : {"adam", "sgd"}) {
     OptimizerConfig config = OptimizerConfig::named(name, 0.1);
     config.momentum = 0.9;
@@ -108,7 +118,9 @@ Words bits_of_training(DType dtype) {
   append_bits(words, parameters[1]);
   IterateOptions options;
   options.max_iterations = 3;
-  append_bits(words, iterate([](const Tensor& x) { return tanh(x) * 0.5; }, parameters[0].array(), options).points);
+  append_bits(words,
+              iterate([](const Tensor& x) { return tanh(x) * 0.5; }, parameters[0].array(), options)
+                  .points);
   return words;
 }
 
@@ -129,24 +141,29 @@ int different(const std::function<std::vector<Words>()>& run) {
 
 }  // namespace
 
-TEST_CASE("every operation and its gradients have the same bits in every order of blocks and threads") {
+TEST_CASE(
+    "every operation and its gradients have the same bits in every order of blocks and threads") {
   for (const OpEntry& entry : op_table()) {
     CAPTURE(entry.name);
     CHECK(different([&] {
             std::vector<Words> results;
             for (const Sample& s : entry.samples)
-              if (s.error.empty()) results.push_back(bits_of(s.call, s.shapes, DType::f64, s.low, s.high));
+              if (s.error.empty())
+                results.push_back(bits_of(s.call, s.shapes, DType::f64, s.low, s.high));
             REQUIRE_FALSE(results.empty());
             return results;
           }) == 0);
   }
 }
 
-TEST_CASE("large sums, layers, indexing and training have the same bits in every order of blocks and threads") {
+TEST_CASE(
+    "large sums, layers, indexing and training have the same bits in every order of blocks and "
+    "threads") {
   for (const DType dtype : {DType::f32, DType::f64}) {
     for (const Sample& s : large_samples()) {
       CAPTURE(s.label);
-      CHECK(different([&] { return std::vector<Words>{bits_of(s.call, s.shapes, dtype, -2, 2)}; }) == 0);
+      CHECK(different(
+                [&] { return std::vector<Words>{bits_of(s.call, s.shapes, dtype, -2, 2)}; }) == 0);
     }
     CHECK(different([&] { return std::vector<Words>{bits_of_training(dtype)}; }) == 0);
   }
@@ -169,16 +186,20 @@ TEST_CASE("a device that cannot be had says why, and auto takes the CPU") {
 }
 
 TEST_CASE(
-    "out of memory in the middle of training keeps the checkpoint, says what would fit, and the device stays usable") {
+    "out of memory in the middle of training keeps the checkpoint, says what would fit, and the "
+    "device stays usable") {
   const test::TemporaryFolder folder;
   const Device device = test_device();
-  const auto x = [&](int64_t batch) { return Tensor(uniform(Key(1), {batch, 64}, DType::f32, -1, 1, device)); };
+  const auto x = [&](int64_t batch) {
+    return Tensor(uniform(Key(1), {batch, 64}, DType::f32, -1, 1, device));
+  };
   MlpConfig config{.widths = {64, 128, 128, 64}};
   config.device = device;
   Mlp mlp = make_mlp(config, Key(2));
   const Tensor small = x(32), large = x(16384);
   release_cache(device);
-  emulator::set_memory(device.backend().total_memory() - device.backend().free_memory() + (size_t{20} << 20));
+  emulator::set_memory(device.backend().total_memory() - device.backend().free_memory() +
+                       (size_t{20} << 20));
 
   TrainOptions options;
   options.max_steps = 100;
@@ -202,10 +223,11 @@ TEST_CASE(
 }
 
 TEST_CASE("a recorded training step is few launches") {
-  // 7 layers, fused (products as small as our own kernel takes on this device); loss 2 (partial sums and their join);
-  // its gradient 1; then for each layer the bias gradient 1, the weights 1 and, but for the first, the input 1; the
-  // seed of the pullback 1; bookkeeping 1, Adam 1. A launch costs more than the arithmetic of most of these, so a
-  // number that grows is a step that got slower.
+  // 7 layers, fused (products as small as our own kernel takes on this device); loss 2 (partial
+  // sums and their join); its gradient 1; then for each layer the bias gradient 1, the weights 1
+  // and, but for the first, the input 1; the seed of the pullback 1; bookkeeping 1, Adam 1. A
+  // launch costs more than the arithmetic of most of these, so a number that grows is a step that
+  // got slower.
   constexpr int layers = 7;
   MlpConfig config{.widths = autoencoder_widths(32, layers, 32)};
   config.device = test_device();

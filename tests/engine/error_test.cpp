@@ -40,7 +40,8 @@ class TightMemory {
 }  // namespace
 
 TEST_CASE("text: without memory there is an exception, and no text that ends early") {
-  // the buffer doubles: beside 32 MiB there is no place for 64, but for the copy at the end there is
+  // the buffer doubles: beside 32 MiB there is no place for 64, but for the copy at the end there
+  // is
   const std::string piece(64 << 20, 'x');
   size_t length = 0;
   bool thrown = false;

@@ -1,4 +1,5 @@
-// Pictures: every pixel that is read came from the file, and everything else is an Error that says why.
+// Pictures: every pixel that is read came from the file, and everything else is an Error that says
+// why.
 #include <doctest/doctest.h>
 #include <malloc.h>
 #include <zlib.h>
@@ -27,8 +28,8 @@ Bytes operator+(Bytes left, const Bytes& right) {
 }
 
 Bytes big_endian(uint32_t value) {
-  return {static_cast<uint8_t>(value >> 24), static_cast<uint8_t>(value >> 16), static_cast<uint8_t>(value >> 8),
-          static_cast<uint8_t>(value)};
+  return {static_cast<uint8_t>(value >> 24), static_cast<uint8_t>(value >> 16),
+          static_cast<uint8_t>(value >> 8), static_cast<uint8_t>(value)};
 }
 
 Bytes chunk(const std::string& type, const Bytes& data) {
@@ -57,8 +58,10 @@ const Bytes png_signature{0x89, 'P', 'N', 'G', '\r', '\n', 0x1a, '\n'};
 
 /// `raw` are the scan lines, each with its filter byte; `between` are chunks before the pixels.
 Bytes png(const Png& p, const Bytes& raw, const Bytes& between = {}) {
-  const Bytes header = big_endian(p.width) + big_endian(p.height) + Bytes{p.depth, p.colour, 0, 0, p.interlaced};
-  return png_signature + chunk("IHDR", header) + between + chunk("IDAT", deflated(raw)) + chunk("IEND", {});
+  const Bytes header =
+      big_endian(p.width) + big_endian(p.height) + Bytes{p.depth, p.colour, 0, 0, p.interlaced};
+  return png_signature + chunk("IHDR", header) + between + chunk("IDAT", deflated(raw)) +
+         chunk("IEND", {});
 }
 
 std::string image_error(const Bytes& bytes) {
@@ -100,14 +103,17 @@ std::string outcome(const Bytes& bytes, int fill) {
 /// Where a JPEG's marker begins that ends its last scan.
 size_t end_of_scan(const Bytes& jpeg) {
   const std::array<uint8_t, 2> marker{0xff, 0xd9};
-  return static_cast<size_t>(std::find_end(jpeg.begin(), jpeg.end(), marker.begin(), marker.end()) - jpeg.begin());
+  return static_cast<size_t>(std::find_end(jpeg.begin(), jpeg.end(), marker.begin(), marker.end()) -
+                             jpeg.begin());
 }
 
 }  // namespace
 
 TEST_CASE("pnm: samples are scaled from any depth") {
-  CHECK(pixels_of(as_bytes(std::string("P5\n4 1\n15\n\0\005\012\017", 14))) == Bytes{0, 85, 170, 255});
-  CHECK(pixels_of(as_bytes(std::string("P5\n3 1\n1023\n\0\0\2\0\3\377", 18))) == Bytes{0, 128, 255});
+  CHECK(pixels_of(as_bytes(std::string("P5\n4 1\n15\n\0\005\012\017", 14))) ==
+        Bytes{0, 85, 170, 255});
+  CHECK(pixels_of(as_bytes(std::string("P5\n3 1\n1023\n\0\0\2\0\3\377", 18))) ==
+        Bytes{0, 128, 255});
   CHECK(pixels_of(as_bytes("P5\n2 1\n65535\n\200\005\100\377")) == Bytes{128, 64});
   CHECK(pixels_of(as_bytes(std::string("P5 2 1 1 \0\1", 11))) == Bytes{0, 255});
   CHECK(pixels_of(as_bytes("P5\n3 1\n255\nabc")) == Bytes{'a', 'b', 'c'});
@@ -120,8 +126,8 @@ TEST_CASE("pnm: samples are scaled from any depth") {
 }
 
 TEST_CASE("pnm: truncated, too long, and headers that lie") {
-  const std::string good = "P6\n2 2\n255\n" + std::string(12, 'x'), wide = "P5\n2 2\n1000\n" + std::string(8, '\1'),
-                    plain = "P2\n2 2\n9\n1 2 3 4";
+  const std::string good = "P6\n2 2\n255\n" + std::string(12, 'x'),
+                    wide = "P5\n2 2\n1000\n" + std::string(8, '\1'), plain = "P2\n2 2\n9\n1 2 3 4";
   for (const std::string& file : {good, wide, plain}) {
     CHECK(image_error(as_bytes(file)) == "no error");
     for (size_t length = 0; length < file.size(); ++length) {
@@ -132,7 +138,8 @@ TEST_CASE("pnm: truncated, too long, and headers that lie") {
   CHECK(has(image_error(as_bytes(good.substr(0, 20))), "needs 12 bytes of pixels, 9 are there"));
   CHECK(has(image_error(as_bytes(good + "P6\n2 2\n255\n")), "one picture"));
   CHECK(has(image_error(as_bytes("P2 1 1 9 1 2")), "one picture"));
-  CHECK(has(image_error(as_bytes("P5\n99999999999 2\n255\nxx")), "width"));  // 1215752191 modulo 2^32
+  CHECK(
+      has(image_error(as_bytes("P5\n99999999999 2\n255\nxx")), "width"));  // 1215752191 modulo 2^32
   CHECK(has(image_error(as_bytes("P5\n4294967297 1\n255\nx")), "width"));
   CHECK(has(image_error(as_bytes("P5\n0 1\n255\n")), "width"));
   CHECK(has(image_error(as_bytes("P5\n-1 1\n255\n")), "width"));
@@ -157,7 +164,8 @@ TEST_CASE("images: only the documented formats, and a file without one is named 
   sparse[12] = sparse[14] = 9;
   sparse[16] = 8;
   CHECK(has(image_error(sparse), "PNG, JPEG, PGM"));
-  for (const char* begin : {"BM", "GIF89a", "8BPS", "#?RADIANCE\n", "\x53\x80\xF6\x34", "II*", "RIFF", ""})
+  for (const char* begin :
+       {"BM", "GIF89a", "8BPS", "#?RADIANCE\n", "\x53\x80\xF6\x34", "II*", "RIFF", ""})
     CHECK(has(image_error(as_bytes(begin) + Bytes(4000, 1)), "PNG, JPEG, PGM"));
 }
 
@@ -180,7 +188,8 @@ TEST_CASE("images: one limit of size for reading and writing, named in both") {
   write_png(path, full({1, 65536}, 3, DType::u8));
   CHECK(read_image(path).shape() == Shape{1, 1, 65536});
   CHECK(has(image_error(png({.width = 70000}, {0})), "70000 x 1 is more than 65536 pixels a side"));
-  CHECK(has(image_error(png({.width = 65536, .height = 65536}, {0})), "65536 x 65536 is more than"));
+  CHECK(
+      has(image_error(png({.width = 65536, .height = 65536}, {0})), "65536 x 65536 is more than"));
   CHECK(has(image_error(png({.width = 0}, {0})), "0 x 1"));
   // 8192 x 8192 pixels are allowed, but not from a hundred bytes: refused before they are allocated
   CHECK(has(image_error(png({.width = 8192, .height = 8192}, Bytes(100, 0))), "cannot hold"));
@@ -188,19 +197,25 @@ TEST_CASE("images: one limit of size for reading and writing, named in both") {
 
 TEST_CASE("png: every kind of pixel") {
   CHECK(pixels_of(png({}, {0, 7})) == Bytes{7});
-  CHECK(pixels_of(png({.width = 9, .depth = 1}, {0, 0xa5, 0x80})) == Bytes{255, 0, 255, 0, 0, 255, 0, 255, 255});
+  CHECK(pixels_of(png({.width = 9, .depth = 1}, {0, 0xa5, 0x80})) ==
+        Bytes{255, 0, 255, 0, 0, 255, 0, 255, 255});
   CHECK(pixels_of(png({.width = 4, .depth = 2}, {0, 0x1b})) == Bytes{0, 85, 170, 255});
   CHECK(pixels_of(png({.width = 2, .depth = 4}, {0, 0x5f})) == Bytes{85, 255});
   // 16 bits: the eight leading ones
-  CHECK(pixels_of(png({.width = 2, .depth = 16}, {0, 0x80, 0x05, 0x40, 0xff})) == Bytes{0x80, 0x40});
-  CHECK(pixels_of(png({.width = 2, .colour = 4}, {0, 1, 0, 2, 255})) == Bytes{1, 2});  // alpha is dropped
-  const Array colour = parse_image(png({.width = 2, .colour = 6}, {0, 1, 2, 3, 0, 4, 5, 6, 9}), "f");
+  CHECK(pixels_of(png({.width = 2, .depth = 16}, {0, 0x80, 0x05, 0x40, 0xff})) ==
+        Bytes{0x80, 0x40});
+  CHECK(pixels_of(png({.width = 2, .colour = 4}, {0, 1, 0, 2, 255})) ==
+        Bytes{1, 2});  // alpha is dropped
+  const Array colour =
+      parse_image(png({.width = 2, .colour = 6}, {0, 1, 2, 3, 0, 4, 5, 6, 9}), "f");
   CHECK(colour.shape() == Shape{3, 1, 2});
   CHECK(colour.to_vector<uint8_t>() == Bytes{1, 4, 2, 5, 3, 6});
   const Bytes palette = chunk("PLTE", {1, 2, 3, 4, 5, 6});
   CHECK(pixels_of(png({.width = 2, .colour = 3}, {0, 1, 0}, palette)) == Bytes{4, 1, 5, 2, 6, 3});
-  // 3 x 3, interlaced: Adam7's passes hold (0,0), then (0,2), (2,0) (2,2), (0,1) (2,1), (1,0) (1,1) (1,2)
-  CHECK(pixels_of(png({.width = 3, .height = 3, .interlaced = 1}, {0, 1, 0, 3, 0, 7, 9, 0, 2, 0, 8, 0, 4, 5, 6})) ==
+  // 3 x 3, interlaced: Adam7's passes hold (0,0), then (0,2), (2,0) (2,2), (0,1) (2,1), (1,0) (1,1)
+  // (1,2)
+  CHECK(pixels_of(png({.width = 3, .height = 3, .interlaced = 1},
+                      {0, 1, 0, 3, 0, 7, 9, 0, 2, 0, 8, 0, 4, 5, 6})) ==
         Bytes{1, 2, 3, 4, 5, 6, 7, 8, 9});
 }
 
@@ -228,11 +243,13 @@ TEST_CASE("png: truncated at any length or damaged in any byte") {
 TEST_CASE("png: a pixel that its palette does not hold is no pixel of the file") {
   const Bytes palette = chunk("PLTE", {1, 2, 3, 4, 5, 6});
   CHECK(has(image_error(png({.width = 2, .colour = 3}, {0, 1, 2}, palette)), "not in the file"));
-  CHECK(has(image_error(png({.width = 2, .depth = 2, .colour = 3}, {0, 0x70}, palette)), "not in the file"));
+  CHECK(has(image_error(png({.width = 2, .depth = 2, .colour = 3}, {0, 0x70}, palette)),
+            "not in the file"));
 }
 
 TEST_CASE("jpeg: truncated at any length, also when its end is mended") {
-  for (const char* name : {"good_baseline.jpg", "good_progressive.jpg", "good_restart.jpg", "good_grey.jpg"}) {
+  for (const char* name :
+       {"good_baseline.jpg", "good_progressive.jpg", "good_restart.jpg", "good_grey.jpg"}) {
     CAPTURE(name);
     const Bytes good = read_file(corpus("jpeg/") + name);
     CHECK(image_error(good) == "no error");
@@ -240,7 +257,8 @@ TEST_CASE("jpeg: truncated at any length, also when its end is mended") {
       CAPTURE(length);
       CHECK(image_error(first(good, length)) != "no error");
     }
-    // a quarter of the last scan is lost and the end marker is put back: what is missing must not be made up
+    // a quarter of the last scan is lost and the end marker is put back: what is missing must not
+    // be made up
     const size_t end = end_of_scan(good);
     CHECK(image_error(first(good, end - 40) + Bytes{0xff, 0xd9}) != "no error");
   }
@@ -304,4 +322,51 @@ TEST_CASE("image folder: entries that are no pictures are passed over, broken pi
     std::filesystem::create_symlink(folder / "gone", folder / "c.png");
     CHECK(has(error_of([&] { load_images(folder.path()); }), folder / "c.png"));
   }
+}
+
+TEST_CASE("images: PNG is written and read without loss") {
+  const TemporaryFolder folder;
+  std::vector<uint8_t> values(3 * 5 * 4);
+  for (size_t i = 0; i < values.size(); ++i) values[i] = static_cast<uint8_t>(i * 4 + 1);
+  const Array colour = from_vector(values, {3, 5, 4});
+  write_png(folder / "colour.png", colour);
+  CHECK(same(read_image(folder / "colour.png"), colour));
+  const Array grey = contiguous(slice(colour, 0, 1, 2));
+  write_png(folder / "grey.png", reshape(grey, {5, 4}));
+  CHECK(same(read_image(folder / "grey.png"), grey));
+  write_png(folder / "plane.png", slice(colour, 0, 1, 2));
+  CHECK(content(folder / "plane.png") == content(folder / "grey.png"));
+
+  CHECK(has(error_of([&] {
+              write_png(folder / "x.png", full({2, 2}, 0, DType::f32));
+            }),
+            "f32[2, 2]"));
+  CHECK(has(error_of([&] {
+              write_png(folder / "x.png", full({2, 2, 2}, 0, DType::u8));
+            }),
+            "u8[2, 2, 2]"));
+  CHECK(has(error_of([&] { write_png(folder / "no/x.png", colour); }), std::strerror(ENOENT)));
+}
+
+TEST_CASE("images: a grid is the images with padding, enlarged and clamped") {
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const Array images = from_vector<float>({0, 1, 0.5f, -3, 7, nan}, {3, 1, 1, 2});
+  const Array sheet = image_grid(images, 2, 1, 2);
+  // Two rows of two places, the last left white; each place is 2 high and 4 wide.
+  const std::vector<uint8_t> expected = {255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  //
+                                         255, 0,   0,   255, 255, 255, 128, 128, 0,   0,   255,  //
+                                         255, 0,   0,   255, 255, 255, 128, 128, 0,   0,   255,  //
+                                         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 0,   0,   255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 0,   0,   255, 255, 255, 255, 255, 255,  //
+                                         255, 255, 255, 255, 255, 255, 255, 255, 255, 255, 255};
+  CHECK(sheet.shape() == Shape{1, 7, 11});
+  CHECK(sheet.to_vector<uint8_t>() == expected);
+  CHECK(image_grid(full({7, 3, 4, 5}, 0.2, DType::f64), 100, 0).shape() == Shape{3, 4, 35});
+  CHECK(has(error_of([] { image_grid(full({2, 2}, 0, DType::f32), 1); }), "f32[2, 2]"));
+  CHECK(has(error_of([&] { image_grid(images, 0); }), "columns 0"));
+  CHECK(has(error_of([] {
+              image_grid(full({1, 1, 1000, 1000}, 0, DType::f32), 1, 0, 10);
+            }),
+            "smaller scale"));
 }

@@ -1,4 +1,5 @@
-// Recorded steps: replaying gives the bits of doing, and what cannot be recorded is said. Runs on --device.
+// Recorded steps: replaying gives the bits of doing, and what cannot be recorded is said. Runs on
+// --device.
 #include "engine/recorded_step.h"
 
 #include <doctest/doctest.h>
@@ -86,14 +87,17 @@ TEST_CASE("recorded steps give their memory back, after the arrays made in them"
       for (int i = 0; i < 4; ++i) recorded.run();
       survivor = kept.array();
     }
-    const Array other = full({1000}, -1, DType::f32, test_device());  // must not be given the survivor's block
-    CHECK(survivor.to_vector<float>()[999] == (exp(Tensor(x)) * 2.0).array().to_vector<float>()[999]);
+    const Array other =
+        full({1000}, -1, DType::f32, test_device());  // must not be given the survivor's block
+    CHECK(survivor.to_vector<float>()[999] ==
+          (exp(Tensor(x)) * 2.0).array().to_vector<float>()[999]);
     CHECK(other.to_vector<float>()[0] == -1);
   }
   CHECK(memory_stats(test_device()).live == live);
 }
 
-TEST_CASE("what cannot be recorded is an error that names the operation, and the device stays usable") {
+TEST_CASE(
+    "what cannot be recorded is an error that names the operation, and the device stays usable") {
   if (!records()) return;
   const Array x = vector_of({1, 2, 3});
   RecordedStep reading(test_device(), [&] { (void)sum(Tensor(x)).item(); });
@@ -102,7 +106,8 @@ TEST_CASE("what cannot be recorded is an error that names the operation, and the
 
   RecordedStep making(test_device(), [&] { (void)from_vector<float>({1}, {1}, test_device()); });
   making.run();
-  CHECK(message_of([&] { making.run(); }).find("from_vector: copies from the host") != std::string::npos);
+  CHECK(message_of([&] { making.run(); }).find("from_vector: copies from the host") !=
+        std::string::npos);
 
   int64_t rows = 1;
   RecordedStep growing(test_device(), [&] { (void)exp(broadcast_to(Tensor(x), {rows, 3})); });
@@ -123,7 +128,8 @@ TEST_CASE("what cannot be recorded is an error that names the operation, and the
   for (int i = 0; i < 3; ++i) failing.run();
   CHECK(failing.recorded());
 
-  // blocks of the second run are found although others are free than in the first: 18, 10 and 18 MiB
+  // blocks of the second run are found although others are free than in the first: 18, 10 and 18
+  // MiB
   const auto large = [](int64_t mib) { return Array({mib << 20}, DType::u8, test_device()); };
   RecordedStep shuffling(test_device(), [&] {
     { const Array t = large(18); }

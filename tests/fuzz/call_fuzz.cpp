@@ -1,4 +1,5 @@
-// Any text as a setting: what is accepted is written as text that is accepted again and written the same.
+// Any text as a setting: what is accepted is written as text that is accepted again and written the
+// same.
 #include "models/nets/call_text.h"
 #include "models/nets/init.h"
 #include "models/training/optimizers.h"
@@ -28,7 +29,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const auto call = [](const std::string& s) { return parse_call(s, "input"); };
   const auto written = [](const Call& c) {
     std::string arguments;
-    for (const std::string& argument : c.arguments) arguments += (&argument == &c.arguments[0] ? "" : ", ") + argument;
+    for (const std::string& argument : c.arguments)
+      arguments += (&argument == &c.arguments[0] ? "" : ", ") + argument;
     return c.arguments.empty() ? c.name : c.name + "(" + arguments + ")";
   };
   same_again(input, call, written);

@@ -1,4 +1,5 @@
-// Any safetensors file as a checkpoint of a small model: its parameters and the optimiser's are all read, or Error.
+// Any safetensors file as a checkpoint of a small model: its parameters and the optimiser's are all
+// read, or Error.
 #include "models/training/checkpoint.h"
 #include "models/training/optimizers.h"
 #include "tests/fuzz/reader.h"
@@ -28,7 +29,9 @@ void basin::fuzz::read(ByteSpan input) {
 }
 
 std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
-  constexpr std::string_view names[] = {"model.weight", "model.bias", "best.weight", "optimizer.m.weight", "model.x"};
-  return mutated_safetensors(input, dice, names,
-                             dice.pick({"", "{\"architecture\":\"2-3\"}", "{\"architecture\":\"9\"}", "null"}));
+  constexpr std::string_view names[] = {"model.weight", "model.bias", "best.weight",
+                                        "optimizer.m.weight", "model.x"};
+  return mutated_safetensors(
+      input, dice, names,
+      dice.pick({"", "{\"architecture\":\"2-3\"}", "{\"architecture\":\"9\"}", "null"}));
 }

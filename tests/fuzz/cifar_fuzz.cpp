@@ -18,5 +18,6 @@ std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
             std::string(3072, static_cast<char>(dice.next()));
   if (dice.one_in(8)) file += '\0';
   // packed, for two plain rows are longer than most inputs
-  return dice.one_in(4) ? file : perhaps_packed(packed(file, static_cast<int>(dice.below(10))), dice);
+  return dice.one_in(4) ? file
+                        : perhaps_packed(packed(file, static_cast<int>(dice.below(10))), dice);
 }

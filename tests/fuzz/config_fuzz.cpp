@@ -79,7 +79,8 @@ std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
   std::string text = input;
   if (dice.one_in(2) || input.empty()) {
     text = "{";
-    for (uint64_t count = dice.below(6); count > 0; --count) text += fields[dice.below(5)] + (count > 1 ? "," : "");
+    for (uint64_t count = dice.below(6); count > 0; --count)
+      text += fields[dice.below(5)] + (count > 1 ? "," : "");
     text += "}";
   }
   if (dice.one_in(2)) edit_tokens(text, dice, words);

@@ -1,5 +1,5 @@
-// Any bytes as the story of a folder: files, folders, links and pipes under names that the readers look for. They
-// return or throw Error, and never wait.
+// Any bytes as the story of a folder: files, folders, links and pipes under names that the readers
+// look for. They return or throw Error, and never wait.
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -48,7 +48,8 @@ void put(const std::string& path, const std::string& content) {
 std::string content_of(uint8_t kind) {
   using basin::fuzz::big_endian;
   const std::string pgm = "P5 2 2 255\nabcd";
-  const std::string images = std::string("\0\0\x08\x03", 4) + big_endian(2, 4) + big_endian(28, 4) + big_endian(28, 4);
+  const std::string images =
+      std::string("\0\0\x08\x03", 4) + big_endian(2, 4) + big_endian(28, 4) + big_endian(28, 4);
   switch (kind % 6) {
     case 0:
       return pgm;

@@ -1,4 +1,5 @@
-// Any bytes as a gzip stream: what is read in pieces is what is read at once, and the same end is accepted.
+// Any bytes as a gzip stream: what is read in pieces is what is read at once, and the same end is
+// accepted.
 #include <cstring>
 
 #include "data/byte_source.h"
@@ -39,11 +40,12 @@ std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
     result.clear();
     for (uint64_t members = dice.below(4); members > 0; --members) {
       const uint64_t size = dice.below(dice.one_in(16) ? 70'000 : 100);
-      std::string member =
-          packed(dice.one_in(2) ? dice.bytes(size) : std::string(size, 'a'), static_cast<int>(dice.below(10)));
+      std::string member = packed(dice.one_in(2) ? dice.bytes(size) : std::string(size, 'a'),
+                                  static_cast<int>(dice.below(10)));
       if (dice.one_in(4)) {  // a name, a comment and an extra field in the header
         member[3] = static_cast<char>(dice.below(32));
-        member.insert(10, dice.pick({"name", std::string_view("name\0", 5), std::string_view("\1\0x", 3)}));
+        member.insert(
+            10, dice.pick({"name", std::string_view("name\0", 5), std::string_view("\1\0x", 3)}));
       }
       result += member;
     }

@@ -13,7 +13,8 @@ std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
     return result;
   }
   const uint64_t rank = dice.one_in(16) ? dice.below(256) : 1 + dice.below(4);
-  std::string file = std::string(2, '\0') + (dice.one_in(32) ? dice.bytes(1) : "\x08") + static_cast<char>(rank);
+  std::string file =
+      std::string(2, '\0') + (dice.one_in(32) ? dice.bytes(1) : "\x08") + static_cast<char>(rank);
   uint64_t bytes = 1;
   for (uint64_t i = 0; i < rank; ++i) {
     const uint64_t dim = dice.one_in(16) ? dice.next() >> (32 + dice.below(32)) : dice.below(6);

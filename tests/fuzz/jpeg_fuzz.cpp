@@ -13,7 +13,8 @@ namespace {
 std::vector<std::string> segments_of(const std::string& input) {
   std::vector<std::string> segments;
   for (size_t at = 2; at + 4 <= input.size();) {
-    size_t end = at + 2 + (static_cast<uint8_t>(input[at + 2]) << 8 | static_cast<uint8_t>(input[at + 3]));
+    size_t end =
+        at + 2 + (static_cast<uint8_t>(input[at + 2]) << 8 | static_cast<uint8_t>(input[at + 3]));
     const bool scan = input[at + 1] == '\xda';
     while (scan && end + 1 < input.size() &&
            (input[end] != '\xff' || input[end + 1] == 0 || (input[end + 1] & 0xf8) == 0xd0))

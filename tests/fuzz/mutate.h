@@ -1,5 +1,6 @@
-// What the mutators share: dice, edits of texts and bytes, and gzip. Each <name>_fuzz.cpp defines mutated(), which
-// knows the format: most of what it makes is refused deep in the reader or accepted, not at the first byte.
+// What the mutators share: dice, edits of texts and bytes, and gzip. Each <name>_fuzz.cpp defines
+// mutated(), which knows the format: most of what it makes is refused deep in the reader or
+// accepted, not at the first byte.
 #pragma once
 #include <zlib.h>
 
@@ -26,7 +27,9 @@ class Dice {
   /// 0 .. n-1
   uint64_t below(uint64_t n) { return next() % n; }
   bool one_in(uint64_t n) { return below(n) == 0; }
-  std::string_view pick(std::span<const std::string_view> words) { return words[below(words.size())]; }
+  std::string_view pick(std::span<const std::string_view> words) {
+    return words[below(words.size())];
+  }
   std::string pick(std::initializer_list<std::string_view> words) {
     return std::string(words.begin()[below(words.size())]);
   }
@@ -62,7 +65,8 @@ inline void edit_bytes(std::string& bytes, Dice& dice) {
         if (at < bytes.size()) bytes[at] = static_cast<char>(bytes[at] ^ 1 << dice.below(8));
         break;
       default:
-        if (at < bytes.size()) bytes[at] = static_cast<char>(dice.pick({"\0", "\x01", "\x7f", "\x80", "\xff"})[0]);
+        if (at < bytes.size())
+          bytes[at] = static_cast<char>(dice.pick({"\0", "\x01", "\x7f", "\x80", "\xff"})[0]);
     }
   }
 }
@@ -97,7 +101,9 @@ inline void edit_tokens(std::string& text, Dice& dice, std::span<const std::stri
                                           "007"};
   for (uint64_t edits = 1 + dice.below(3); edits > 0; --edits) {
     std::vector<std::string> tokens;
-    const auto is_word = [](char c) { return std::isalnum(static_cast<unsigned char>(c)) || c == '_'; };
+    const auto is_word = [](char c) {
+      return std::isalnum(static_cast<unsigned char>(c)) || c == '_';
+    };
     for (const char c : text) {
       if (tokens.empty() || !is_word(c) || !is_word(tokens.back().back())) tokens.emplace_back();
       tokens.back() += c;
@@ -130,7 +136,8 @@ inline void edit_tokens(std::string& text, Dice& dice, std::span<const std::stri
         }
         break;
       default:
-        if (!tokens[at].empty()) tokens[at][dice.below(tokens[at].size())] = static_cast<char>(dice.below(256));
+        if (!tokens[at].empty())
+          tokens[at][dice.below(tokens[at].size())] = static_cast<char>(dice.below(256));
     }
     text.clear();
     for (const std::string& token : tokens) text += token;
@@ -170,7 +177,8 @@ inline std::string perhaps_packed(const std::string& plain, Dice& dice) {
   const int level = static_cast<int>(dice.below(10));
   const size_t cut = dice.below(plain.size() + 1);
   if (dice.one_in(3)) result = packed(plain, level);
-  if (dice.one_in(12)) result = packed(plain.substr(0, cut), level) + packed(plain.substr(cut), level);
+  if (dice.one_in(12))
+    result = packed(plain.substr(0, cut), level) + packed(plain.substr(cut), level);
   if (dice.one_in(4)) edit_bytes(result, dice);
   return result;
 }

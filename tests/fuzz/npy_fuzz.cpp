@@ -24,28 +24,34 @@ constexpr std::string_view words[] = {"'descr'", "\"descr\"", "'fortran_order'",
 
 std::string made(Dice& dice) {
   const std::string quote = dice.one_in(4) ? "\"" : "'";
-  const auto blank = [&] { return dice.one_in(8) ? dice.pick({" ", "  ", "\n", "\t"}) : std::string(); };
+  const auto blank = [&] {
+    return dice.one_in(8) ? dice.pick({" ", "  ", "\n", "\t"}) : std::string();
+  };
   const auto quoted = [&](const std::string& s) { return blank() + quote + s + quote + blank(); };
-  const std::string kind = dice.pick({"f4", "f8", "i4", "u1", "u4", "f4", "f8", "b1", "i8", "f2", "c8"});
+  const std::string kind =
+      dice.pick({"f4", "f8", "i4", "u1", "u4", "f4", "f8", "b1", "i8", "f2", "c8"});
   std::string shape;
   uint64_t bytes = kind[1] == '1' ? 1 : kind[1] == '8' ? 8 : kind[1] == '2' ? 2 : 4;
   const uint64_t rank = dice.below(dice.one_in(8) ? 8 : 4);
   for (uint64_t i = 0; i < rank; ++i) {
     const uint64_t dim = dice.below(5);
     bytes *= dim;
-    shape += blank() + std::to_string(dim) + dice.pick({"", "", "", "L"}) + (i + 1 < rank || rank == 1 ? "," : "");
+    shape += blank() + std::to_string(dim) + dice.pick({"", "", "", "L"}) +
+             (i + 1 < rank || rank == 1 ? "," : "");
   }
-  const std::string entries[] = {quoted("descr") + ":" + quoted(dice.pick({"<", "<", ">", "|", "=", ""}) + kind),
-                                 quoted("fortran_order") + ":" + blank() + dice.pick({"False", "False", "True"}),
-                                 quoted("shape") + ":" + blank() + "(" + shape + ")"};
+  const std::string entries[] = {
+      quoted("descr") + ":" + quoted(dice.pick({"<", "<", ">", "|", "=", ""}) + kind),
+      quoted("fortran_order") + ":" + blank() + dice.pick({"False", "False", "True"}),
+      quoted("shape") + ":" + blank() + "(" + shape + ")"};
   const size_t first = dice.below(3);
-  std::string header = "{" + entries[first] + "," + entries[(first + 1) % 3] + "," + entries[(first + 2) % 3] +
-                       dice.pick({"", ",", ", "}) + "}" + std::string(dice.below(20), ' ') + dice.pick({"\n", ""});
+  std::string header = "{" + entries[first] + "," + entries[(first + 1) % 3] + "," +
+                       entries[(first + 2) % 3] + dice.pick({"", ",", ", "}) + "}" +
+                       std::string(dice.below(20), ' ') + dice.pick({"\n", ""});
   if (dice.one_in(3)) edit_tokens(header, dice, words);
   const auto version = static_cast<char>(dice.one_in(16) ? dice.below(256) : 1 + dice.below(3));
   if (dice.one_in(16)) bytes += dice.below(3);
-  return std::string("\x93NUMPY") + version + '\0' + little_endian(header.size(), version == 1 ? 2 : 4) + header +
-         dice.bytes(bytes);
+  return std::string("\x93NUMPY") + version + '\0' +
+         little_endian(header.size(), version == 1 ? 2 : 4) + header + dice.bytes(bytes);
 }
 
 }  // namespace

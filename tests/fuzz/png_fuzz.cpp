@@ -26,7 +26,8 @@ std::vector<std::string> chunks_of(const std::string& input) {
 std::string file_of(const std::vector<std::string>& chunks) {
   std::string file(signature);
   for (const std::string& chunk : chunks) {
-    const uLong sum = crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size()));
+    const uLong sum =
+        crc32(0, reinterpret_cast<const Bytef*>(chunk.data()), static_cast<uInt>(chunk.size()));
     file += big_endian(chunk.size() - 4, 4) + chunk + big_endian(sum, 4);
   }
   return file;
@@ -37,7 +38,9 @@ std::string made(Dice& dice) {
   constexpr uint64_t samples[] = {1, 3, 1, 2, 4};
   constexpr uint64_t depths[] = {8, 8, 1, 2, 4, 16};
   const uint64_t colour = dice.below(5);
-  const uint64_t depth = dice.one_in(32) ? dice.below(256) : colour == 0 || colour == 2 ? depths[dice.below(6)] : 8;
+  const uint64_t depth = dice.one_in(32)              ? dice.below(256)
+                         : colour == 0 || colour == 2 ? depths[dice.below(6)]
+                                                      : 8;
   const uint64_t width = dice.below(10);
   const uint64_t height = dice.below(10);
   const uint64_t interlaced = dice.below(dice.one_in(32) ? 256 : 2);
@@ -52,12 +55,14 @@ std::string made(Dice& dice) {
                                     {0, 2, 2, 4}, {1, 0, 2, 2}, {0, 1, 1, 2}};
   for (const auto& [x, y, dx, dy] : starts)
     if (interlaced != 0) pass((width + dx - 1 - x) / dx, (height + dy - 1 - y) / dy);
-  std::vector<std::string> chunks{"IHDR" + big_endian(width, 4) + big_endian(height, 4) + static_cast<char>(depth) +
-                                  static_cast<char>(colours[colour]) + std::string(2, '\0') +
-                                  static_cast<char>(interlaced)};
-  if (colour == 2 || dice.one_in(16)) chunks.push_back("PLTE" + dice.bytes(3 * dice.below(dice.one_in(4) ? 300 : 257)));
+  std::vector<std::string> chunks{"IHDR" + big_endian(width, 4) + big_endian(height, 4) +
+                                  static_cast<char>(depth) + static_cast<char>(colours[colour]) +
+                                  std::string(2, '\0') + static_cast<char>(interlaced)};
+  if (colour == 2 || dice.one_in(16))
+    chunks.push_back("PLTE" + dice.bytes(3 * dice.below(dice.one_in(4) ? 300 : 257)));
   if (dice.one_in(4)) chunks.push_back("tRNS" + dice.bytes(dice.below(8)));
-  if (dice.one_in(16)) chunks.push_back(dice.pick({"tEXt", "gAMA", "CgBI", "ABCD"}) + dice.bytes(dice.below(8)));
+  if (dice.one_in(16))
+    chunks.push_back(dice.pick({"tEXt", "gAMA", "CgBI", "ABCD"}) + dice.bytes(dice.below(8)));
   std::string stream = packed(raw, static_cast<int>(dice.below(10)), 15);
   if (dice.one_in(8)) edit_bytes(stream, dice);
   const size_t cut = dice.one_in(4) ? dice.below(stream.size() + 1) : 0;

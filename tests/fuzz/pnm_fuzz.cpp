@@ -18,10 +18,12 @@ std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
   const uint64_t kind = dice.pick({"2", "3", "5", "6"})[0] - '0';
   const uint64_t width = dice.below(6);
   const uint64_t height = dice.below(6);
-  const uint64_t maxval = dice.one_in(4) ? dice.next() >> (48 + dice.below(16)) : dice.one_in(4) ? 65535 : 255;
+  const uint64_t maxval = dice.one_in(4)   ? dice.next() >> (48 + dice.below(16))
+                          : dice.one_in(4) ? 65535
+                                           : 255;
   uint64_t samples = width * height * (kind % 3 == 0 ? 3 : 1) + (dice.one_in(16) ? 1 : 0);
-  file = "P" + std::to_string(kind) + blank() + std::to_string(width) + blank() + std::to_string(height) + blank() +
-         std::to_string(maxval) + dice.pick({" ", "\n"});
+  file = "P" + std::to_string(kind) + blank() + std::to_string(width) + blank() +
+         std::to_string(height) + blank() + std::to_string(maxval) + dice.pick({" ", "\n"});
   if (kind >= 5) return file + dice.bytes(samples * (maxval > 255 ? 2 : 1));
   for (; samples > 0; --samples) file += std::to_string(dice.below(maxval + 1)) + blank();
   return file;

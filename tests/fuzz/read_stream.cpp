@@ -1,6 +1,6 @@
-// Reads many files packed into standard input, each as a letter (n: .npy, s: safetensors), its length (8 bytes,
-// little-endian) and its bytes. Prints a line for each: "ok" and what was read, or "refused" and why. The values stand
-// as the CRC-32 of their bytes in C order.
+// Reads many files packed into standard input, each as a letter (n: .npy, s: safetensors), its
+// length (8 bytes, little-endian) and its bytes. Prints a line for each: "ok" and what was read, or
+// "refused" and why. The values stand as the CRC-32 of their bytes in C order.
 #include <zlib.h>
 
 #include <algorithm>
@@ -31,8 +31,10 @@ std::string hex(const std::string& name) {
 
 std::string described(const SafeTensors& file) {
   std::vector<std::string> parts;
-  for (const auto& [name, array] : file.tensors) parts.push_back("t" + hex(name) + "=" + described(array));
-  for (const auto& [name, value] : file.metadata) parts.push_back("m" + hex(name) + "=" + hex(value));
+  for (const auto& [name, array] : file.tensors)
+    parts.push_back("t" + hex(name) + "=" + described(array));
+  for (const auto& [name, value] : file.metadata)
+    parts.push_back("m" + hex(name) + "=" + hex(value));
   std::sort(parts.begin(), parts.end());
   std::string result;
   for (const std::string& part : parts) result += part + ";";
@@ -50,7 +52,8 @@ int main() {
     if (std::fread(bytes.data(), 1, length, stdin) != length) return 1;
     std::string line;
     try {
-      line = "ok " + (kind == 'n' ? described(parse_npy(bytes, "f")) : described(parse_safetensors(bytes, "f")));
+      line = "ok " + (kind == 'n' ? described(parse_npy(bytes, "f"))
+                                  : described(parse_safetensors(bytes, "f")));
     } catch (const Error& error) {
       line = std::string("refused ") + error.what();
     }

@@ -1,4 +1,5 @@
-// Any text as a run's result.json: the run is shown or left out by name, and no mark-up of its own reaches the page.
+// Any text as a run's result.json: the run is shown or left out by name, and no mark-up of its own
+// reaches the page.
 #include <fcntl.h>
 #include <unistd.h>
 
@@ -12,7 +13,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace basin;
   static const test::TemporaryFolder folder;
   const int file = ::open((folder / "result.json").c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0600);
-  if (file < 0 || ::write(file, data, size) != static_cast<ssize_t>(size) || ::close(file) != 0) std::abort();
+  if (file < 0 || ::write(file, data, size) != static_cast<ssize_t>(size) || ::close(file) != 0)
+    std::abort();
   try {
     const GatheredRuns gathered = gather_runs(folder.path());
     if (gathered.runs.size() + gathered.skipped.size() != 1) __builtin_trap();

@@ -1,5 +1,6 @@
-// Runs a fuzz target without libFuzzer: once over each file of the folders given, then, with --mutate N, over N inputs
-// that its mutator makes from them (of --seed S, 1). Exit code 2 when there is no file.
+// Runs a fuzz target without libFuzzer: once over each file of the folders given, then, with
+// --mutate N, over N inputs that its mutator makes from them (of --seed S, 1). Exit code 2 when
+// there is no file.
 #include <cstddef>
 #include <cstdint>
 #include <cstdio>
@@ -43,7 +44,8 @@ int main(int argc, char** argv) {
   basin::fuzz::Dice dice(seed);
   std::string input;
   for (uint64_t i = 0; i < mutations; ++i) {
-    if (dice.one_in(4) || input.size() > longest) input = inputs[dice.below(inputs.size())];  // else changed once more
+    if (dice.one_in(4) || input.size() > longest)
+      input = inputs[dice.below(inputs.size())];  // else changed once more
     if (dice.one_in(8)) {
       basin::fuzz::edit_bytes(input, dice);
     } else {
@@ -51,6 +53,7 @@ int main(int argc, char** argv) {
     }
     run(input);
   }
-  if (mutations > 0) std::printf("%llu mutated inputs\n", static_cast<unsigned long long>(mutations));
+  if (mutations > 0)
+    std::printf("%llu mutated inputs\n", static_cast<unsigned long long>(mutations));
   return 0;
 }

@@ -9,5 +9,6 @@ void basin::fuzz::read(ByteSpan input) {
 
 std::string basin::fuzz::mutated(const std::string& input, Dice& dice) {
   constexpr std::string_view names[] = {"w", "a", "b", "w", "", "\\u00e4", "encoder.0.weight"};
-  return mutated_safetensors(input, dice, names, dice.pick({"", "", "null", "{}", "{\"a\":\"b\"}", "{\"a\":1}", "[]"}));
+  return mutated_safetensors(input, dice, names,
+                             dice.pick({"", "", "null", "{}", "{\"a\":\"b\"}", "{\"a\":1}", "[]"}));
 }

@@ -41,19 +41,24 @@ inline constexpr std::string_view safetensors_words[] = {"{",
                                                          "18446744073709551616"};
 
 /// The header's text with its length before it.
-inline std::string safetensors_file(const std::string& header, const std::string& data, Dice& dice) {
+inline std::string safetensors_file(const std::string& header, const std::string& data,
+                                    Dice& dice) {
   const uint64_t lie = dice.one_in(32) ? dice.next() >> dice.below(64) : 0;
   return little_endian(lie != 0 ? lie : header.size(), 8) + header + data;
 }
 
 /// Tensors back to back under names of the list, with one thing in four wrong.
-inline std::string made_safetensors(Dice& dice, std::span<const std::string_view> names, const std::string& metadata) {
+inline std::string made_safetensors(Dice& dice, std::span<const std::string_view> names,
+                                    const std::string& metadata) {
   std::vector<std::string> entries;
   if (!metadata.empty()) entries.push_back("\"__metadata__\":" + metadata);
   uint64_t cursor = 0;
   for (uint64_t tensor = dice.below(4); tensor > 0; --tensor) {
     const std::string dtype = dice.pick({"F32", "F32", "F64", "I32", "U8", "U32", "F16", "BOOL"});
-    uint64_t bytes = dtype == "F64" ? 8 : dtype == "F16" ? 2 : dtype == "U8" || dtype == "BOOL" ? 1 : 4;
+    uint64_t bytes = dtype == "F64"                     ? 8
+                     : dtype == "F16"                   ? 2
+                     : dtype == "U8" || dtype == "BOOL" ? 1
+                                                        : 4;
     std::string shape;
     for (uint64_t rank = dice.below(4); rank > 0; --rank) {
       const uint64_t dim = dice.below(4);
@@ -62,15 +67,17 @@ inline std::string made_safetensors(Dice& dice, std::span<const std::string_view
     }
     const uint64_t begin = dice.one_in(32) ? cursor + dice.below(3) : cursor;
     cursor = begin + bytes + (dice.one_in(32) ? 1 : 0);
-    const std::string fields[] = {"\"dtype\":\"" + dtype + "\"", "\"shape\":[" + shape + "]",
-                                  "\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(cursor) + "]"};
+    const std::string fields[] = {
+        "\"dtype\":\"" + dtype + "\"", "\"shape\":[" + shape + "]",
+        "\"data_offsets\":[" + std::to_string(begin) + "," + std::to_string(cursor) + "]"};
     const size_t first = dice.below(3);
     entries.push_back("\"" + std::string(dice.pick(names)) + "\":{" +
                       dice.pick({"", "", "", "\"x\":[1,{\"y\":null}],"}) + fields[first] + "," +
                       fields[(first + 1) % 3] + "," + fields[(first + 2) % 3] + "}");
   }
   std::string header = "{";
-  for (const size_t first = entries.empty() ? 0 : dice.below(entries.size()); const std::string& entry : entries) {
+  for (const size_t first = entries.empty() ? 0 : dice.below(entries.size());
+       const std::string& entry : entries) {
     const size_t place = static_cast<size_t>(&entry - entries.data());
     header += (place == 0 ? "" : ",") + entries[(place + first) % entries.size()];
   }
@@ -80,7 +87,8 @@ inline std::string made_safetensors(Dice& dice, std::span<const std::string_view
 }
 
 /// The header of a file edited, or a new file.
-inline std::string mutated_safetensors(const std::string& input, Dice& dice, std::span<const std::string_view> names,
+inline std::string mutated_safetensors(const std::string& input, Dice& dice,
+                                       std::span<const std::string_view> names,
                                        const std::string& metadata) {
   const size_t end = input.rfind('}');
   if (dice.one_in(2) || input.size() < 10 || end == std::string::npos || end < 8)

@@ -1,4 +1,5 @@
-// The definition of the three convolutions as plain loops, and a comparison that any device can be put to.
+// The definition of the three convolutions as plain loops, and a comparison that any device can be
+// put to.
 #pragma once
 #include <doctest/doctest.h>
 
@@ -19,20 +20,25 @@ struct ConvCase {
 };
 
 inline std::vector<ConvCase> conv_cases() {
-  return {{{2, 3, 7, 6}, {4, 3, 3, 3}, {}},
-          {{3, 2, 8, 8}, {5, 2, 3, 3}, {{2, 2}, {1, 1}}},       // leaves a row and a column over
-          {{33, 3, 4, 4}, {7, 3, 3, 3}, {{2, 2}, {1, 1}}},      // 2 output columns, several groups of samples
-          {{40, 5, 9, 17}, {3, 5, 2, 3}, {{3, 2}, {0, 2}}},     // uneven everything
-          {{2, 3, 9, 9}, {17, 3, 1, 1}, {}},                    // pointwise, the input is the matrix of columns
-          {{5, 4, 2, 3}, {6, 4, 1, 1}, {}},                     // pointwise with few points
-          {{2, 3, 5, 5}, {2, 3, 1, 1}, {{2, 2}, {0, 0}}},       // pointwise with a stride
-          {{1, 1, 1, 1}, {1, 1, 3, 3}, {{1, 1}, {1, 1}}},       // mostly padding
-          {{2, 2, 16, 32}, {3, 2, 5, 3}, {{1, 2}, {2, 1}}},     // 16 columns
-          {{20, 40, 8, 8}, {100, 40, 3, 3}, {{2, 2}, {1, 1}}},  // more weights than are summed in parts
-          {{2, 2, 3, 3}, {2, 2, 2, 2}, {{4, 4}, {0, 0}}},       // stride above the kernel: some inputs are never read
-          {{0, 2, 4, 4}, {3, 2, 3, 3}, {}},                     // no samples
-          {{2, 0, 4, 4}, {3, 0, 3, 3}, {}},                     // no channels: only the bias
-          {{2, 3, 4, 4}, {0, 3, 3, 3}, {}}};
+  return {
+      {{2, 3, 7, 6}, {4, 3, 3, 3}, {}},
+      {{3, 2, 8, 8}, {5, 2, 3, 3}, {{2, 2}, {1, 1}}},  // leaves a row and a column over
+      {{33, 3, 4, 4},
+       {7, 3, 3, 3},
+       {{2, 2}, {1, 1}}},  // 2 output columns, several groups of samples
+      {{40, 5, 9, 17}, {3, 5, 2, 3}, {{3, 2}, {0, 2}}},  // uneven everything
+      {{2, 3, 9, 9}, {17, 3, 1, 1}, {}},  // pointwise, the input is the matrix of columns
+      {{5, 4, 2, 3}, {6, 4, 1, 1}, {}},   // pointwise with few points
+      {{2, 3, 5, 5}, {2, 3, 1, 1}, {{2, 2}, {0, 0}}},       // pointwise with a stride
+      {{1, 1, 1, 1}, {1, 1, 3, 3}, {{1, 1}, {1, 1}}},       // mostly padding
+      {{2, 2, 16, 32}, {3, 2, 5, 3}, {{1, 2}, {2, 1}}},     // 16 columns
+      {{20, 40, 8, 8}, {100, 40, 3, 3}, {{2, 2}, {1, 1}}},  // more weights than are summed in parts
+      {{2, 2, 3, 3},
+       {2, 2, 2, 2},
+       {{4, 4}, {0, 0}}},                // stride above the kernel: some inputs are never read
+      {{0, 2, 4, 4}, {3, 2, 3, 3}, {}},  // no samples
+      {{2, 0, 4, 4}, {3, 0, 3, 3}, {}},  // no channels: only the bias
+      {{2, 3, 4, 4}, {0, 3, 3, 3}, {}}};
 }
 
 /// What every case computes: y = tanh(conv2d + bias), dx = tanh(transposed of g + bias), dw.
@@ -41,7 +47,8 @@ inline std::vector<Array> conv_results(const ConvCase& c, DType dtype, const Dev
     return cast(uniform(Key(5).at(name), shape, DType::f64, -1, 1), dtype);
   };
   Shape y{c.x[0], c.w[0]};
-  for (int i = 0; i < 2; ++i) y.push_back((c.x[2 + i] + 2 * c.window.padding[i] - c.w[2 + i]) / c.window.stride[i] + 1);
+  for (int i = 0; i < 2; ++i)
+    y.push_back((c.x[2 + i] + 2 * c.window.padding[i] - c.w[2 + i]) / c.window.stride[i] + 1);
   const Array x = copy_to(draw("x", c.x), device), w = copy_to(draw("w", c.w), device);
   const Array g = copy_to(draw("g", y), device), b = copy_to(draw("b", {c.w[0]}), device);
   const Array t = copy_to(draw("t", {c.w[1]}), device);
@@ -53,10 +60,10 @@ inline std::vector<Array> conv_results(const ConvCase& c, DType dtype, const Dev
   return {out, dx, dw, x, w, g, b, t};
 }
 
-/// Compares with the definition. Every result is a sum of n products of numbers of at most 1, taken in some order with
-/// unit roundoff u: within n u times the sum of the absolute products (each of the n - 1 additions and the product
-/// round once), then a bias and tanh, whose slope is at most 1, with a few more roundings of numbers of at most that
-/// size: (n + 8) u (sum + 2).
+/// Compares with the definition. Every result is a sum of n products of numbers of at most 1, taken
+/// in some order with unit roundoff u: within n u times the sum of the absolute products (each of
+/// the n - 1 additions and the product round once), then a bias and tanh, whose slope is at most 1,
+/// with a few more roundings of numbers of at most that size: (n + 8) u (sum + 2).
 inline void check_conv(const ConvCase& c, DType dtype, const Device& device) {
   std::vector<std::vector<double>> v;
   std::vector<Shape> shapes;

@@ -1,5 +1,5 @@
-// The host side of the cuDNN path: the cache of plans, and, where the library can be loaded, the descriptors, which
-// need no GPU up to the graph.
+// The host side of the cuDNN path: the cache of plans, and, where the library can be loaded, the
+// descriptors, which need no GPU up to the graph.
 #include "kernels/cuda/cudnn_graph.h"
 
 #include <doctest/doctest.h>
@@ -55,10 +55,13 @@ TEST_CASE("cuDNN descriptors of a convolution with bias and activation") {
   for (const Unary f : {Unary::identity, Unary::relu, Unary::leaky_relu})
     for (const bool bias : {false, true}) {
       const size_t operations = 1 + (f != Unary::identity) + bias;
-      CHECK(convolution_graph(*cudnn, ConvKind::forward, y, x, w, bias, {f, 0.1}, window, 16).size() == operations);
-      CHECK(convolution_graph(*cudnn, ConvKind::input_grad, x, y, w, bias, {f, 0.1}, window, 16).size() == operations);
+      CHECK(convolution_graph(*cudnn, ConvKind::forward, y, x, w, bias, {f, 0.1}, window, 16)
+                .size() == operations);
+      CHECK(convolution_graph(*cudnn, ConvKind::input_grad, x, y, w, bias, {f, 0.1}, window, 16)
+                .size() == operations);
     }
-  CHECK(convolution_graph(*cudnn, ConvKind::weight_grad, w, x, y, false, {}, window, 16).size() == 1);
+  CHECK(convolution_graph(*cudnn, ConvKind::weight_grad, w, x, y, false, {}, window, 16).size() ==
+        1);
 
   // what does not fit is refused with the library's own words
   const auto message = [&](auto&& wrong) -> std::string {
@@ -76,7 +79,9 @@ TEST_CASE("cuDNN descriptors of a convolution with bias and activation") {
 }
 
 #if CUDNN_VERSION >= 90800
-TEST_CASE("cuDNN has exact and deterministic plans for a convolutional autoencoder on a GPU that is not here") {
+TEST_CASE(
+    "cuDNN has exact and deterministic plans for a convolutional autoencoder on a GPU that is not "
+    "here") {
   std::string reason;
   const Cudnn* cudnn = Cudnn::load(reason);
   if (!cudnn) {
@@ -98,7 +103,8 @@ TEST_CASE("cuDNN has exact and deterministic plans for a convolutional autoencod
         ->set(CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, CUDNN_TYPE_CHAR, device.data(),
               static_cast<int64_t>(device.size()))
         .finalize();
-  } catch (const CudnnError& error) {  // how a device is described belongs to the version of the library
+  } catch (
+      const CudnnError& error) {  // how a device is described belongs to the version of the library
     MESSAGE("skipped, this cuDNN does not take the description of the device: " << error.what());
     return;
   }
@@ -108,10 +114,10 @@ TEST_CASE("cuDNN has exact and deterministic plans for a convolutional autoencod
   for (int layer = 0; layer < 4; ++layer) {
     const int64_t in = channels[layer], out = channels[layer + 1], size = int64_t{32} >> layer;
     const Shape x{128, in, size, size}, w{out, in, 3, 3}, y{128, out, size / 2, size / 2};
-    const auto plans = [&](ConvKind kind, const Shape& to, const Shape& a, const Shape& b, bool fused, MathMode mode,
-                           int64_t workspace) {
-      const auto graph =
-          convolution_graph(*cudnn, kind, to, a, b, fused, {fused ? Unary::relu : Unary::identity}, window, 16);
+    const auto plans = [&](ConvKind kind, const Shape& to, const Shape& a, const Shape& b,
+                           bool fused, MathMode mode, int64_t workspace) {
+      const auto graph = convolution_graph(*cudnn, kind, to, a, b, fused,
+                                           {fused ? Unary::relu : Unary::identity}, window, 16);
       return find_plans(target, graph, refused_notes(mode, false), workspace, 100);
     };
     const auto exact = plans(ConvKind::forward, y, x, w, false, MathMode::f32, limit);

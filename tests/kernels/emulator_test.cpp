@@ -43,8 +43,11 @@ std::vector<int> counting(int n) {
 template <class F>
 void in_all_orders(F&& f) {
   using emulator::Order;
-  const std::pair<Order, uint64_t> orders[] = {
-      {Order::forward, 0}, {Order::reverse, 0}, {Order::shuffled, 1}, {Order::shuffled, 2}, {Order::shuffled, 3}};
+  const std::pair<Order, uint64_t> orders[] = {{Order::forward, 0},
+                                               {Order::reverse, 0},
+                                               {Order::shuffled, 1},
+                                               {Order::shuffled, 2},
+                                               {Order::shuffled, 3}};
   for (const auto& order : orders) {
     CAPTURE(static_cast<int>(order.first));
     CAPTURE(order.second);
@@ -78,10 +81,12 @@ __global__ void racing_sum_kernel(int* out, const int* in) {
 
 __global__ void shuffle_sum_kernel(int* out, int* votes, const int* in) {
   const int lane = static_cast<int>(threadIdx.x) % 32;
-  int sum = in[global_thread()], odd = sum % 2, last = __shfl_sync(~0u, sum, 31), above = __shfl_down_sync(~0u, sum, 1);
+  int sum = in[global_thread()], odd = sum % 2, last = __shfl_sync(~0u, sum, 31),
+      above = __shfl_down_sync(~0u, sum, 1);
   for (int lanes = 16; lanes > 0; lanes /= 2) sum += __shfl_xor_sync(~0u, sum, lanes);
   const int below = __shfl_up_sync(~0u, lane, 2u, 8);
-  const bool good = last - in[global_thread()] == 31 - lane && above == in[global_thread()] + (lane < 31) &&
+  const bool good = last - in[global_thread()] == 31 - lane &&
+                    above == in[global_thread()] + (lane < 31) &&
                     below == (lane % 8 < 2 ? lane : lane - 2);
   const auto ballot = __ballot_sync(~0u, odd);
   if (lane == 0) out[global_thread() / 32] = sum;
@@ -91,9 +96,11 @@ __global__ void shuffle_sum_kernel(int* out, int* votes, const int* in) {
 
 __global__ void reverse_kernel(double* data, int n) {
   auto* copy = dynamic_shared<double>();
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) copy[i] = data[i];
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x))
+    copy[i] = data[i];
   __syncthreads();
-  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x)) data[i] = copy[n - 1 - i];
+  for (int i = static_cast<int>(threadIdx.x); i < n; i += static_cast<int>(blockDim.x))
+    data[i] = copy[n - 1 - i];
 }
 
 /// Each block adds what the next one of its cluster has written.
@@ -102,7 +109,8 @@ __global__ void cluster_kernel(int* out, bool wait_at_end) {
   int* mine = dynamic_shared<int>();
   mine[threadIdx.x] = static_cast<int>(100 * cluster.block_rank() + threadIdx.x);
   cluster.sync();
-  const int* next = cluster.map_shared_rank(mine, (cluster.block_rank() + 1) % cluster.num_blocks());
+  const int* next =
+      cluster.map_shared_rank(mine, (cluster.block_rank() + 1) % cluster.num_blocks());
   out[global_thread()] = next[blockDim.x - 1 - threadIdx.x];
   if (wait_at_end) cluster.sync();
 }
@@ -117,8 +125,10 @@ __global__ void divergent_kernel(int* data, int kind) {
     __syncthreads();
   else if (kind <= 1)
     __syncthreads();
-  if (kind == 2 && threadIdx.x % 32 < 16) data[threadIdx.x] = __shfl_xor_sync(0xffffffffu, data[threadIdx.x], 1);
-  if (kind == 3 && threadIdx.x % 32 < 16) data[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, data[threadIdx.x], 16);
+  if (kind == 2 && threadIdx.x % 32 < 16)
+    data[threadIdx.x] = __shfl_xor_sync(0xffffffffu, data[threadIdx.x], 1);
+  if (kind == 3 && threadIdx.x % 32 < 16)
+    data[threadIdx.x] = __shfl_xor_sync(0x0000ffffu, data[threadIdx.x], 16);
 }
 
 [[maybe_unused]] __global__ void write_at_kernel(int* data, int64_t where) {
@@ -134,7 +144,8 @@ TEST_CASE("barriers, shuffles and shared memory give the same in every order of 
       votes(std::vector<int>(32));
   std::vector<int> expected(4), expected_sums(32);
   for (int i = 0; i < 1024; ++i)
-    expected[static_cast<size_t>(i / 256)] += i + 1, expected_sums[static_cast<size_t>(i / 32)] += i + 1;
+    expected[static_cast<size_t>(i / 256)] += i + 1,
+        expected_sums[static_cast<size_t>(i / 32)] += i + 1;
   in_all_orders([&] {
     launch(stream, {4, 256}, barrier_sum_kernel, out.data, in.data);
     CHECK(out.read() == expected);
@@ -168,7 +179,8 @@ TEST_CASE("blocks of a cluster see each other's shared memory until they end") {
     launch(stream, grid, cluster_kernel, out.data, wait_at_end);
     int wrong = 0;
     const std::vector<int> values = out.read();
-    for (int i = 0; i < 8 * 64; ++i) wrong += values[static_cast<size_t>(i)] != (i / 64 + 1) % 4 * 100 + 63 - i % 64;
+    for (int i = 0; i < 8 * 64; ++i)
+      wrong += values[static_cast<size_t>(i)] != (i / 64 + 1) % 4 * 100 + 63 - i % 64;
     return wrong;
   };
   int without = 0;
@@ -221,20 +233,23 @@ TEST_CASE("threads that part ways before a barrier or a shuffle are an error") {
   CHECK(data.read()[31] == 33);
 }
 
-TEST_CASE("launches beyond the limits of a device, and pointers that are not its own, are refused") {
+TEST_CASE(
+    "launches beyond the limits of a device, and pointers that are not its own, are refused") {
   const Buffer<int> data(counting(64));
   int on_host = 0;
   const auto refused = [&](const Grid& grid, const int* amount, const char* status) {
-    CHECK_THROWS_WITH_AS(launch(stream, grid, add_kernel, data.data, amount), doctest::Contains(status),
-                         std::runtime_error);
+    CHECK_THROWS_WITH_AS(launch(stream, grid, add_kernel, data.data, amount),
+                         doctest::Contains(status), std::runtime_error);
   };
   refused({1, 1025}, data.data, "cudaErrorInvalidConfiguration");
   refused({0, 32}, data.data, "cudaErrorInvalidConfiguration");
   refused({1, 32, 227 * 1024 + 1}, data.data, "cudaErrorInvalidValue");
   refused({3, 32, 0, 2}, data.data, "cudaErrorInvalidClusterSize");
   refused({1, 32}, &on_host, "cudaErrorIllegalAddress");
-  CHECK(cudaMemcpy(data.data, &on_host, 65 * sizeof(int), cudaMemcpyHostToDevice) == cudaErrorInvalidValue);
-  CHECK(cudaMemcpy(&on_host, &on_host, sizeof(int), cudaMemcpyDeviceToHost) == cudaErrorInvalidValue);
+  CHECK(cudaMemcpy(data.data, &on_host, 65 * sizeof(int), cudaMemcpyHostToDevice) ==
+        cudaErrorInvalidValue);
+  CHECK(cudaMemcpy(&on_host, &on_host, sizeof(int), cudaMemcpyDeviceToHost) ==
+        cudaErrorInvalidValue);
   cudaGetLastError();
 }
 

@@ -1,5 +1,6 @@
-// The choice among timed engines for a convolution needs no GPU: the engines here are the CPU's convolutions on
-// operands that were rounded first, as tensor cores round them, or summed in fewer bits.
+// The choice among timed engines for a convolution needs no GPU: the engines here are the CPU's
+// convolutions on operands that were rounded first, as tensor cores round them, or summed in fewer
+// bits.
 #include "kernels/cuda/engine_check.h"
 
 #include <doctest/doctest.h>
@@ -43,18 +44,22 @@ std::vector<Problem> problems() {
           {Kind::weight_grad, {3, 2, 1, 1}, {64, 2, 32, 32}, {64, 3, 32, 32}, {}, 64 * 1024}};
 }
 
-using Engine = std::function<Array(const Problem&, const Array& a, const Array& b, const Array& bias)>;
+using Engine =
+    std::function<Array(const Problem&, const Array& a, const Array& b, const Array& bias)>;
 
-Array convolution(const Problem& p, const Array& a, const Array& b, const Array& bias, DType dtype) {
+Array convolution(const Problem& p, const Array& a, const Array& b, const Array& bias,
+                  DType dtype) {
   const Array first = cast(a, dtype);
   const Array second = cast(b, dtype);
   const Array third = cast(bias, dtype);
   Array out(p.out, dtype, Device{});
   Backend& backend = Device{}.backend();
-  if (p.kind == Kind::forward) backend.conv2d(out.view(), first.view(), second.view(), third.view(), {}, p.window);
+  if (p.kind == Kind::forward)
+    backend.conv2d(out.view(), first.view(), second.view(), third.view(), {}, p.window);
   if (p.kind == Kind::input_grad)
     backend.conv2d_input_grad(out.view(), first.view(), second.view(), third.view(), {}, p.window);
-  if (p.kind == Kind::weight_grad) backend.conv2d_weight_grad(out.view(), first.view(), second.view(), p.window);
+  if (p.kind == Kind::weight_grad)
+    backend.conv2d_weight_grad(out.view(), first.view(), second.view(), p.window);
   return cast(out, DType::f32);
 }
 
@@ -67,7 +72,8 @@ Engine with_operands_of(int first_bits, int second_bits, int bias_bits = 24) {
         if (bits < 24) x = rounded(x, bits);
       return from_vector(v, values.shape());
     };
-    return convolution(p, cut(a, first_bits), cut(b, second_bits), cut(bias, bias_bits), DType::f32);
+    return convolution(p, cut(a, first_bits), cut(b, second_bits), cut(bias, bias_bits),
+                       DType::f32);
   };
 }
 
@@ -93,7 +99,8 @@ TEST_CASE("an engine that computes in f32 passes the check of convolution engine
 }
 
 TEST_CASE("engines with rounded operands, of either side, are refused") {
-  // 8 bits: BF16, 11: TF32 and halves, 16: BF16 in two parts; 19 is the last that the probes of 20 bits see
+  // 8 bits: BF16, 11: TF32 and halves, 16: BF16 in two parts; 19 is the last that the probes of 20
+  // bits see
   for (const Problem& p : problems())
     for (const int bits : {8, 11, 16, 19}) {
       CAPTURE(static_cast<int>(p.kind));
@@ -108,12 +115,14 @@ TEST_CASE("engines with a rounded bias are refused") {
   for (const Problem& p : problems())
     for (const int bits : {8, 11, 16, 19}) {
       CAPTURE(bits);
-      CHECK(passes(p, with_operands_of(24, 24, bits)) == (p.kind == Kind::weight_grad));  // which has none
+      CHECK(passes(p, with_operands_of(24, 24, bits)) ==
+            (p.kind == Kind::weight_grad));  // which has none
     }
 }
 
 TEST_CASE("engines whose sums are rounded, or that leave the result as it was, are refused") {
-  const Engine rounds_sums = [](const Problem& p, const Array& a, const Array& b, const Array& bias) {
+  const Engine rounds_sums = [](const Problem& p, const Array& a, const Array& b,
+                                const Array& bias) {
     std::vector<float> sums = convolution(p, a, b, bias, DType::f32).to_vector<float>();
     for (float& sum : sums) sum = rounded(sum, 16);
     return from_vector(sums, p.out);
@@ -127,7 +136,8 @@ TEST_CASE("engines whose sums are rounded, or that leave the result as it was, a
   }
 }
 
-TEST_CASE("the fastest engine among those that are accepted wins; refused ones are not even timed") {
+TEST_CASE(
+    "the fastest engine among those that are accepted wins; refused ones are not even timed") {
   const std::vector<double> times = {3, 1, 2, 2};
   std::vector<int> timed(times.size(), 0);
   const auto choose = [&](const std::vector<bool>& accepted) {
@@ -149,13 +159,18 @@ TEST_CASE("the fastest engine among those that are accepted wins; refused ones a
 }
 
 TEST_CASE("without memory for the check the first engine stays, untimed and with a note") {
-  const auto full = []() -> std::vector<bool> { throw NoMemory("no device memory left for the check"); };
+  const auto full = []() -> std::vector<bool> {
+    throw NoMemory("no device memory left for the check");
+  };
   int timed = 0;
   const Choice choice = fastest_accepted(full, [&](size_t) { return ++timed; });
   CHECK(choice.best == 0);
-  CHECK(choice.note == "engines are neither checked nor timed: no device memory left for the check");
+  CHECK(choice.note ==
+        "engines are neither checked nor timed: no device memory left for the check");
   CHECK(timed == 0);
-  const auto fails = []() -> std::vector<bool> { throw std::runtime_error("a fault of another kind"); };
+  const auto fails = []() -> std::vector<bool> {
+    throw std::runtime_error("a fault of another kind");
+  };
   CHECK_THROWS_WITH_AS(fastest_accepted(fails, [](size_t) { return 1; }), "a fault of another kind",
                        std::runtime_error);
 }

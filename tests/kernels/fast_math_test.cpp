@@ -26,28 +26,38 @@ double worst_ulp(F f, G exact, double low, double high) {
 }  // namespace
 
 TEST_CASE("f32 exp, expm1, tanh and erf keep the errors that fast_math.h states") {
-  CHECK(worst_ulp([](float x) { return exp_of(x); }, [](double x) { return std::exp(x); }, -103, 88.7) < 2);
-  CHECK(worst_ulp([](float x) { return expm1_of(x); }, [](double x) { return std::expm1(x); }, -5, 5) < 2);
-  CHECK(worst_ulp([](float x) { return tanh_of(x); }, [](double x) { return std::tanh(x); }, -10, 10) < 2);
-  CHECK(worst_ulp([](float x) { return erf_of(x); }, [](double x) { return std::erf(x); }, -5, 5) < 2.5);
+  CHECK(worst_ulp([](float x) { return exp_of(x); }, [](double x) { return std::exp(x); }, -103,
+                  88.7) < 2);
+  CHECK(worst_ulp([](float x) { return expm1_of(x); }, [](double x) { return std::expm1(x); }, -5,
+                  5) < 2);
+  CHECK(worst_ulp([](float x) { return tanh_of(x); }, [](double x) { return std::tanh(x); }, -10,
+                  10) < 2);
+  CHECK(worst_ulp([](float x) { return erf_of(x); }, [](double x) { return std::erf(x); }, -5, 5) <
+        2.5);
 }
 
-TEST_CASE("f32 activations and bells keep the errors that fast_math.h states, subnormal results included") {
+TEST_CASE(
+    "f32 activations and bells keep the errors that fast_math.h states, subnormal results "
+    "included") {
   const auto logistic = [](double x) { return 1 / (1 + std::exp(-x)); };
   const auto phi = [](double x) { return 0.5 * std::erfc(-x / std::sqrt(2.0)); };
   CHECK(worst_ulp([](float x) { return sigmoid_of(x); }, logistic, -110, 20) < 2.5);
-  CHECK(worst_ulp([](float x) { return silu_of(x); }, [&](double x) { return x * logistic(x); }, -115, 20) < 3);
-  CHECK(worst_ulp([](float x) { return bell_of(x, 0.5f); }, [](double x) { return std::exp(-x * x / 2); }, -15, 15) <
-        2);
-  CHECK(worst_ulp([](float x) { return bell_of(x, 1.0f); }, [](double x) { return std::exp(-x * x); }, -11, 11) < 2);
-  CHECK(worst_ulp([](float x) { return x_bell_of(x, 0.5f); }, [](double x) { return x * std::exp(-x * x / 2); }, -15,
-                  15) < 2.5);
+  CHECK(worst_ulp([](float x) { return silu_of(x); }, [&](double x) { return x * logistic(x); },
+                  -115, 20) < 3);
+  CHECK(worst_ulp([](float x) { return bell_of(x, 0.5f); },
+                  [](double x) { return std::exp(-x * x / 2); }, -15, 15) < 2);
+  CHECK(worst_ulp([](float x) { return bell_of(x, 1.0f); },
+                  [](double x) { return std::exp(-x * x); }, -11, 11) < 2);
+  CHECK(worst_ulp([](float x) { return x_bell_of(x, 0.5f); },
+                  [](double x) { return x * std::exp(-x * x / 2); }, -15, 15) < 2.5);
   CHECK(worst_ulp([](float x) { return normal_cdf_of(x); }, phi, -15, 6) < 3.5);
-  CHECK(worst_ulp([](float x) { return gelu_of(x); }, [&](double x) { return x * phi(x); }, -15, 6) < 4);
+  CHECK(worst_ulp([](float x) { return gelu_of(x); }, [&](double x) { return x * phi(x); }, -15,
+                  6) < 4);
 }
 
 TEST_CASE("f32 functions at the ends: infinities, NaN, zero, subnormals") {
-  const float inf = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const float inf = std::numeric_limits<float>::infinity(),
+              nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(exp_of(inf) == inf);
   CHECK(exp_of(89.0f) == inf);
   CHECK(exp_of(-inf) == 0.0f);

@@ -32,13 +32,17 @@ struct Operand {
     if (layout == 4) row = 3 * cols + 1, col = 3;               // neither
     if (layout == 5) row = 0, col = 1;                          // one row repeated
     if (layout == 6) row = -(cols + 2), col = -1;               // backwards
-    const int64_t last = std::max<int64_t>(0, rows - 1) * row + std::max<int64_t>(0, cols - 1) * col;
-    storage.resize(static_cast<size_t>(std::abs(last) + 1));  // exact, so that a sanitizer sees every stray access
+    const int64_t last =
+        std::max<int64_t>(0, rows - 1) * row + std::max<int64_t>(0, cols - 1) * col;
+    storage.resize(static_cast<size_t>(std::abs(last) +
+                                       1));  // exact, so that a sanitizer sees every stray access
     std::uniform_real_distribution<T> values(-1, 1);
     for (T& value : storage) value = values(random);
     matrix = {storage.data() + std::max<int64_t>(0, -last), row, col};
   }
-  T at(int64_t r, int64_t c) const { return matrix.data[r * matrix.row_stride + c * matrix.col_stride]; }
+  T at(int64_t r, int64_t c) const {
+    return matrix.data[r * matrix.row_stride + c * matrix.col_stride];
+  }
 };
 
 /// Negates every value and counts it in the context.
@@ -52,10 +56,13 @@ void negate(const void* context, T* row, int64_t row_index, int64_t col, int64_t
   }
 }
 
-/// One product against a plain loop in double (long double for double), the same bits with 1, 2 and 3 threads.
+/// One product against a plain loop in double (long double for double), the same bits with 1, 2 and
+/// 3 threads.
 template <class T>
-void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool accumulate, bool epilogue) {
-  INFO("m=", m, " n=", n, " k=", k, " layouts ", layout_a, " ", layout_b, " accumulate=", accumulate);
+void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool accumulate,
+           bool epilogue) {
+  INFO("m=", m, " n=", n, " k=", k, " layouts ", layout_a, " ", layout_b,
+       " accumulate=", accumulate);
   std::mt19937 random(static_cast<unsigned>(m * 10007 + n * 101 + k));
   const Operand<T> a(m, k, layout_a, random), b(k, n, layout_b, random);
   const int64_t ldc = n + layout_a;
@@ -66,7 +73,8 @@ void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool acc
     std::vector<T> c = start.storage;
     std::vector<int> seen(static_cast<size_t>(1 + m * n), 0);
     seen[0] = static_cast<int>(n);
-    gemm<T>(m, n, k, a.matrix, b.matrix, c.data(), ldc, accumulate, epilogue ? negate<T> : nullptr, &seen);
+    gemm<T>(m, n, k, a.matrix, b.matrix, c.data(), ldc, accumulate, epilogue ? negate<T> : nullptr,
+            &seen);
     if (count == 1) {
       CHECK(std::count(seen.begin() + 1, seen.end(), epilogue ? 1 : 0) == m * n);
       first = c;
@@ -85,7 +93,8 @@ void check(int64_t m, int64_t n, int64_t k, int layout_a, int layout_b, bool acc
         size += std::abs(product);
       }
       if (epilogue && j < n) sum = -sum;
-      const Wide bound = j < n ? static_cast<Wide>(k + 2) * std::numeric_limits<T>::epsilon() * size : 0;
+      const Wide bound =
+          j < n ? static_cast<Wide>(k + 2) * std::numeric_limits<T>::epsilon() * size : 0;
       if (!(std::abs(first[at] - sum) <= bound)) ++wrong;
     }
   CHECK(wrong == 0);
@@ -98,26 +107,33 @@ struct ThreadsRestored {
 
 }  // namespace
 
-TEST_CASE_TEMPLATE("gemm agrees with a plain loop for random shapes and strides", T, float, double) {
+TEST_CASE_TEMPLATE("gemm agrees with a plain loop for random shapes and strides", T, float,
+                   double) {
   const ThreadsRestored restored;
   std::mt19937 random(1);
-  const auto pick = [&](int64_t limit) { return static_cast<int64_t>(random() % static_cast<unsigned>(limit)); };
+  const auto pick = [&](int64_t limit) {
+    return static_cast<int64_t>(random() % static_cast<unsigned>(limit));
+  };
   for (int i = 0; i < 300; ++i) {
     const int64_t limit = i % 10 == 0 ? 150 : i % 3 == 0 ? 40 : 9;
     const int64_t m = pick(limit), n = pick(i % 2 ? limit : 90), k = pick(i % 3 == 1 ? 200 : limit);
-    check<T>(m, n, k, static_cast<int>(pick(7)), static_cast<int>(pick(7)), pick(2) == 1, pick(2) == 1);
+    check<T>(m, n, k, static_cast<int>(pick(7)), static_cast<int>(pick(7)), pick(2) == 1,
+             pick(2) == 1);
   }
 }
 
-TEST_CASE_TEMPLATE("gemm of larger shapes: several passes over k, many tasks, dot products, swapped", T, float,
-                   double) {
+TEST_CASE_TEMPLATE(
+    "gemm of larger shapes: several passes over k, many tasks, dot products, swapped", T, float,
+    double) {
   const ThreadsRestored restored;
-  const int64_t shapes[][3] = {{100, 128, 784}, {100, 10, 300}, {131, 257, 1300}, {1, 300, 700},  {300, 1, 700},
-                               {3, 200, 100},   {200, 3, 100},  {2000, 5, 40},    {20, 2100, 33}, {1, 1, 2000},
-                               {1, 1, 20000},   {5, 3, 17000},  {3, 70, 17000}};
+  const int64_t shapes[][3] = {{100, 128, 784}, {100, 10, 300}, {131, 257, 1300}, {1, 300, 700},
+                               {300, 1, 700},   {3, 200, 100},  {200, 3, 100},    {2000, 5, 40},
+                               {20, 2100, 33},  {1, 1, 2000},   {1, 1, 20000},    {5, 3, 17000},
+                               {3, 70, 17000}};
   for (const auto& shape : shapes)
     for (int layouts = 0; layouts < 4; ++layouts)
-      check<T>(shape[0], shape[1], shape[2], layouts % 2 * 2, layouts / 2 * 2, layouts == 1, layouts == 2);
+      check<T>(shape[0], shape[1], shape[2], layouts % 2 * 2, layouts / 2 * 2, layouts == 1,
+               layouts == 2);
 }
 
 TEST_CASE("gemm with an empty side") {
@@ -151,8 +167,10 @@ TEST_CASE("gemm spreads not-a-number and infinity only where they belong") {
     }
 }
 
-TEST_CASE("slow: gemm of long sums and many elements: block by block, the sums beside it stay small") {
-  // rows and columns of equal entries, by stride 0: element (r, c) is k a_r b_c, a whole number below 2^24
+TEST_CASE(
+    "slow: gemm of long sums and many elements: block by block, the sums beside it stay small") {
+  // rows and columns of equal entries, by stride 0: element (r, c) is k a_r b_c, a whole number
+  // below 2^24
   const int64_t m = 1100;
   const int64_t n = 1030;
   const int64_t k = 16385;
@@ -162,8 +180,9 @@ TEST_CASE("slow: gemm of long sums and many elements: block by block, the sums b
   gemm<float>(m, n, k, {a.data(), 1, 0}, {b.data(), 0, 1}, c.data(), n, true);
   bool exact = true;
   for (int64_t i = 0; i < m * n; ++i)
-    exact = exact && c[static_cast<size_t>(i)] ==
-                         1 + static_cast<float>(k) * a[static_cast<size_t>(i / n)] * b[static_cast<size_t>(i % n)];
+    exact = exact && c[static_cast<size_t>(i)] == 1 + static_cast<float>(k) *
+                                                          a[static_cast<size_t>(i / n)] *
+                                                          b[static_cast<size_t>(i % n)];
   CHECK(exact);
 }
 
@@ -174,8 +193,11 @@ TEST_CASE("parallel_for runs each task once, also nested, and passes exceptions 
     CHECK(cpu_threads() == count);
     for (int repeat = 0; repeat < 200; ++repeat) {
       std::vector<std::atomic<int>> runs(64);
-      parallel_for(8, [&](int64_t i) { parallel_for(8, [&](int64_t j) { ++runs[static_cast<size_t>(8 * i + j)]; }); });
-      REQUIRE(std::all_of(runs.begin(), runs.end(), [](const std::atomic<int>& n) { return n == 1; }));
+      parallel_for(8, [&](int64_t i) {
+        parallel_for(8, [&](int64_t j) { ++runs[static_cast<size_t>(8 * i + j)]; });
+      });
+      REQUIRE(
+          std::all_of(runs.begin(), runs.end(), [](const std::atomic<int>& n) { return n == 1; }));
     }
     const auto fail = [](int64_t i) {
       if (i == 5) throw std::runtime_error("task five");

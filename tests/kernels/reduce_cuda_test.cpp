@@ -1,5 +1,5 @@
-// Reductions, losses and bias gradients of the CUDA backend against the CPU's on the same numbers. Both sum in f64, in
-// different orders.
+// Reductions, losses and bias gradients of the CUDA backend against the CPU's on the same numbers.
+// Both sum in f64, in different orders.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -50,8 +50,8 @@ void check_equal(const Array& a, const Array& b) {
   check_close(a, b, 0, 0);
 }
 
-/// Two f64 sums of n terms of size up to `largest` in different orders differ by less than 2 n^2 eps largest; each is
-/// then rounded once to the dtype.
+/// Two f64 sums of n terms of size up to `largest` in different orders differ by less than 2 n^2
+/// eps largest; each is then rounded once to the dtype.
 void check_sums(const Array& a, const Array& b, int64_t n, double largest) {
   const auto count = static_cast<double>(n);
   check_close(a, b, 2 * count * count * 0x1p-53 * largest, 2 * epsilon_of(a.dtype()));
@@ -72,7 +72,8 @@ TEST_CASE("cuda: reductions over every set of axes, dense and strided") {
     CAPTURE(text(host));
     for (unsigned axes = 0; axes < 1u << host.rank(); ++axes) {
       CAPTURE(axes);
-      const Array expected = reduced(Reduction::sum, host, axes), got = reduced(Reduction::sum, device, axes);
+      const Array expected = reduced(Reduction::sum, host, axes),
+                  got = reduced(Reduction::sum, device, axes);
       const int64_t n = host.size() / std::max<int64_t>(1, expected.size());
       check_sums(got, expected, n, largest_of(host));
       check_equal(got, reduced(Reduction::sum, device, axes));
@@ -97,7 +98,8 @@ TEST_CASE("cuda: reductions over every set of axes, dense and strided") {
       check(host, device);
       const int rank = shape.rank;
       if (rank == 0) continue;
-      check(slice(host, rank - 1, 1, shape[rank - 1]), slice(device, rank - 1, 1, shape[rank - 1]));  // not aligned
+      check(slice(host, rank - 1, 1, shape[rank - 1]),
+            slice(device, rank - 1, 1, shape[rank - 1]));  // not aligned
       check(slice(host, 0, 0, shape[0], 2), slice(device, 0, 0, shape[0], 2));
       if (rank < 2) continue;
       check(transpose(host), transpose(device));
@@ -112,13 +114,15 @@ TEST_CASE("cuda: long sums are split over blocks and joined in a fixed order") {
   Device cuda;
   if (!open_cuda(cuda)) return;
   for (const DType dtype : {DType::f32, DType::f64})
-    for (const Shape& shape : std::vector<Shape>{{200003}, {20000, 12}, {3, 50001}, {2, 5000, 24}, {40, 7000}}) {
+    for (const Shape& shape :
+         std::vector<Shape>{{200003}, {20000, 12}, {3, 50001}, {2, 5000, 24}, {40, 7000}}) {
       const Array host = draw(shape, dtype, 2), device = copy_to(host, cuda);
       CAPTURE(text(host));
       for (unsigned axes = 1; axes < 1u << shape.rank; ++axes) {
-        const Array expected = reduced(Reduction::sum, host, axes), got = reduced(Reduction::sum, device, axes);
-        // Random signs: the bound of check_sums would be n times too wide here. Partial sums of such normals stay below
-        // 16 sqrt(n), and each of n additions rounds one of them.
+        const Array expected = reduced(Reduction::sum, host, axes),
+                    got = reduced(Reduction::sum, device, axes);
+        // Random signs: the bound of check_sums would be n times too wide here. Partial sums of
+        // such normals stay below 16 sqrt(n), and each of n additions rounds one of them.
         const auto n = static_cast<double>(host.size() / expected.size());
         check_close(got, expected, 2 * n * 16 * std::sqrt(n) * 0x1p-53, 2 * epsilon_of(dtype));
         check_equal(got, reduced(Reduction::sum, device, axes));
@@ -139,14 +143,16 @@ TEST_CASE("cuda: the sum does not depend on where the elements lie") {
     std::vector<float> shifted = values.to_vector<float>();
     shifted.insert(shifted.begin(), 7.0f);
     const Array moved = slice(from_vector(shifted, {n + 1}, cuda), 0, 1, n + 1);
-    check_equal(reduced(Reduction::sum, moved, 1), reduced(Reduction::sum, copy_to(values, cuda), 1));
+    check_equal(reduced(Reduction::sum, moved, 1),
+                reduced(Reduction::sum, copy_to(values, cuda), 1));
   }
 }
 
 TEST_CASE("cuda: empty reductions and not-a-number") {
   Device cuda;
   if (!open_cuda(cuda)) return;
-  check_equal(reduced(Reduction::sum, Array({0, 3}, DType::f32, cuda), 1), zeros({1, 3}, DType::f32));
+  check_equal(reduced(Reduction::sum, Array({0, 3}, DType::f32, cuda), 1),
+              zeros({1, 3}, DType::f32));
   CHECK(reduced(Reduction::sum, Array({0, 3}, DType::f32, cuda), 2).size() == 0);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   for (const int64_t at : {0, 1, 63, 64, 999}) {
@@ -166,7 +172,8 @@ TEST_CASE("cuda: argmax takes the first at a tie, along any axis") {
   Device cuda;
   if (!open_cuda(cuda)) return;
   const auto check = [](const Array& host, const Array& device) {
-    for (int axis = 0; axis < host.rank(); ++axis) check_equal(argmax(device, axis), argmax(host, axis));
+    for (int axis = 0; axis < host.rank(); ++axis)
+      check_equal(argmax(device, axis), argmax(host, axis));
   };
   for (const DType dtype : {DType::f32, DType::f64})
     for (const Shape& shape : std::vector<Shape>{{1}, {70}, {5000}, {33, 17}, {3, 40, 5}}) {
@@ -186,16 +193,20 @@ TEST_CASE("cuda: softmax") {
   Device cuda;
   if (!open_cuda(cuda)) return;
   for (const DType dtype : {DType::f32, DType::f64})
-    for (const Shape& shape : std::vector<Shape>{{1}, {3, 10}, {129, 4}, {2, 3, 31}, {2, 1000}, {2, 9001}, {0, 3}}) {
+    for (const Shape& shape :
+         std::vector<Shape>{{1}, {3, 10}, {129, 4}, {2, 3, 31}, {2, 1000}, {2, 9001}, {0, 3}}) {
       CAPTURE(text(shape));
       const Array host = draw(shape, dtype, 5);
-      // The same exponentials in f32; in f64 those of another library, within 2 units. The sums are equal but for the
-      // order: one unit of the dtype after rounding. One more for the quotient of either.
-      check_close(softmax(copy_to(host, cuda), -1).array(), softmax(host, -1).array(), 0, 8 * epsilon_of(dtype));
+      // The same exponentials in f32; in f64 those of another library, within 2 units. The sums are
+      // equal but for the order: one unit of the dtype after rounding. One more for the quotient of
+      // either.
+      check_close(softmax(copy_to(host, cuda), -1).array(), softmax(host, -1).array(), 0,
+                  8 * epsilon_of(dtype));
     }
   const double inf = std::numeric_limits<double>::infinity();
   const Array odd = from_vector<double>({1, 1000, -inf, 2, std::nan(""), 3, inf, 1, 2}, {3, 3});
-  check_close(softmax(copy_to(odd, cuda), 1).array(), softmax(odd, 1).array(), 0, 8 * epsilon_of(DType::f64));
+  check_close(softmax(copy_to(odd, cuda), 1).array(), softmax(odd, 1).array(), 0,
+              8 * epsilon_of(DType::f64));
 }
 
 TEST_CASE("cuda: squared error and its gradient") {
@@ -208,7 +219,8 @@ TEST_CASE("cuda: squared error and its gradient") {
       const auto run = [&](const Device& device, const Array& a, const Array& b) {
         Array out({}, dtype, device), dx({n}, dtype, device);
         device.backend().squared_error(out.view(), a.view(), b.view(), 0.3, 7);
-        device.backend().squared_error_pullback(dx.view(), copy_to(ct, device).view(), a.view(), b.view(), 0.3, 7);
+        device.backend().squared_error_pullback(dx.view(), copy_to(ct, device).view(), a.view(),
+                                                b.view(), 0.3, 7);
         return std::pair(out, dx);
       };
       const auto [value, slope] = run(Device(), x, y);
@@ -222,7 +234,8 @@ TEST_CASE("cuda: squared error and its gradient") {
 TEST_CASE("cuda: gradients of bias and activation") {
   Device cuda;
   if (!open_cuda(cuda)) return;
-  const Activation activations[] = {{}, {Unary::tanh}, {Unary::leaky_relu, 0.2}, {Unary::mul_scalar, 3}};
+  const Activation activations[] = {
+      {}, {Unary::tanh}, {Unary::leaky_relu, 0.2}, {Unary::mul_scalar, 3}};
   for (const DType dtype : {DType::f32, DType::f64})
     for (const Shape& shape : std::vector<Shape>{{0, 3},
                                                  {1, 1},
@@ -242,12 +255,15 @@ TEST_CASE("cuda: gradients of bias and activation") {
         Shape turned = shape;
         std::swap(turned[0], turned[1]);
         const bool matrix = shape.rank == 2;
-        const std::vector<Array> cotangents = {draw(shape, dtype, 9), matrix ? draw(turned, dtype, 9) : Array(),
+        const std::vector<Array> cotangents = {draw(shape, dtype, 9),
+                                               matrix ? draw(turned, dtype, 9) : Array(),
                                                matrix ? draw({1, shape[1]}, dtype, 9) : Array()};
         for (size_t kind = 0; kind < (matrix ? 3 : 1); ++kind) {
           const auto run = [&](const Device& device, bool bias) {
             const Array given = copy_to(cotangents[kind], device);
-            const Array ct = kind == 0 ? given : kind == 1 ? transpose(given) : broadcast_to(given, shape);
+            const Array ct = kind == 0   ? given
+                             : kind == 1 ? transpose(given)
+                                         : broadcast_to(given, shape);
             Array dz(shape, dtype, device), db;
             if (bias) db = Array({shape[1]}, dtype, device);
             const Array slopes = copy_to(y, device);

@@ -32,8 +32,8 @@ struct ThreadsRestored {
   ~ThreadsRestored() { set_cpu_threads(before); }
 };
 
-/// How many threads take part in tasks that all wait for as many as there should be; a minute at most, which only a
-/// thread that never comes lets pass.
+/// How many threads take part in tasks that all wait for as many as there should be; a minute at
+/// most, which only a thread that never comes lets pass.
 size_t threads_at_work() {
   std::mutex mutex;
   std::condition_variable all_there;
@@ -48,7 +48,8 @@ size_t threads_at_work() {
   return seen.size();
 }
 
-/// Exit code of a child that does `work` and then exit(), with all destructors; -SIGALRM when it never ends.
+/// Exit code of a child that does `work` and then exit(), with all destructors; -SIGALRM when it
+/// never ends.
 int child(const std::function<int()>& work) {
   std::fflush(nullptr);  // the child's exit() writes what is still to be written
   const pid_t id = fork();
@@ -70,8 +71,10 @@ constexpr bool no_threads_after_fork = false;
 
 }  // namespace
 
-TEST_CASE("parallel_for: the child of a process that used the pool ends, has threads of its own, and children again" *
-          doctest::skip(no_threads_after_fork)) {
+TEST_CASE(
+    "parallel_for: the child of a process that used the pool ends, has threads of its own, and "
+    "children again" *
+    doctest::skip(no_threads_after_fork)) {
   const ThreadsRestored restored;
   set_cpu_threads(3);
   REQUIRE(threads_at_work() > 1);
@@ -129,7 +132,8 @@ TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer wo
   pthread_attr_t before, huge;
   REQUIRE(pthread_getattr_default_np(&before) == 0);
   pthread_attr_init(&huge);
-  pthread_attr_setstacksize(&huge, size_t{1} << 47);  // all of the address space, which the program lies in
+  pthread_attr_setstacksize(
+      &huge, size_t{1} << 47);  // all of the address space, which the program lies in
   set_cpu_threads(4);
   threads_at_work();
   set_cpu_threads(1);
@@ -143,7 +147,8 @@ TEST_CASE("parallel_for: a thread that the system refuses is named, and fewer wo
       message = error.what();
     }
     CHECK(message ==
-          "thread 2 of 4 cannot be started; --threads 1 (set_cpu_threads) would do: Resource temporarily unavailable");
+          "thread 2 of 4 cannot be started; --threads 1 (set_cpu_threads) would do: Resource "
+          "temporarily unavailable");
   }
   set_cpu_threads(1);
   int sum = 0;

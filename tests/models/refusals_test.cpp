@@ -1,4 +1,5 @@
-// Every rule that a public function states is enforced with a message that names it: one call for each that breaks it.
+// Every rule that a public function states is enforced with a message that names it: one call for
+// each that breaks it.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -63,7 +64,8 @@ TEST_CASE("an undefined operand is refused by name") {
   refused("matmul: an operand is undefined", [&] { (void)matmul(x, none); });
   refused("linear: an operand is undefined", [&] { (void)linear(none, x, none); });
   refused("conv2d: an operand is undefined", [&] { (void)conv2d(image, none); });
-  refused("conv_transpose2d: an operand is undefined", [&] { (void)conv_transpose2d(none, image); });
+  refused("conv_transpose2d: an operand is undefined",
+          [&] { (void)conv_transpose2d(none, image); });
   refused("upsample_nearest: needs", [] { (void)upsample_nearest(none, 2); });
   refused("gather: needs at least one axis", [&] { (void)gather(none, index); });
   refused("scatter_add: an operand is undefined", [&] { (void)scatter_add(none, index, 1); });
@@ -100,26 +102,40 @@ TEST_CASE("operations refuse what does not fit, by rule") {
   refused("reshape: more than one -1", [&] { (void)reshape(x, {-1, -1}); });
   refused("reshape: shape [-2, 3] has a dimension", [&] { (void)reshape(x, {-2, 3}); });
   refused("is not determined by", [] { (void)reshape(f64({0, 3}), {-1, 0}); });
-  refused("does not fit shape [1, 1, 1, 1, 1, 1, ...]", [&] { (void)reshape(x, {1, 1, 1, 1, 1, 1, 6}); });
+  refused("does not fit shape [1, 1, 1, 1, 1, 1, ...]", [&] {
+    (void)reshape(x, {1, 1, 1, 1, 1, 1, 6});
+  });
   refused("matmul: needs two matrices", [] { (void)matmul(f64({3}), f64({3})); });
   refused("matmul: needs two matrices", [] { (void)matmul(f64({2, 3, 4}), f64({3, 4, 2})); });
   refused("linear: x[B, I] and w[O, I] do not fit", [&] { (void)linear(f64({3}), x, none); });
   refused("linear: x[B, I] and w[O, I] do not fit", [&] { (void)linear(x, f64({3}), none); });
   refused("needs two operands of rank 4", [&] { (void)conv2d(image, x); });
-  refused("padding [-1, 0] not negative", [&] { (void)conv2d(image, w, {}, {}, {{1, 1}, {-1, 0}}); });
-  refused("at most 2147483647", [&] { (void)conv2d(image, w, {}, {}, {{1, int64_t{1} << 40}, {0, 0}}); });
+  refused("padding [-1, 0] not negative", [&] {
+    (void)conv2d(image, w, {}, {}, {{1, 1}, {-1, 0}});
+  });
+  refused("at most 2147483647", [&] {
+    (void)conv2d(image, w, {}, {}, {{1, int64_t{1} << 40}, {0, 0}});
+  });
   refused("the kernel of w [3, 2, 0, 3] is empty", [&] { (void)conv2d(image, f64({3, 2, 0, 3})); });
   refused("must have rank 4", [&] { (void)conv2d_input_grad(f64({1, 3, 2, 2}), w, {1, 2, 4}); });
-  refused("must have rank 4", [&] { (void)conv2d_weight_grad(image, f64({1, 3, 2, 2}), {3, 2, 3}); });
-  refused("output padding [-1, 0]", [&] { (void)conv_transpose2d(f64({1, 3, 2, 2}), w, {}, {}, {}, {-1, 0}); });
+  refused("must have rank 4", [&] {
+    (void)conv2d_weight_grad(image, f64({1, 3, 2, 2}), {3, 2, 3});
+  });
+  refused("output padding [-1, 0]", [&] {
+    (void)conv_transpose2d(f64({1, 3, 2, 2}), w, {}, {}, {}, {-1, 0});
+  });
   refused("nothing is left of x", [&] { (void)conv_transpose2d(f64({1, 3, 0, 2}), w); });
-  refused("nothing is left of x", [&] { (void)conv_transpose2d(f64({1, 3, 2, 2}), f64({3, 2, 0, 3})); });
+  refused("nothing is left of x", [&] {
+    (void)conv_transpose2d(f64({1, 3, 2, 2}), f64({3, 2, 0, 3}));
+  });
   refused("a factor of at least 1", [&] { (void)upsample_nearest(image, 0); });
   const Array long_index = from_vector<int32_t>({0, 1}, {2}), bad = from_vector<int32_t>({-1}, {1});
   refused("gather: needs at least one axis", [&] { (void)gather(f64({}), long_index); });
   refused("gather: the index must be i32[N]", [&] { (void)gather(x, Array()); });
   refused("gather: the index must be i32[N]", [&] { (void)gather(x, x.array()); });
-  refused("gather: the index must be i32[N]", [&] { (void)gather(x, reshape(long_index, {1, 2})); });
+  refused("gather: the index must be i32[N]", [&] {
+    (void)gather(x, reshape(long_index, {1, 2}));
+  });
   refused("index[0] = -1 is outside", [&] { (void)gather(x, bad); });
   refused("rows must not be negative", [&] { (void)scatter_add(x, long_index, -1); });
   refused("assign: f64[2, 3] does not fit f64[3]", [&] { assign(f64({3}).array(), x.array()); });
@@ -135,13 +151,21 @@ TEST_CASE("transforms refuse what does not fit the function") {
   refused("does not fit the output f64[2, 3]", [&] { (void)pullback(zeros({2, 3}, DType::f32)); });
   refused("jvp: 1 inputs but 2 tangents", [&] { (void)jvp_flat(square_of, {x}, {x, x}); });
   refused("jvp: tangent f64[2] does not fit", [&] { (void)jvp_flat(square_of, {x}, {f64({2})}); });
-  refused("jvp: tangent f32[2, 3] does not fit", [&] { (void)jvp_flat(square_of, {x}, {zeros({2, 3}, DType::f32)}); });
+  refused("jvp: tangent f32[2, 3] does not fit", [&] {
+    (void)jvp_flat(square_of, {x}, {zeros({2, 3}, DType::f32)});
+  });
   refused("must return one element", [&] { (void)value_and_grad_flat(square_of, {x}); });
-  refused("jacobian: needs rows", [] { (void)jacobian([](const Tensor& p) { return p; }, f64({3})); });
-  refused("chunk must be positive", [&] { (void)jacobian([](const Tensor& p) { return p; }, x, 0); });
-  refused("the map must be row-wise", [&] { (void)jacobian([](const Tensor& p) { return sum(p, {1}); }, x); });
-  refused("the map must be row-wise", [&] { (void)jacobian([](const Tensor& p) { return transpose(p); }, x); });
-  refused("the point has no coordinates", [] { (void)jacobian([](const Tensor& p) { return p; }, f64({2, 0})); });
+  refused("jacobian: needs rows",
+          [] { (void)jacobian([](const Tensor& p) { return p; }, f64({3})); });
+  refused("chunk must be positive",
+          [&] { (void)jacobian([](const Tensor& p) { return p; }, x, 0); });
+  refused("the map must be row-wise",
+          [&] { (void)jacobian([](const Tensor& p) { return sum(p, {1}); }, x); });
+  refused("the map must be row-wise",
+          [&] { (void)jacobian([](const Tensor& p) { return transpose(p); }, x); });
+  refused("the point has no coordinates", [] {
+    (void)jacobian([](const Tensor& p) { return p; }, f64({2, 0}));
+  });
   // an undefined tangent is zero
   const auto product = [](const Tensors& in) { return sum(in[0] * in[1]); };
   CHECK(jvp_flat(product, {x, x}, {none, f64({2, 3})}).second.item() == 1.5);
@@ -155,7 +179,8 @@ TEST_CASE("texts of settings refuse what they cannot read") {
   refused("\"1x\" is not a number", [] { (void)parse_number("1x", "test"); });
   refused("\" \" is not a number", [] { (void)parse_number(" ", "test"); });
   refused("\"inf\" is not a number", [] { (void)parse_number("inf", "test"); });
-  refused("a takes 1 numbers, got 0", [] { (void)number_arguments(parse_call("a()", "test"), 1, 1, "test"); });
+  refused("a takes 1 numbers, got 0",
+          [] { (void)number_arguments(parse_call("a()", "test"), 1, 1, "test"); });
   refused("a takes 1 to 2 numbers, got 3",
           [] { (void)number_arguments(parse_call("a(1,2,3)", "test"), 1, 2, "test"); });
   CHECK(parse_call("a()", "test").arguments.empty());
@@ -183,12 +208,17 @@ TEST_CASE("networks and operators refuse settings out of range") {
   refused("the image must be [channels, height, width]", [&] {
     (void)make_conv_net({.image = {1, 0, 4}, .stages = {StageConfig::conv(1)}}, key);
   });
-  refused("needs at least one stage", [&] { (void)make_conv_net({.image = {1, 4, 4}, .stages = {}}, key); });
+  refused("needs at least one stage", [&] {
+    (void)make_conv_net({.image = {1, 4, 4}, .stages = {}}, key);
+  });
   const ConvNet net = make_conv_net({.image = {1, 4, 4}, .stages = {StageConfig::conv(2)}}, key);
-  for (const Shape& wrong : {Shape{2, 15}, Shape{16}, Shape{1, 2, 4, 4}, Shape{1, 1, 5, 4}, Shape{1, 1, 4, 5}})
+  for (const Shape& wrong :
+       {Shape{2, 15}, Shape{16}, Shape{1, 2, 4, 4}, Shape{1, 1, 5, 4}, Shape{1, 1, 4, 5}})
     refused("does not fit; needs images", [&] { (void)net(zeros(wrong, DType::f32)); });
   const Array weight = zeros({2, 1, 3, 3}, DType::f64);
-  refused("conv_matrix: weight", [&] { (void)conv_matrix(zeros({3, 3}, DType::f64), {1, 4, 4}, {}); });
+  refused("conv_matrix: weight", [&] {
+    (void)conv_matrix(zeros({3, 3}, DType::f64), {1, 4, 4}, {});
+  });
   refused("conv_matrix: weight", [&] { (void)conv_matrix(weight, {4, 4}, {}); });
   refused("conv_matrix: weight", [&] { (void)conv_matrix(weight, {2, 4, 4}, {}); });
   refused("larger than the padded image", [&] { (void)conv_matrix(weight, {1, 2, 4}, {}); });
@@ -202,7 +232,8 @@ TEST_CASE("networks and operators refuse settings out of range") {
   CHECK(fraction_within(nearest(zeros({0, 3}, DType::f64), points), 1) == 0);
 }
 
-TEST_CASE("optimisers refuse settings out of range and gradients that do not belong to the parameters") {
+TEST_CASE(
+    "optimisers refuse settings out of range and gradients that do not belong to the parameters") {
   const Tensors p{f64({2, 3})};
   const auto with = [&](const std::function<void(OptimizerConfig&)>& change) {
     return [&p, change] {
@@ -223,11 +254,14 @@ TEST_CASE("optimisers refuse settings out of range and gradients that do not bel
   refused("must be floating and contiguous", [&] { (void)Optimizer({}, {transpose(p[0])}); });
   Optimizer adam({}, p);
   refused("1 parameters, 0 gradients", [&] { adam.update(p, {}, 0.1); });
-  refused("2 parameters, 2 gradients, 1 moments", [&] { adam.update({p[0], p[0]}, {p[0], p[0]}, 0.1); });
+  refused("2 parameters, 2 gradients, 1 moments", [&] {
+    adam.update({p[0], p[0]}, {p[0], p[0]}, 0.1);
+  });
   refused("does not fit parameter", [&] { adam.update(p, {f64({2})}, 0.1); });
   refused("does not fit parameter", [&] { adam.update(p, {zeros({2, 3}, DType::f32)}, 0.1); });
   refused("clip_by_value: limit 0", [&] { (void)clip_by_value(p, 0); });
-  refused("gradient_step: 1 parameters, 0 gradients", [&] { (void)gradient_step_flat(p, {}, 0.1); });
+  refused("gradient_step: 1 parameters, 0 gradients",
+          [&] { (void)gradient_step_flat(p, {}, 0.1); });
   // no gradient is a gradient of zero
   CHECK(gradient_norm({none}) == 0);
   CHECK(gradient_norm({none, p[0]}) == doctest::Approx(std::sqrt(6 * 0.25)));

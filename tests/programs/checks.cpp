@@ -1,6 +1,7 @@
-// What must hold for every program. Tolerances are measured, not chosen: a program is evaluated again with every
-// intermediate value disturbed relatively by +-J; rounding disturbs by about epsilon in the same places, so that its
-// effect is that difference times epsilon / J, up to a factor for the few roundings inside one operation and for luck.
+// What must hold for every program. Tolerances are measured, not chosen: a program is evaluated
+// again with every intermediate value disturbed relatively by +-J; rounding disturbs by about
+// epsilon in the same places, so that its effect is that difference times epsilon / J, up to a
+// factor for the few roundings inside one operation and for luck.
 #include <algorithm>
 #include <cmath>
 #include <cstring>
@@ -13,8 +14,8 @@
 namespace basin::programs {
 namespace {
 
-/// Sums of up to a few hundred terms inside an operation, a few hundred operations, and two draws that may both be
-/// lucky.
+/// Sums of up to a few hundred terms inside an operation, a few hundred operations, and two draws
+/// that may both be lucky.
 constexpr double safety = 1024;
 constexpr double jitter_of(DType dtype) {
   return dtype == DType::f64 ? 0x1p-30 : 0x1p-14;
@@ -39,7 +40,8 @@ Tensor dot_of(const Tensors& x, const Tensors& y) {
 
 bool same_bits(const Tensors& x, const Tensors& y) {
   for (size_t i = 0; i < x.size(); ++i) {
-    const Array a = contiguous(copy_to(x[i].array(), Device())), b = contiguous(copy_to(y[i].array(), Device()));
+    const Array a = contiguous(copy_to(x[i].array(), Device())),
+                b = contiguous(copy_to(y[i].array(), Device()));
     const bool same = a.shape() == b.shape() && a.dtype() == b.dtype();
     const size_t bytes = static_cast<size_t>(a.size()) * size_of(a.dtype());
     const auto at = [](const Array& c) { return static_cast<const char*>(c.view().data); };
@@ -104,11 +106,13 @@ class Checker {
       here.dtype = there.dtype = dtype;
       there.device = device;
       // a program of f32 may lie on the other side of a kink
-      if (sides_at(here, x_, nullptr) != base_sides_ || sides_at(there, x_, nullptr) != base_sides_) {
+      if (sides_at(here, x_, nullptr) != base_sides_ ||
+          sides_at(there, x_, nullptr) != base_sides_) {
         ++counts_.undecided;
         continue;
       }
-      compare(dtype == DType::f64 ? "device against CPU, f64" : "device against CPU, f32", here, there);
+      compare(dtype == DType::f64 ? "device against CPU, f64" : "device against CPU, f32", here,
+              there);
     }
     return failure_;
   }
@@ -125,7 +129,9 @@ class Checker {
     c.replayed = 0;
     return [this, &c, which, lazily](const Tensors& x) { return run(p_, c, x, which, lazily); };
   }
-  double value(Context& c, const Tensors& x) const { return function(c, p_.result)(moved_into(c, x)).item(); }
+  double value(Context& c, const Tensors& x) const {
+    return function(c, p_.result)(moved_into(c, x)).item();
+  }
   double forward(Context& c, const Tensors& x, const Tensors& v) const {
     return jvp_flat(function(c, p_.result), moved_into(c, x), moved_into(c, v)).second.item();
   }
@@ -133,7 +139,8 @@ class Checker {
     const Tensors g = value_and_grad_flat(function(c, p_.result, lazily), moved_into(c, x)).second;
     return dot(g, moved_into(c, v));
   }
-  /// Value, gradient, a derivative along v and, where the program has no more than one inside, a second derivative.
+  /// Value, gradient, a derivative along v and, where the program has no more than one inside, a
+  /// second derivative.
   Tensors all_of(Context& c) const {
     const auto [y, g] = value_and_grad_flat(function(c, p_.result), moved_into(c, x_));
     Tensors all{y};
@@ -207,9 +214,11 @@ class Checker {
     if (!(std::abs(a - b) <= allowed)) fail(what, a, b, allowed);
   }
 
-  /// The derivative of g along v, by central differences with three extrapolations, against what we have. `noise`:
-  /// rounding of g itself. Of two extrapolations, one in 360,000 programs agreed by chance where neither was near.
-  void differences(const char* what, const std::function<double(Context&, const Tensors&)>& g, double slope) {
+  /// The derivative of g along v, by central differences with three extrapolations, against what we
+  /// have. `noise`: rounding of g itself. Of two extrapolations, one in 360,000 programs agreed by
+  /// chance where neither was near.
+  void differences(const char* what, const std::function<double(Context&, const Tensors&)>& g,
+                   double slope) {
     Context c;
     c.replay = &frozen_;
     const double near_enough = 1e-8 * std::abs(slope);
@@ -231,9 +240,10 @@ class Checker {
     double limit[3];
     for (int k = 0; k < 3; ++k) limit[k] = (16 * central[k + 1] - central[k]) / 15;
     const double fine = limit[2];
-    // the error of each is about 1/256 of that before it; noise / h is what rounding does to the quotient
-    const double tolerance =
-        std::abs(fine - limit[1]) + std::abs(limit[1] - limit[0]) / 256 + 2 * noise / steps[3] + near_enough;
+    // the error of each is about 1/256 of that before it; noise / h is what rounding does to the
+    // quotient
+    const double tolerance = std::abs(fine - limit[1]) + std::abs(limit[1] - limit[0]) / 256 +
+                             2 * noise / steps[3] + near_enough;
     ++counts_.checks;
     if (tolerance > 1e-3 * (std::abs(slope) + std::abs(g(c, x_)) + 1))
       ++counts_.undecided;
@@ -256,7 +266,8 @@ class Checker {
     const double size = *std::max_element(spread.begin(), spread.end());
     ++counts_.checks;
     for (size_t i = 0; i < a.size(); ++i) {
-      const double tolerance = safety * epsilon_of(here.dtype) * (size / jitter_of(here.dtype) + std::abs(a[i]) + 1);
+      const double tolerance =
+          safety * epsilon_of(here.dtype) * (size / jitter_of(here.dtype) + std::abs(a[i]) + 1);
       if (!(std::abs(a[i] - b[i]) <= tolerance)) fail(what, a[i], b[i], tolerance);
     }
   }
@@ -265,9 +276,11 @@ class Checker {
   void values_and_order() {
     Context plain;
     const Tensors x = moved_into(plain, x_);
-    const Tensor in_list = function(plain, p_.result)(x), in_need = function(plain, p_.result, true)(x);
+    const Tensor in_list = function(plain, p_.result)(x),
+                 in_need = function(plain, p_.result, true)(x);
     ++counts_.checks;
-    if (!same_bits({in_list}, {in_need})) fail("other bits in another order", in_list.item(), in_need.item(), 0);
+    if (!same_bits({in_list}, {in_need}))
+      fail("other bits in another order", in_list.item(), in_need.item(), 0);
   }
 
   void first_order() {
@@ -279,12 +292,12 @@ class Checker {
         [&](Context& c) { return reverse(c, x_, v_, true); });
     Context plain;
     differences(
-        "first derivative against differences", [&](Context& c, const Tensors& x) { return value(c, x); },
-        forward(plain, x_, v_));
+        "first derivative against differences",
+        [&](Context& c, const Tensors& x) { return value(c, x); }, forward(plain, x_, v_));
   }
 
-  /// Of the vector-valued step: <ct, J v> = <J^T ct, v>, linearity of push and pull, linearize = jvp, the same bits
-  /// twice.
+  /// Of the vector-valued step: <ct, J v> = <J^T ct, v>, linearity of push and pull, linearize =
+  /// jvp, the same bits twice.
   void identities() {
     const Shape shape = p_.steps[static_cast<size_t>(p_.vector)].value.shape();
     const Array ct = draw(dice_, shape, -1, 1), ct2 = draw(dice_, shape, -1, 1);
@@ -298,10 +311,12 @@ class Checker {
         "transposition", [&](Context& c) { return dot(c.constant(ct), push(c, v_)); },
         [&](Context& c) { return pull(c, c.constant(ct), v_); });
     close(
-        "linearity of the forward mode", [&](Context& c) { return dot(ct, push(c, moved(v_, u_, 0.7))); },
+        "linearity of the forward mode",
+        [&](Context& c) { return dot(ct, push(c, moved(v_, u_, 0.7))); },
         [&](Context& c) { return dot(ct, push(c, v_)) + 0.7 * dot(ct, push(c, u_)); });
     close(
-        "linearity of the reverse mode", [&](Context& c) { return pull(c, Tensor(ct) + Tensor(ct2) * 0.7, v_); },
+        "linearity of the reverse mode",
+        [&](Context& c) { return pull(c, Tensor(ct) + Tensor(ct2) * 0.7, v_); },
         [&](Context& c) { return pull(c, ct, v_) + 0.7 * pull(c, ct2, v_); });
     const auto along_first = [&](Context& c, bool linearized) {
       const auto f = [&](const Tensor& first) {
@@ -321,7 +336,9 @@ class Checker {
   }
 
   double forward_forward(Context& c, const Tensors& x) const {
-    const Function slope = [&](const Tensors& y) { return jvp_flat(function(c, p_.result), y, u_).second; };
+    const Function slope = [&](const Tensors& y) {
+      return jvp_flat(function(c, p_.result), y, u_).second;
+    };
     return jvp_flat(slope, x, v_).second.item();
   }
 
@@ -330,7 +347,9 @@ class Checker {
       return [&](const Tensors& y) { return jvp_flat(function(c, p_.result), y, u_).second; };
     };
     const auto by_reverse = [&](Context& c) -> Function {
-      return [&](const Tensors& y) { return dot_of(value_and_grad_flat(function(c, p_.result), y).second, u_); };
+      return [&](const Tensors& y) {
+        return dot_of(value_and_grad_flat(function(c, p_.result), y).second, u_);
+      };
     };
     const Number ff = [&](Context& c) { return forward_forward(c, x_); };
     close("forward over forward against forward over reverse", ff,
@@ -341,24 +360,30 @@ class Checker {
           [&](Context& c) { return dot(value_and_grad_flat(by_reverse(c), x_).second, v_); });
     Context plain;
     differences(
-        "second derivative against differences", [&](Context& c, const Tensors& x) { return forward(c, x, u_); },
-        ff(plain));
+        "second derivative against differences",
+        [&](Context& c, const Tensors& x) { return forward(c, x, u_); }, ff(plain));
   }
 
   void third_order() {
     const auto reverse_forward = [&](Context& c) -> Function {
       return [&](const Tensors& z) {
-        const Function slope = [&](const Tensors& y) { return jvp_flat(function(c, p_.result), y, u_).second; };
+        const Function slope = [&](const Tensors& y) {
+          return jvp_flat(function(c, p_.result), y, u_).second;
+        };
         return dot_of(value_and_grad_flat(slope, z).second, v_);
       };
     };
     const auto forward_forward_of = [&](Context& c) -> Function {
       return [&](const Tensors& z) {
-        const Function slope = [&](const Tensors& y) { return jvp_flat(function(c, p_.result), y, u_).second; };
+        const Function slope = [&](const Tensors& y) {
+          return jvp_flat(function(c, p_.result), y, u_).second;
+        };
         return jvp_flat(slope, z, v_).second;
       };
     };
-    const Number fff = [&](Context& c) { return jvp_flat(forward_forward_of(c), x_, w_).second.item(); };
+    const Number fff = [&](Context& c) {
+      return jvp_flat(forward_forward_of(c), x_, w_).second.item();
+    };
     close("third derivative, three forward against reverse over reverse over forward", fff,
           [&](Context& c) { return dot(value_and_grad_flat(reverse_forward(c), x_).second, w_); });
     close("third derivative, three forward against forward over reverse over forward", fff,
@@ -377,14 +402,17 @@ class Checker {
     differences(
         "third derivative against differences",
         [&](Context& c, const Tensors& x) {
-          const Function first = [&](const Tensors& y) { return jvp_flat(function(c, p_.result), y, u_).second; };
+          const Function first = [&](const Tensors& y) {
+            return jvp_flat(function(c, p_.result), y, u_).second;
+          };
           return jvp_flat(first, x, w_).second.item();
         },
         slope);
     std::swap(v_, w_);
   }
 
-  /// In f32 the same within what rounding to f32 does, whether a derivative is taken forward or in reverse.
+  /// In f32 the same within what rounding to f32 does, whether a derivative is taken forward or in
+  /// reverse.
   void single() {
     Context single;
     single.dtype = DType::f32;
@@ -393,7 +421,8 @@ class Checker {
       return;
     }
     Context plain;
-    const Number number[] = {[&](Context& c) { return value(c, x_); }, [&](Context& c) { return forward(c, x_, v_); },
+    const Number number[] = {[&](Context& c) { return value(c, x_); },
+                             [&](Context& c) { return forward(c, x_, v_); },
                              [&](Context& c) { return reverse(c, x_, v_); }};
     constexpr const char* names[] = {"value in f32", "forward in f32", "reverse in f32"};
     for (int i = 0; i < 3; ++i) {
@@ -413,14 +442,15 @@ class Checker {
   Tensors x_, v_, u_, w_;
   std::vector<Array> frozen_;
   uint64_t base_sides_ = 0;
-  int steady_[2][2] = {};  // of a disturbed program, by dtype and draw: 0 not known, 1 on the same sides of all kinks
+  // of a disturbed program, by dtype and draw: 0 not known, 1 on the same sides of all kinks
+  int steady_[2][2] = {};
   std::string failure_;
 };
 
 }  // namespace
 
-std::string check(const Program& program, uint64_t seed, const Device& device, const Settings& settings,
-                  Counts& counts) {
+std::string check(const Program& program, uint64_t seed, const Device& device,
+                  const Settings& settings, Counts& counts) {
   const size_t live = memory_stats().live, live_there = memory_stats(device).live;
   std::string failure;
   try {

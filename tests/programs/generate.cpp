@@ -28,8 +28,8 @@ std::vector<double> numbers_of(const Array& x) {
 
 // ---- the skeleton ----
 
-int Generator::add(const std::string& op, const std::string& line, const std::vector<int>& in, Call call,
-                   std::shared_ptr<const Program> body) {
+int Generator::add(const std::string& op, const std::string& line, const std::vector<int>& in,
+                   Call call, std::shared_ptr<const Program> body) {
   Tensors values;
   for (const int i : in) {
     if (i < 0) return -1;
@@ -54,12 +54,14 @@ int Generator::argument(const Array& value) {
 int Generator::constant(const Shape& shape, double low, double high) {
   if (shape.size() > largest()) return -1;
   const Array value = draw(dice_, shape, low, high);
-  return add("constant", "constant", {}, [value](Context& c, const Tensors&) { return c.constant(value); });
+  return add("constant", "constant", {},
+             [value](Context& c, const Tensors&) { return c.constant(value); });
 }
 
 int Generator::fresh(const Shape& shape, double low, double high) {
   if (shape.size() > largest()) return -1;
-  if (own_arguments_ && program_.arguments.size() < 8) return argument(draw(dice_, shape, low, high));
+  if (own_arguments_ && program_.arguments.size() < 8)
+    return argument(draw(dice_, shape, low, high));
   return constant(shape, low, high);
 }
 
@@ -72,7 +74,8 @@ int Generator::of_shape(const Shape& wanted) {
 
 int Generator::pick() {
   const auto n = static_cast<int64_t>(program_.steps.size());
-  return static_cast<int>(dice_.chance(0.6) ? n - 1 - dice_.below(std::min<int64_t>(n, 2)) : dice_.below(n));
+  return static_cast<int>(dice_.chance(0.6) ? n - 1 - dice_.below(std::min<int64_t>(n, 2))
+                                            : dice_.below(n));
 }
 
 int64_t Generator::dimension() {
@@ -99,14 +102,16 @@ bool Generator::within(int i, double low, double high) const {
 bool Generator::stays_away(int i, double kink) const {
   if (i < 0) return false;
   const std::vector<double> values = numbers_of(value(i));
-  return std::all_of(values.begin(), values.end(), [&](double v) { return v == kink || std::abs(v - kink) >= near; });
+  return std::all_of(values.begin(), values.end(),
+                     [&](double v) { return v == kink || std::abs(v - kink) >= near; });
 }
 
 int Generator::reshaped(int i, const Shape& to) {
   if (i < 0 || shape(i) == to) return i;
   const int64_t size = to.size();
   Shape written = to;
-  if (to.rank > 0 && size > 0 && dice_.chance(0.3)) written[static_cast<int>(dice_.below(to.rank))] = -1;
+  if (to.rank > 0 && size > 0 && dice_.chance(0.3))
+    written[static_cast<int>(dice_.below(to.rank))] = -1;
   return add("reshape", text("reshape to ", written), {i},
              [written](Context&, const Tensors& in) { return reshape(in[0], written); });
 }
@@ -130,7 +135,9 @@ int Generator::as_rank(int i, int rank) {
 int Generator::positive(int i) {
   const bool by_square = dice_.chance(0.5);
   return add(by_square ? "square" : "softplus", by_square ? "0.3 + square" : "0.3 + softplus", {i},
-             [by_square](Context&, const Tensors& in) { return 0.3 + (by_square ? square(in[0]) : softplus(in[0])); });
+             [by_square](Context&, const Tensors& in) {
+               return 0.3 + (by_square ? square(in[0]) : softplus(in[0]));
+             });
 }
 
 /// The result: a weighted sum of everything that nothing else reads.
@@ -143,28 +150,32 @@ void Generator::project(bool from_all) {
   for (int i = n - 1; i >= 0; --i) {
     if ((read[static_cast<size_t>(i)] || !from_all) && i != n - 1) continue;
     const Array weights = draw(dice_, shape(i), -1, 1);
-    const int part = add("sum", "weighted sum", {i},
-                         [weights](Context& c, const Tensors& in) { return sum(in[0] * c.constant(weights)); });
+    const int part = add("sum", "weighted sum", {i}, [weights](Context& c, const Tensors& in) {
+      return sum(in[0] * c.constant(weights));
+    });
     if (part < 0) continue;
-    total =
-        total < 0 ? part : add("add", "add", {total, part}, [](Context&, const Tensors& in) { return in[0] + in[1]; });
+    total = total < 0 ? part : add("add", "add", {total, part}, [](Context&, const Tensors& in) {
+      return in[0] + in[1];
+    });
     if (total < 0) total = part;
   }
   // not linear in any of them, so that no second derivative vanishes
-  const int bent = total < 0 ? -1 : add("sin", "t + 0.5 sin", {total}, [](Context&, const Tensors& in) {
-    return in[0] + 0.5 * sin(in[0]);
-  });
+  const int bent =
+      total < 0 ? -1 : add("sin", "t + 0.5 sin", {total}, [](Context&, const Tensors& in) {
+        return in[0] + 0.5 * sin(in[0]);
+      });
   program_.result = bent < 0 ? total : bent;
 }
 
 void Generator::one_step() {
   using Kind = int (Generator::*)();
   constexpr Kind kinds[] = {
-      &Generator::unary,      &Generator::unary,   &Generator::unary,   &Generator::unary,     &Generator::binary,
-      &Generator::binary,     &Generator::binary,  &Generator::numbers, &Generator::choice,    &Generator::movement,
-      &Generator::movement,   &Generator::cut,     &Generator::join,    &Generator::reduction, &Generator::reduction,
-      &Generator::along_axis, &Generator::product, &Generator::layer,   &Generator::indexing,  &Generator::convolution,
-      &Generator::conversion, &Generator::nested,  &Generator::nested,  &Generator::nested};
+      &Generator::unary,      &Generator::unary,     &Generator::unary,     &Generator::unary,
+      &Generator::binary,     &Generator::binary,    &Generator::binary,    &Generator::numbers,
+      &Generator::choice,     &Generator::movement,  &Generator::movement,  &Generator::cut,
+      &Generator::join,       &Generator::reduction, &Generator::reduction, &Generator::along_axis,
+      &Generator::product,    &Generator::layer,     &Generator::indexing,  &Generator::convolution,
+      &Generator::conversion, &Generator::nested,    &Generator::nested,    &Generator::nested};
   for (int tries = 0; tries < 8; ++tries)
     if ((this->*kinds[dice_.below(std::size(kinds))])() >= 0) return;
 }
@@ -180,7 +191,8 @@ Program Generator::whole() {
   return std::move(program_);
 }
 
-std::optional<Program> Generator::body(const std::vector<Array>& arguments, int steps, bool scalar) {
+std::optional<Program> Generator::body(const std::vector<Array>& arguments, int steps,
+                                       bool scalar) {
   for (const Array& value : arguments) argument(value);
   for (int i = 0; i < steps; ++i) one_step();
   program_.result = static_cast<int>(program_.steps.size()) - 1;
@@ -212,7 +224,8 @@ int Generator::apply(const OpEntry& entry, int x) {
 int Generator::unary() {
   if (dice_.chance(0.15)) return with_parameters(pick());
   for (;;) {
-    const OpEntry& entry = table()[static_cast<size_t>(dice_.below(static_cast<int64_t>(table().size())))];
+    const OpEntry& entry =
+        table()[static_cast<size_t>(dice_.below(static_cast<int64_t>(table().size())))];
     if (entry.samples[0].label == "dense") return apply(entry, pick());
   }
 }
@@ -222,22 +235,25 @@ int Generator::with_parameters(int x) {
   switch (dice_.below(5)) {
     case 0:
       return !stays_away(x, 0) ? -1
-                               : add("leaky_relu", text("leaky_relu ", a), {x}, [=](Context& c, const Tensors& in) {
-                                   c.note(in[0]);
-                                   return leaky_relu(in[0], a);
-                                 });
+                               : add("leaky_relu", text("leaky_relu ", a), {x},
+                                     [=](Context& c, const Tensors& in) {
+                                       c.note(in[0]);
+                                       return leaky_relu(in[0], a);
+                                     });
     case 1:
       return !stays_away(x, low) || !stays_away(x, high)
                  ? -1
-                 : add("clamp", text("clamp ", low, " ", high), {x}, [=](Context& c, const Tensors& in) {
-                     c.note(in[0], low);
-                     c.note(in[0], high);
-                     return clamp(in[0], low, high);
-                   });
+                 : add("clamp", text("clamp ", low, " ", high), {x},
+                       [=](Context& c, const Tensors& in) {
+                         c.note(in[0], low);
+                         c.note(in[0], high);
+                         return clamp(in[0], low, high);
+                       });
     case 2: {
       constexpr double whole[] = {0, 1, 2, 3};
       const double p = whole[dice_.below(4)];
-      return add("power", text("power ", p), {x}, [p](Context&, const Tensors& in) { return power(in[0], p); });
+      return add("power", text("power ", p), {x},
+                 [p](Context&, const Tensors& in) { return power(in[0], p); });
     }
     case 3: {
       constexpr double any[] = {-2, -1, -0.5, 0.5, 1.5, 2.5};
@@ -253,7 +269,8 @@ int Generator::with_parameters(int x) {
 
 /// Operators with a C++ number on one side.
 int Generator::numbers() {
-  const double a = dice_.chance(0.3) ? static_cast<double>(dice_.between(1, 49)) : dice_.real(0.3, 2);
+  const double a =
+      dice_.chance(0.3) ? static_cast<double>(dice_.between(1, 49)) : dice_.real(0.3, 2);
   const int64_t kind = dice_.below(6);
   const int x = kind == 5 ? positive(pick()) : pick();
   constexpr const char* names[] = {"x + a", "a - x", "x - a", "a x", "x / a", "a / x"};
@@ -293,7 +310,8 @@ int Generator::binary() {
   if (y < 0 || broadcast_shapes("", shape(x), shape(y)).size() > largest()) return -1;
   if (dice_.chance(0.3)) std::swap(x, y);
   for (;;) {
-    const OpEntry& entry = table()[static_cast<size_t>(dice_.below(static_cast<int64_t>(table().size())))];
+    const OpEntry& entry =
+        table()[static_cast<size_t>(dice_.below(static_cast<int64_t>(table().size())))];
     if (entry.samples[0].label != "equal shapes") continue;
     const std::string& name = entry.name;
     if (name == "div" && !within(y, 0.2, largest_value)) y = positive(y);
@@ -342,11 +360,13 @@ int Generator::movement() {
       Shape to;
       for (int i = static_cast<int>(dice_.below(from.rank + 1)); i < from.rank; ++i)
         to.push_back(dice_.chance(0.5) ? 1 : from[i]);
-      return add("sum_to", text("sum to ", to), {x}, [to](Context&, const Tensors& in) { return sum_to(in[0], to); });
+      return add("sum_to", text("sum to ", to), {x},
+                 [to](Context&, const Tensors& in) { return sum_to(in[0], to); });
     }
     case 2: {
       Axes axes = Axes::all(from.rank);
-      for (int i = from.rank - 1; i > 0; --i) std::swap(axes[i], axes[static_cast<int>(dice_.below(i + 1))]);
+      for (int i = from.rank - 1; i > 0; --i)
+        std::swap(axes[i], axes[static_cast<int>(dice_.below(i + 1))]);
       return add("permute", text("permute ", axes), {x},
                  [axes](Context&, const Tensors& in) { return permute(in[0], axes); });
     }

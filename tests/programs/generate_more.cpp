@@ -36,7 +36,8 @@ void note_extremum(Context& c, const Tensor& x, const Tensor& y) {
 }
 
 std::string window_text(const Window& w) {
-  return text("stride ", w.stride[0], " ", w.stride[1], " padding ", w.padding[0], " ", w.padding[1]);
+  return text("stride ", w.stride[0], " ", w.stride[1], " padding ", w.padding[0], " ",
+              w.padding[1]);
 }
 
 }  // namespace
@@ -48,12 +49,14 @@ int Generator::reduction() {
   const std::string how = text(all ? "" : text("axes ", axes), keep ? " keep" : "");
   const int64_t kind = dice_.below(4);
   if (kind == 0)
-    return add("sum", text("sum ", how), {x},
-               [=](Context&, const Tensors& in) { return all ? sum(in[0]) : sum(in[0], axes, keep); });
+    return add("sum", text("sum ", how), {x}, [=](Context&, const Tensors& in) {
+      return all ? sum(in[0]) : sum(in[0], axes, keep);
+    });
   if (!has_elements(shape(x), axes) || (all && value(x).size() == 0)) return -1;
   if (kind == 1)
-    return add("mean", text("mean ", how), {x},
-               [=](Context&, const Tensors& in) { return all ? mean(in[0]) : mean(in[0], axes, keep); });
+    return add("mean", text("mean ", how), {x}, [=](Context&, const Tensors& in) {
+      return all ? mean(in[0]) : mean(in[0], axes, keep);
+    });
   const bool largest = kind == 2;
   if (!stands_out(value(x), axes, largest)) return -1;
   return add("extremum", text(largest ? "max axes " : "min axes ", axes, keep ? " keep" : ""), {x},
@@ -82,8 +85,9 @@ int Generator::along_axis() {
     default: {
       const int y = of_shape(shape(x));
       const double factor = dice_.real(0.05, 0.5);
-      return add("squared_error", text("squared error times ", factor), {x, y},
-                 [factor](Context&, const Tensors& in) { return squared_error(in[0], in[1], factor); });
+      return add(
+          "squared_error", text("squared error times ", factor), {x, y},
+          [factor](Context&, const Tensors& in) { return squared_error(in[0], in[1], factor); });
     }
   }
 }
@@ -94,7 +98,8 @@ int Generator::product() {
   int x = as_rank(pick(), rank);
   if (x < 0) return -1;
   if (dice_.chance(0.3))
-    x = add("transpose", "transpose", {x}, [](Context&, const Tensors& in) { return transpose(in[0]); });
+    x = add("transpose", "transpose", {x},
+            [](Context&, const Tensors& in) { return transpose(in[0]); });
   if (x < 0) return -1;
   const int64_t k = shape(x)[rank - 1], n = dimension();
   if (k > 0 && value(x).size() / k * n > largest()) return -1;
@@ -104,7 +109,9 @@ int Generator::product() {
   const bool itself = turned && dice_.chance(0.2);
   const int y = itself ? x : of_shape(wanted);
   return add("matmul", turned ? "matmul with the second transposed" : "matmul", {x, y},
-             [turned](Context&, const Tensors& in) { return matmul(in[0], turned ? transpose(in[1]) : in[1]); });
+             [turned](Context&, const Tensors& in) {
+               return matmul(in[0], turned ? transpose(in[1]) : in[1]);
+             });
 }
 
 /// Any smooth elementwise operation, or a kinked one whose output tells the side.
@@ -163,7 +170,9 @@ int Generator::convolution() {
   const auto small = [&] { return dice_.between(1, 3); };
   const auto side = [&] { return dice_.between(1, settings_.large ? 40 : 5); };
   const int found = pick();
-  const int x = shape(found).rank == 4 ? found : of_shape({dice_.chance(0.03) ? 0 : small(), small(), side(), side()});
+  const int x = shape(found).rank == 4
+                    ? found
+                    : of_shape({dice_.chance(0.03) ? 0 : small(), small(), side(), side()});
   const Shape& image = shape(x);
   const int64_t kernel[2] = {small(), small()};
   const Shape w{small(), image[1], kernel[0], kernel[1]};
@@ -181,13 +190,16 @@ int Generator::convolution() {
                [factor](Context&, const Tensors& in) { return upsample_nearest(in[0], factor); });
   }
   if (kind == 1)
-    return add("conv2d_weight_grad", text("weight gradient of a convolution, ", how, " to ", w), {x, of_shape(y)},
-               [=](Context&, const Tensors& in) { return conv2d_weight_grad(in[0], in[1], w, window); });
+    return add("conv2d_weight_grad", text("weight gradient of a convolution, ", how, " to ", w),
+               {x, of_shape(y)}, [=](Context&, const Tensors& in) {
+                 return conv2d_weight_grad(in[0], in[1], w, window);
+               });
   if (kind == 2) {
     const Shape wanted = image;
     return add("conv2d_input_grad", text("input gradient of a convolution, ", how, " to ", wanted),
-               {of_shape(y), of_shape(w)},
-               [=](Context&, const Tensors& in) { return conv2d_input_grad(in[0], in[1], wanted, window); });
+               {of_shape(y), of_shape(w)}, [=](Context&, const Tensors& in) {
+                 return conv2d_input_grad(in[0], in[1], wanted, window);
+               });
   }
   std::string name;
   const Activation f = activation(name);
@@ -196,9 +208,12 @@ int Generator::convolution() {
   const int64_t channels = transposed ? small() : w[0];
   if (transposed)
     for (int i = 0; i < 2; ++i)
-      if ((image[2 + i] - 1) * window.stride[i] - 2 * window.padding[i] + kernel[i] + extra[static_cast<size_t>(i)] < 1)
+      if ((image[2 + i] - 1) * window.stride[i] - 2 * window.padding[i] + kernel[i] +
+              extra[static_cast<size_t>(i)] <
+          1)
         return -1;
-  std::vector<int> in{x, of_shape(transposed ? Shape{image[1], channels, kernel[0], kernel[1]} : w)};
+  std::vector<int> in{x,
+                      of_shape(transposed ? Shape{image[1], channels, kernel[0], kernel[1]} : w)};
   if (biased) in.push_back(of_shape({channels}));
   return add(transposed ? "conv_transpose2d" : "conv2d",
              text(transposed ? "transposed convolution, " : "convolution, ", how, ", ", name,
@@ -227,13 +242,15 @@ int Generator::indexing() {
       return gather(transpose(in[0]), index);
     });
   }
-  std::vector<int32_t> index(static_cast<size_t>(kind == 1 && rows > 0 ? dice_.between(0, 6) : rows));
+  std::vector<int32_t> index(
+      static_cast<size_t>(kind == 1 && rows > 0 ? dice_.between(0, 6) : rows));
   const int64_t most = kind == 1 ? rows : dice_.between(1, 5);
   for (int32_t& i : index) i = static_cast<int32_t>(dice_.below(most));
   const Array chosen = from_vector(index, {static_cast<int64_t>(index.size())});
   if (kind == 1) {
     if (rows == 0) return -1;
-    return add("gather", "gather rows", {x}, [chosen](Context&, const Tensors& in) { return gather(in[0], chosen); });
+    return add("gather", "gather rows", {x},
+               [chosen](Context&, const Tensors& in) { return gather(in[0], chosen); });
   }
   return add("scatter_add", text("scatter rows into ", most), {x},
              [=](Context&, const Tensors& in) { return scatter_add(in[0], chosen, most); });
@@ -243,13 +260,16 @@ int Generator::conversion() {
   const int x = pick();
   switch (dice_.below(3)) {
     case 0:  // in f64 nothing happens; in f32 one operation is done in f64
-      return add("cast", "tanh in f64", {x},
-                 [](Context&, const Tensors& in) { return cast(tanh(cast(in[0], DType::f64)), in[0].dtype()); });
+      return add("cast", "tanh in f64", {x}, [](Context&, const Tensors& in) {
+        return cast(tanh(cast(in[0], DType::f64)), in[0].dtype());
+      });
     case 1:  // on a device one operation is done on the CPU
-      return add("copy_to", "sine on the CPU", {x},
-                 [](Context& c, const Tensors& in) { return copy_to(sin(copy_to(in[0], Device())), c.device); });
+      return add("copy_to", "sine on the CPU", {x}, [](Context& c, const Tensors& in) {
+        return copy_to(sin(copy_to(in[0], Device())), c.device);
+      });
     default:
-      return add("stop_gradient", "stop gradient", {x}, [](Context& c, const Tensors& in) { return c.stopped(in[0]); });
+      return add("stop_gradient", "stop gradient", {x},
+                 [](Context& c, const Tensors& in) { return c.stopped(in[0]); });
   }
 }
 
@@ -258,7 +278,8 @@ int Generator::conversion() {
 namespace {
 
 /// A body as a function of its first argument; what it captured follows.
-Function function_of(const std::shared_ptr<const Program>& body, Context& c, const Tensors& in, size_t captured_from) {
+Function function_of(const std::shared_ptr<const Program>& body, Context& c, const Tensors& in,
+                     size_t captured_from) {
   const Tensors captured(in.begin() + static_cast<std::ptrdiff_t>(captured_from), in.end());
   return [body, &c, captured](const Tensors& x) {
     Tensors arguments = x;
@@ -322,7 +343,8 @@ int Generator::nested_jacobian() {
   const int captured = of_shape({shape(x)[1]});
   if (captured < 0) return -1;
   Generator inner(dice_, settings_, depth_ + 1, 0);
-  const auto made = inner.rowwise({value(x), value(captured)}, static_cast<int>(dice_.between(1, 3)));
+  const auto made =
+      inner.rowwise({value(x), value(captured)}, static_cast<int>(dice_.between(1, 3)));
   if (!made) return -1;
   const auto body = std::make_shared<const Program>(*made);
   const int64_t chunk = dice_.between(1, 4);
@@ -352,7 +374,8 @@ std::optional<Program> Generator::rowwise(const std::vector<Array>& arguments, i
     } else if (kind == 1 && shape(x)[1] == shape(1)[0]) {
       x = add("mul", "mul", {x, 1}, [](Context&, const Tensors& in) { return in[0] * in[1]; });
     } else {
-      x = add("softmax", "softmax", {x}, [](Context&, const Tensors& in) { return softmax(in[0], 1); });
+      x = add("softmax", "softmax", {x},
+              [](Context&, const Tensors& in) { return softmax(in[0], 1); });
     }
   }
   if (x < 0) return {};

@@ -1,5 +1,6 @@
-// The generator of random programs: every step is tried on numbers as soon as it is drawn, so that shapes are known,
-// numbers stay of moderate size and kinks stay away from the point. Not for others than tests/programs.
+// The generator of random programs: every step is tried on numbers as soon as it is drawn, so that
+// shapes are known, numbers stay of moderate size and kinks stay away from the point. Not for
+// others than tests/programs.
 #pragma once
 #include <optional>
 
@@ -9,7 +10,7 @@
 namespace basin::programs {
 
 constexpr double largest_value = 30;  // of a step; with larger ones differences say nothing
-constexpr double near = 0.02;         // no element lies closer to a kink than this, unless exactly on it
+constexpr double near = 0.02;  // no element lies closer to a kink than this, unless exactly on it
 
 class Generator {
  public:
@@ -18,7 +19,8 @@ class Generator {
       : dice_(dice), settings_(settings), depth_(depth), order_left_(order_left) {}
 
   Program whole();
-  /// A function of `arguments` (the captured ones last) with `steps` steps, whose result is a scalar or anything.
+  /// A function of `arguments` (the captured ones last) with `steps` steps, whose result is a
+  /// scalar or anything.
   std::optional<Program> body(const std::vector<Array>& arguments, int steps, bool scalar);
   /// The same acting on rows: [B, d] -> [B, m] with arguments {x, captured vectors [d] ...}.
   std::optional<Program> rowwise(const std::vector<Array>& arguments, int steps);
@@ -39,7 +41,8 @@ class Generator {
   const Shape& shape(int i) const { return value(i).shape(); }
   int64_t dimension();
   Shape any_shape();
-  /// Elements of a result, at most. What may be far beyond is not tried: the machine might not have the memory.
+  /// Elements of a result, at most. What may be far beyond is not tried: the machine might not have
+  /// the memory.
   int64_t largest() const { return settings_.large ? 400000 : 300; }
   int axis_of(int i) { return static_cast<int>(dice_.below(shape(i).rank)); }
   /// The value as a matrix, or with any shape of the same size.

@@ -1,5 +1,5 @@
-// Makes programs from seeds and checks them. Exit code 0: all hold; 1: one fails, printed with the command that makes
-// it again; 2: bad arguments; 77: the device cannot be opened.
+// Makes programs from seeds and checks them. Exit code 0: all hold; 1: one fails, printed with the
+// command that makes it again; 2: bad arguments; 77: the device cannot be opened.
 #include <atomic>
 #include <chrono>
 #include <cstdio>
@@ -20,10 +20,12 @@ using namespace basin::programs;
 namespace {
 
 constexpr const char* usage =
-    "basin_programs: random programs over the whole table of operations, checked against themselves\n"
+    "basin_programs: random programs over the whole table of operations, checked against "
+    "themselves\n"
     "  --count N      programs [1000]\n"
     "  --seed N       the first one's seed [1]; the others follow\n"
-    "  --device NAME  cpu: forward against reverse against differences, to third order; another: against the CPU "
+    "  --device NAME  cpu: forward against reverse against differences, to third order; another: "
+    "against the CPU "
     "[cpu]\n"
     "  --large        arrays that several threads share: the same bits for 1, 2, 4 and 7 threads\n"
     "  --whole-table  fail when an operation of the table never came up\n"
@@ -51,7 +53,8 @@ bool parse(int argc, char** argv, Options& options) {
       options.show = true;
     } else if (given && name == "--device") {
       options.device = argv[++i];
-    } else if (given && (name == "--count" || name == "--seed" || name == "--failures" || name == "--every")) {
+    } else if (given && (name == "--count" || name == "--seed" || name == "--failures" ||
+                         name == "--every")) {
       char* end = nullptr;
       const long long number = std::strtoll(argv[++i], &end, 10);
       if (end == given || *end || number < 0) return false;
@@ -66,14 +69,16 @@ bool parse(int argc, char** argv, Options& options) {
   return true;
 }
 
-void report(const Options& options, const Program& program, uint64_t seed, const std::string& failure,
-            const Device& device) {
+void report(const Options& options, const Program& program, uint64_t seed,
+            const std::string& failure, const Device& device) {
   std::printf("FAILED, seed %llu: %s\n", static_cast<unsigned long long>(seed), failure.c_str());
-  std::printf("again: basin_programs --seed %llu --count 1 --device %s%s\n", static_cast<unsigned long long>(seed),
-              options.device.c_str(), options.settings.large ? " --large" : "");
+  std::printf("again: basin_programs --seed %llu --count 1 --device %s%s\n",
+              static_cast<unsigned long long>(seed), options.device.c_str(),
+              options.settings.large ? " --large" : "");
   Counts unused;
-  const Program smaller =
-      shrink(program, [&](const Program& p) { return !check(p, seed, device, options.settings, unused).empty(); });
+  const Program smaller = shrink(program, [&](const Program& p) {
+    return !check(p, seed, device, options.settings, unused).empty();
+  });
   std::printf("%sas small as it fails:\n%s", describe(program).c_str(), describe(smaller).c_str());
   std::fflush(stdout);
 }
@@ -86,7 +91,8 @@ void count_steps(const Program& program, Counts& counts) {
   }
 }
 
-/// How many of the pool's threads work at the same time: each task waits until all have begun, for ten minutes at most.
+/// How many of the pool's threads work at the same time: each task waits until all have begun, for
+/// ten minutes at most.
 size_t busy_at_once(int threads) {
   set_cpu_threads(threads);
   std::atomic<int> begun{0};
@@ -133,7 +139,9 @@ int main(int argc, char** argv) {
   }
   set_cpu_threads(1);
   const auto start = std::chrono::steady_clock::now();
-  const auto seconds = [&] { return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count(); };
+  const auto seconds = [&] {
+    return std::chrono::duration<double>(std::chrono::steady_clock::now() - start).count();
+  };
   Counts counts;
   int64_t failures = 0;
   for (int64_t i = 0; i < options.count && failures < options.failures; ++i) {
@@ -144,7 +152,9 @@ int main(int argc, char** argv) {
       program = generate(seed, options.settings);
       ++counts.programs;
       count_steps(program, counts);
-      if (options.show) std::printf("seed %llu\n%s", static_cast<unsigned long long>(seed), describe(program).c_str());
+      if (options.show)
+        std::printf("seed %llu\n%s", static_cast<unsigned long long>(seed),
+                    describe(program).c_str());
       failure = check(program, seed, device, options.settings, counts);
     } catch (const std::exception& error) {
       failure = text("while it was made: ", error.what());
@@ -165,10 +175,14 @@ int main(int argc, char** argv) {
     if (busy != 4) ++failures;
   }
   const std::string never = missing(counts);
-  std::printf("%lld programs on %s, %lld steps of %zu operations, %lld checks, %lld undecided, %lld failed, %.1f s\n",
-              static_cast<long long>(counts.programs), options.device.c_str(), static_cast<long long>(counts.steps),
-              counts.ops.size(), static_cast<long long>(counts.checks), static_cast<long long>(counts.undecided),
-              static_cast<long long>(failures), seconds());
-  if (options.whole_table && !never.empty()) std::printf("FAILED, never came up:%s\n", never.c_str());
+  std::printf(
+      "%lld programs on %s, %lld steps of %zu operations, %lld checks, %lld undecided, %lld "
+      "failed, %.1f s\n",
+      static_cast<long long>(counts.programs), options.device.c_str(),
+      static_cast<long long>(counts.steps), counts.ops.size(),
+      static_cast<long long>(counts.checks), static_cast<long long>(counts.undecided),
+      static_cast<long long>(failures), seconds());
+  if (options.whole_table && !never.empty())
+    std::printf("FAILED, never came up:%s\n", never.c_str());
   return failures > 0 || (options.whole_table && !never.empty()) ? 1 : 0;
 }

@@ -47,14 +47,16 @@ Tensor Context::disturbed(const Tensor& x) {
   return x * copy_to(cast(Tensor(from_vector(factors, x.shape())), x.dtype()), x.device());
 }
 
-Tensor run(const Program& program, Context& context, const Tensors& arguments, int which, bool lazily) {
+Tensor run(const Program& program, Context& context, const Tensors& arguments, int which,
+           bool lazily) {
   const std::vector<Step>& steps = program.steps;
   Tensors values(steps.size());
   const auto evaluate = [&](size_t i) {
     const Step& step = steps[i];
     Tensors in;
     for (const int source : step.in) in.push_back(values[static_cast<size_t>(source)]);
-    values[i] = step.call ? context.disturbed(step.call(context, in)) : arguments[static_cast<size_t>(step.argument)];
+    values[i] = step.call ? context.disturbed(step.call(context, in))
+                          : arguments[static_cast<size_t>(step.argument)];
   };
   if (!lazily) {
     for (size_t i = 0; i <= static_cast<size_t>(which); ++i) evaluate(i);
@@ -63,7 +65,8 @@ Tensor run(const Program& program, Context& context, const Tensors& arguments, i
   // depth first, the last operand first
   const std::function<void(size_t)> need = [&](size_t i) {
     if (values[i].defined()) return;
-    for (auto source = steps[i].in.rbegin(); source != steps[i].in.rend(); ++source) need(static_cast<size_t>(*source));
+    for (auto source = steps[i].in.rbegin(); source != steps[i].in.rend(); ++source)
+      need(static_cast<size_t>(*source));
     evaluate(i);
   };
   need(static_cast<size_t>(which));
@@ -88,7 +91,8 @@ std::string describe(const Program& program, const std::string& indent) {
     if (!wanted[i]) continue;
     std::string operands;
     for (const int source : step.in) operands += text(operands.empty() ? "t" : ", t", source);
-    out += text(indent, "t", i, " ", step.value, " = ", step.line, operands.empty() ? "" : "  of " + operands, "\n");
+    out += text(indent, "t", i, " ", step.value, " = ", step.line,
+                operands.empty() ? "" : "  of " + operands, "\n");
     if (step.body) out += describe(*step.body, indent + "    ");
   }
   return out + text(indent, "-> t", program.result, "\n");
@@ -110,8 +114,10 @@ Program shrink(const Program& program, const std::function<bool(const Program&)>
     if (!step.call || step.in.empty() || static_cast<int>(i) == smaller.result) continue;
     const Step before = step;
     const Array value = step.value;
-    step = {"constant", "constant", {},   [value](Context& c, const Tensors&) { return c.constant(value); },
-            -1,         nullptr,    value};
+    step = {"constant", "constant",
+            {},         [value](Context& c, const Tensors&) { return c.constant(value); },
+            -1,         nullptr,
+            value};
     if (!fails(smaller)) step = before;
   }
   return smaller;

@@ -1,5 +1,6 @@
-// Random programs over the whole table of operations. A program is a list of steps, each with a line of text and a call
-// on the values before it; nested transforms hold a program of their own. All of it follows from a seed.
+// Random programs over the whole table of operations. A program is a list of steps, each with a
+// line of text and a call on the values before it; nested transforms hold a program of their own.
+// All of it follows from a seed.
 #pragma once
 #include <cstdint>
 #include <functional>
@@ -21,7 +22,9 @@ class Dice {
   /// low .. high, both included.
   int64_t between(int64_t low, int64_t high) { return low + below(high - low + 1); }
   bool chance(double p) { return real(0, 1) < p; }
-  double real(double low, double high) { return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53; }
+  double real(double low, double high) {
+    return low + (high - low) * static_cast<double>(next() >> 11) * 0x1p-53;
+  }
 
  private:
   uint64_t state_;
@@ -34,12 +37,13 @@ Array draw(Dice& dice, const Shape& shape, double low, double high);
 struct Context {
   DType dtype = DType::f64;
   Device device;
-  /// Every value is disturbed relatively by +-jitter: what rounding does, only larger, so that it can be measured.
+  /// Every value is disturbed relatively by +-jitter: what rounding does, only larger, so that it
+  /// can be measured.
   double jitter = 0;
   uint64_t draw = 0;  // which disturbance
   Dice noise{0};
-  /// Values of stop_gradient: recorded once, then given again, so that differences treat them as the constants they
-  /// are.
+  /// Values of stop_gradient: recorded once, then given again, so that differences treat them as
+  /// the constants they are.
   std::vector<Array>* record = nullptr;
   const std::vector<Array>* replay = nullptr;
   size_t replayed = 0;
@@ -77,8 +81,10 @@ struct Program {
   int order = 0;                 // of the derivatives inside
 };
 
-/// The value of step `which` for these arguments. With `lazily` in the order of need instead of that of the list.
-Tensor run(const Program& program, Context& context, const Tensors& arguments, int which, bool lazily = false);
+/// The value of step `which` for these arguments. With `lazily` in the order of need instead of
+/// that of the list.
+Tensor run(const Program& program, Context& context, const Tensors& arguments, int which,
+           bool lazily = false);
 /// As text, bodies indented.
 std::string describe(const Program& program, const std::string& indent = "  ");
 /// The steps that `result` needs.
@@ -98,8 +104,8 @@ struct Counts {
 };
 
 /// Empty, or what is wrong with the program.
-std::string check(const Program& program, uint64_t seed, const Device& device, const Settings& settings,
-                  Counts& counts);
+std::string check(const Program& program, uint64_t seed, const Device& device,
+                  const Settings& settings, Counts& counts);
 /// A smaller program that fails too: steps become constants as long as it still does.
 Program shrink(const Program& program, const std::function<bool(const Program&)>& fails);
 

@@ -149,7 +149,8 @@ double single_fraction(const Array& outputs) {
   return 4 * count / static_cast<double>(y.size());
 }
 
-/// A row of images for each of `all` [N, side * side]; dimmed, so that white differs from the sheet.
+/// A row of images for each of `all` [N, side * side]; dimmed, so that white differs from the
+/// sheet.
 Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
   std::vector<std::vector<Array>> rows;
   for (const Array& images : all)

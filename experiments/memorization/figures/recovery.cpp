@@ -5,7 +5,8 @@
 // Here: the paper trains on 1000 images and gives neither the distance that counts as recovered nor
 //   the settings; the quick preset has 100 images.
 // Expected: for the widths 128 / 256 / 512 (7 layers) R_10 of .31 / .38 / .46, R_50 of .62 / .57 /
-//   .68 and R_200 of .6 for all (medians of 8 seeds, single ones within .2): a wide network recovers
+//   .68 and R_200 of .6 for all (medians of 8 seeds, single ones within .2): a wide network
+//   recovers
 //   sooner, not more. For 3 / 5 / 7 / 10 layers (128 units) R_50 of 0 / .2 / .6 / .44: from 7 to 10
 //   layers R_t only rises sooner and ends lower.
 // Time: on one core smoke 1 s, quick 2 min; the paper preset is for a GPU.

@@ -61,7 +61,8 @@ double learned_at(const Matrix& path, const std::vector<double>& times, int64_t 
   return NAN;
 }
 
-/// The error where the curve is flattest between two learning times; NaN if one of these never came.
+/// The error where the curve is flattest between two learning times; NaN if one of these never
+/// came.
 double plateau(const Matrix& path, const std::vector<double>& times, double from, double to) {
   double flattest = INFINITY, error = NAN;
   if (!std::isfinite(from) || !std::isfinite(to)) return NAN;

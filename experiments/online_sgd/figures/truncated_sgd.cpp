@@ -6,7 +6,8 @@
 //   modified set of equations predicts it. So the first units alone give nearly the PCA
 //   reconstruction of their rank, on images too.
 // Here: K = M = 3, the paper's spectrum, eta = 1, weights of standard deviation 0.1, D = 500, t up
-//   to 1000; then 9,000 Fashion-MNIST images (where they are found): D = 784, K = 64, eta = 20, t up
+//   to 1000; then 9,000 Fashion-MNIST images (where they are found): D = 784, K = 64, eta = 20, t
+//   up
 //   to 1000 or 5000. SGD of a constant rate never comes to rest: about the components the decoders
 //   go on moving by O(D^(-1/2)). A start whose first units happen to point the right way needs no
 //   rise of the error: those claims are about medians.
@@ -212,8 +213,8 @@ void claim_partial(Run& run, int64_t units, const Spectrum& s, const Observation
 }
 
 /// Every decoder in space (scaled to the components' norm, 1 / sqrt D left out) and the components,
-/// saved as <name>.npy: rows are pixels, columns the place, the decoders, the components. Training is
-/// the same in any basis, so this one is chosen afterwards.
+/// saved as <name>.npy: rows are pixels, columns the place, the decoders, the components. Training
+/// is the same in any basis, so this one is chosen afterwards.
 Panel decoder_panel(Run& run, const std::string& name, const Weights& w, const Matrix& basis) {
   const int64_t d = w.modes(), units = w.units();
   const double root = std::sqrt(static_cast<double>(d));

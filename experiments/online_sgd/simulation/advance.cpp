@@ -34,12 +34,14 @@ std::string why_unsupported(const Device& device, const Simulator& simulator) {
   if (simulator.sgd()->model.g.kind() == UnitKind::quadrature)
     return "a hidden unit of one's own, " + simulator.sgd()->model.g.name();
   if (units > most_kernel_units || modes > most_kernel_modes)
-    return "K = " + std::to_string(units) + " units on " + std::to_string(modes) + " modes; it takes " +
-           std::to_string(most_kernel_units) + " on " + std::to_string(most_kernel_modes);
+    return "K = " + std::to_string(units) + " units on " + std::to_string(modes) +
+           " modes; it takes " + std::to_string(most_kernel_units) + " on " +
+           std::to_string(most_kernel_modes);
   return "";
 }
 
-std::vector<std::vector<Snapshot>> advance_all(const Device& device, const std::vector<Simulator*>& simulators,
+std::vector<std::vector<Snapshot>> advance_all(const Device& device,
+                                               const std::vector<Simulator*>& simulators,
                                                const std::vector<int64_t>& steps) {
   if (simulators.empty()) return {};
   require(!steps.empty() && steps[0] >= simulators[0]->steps() &&
@@ -47,7 +49,8 @@ std::vector<std::vector<Snapshot>> advance_all(const Device& device, const std::
           "advance_all: needs step numbers that rise, from ", simulators[0]->steps(), " on");
   for (const Simulator* s : simulators) {
     const std::string why = why_unsupported(device, *s);
-    require(why.empty(), "advance_all: the kernel of ", device.name(), " does not take ", why, "; run it on the CPU");
+    require(why.empty(), "advance_all: the kernel of ", device.name(), " does not take ", why,
+            "; run it on the CPU");
   }
   if (device.is_cpu()) return advance_on_threads(simulators, steps);
   return advance_on_gpu(device, simulators, steps);

@@ -17,19 +17,22 @@ struct Snapshot {
   Vector bias;
 };
 
-/// What advance_all throws on a GPU when weights are no longer finite. All simulators then are as before the call.
+/// What advance_all throws on a GPU when weights are no longer finite. All simulators then are as
+/// before the call.
 struct Diverged : Error {
   Diverged(const std::string& message, size_t index) : Error(message), simulator(index) {}
   size_t simulator;
 };
 
-/// Takes all simulators to each of `steps` and gives the snapshots there, [simulators][steps]. The simulators have done
-/// the same number of steps; `steps` rise, and the first is not below that number. On a GPU all simulators must have
-/// the same rule, tying, hidden unit, precision, shape and inputs; rates, keys and weights may differ. A GPU draws the
-/// inputs that the CPU draws, and in f64 its weights agree with those of the CPU to rounding. Errors: a simulator that
-/// the device does not support (why_unsupported), simulators that differ, weights that are no longer finite (Diverged;
-/// on the CPU the simulator's own error).
-std::vector<std::vector<Snapshot>> advance_all(const Device& device, const std::vector<Simulator*>& simulators,
+/// Takes all simulators to each of `steps` and gives the snapshots there, [simulators][steps]. The
+/// simulators have done the same number of steps; `steps` rise, and the first is not below that
+/// number. On a GPU all simulators must have the same rule, tying, hidden unit, precision, shape
+/// and inputs; rates, keys and weights may differ. A GPU draws the inputs that the CPU draws, and
+/// in f64 its weights agree with those of the CPU to rounding. Errors: a simulator that the device
+/// does not support (why_unsupported), simulators that differ, weights that are no longer finite
+/// (Diverged; on the CPU the simulator's own error).
+std::vector<std::vector<Snapshot>> advance_all(const Device& device,
+                                               const std::vector<Simulator*>& simulators,
                                                const std::vector<int64_t>& steps);
 
 }  // namespace basin::online

@@ -25,21 +25,25 @@ Array with_times(const std::vector<double>& times, const Matrix& m) {
 
 std::vector<double> even_times(double last, int64_t count) {
   std::vector<double> times;
-  for (int64_t i = 0; i <= count; ++i) times.push_back(last * static_cast<double>(i) / static_cast<double>(count));
+  for (int64_t i = 0; i <= count; ++i)
+    times.push_back(last * static_cast<double>(i) / static_cast<double>(count));
   return times;
 }
 
 std::vector<double> log_times(double first, double last, int64_t count) {
-  require(first > 0 && last > first && count > 1, "log_times: needs 0 < first < last and two times or more, got ",
-          first, ", ", last, ", ", count);
+  require(first > 0 && last > first && count > 1,
+          "log_times: needs 0 < first < last and two times or more, got ", first, ", ", last, ", ",
+          count);
   std::vector<double> times{0};
   for (int64_t i = 0; i < count; ++i)
-    times.push_back(first * std::pow(last / first, static_cast<double>(i) / static_cast<double>(count - 1)));
+    times.push_back(
+        first * std::pow(last / first, static_cast<double>(i) / static_cast<double>(count - 1)));
   return times;
 }
 
 std::vector<double> longer(std::vector<double> times, double last) {
-  require(last > times.back(), "the equations must be solved for longer than the simulations: up to ", last,
+  require(last > times.back(),
+          "the equations must be solved for longer than the simulations: up to ", last,
           ", which is not after ", times.back());
   const double pace = times.back() / times[times.size() - 2];
   for (double t = times.back() * pace; t < 0.99 * last; t *= pace) times.push_back(t);
@@ -55,10 +59,11 @@ Matrix to_matrix(const Rows& rows) {
 }
 
 void require_reached(const std::string& stage, const Matrix& rows, size_t count) {
-  require(
-      rows.rows() >= static_cast<int64_t>(count), stage, ": the integrator reached ", rows.rows(), " of ", count,
-      " times (result.json says why, short-path-*.npy has what it reached); a shorter time, smaller rates or another "
-      "relative error may take it to the end");
+  require(rows.rows() >= static_cast<int64_t>(count), stage, ": the integrator reached ",
+          rows.rows(), " of ", count,
+          " times (result.json says why, short-path-*.npy has what it reached); a shorter time, "
+          "smaller rates or another "
+          "relative error may take it to the end");
 }
 
 Array to_array(const Matrix& m) {
@@ -78,18 +83,19 @@ Samples Observations::growth(int64_t column) const {
 
 Vector Observations::median(int64_t column) const {
   for (const Matrix& m : seeds)
-    require(m.rows() == static_cast<int64_t>(times.size()), "median: a seed has ", m.rows(), " of ", times.size(),
-            " times");
+    require(m.rows() == static_cast<int64_t>(times.size()), "median: a seed has ", m.rows(), " of ",
+            times.size(), " times");
   Vector middle(times.size());
-  for (int64_t i = 0; i < middle.size(); ++i) middle[i] = of([&](const Matrix& m) { return m(i, column); }).median();
+  for (int64_t i = 0; i < middle.size(); ++i)
+    middle[i] = of([&](const Matrix& m) { return m(i, column); }).median();
   return middle;
 }
 
 Array Observations::table(int64_t column) const {
   Matrix m(seeds.at(0).rows(), seeds.size());
   for (size_t i = 0; i < seeds.size(); ++i) {
-    require(seeds[i].rows() == m.rows(), "table: seed ", i, " has ", seeds[i].rows(), " times, the first one ",
-            m.rows());
+    require(seeds[i].rows() == m.rows(), "table: seed ", i, " has ", seeds[i].rows(),
+            " times, the first one ", m.rows());
     m.col(static_cast<int64_t>(i)) = seeds[i].col(column);
   }
   return with_times(times, m);
@@ -113,8 +119,9 @@ Distances distances(const Trajectories& paths, int64_t column, double until) {
       area += (now - last) * (off[t] + off[t - 1]) / 2;
       last = now;
     }
-    require(last > times[0], "distances: the first time is ", times.size() > 1 ? times[1] : times[0], ", beyond ",
-            until, ", up to which the mean is taken; record earlier times");
+    require(last > times[0], "distances: the first time is ",
+            times.size() > 1 ? times[1] : times[0], ", beyond ", until,
+            ", up to which the mean is taken; record earlier times");
     d.mean.values.push_back(area / (last - times[0]));
     d.largest.values.push_back(off.maxCoeff());
   }
@@ -147,7 +154,8 @@ double steepest_log_slope(const std::vector<double>& times, const Vector& y) {
   return least;
 }
 
-double joined_at(const std::vector<double>& times, const Vector& a, const Vector& b, double tolerance) {
+double joined_at(const std::vector<double>& times, const Vector& a, const Vector& b,
+                 double tolerance) {
   double joined = INFINITY;
   for (int64_t i = a.size() - 1; i >= 0 && std::abs(a[i] / b[i] - 1) < tolerance; --i)
     joined = times[static_cast<size_t>(i)];
@@ -159,24 +167,27 @@ int64_t index_at(const std::vector<double>& times, double t) {
   return std::min<int64_t>(found - times.begin(), static_cast<int64_t>(times.size()) - 1);
 }
 
-void claim_agreement(Claims& claims, const std::string& of, const std::string& words, const Samples& distance,
-                     double bound) {
+void claim_agreement(Claims& claims, const std::string& of, const std::string& words,
+                     const Samples& distance, double bound) {
   claims.claim({.of = of, .paper = words, .measured = distance, .criterion = below(bound)});
   claims.claim({.of = of + ", every start",
                 .paper = words,
                 .measured = distance,
                 .criterion = every_seed(below(bound)),
                 .literal = true,
-                .remark = "a start close to the border between two courses waits at a saddle until noise decides"});
+                .remark = "a start close to the border between two courses waits at a saddle until "
+                          "noise decides"});
 }
 
-void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean, Asked largest) {
+void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean,
+                     Asked largest) {
   const Distances d = distances(paths);
   const std::string words = "the equations predict the error at all times";
   const auto claim = [&](const char* which, const Samples& distance, Asked asked, double bound) {
     const std::string of = which + (" distance of a simulation from the equations" + name);
     if (asked == Asked::of_median) return claim_agreement(claims, of, words, distance, bound);
-    claims.claim({.of = of, .paper = words, .measured = distance, .criterion = every_seed(below(bound))});
+    claims.claim(
+        {.of = of, .paper = words, .measured = distance, .criterion = every_seed(below(bound))});
   };
   claim("mean", d.mean, mean, 0.004);
   claim("largest", d.largest, largest, 0.035);
@@ -196,7 +207,8 @@ Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank) {
   return levels;
 }
 
-void add_curves(Panel& panel, const Observations& all, int64_t column, const Curve& like, size_t seeds) {
+void add_curves(Panel& panel, const Observations& all, int64_t column, const Curve& like,
+                size_t seeds) {
   for (size_t i = 0; i < std::min(seeds, all.seeds.size()); ++i) {
     const Matrix& m = all.seeds[i];
     Curve& c = panel.curves.emplace_back(like);
@@ -206,8 +218,8 @@ void add_curves(Panel& panel, const Observations& all, int64_t column, const Cur
   }
 }
 
-void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name, int colour,
-                size_t seeds) {
+void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name,
+                int colour, size_t seeds) {
   add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles}, seeds);
   add_curves(panel, paths.theory, column, {.name = name, .colour = colour}, 1);
 }

@@ -46,8 +46,9 @@ Growth fastest_growth(const Weights& before, const Weights& after, const Spectru
   Growth worst;
   double growth = -1;
   const auto consider = [&](const std::string& name, double was, double is) {
-    const double factor = std::isfinite(is) ? std::abs(is) / (std::abs(was) + std::numeric_limits<double>::min())
-                                            : std::numeric_limits<double>::infinity();
+    const double factor = std::isfinite(is)
+                              ? std::abs(is) / (std::abs(was) + std::numeric_limits<double>::min())
+                              : std::numeric_limits<double>::infinity();
     if (factor <= growth) return;
     worst = {name, was, is};
     growth = factor;
@@ -61,14 +62,16 @@ Growth fastest_growth(const Weights& before, const Weights& after, const Spectru
   return worst;
 }
 
-StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s, double until) {
+StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s,
+                             double until) {
   const Lumped from = fewest_modes(start, s);
   double mean = 0, single = 0;
   for (const Weights& w : coarse_solution(model, from, until)) {
     mean = std::max(mean, stiffest_rate(model, w, from.spectrum));
     single = std::max(single, single_input_rate(model, w, from.spectrum));
   }
-  const double decay = model.rates.decay, room = std::max(0.0, 2 * static_cast<double>(s.dimension) - decay);
+  const double decay = model.rates.decay,
+               room = std::max(0.0, 2 * static_cast<double>(s.dimension) - decay);
   return {room / (mean - decay), room / (single - decay)};
 }
 
@@ -79,15 +82,16 @@ double safe_factor(const StableFactors& factors) {
 std::string describe(const StableFactors& factors, const Rates& rates) {
   const auto scaled = [&](double factor) {
     return text(short_number(factor), " times these (w = ", short_number(factor * rates.w),
-                ", v = ", short_number(factor * rates.v), rates.b != 0 ? ", b = " + short_number(factor * rates.b) : "",
-                ")");
+                ", v = ", short_number(factor * rates.v),
+                rates.b != 0 ? ", b = " + short_number(factor * rates.b) : "", ")");
   };
   const double least = safe_factor(factors);
-  return text("with steps of 1 / D the equations are stable for rates up to ", scaled(factors.equations),
-              "; a step on one input of mean size does not overshoot for rates up to ", scaled(factors.input),
-              ", and simulations are stable up to a fifth of these (relu) or more; ",
-              least < 1 ? text("divide the rates by ", short_number(1 / least), " to be safe")
-                        : "halve them until it does not diverge");
+  return text(
+      "with steps of 1 / D the equations are stable for rates up to ", scaled(factors.equations),
+      "; a step on one input of mean size does not overshoot for rates up to ",
+      scaled(factors.input), ", and simulations are stable up to a fifth of these (relu) or more; ",
+      least < 1 ? text("divide the rates by ", short_number(1 / least), " to be safe")
+                : "halve them until it does not diverge");
 }
 
 }  // namespace basin::online

@@ -5,9 +5,10 @@
 
 namespace basin::online {
 
-/// The words of two chunks, each by mode. Philox runs on 32 blocks side by side, which hides how long a product takes.
-/// Each word has 64 bits to itself, as its products do.
-[[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk, uint32_t* __restrict words) {
+/// The words of two chunks, each by mode. Philox runs on 32 blocks side by side, which hides how
+/// long a product takes. Each word has 64 bits to itself, as its products do.
+[[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk,
+                                              uint32_t* __restrict words) {
   typedef uint64_t Words __attribute__((vector_size(64)));
   constexpr int groups = 4, lanes = 8;
   Words state[4][groups];
@@ -19,12 +20,14 @@ namespace basin::online {
   }
   for (int round = 0; round < philox_rounds; ++round) {
     for (int h = 0; h < groups; ++h)
-      philox_round<Words>(state[0][h], state[1][h], state[2][h], state[3][h], uint64_t{key.lo}, uint64_t{key.hi});
+      philox_round<Words>(state[0][h], state[1][h], state[2][h], state[3][h], uint64_t{key.lo},
+                          uint64_t{key.hi});
     key = next_philox_key(key);
   }
   for (int c = 0; c < 2; ++c)
     for (int i = 0; i < 4; ++i)
-      for (int l = 0; l < 16; ++l) *words++ = static_cast<uint32_t>(state[i][2 * c + l / lanes][l % lanes]);
+      for (int l = 0; l < 16; ++l)
+        *words++ = static_cast<uint32_t>(state[i][2 * c + l / lanes][l % lanes]);
 }
 
 /// out[0 .. 64 chunks) = scale times the normals of one step, those of mode_word.
@@ -33,8 +36,10 @@ void draw_normals(KeyBits key, uint64_t step, int64_t chunks, const T* scale, T*
   alignas(64) uint32_t words[2 * chunk_modes];
   for (int64_t chunk = 0; chunk < chunks; chunk += 2) {
     two_chunks(key, step, chunk, words);
-    const int64_t first = chunk * chunk_modes, count = chunk + 1 < chunks ? 2 * chunk_modes : chunk_modes;
-    for (int64_t i = 0; i < count; ++i) out[first + i] = scale[first + i] * standard_normal<T>(words[i]);
+    const int64_t first = chunk * chunk_modes,
+                  count = chunk + 1 < chunks ? 2 * chunk_modes : chunk_modes;
+    for (int64_t i = 0; i < count; ++i)
+      out[first + i] = scale[first + i] * standard_normal<T>(words[i]);
   }
 }
 

@@ -1,8 +1,9 @@
-// Online SGD with a flat bulk, at a cost that does not depend on the bulk's dimension N. A step and the order
-// parameters read the bulk parts B [2K, N] of the weights only through their Gram matrix. Write B = L Q with L lower
-// triangular and the rows of Q orthonormal. The bulk part of a fresh input is then Q^T a + r q, with a ~ N(0, sigma^2)
-// in 2K dimensions, r = sigma chi with N - 2K degrees of freedom, and q a unit vector orthogonal to Q. The new rows are
-// combinations of the old ones and of the input, with 2K + 1 coordinates each; their triangular factor replaces L. The
+// Online SGD with a flat bulk, at a cost that does not depend on the bulk's dimension N. A step and
+// the order parameters read the bulk parts B [2K, N] of the weights only through their Gram matrix.
+// Write B = L Q with L lower triangular and the rows of Q orthonormal. The bulk part of a fresh
+// input is then Q^T a + r q, with a ~ N(0, sigma^2) in 2K dimensions, r = sigma chi with N - 2K
+// degrees of freedom, and q a unit vector orthogonal to Q. The new rows are combinations of the old
+// ones and of the input, with 2K + 1 coordinates each; their triangular factor replaces L. The
 // weights have exactly the distribution that all N modes would give them.
 #include <algorithm>
 #include <array>
@@ -20,8 +21,13 @@ namespace {
 template <int Units>
 class GramSimulator : public Simulator {
  public:
-  GramSimulator(const Model& model, const Spectrum& spectrum, int64_t spikes, const Weights& start, const Key& key)
-      : model_(model), key_(key.bits()), units_(start.units()), rows_(2 * start.units()), spikes_(spikes) {
+  GramSimulator(const Model& model, const Spectrum& spectrum, int64_t spikes, const Weights& start,
+                const Key& key)
+      : model_(model),
+        key_(key.bits()),
+        units_(start.units()),
+        rows_(2 * start.units()),
+        spikes_(spikes) {
     const int64_t bulk = spectrum.dimension - spikes;
     spectrum_ = spectrum;
     spectrum_.modes.conservativeResize(spikes + rows_);
@@ -39,7 +45,8 @@ class GramSimulator : public Simulator {
     b << start.encoder.rightCols(b.cols()), root_ * start.decoder.rightCols(b.cols());
     const Eigen::HouseholderQR<Matrix> qr(b.transpose());
     const int64_t known = std::min(b.cols(), rows_);
-    factor_.leftCols(known) = Matrix(qr.matrixQR().topRows(known).template triangularView<Eigen::Upper>()).transpose();
+    factor_.leftCols(known) =
+        Matrix(qr.matrixQR().topRows(known).template triangularView<Eigen::Upper>()).transpose();
     bias_ = start.bias;
     resize_scratch();
   }
@@ -65,13 +72,14 @@ class GramSimulator : public Simulator {
   std::vector<double> state() const override {
     std::vector<double> s = setting();
     s.push_back(static_cast<double>(steps_));
-    for (const RowMajor* m : {&spike_rows_, &factor_}) s.insert(s.end(), m->data(), m->data() + m->size());
+    for (const RowMajor* m : {&spike_rows_, &factor_})
+      s.insert(s.end(), m->data(), m->data() + m->size());
     s.insert(s.end(), bias_.data(), bias_.data() + bias_.size());
     return s;
   }
   void restore(const std::vector<double>& state) override {
-    const double* from =
-        after_setting("Gram-space SGD", state, setting(), 1 + spike_rows_.size() + factor_.size() + bias_.size());
+    const double* from = after_setting("Gram-space SGD", state, setting(),
+                                       1 + spike_rows_.size() + factor_.size() + bias_.size());
     steps_ = static_cast<int64_t>(*from++);
     for (RowMajor* m : {&spike_rows_, &factor_}) {
       std::copy(from, from + m->size(), m->data());
@@ -106,12 +114,13 @@ class GramSimulator : public Simulator {
     input_.resize(static_cast<size_t>(spikes_));
     random_.resize(static_cast<size_t>((spikes_ + rows_ + 3) / 4 * 4));
     bulk_.resize(static_cast<size_t>(rows_ + 1));
-    for (auto* v : {&field_, &value_, &slope_, &push_, &bias_step_}) v->resize(static_cast<size_t>(rows_));
+    for (auto* v : {&field_, &value_, &slope_, &push_, &bias_step_})
+      v->resize(static_cast<size_t>(rows_));
     moved_ = RowMajor::Zero(rows_, rows_ + 1);
   }
 
-  /// The spikes' components, and the bulk's coordinates along Q and along q. Step s reads the Philox blocks from s 2^24
-  /// on: normals in order, then what the chi variate needs.
+  /// The spikes' components, and the bulk's coordinates along Q and along q. Step s reads the
+  /// Philox blocks from s 2^24 on: normals in order, then what the chi variate needs.
   void draw() {
     const uint64_t first = static_cast<uint64_t>(steps_) << 24;
     const size_t blocks = random_.size() / 4;
@@ -126,7 +135,8 @@ class GramSimulator : public Simulator {
     bulk_[p] = sigma_ * std::sqrt(2 * gamma_variate(key_, first + blocks, half_freedom_));
   }
 
-  /// field_ = rows . x; value_, slope_ = g, g' of the encoder's; push_ = what multiplies x in each row's update.
+  /// field_ = rows . x; value_, slope_ = g, g' of the encoder's; push_ = what multiplies x in each
+  /// row's update.
   void fields() {
     const int64_t k = units(), p = rows(), m = spikes_;
     for (int64_t i = 0; i < p; ++i) {
@@ -147,7 +157,8 @@ class GramSimulator : public Simulator {
       const auto at = static_cast<size_t>(i);
       const int64_t last = model_.rule == Rule::truncated ? i : k - 1;
       double along = field_[static_cast<size_t>(k + i)];  // v_k . Delta
-      for (int64_t a = 0; a <= last; ++a) along -= overlap(k + i, k + a) * value_[static_cast<size_t>(a)];
+      for (int64_t a = 0; a <= last; ++a)
+        along -= overlap(k + i, k + a) * value_[static_cast<size_t>(a)];
       push_[at] = model_.rates.w / d * along / root_ * slope_[at];
       push_[static_cast<size_t>(k + i)] = model_.rates.v / d * value_[at];
       bias_step_[at] = model_.rates.b / d * along * slope_[at];
@@ -157,8 +168,10 @@ class GramSimulator : public Simulator {
   double overlap(int64_t i, int64_t j) const {
     const int64_t p = rows(), m = spikes_;
     double sum = 0;
-    for (int64_t c = 0; c < m; ++c) sum += spike_rows_.data()[i * m + c] * spike_rows_.data()[j * m + c];
-    for (int64_t c = 0; c <= std::min(i, j); ++c) sum += factor_.data()[i * p + c] * factor_.data()[j * p + c];
+    for (int64_t c = 0; c < m; ++c)
+      sum += spike_rows_.data()[i * m + c] * spike_rows_.data()[j * m + c];
+    for (int64_t c = 0; c <= std::min(i, j); ++c)
+      sum += factor_.data()[i * p + c] * factor_.data()[j * p + c];
     return sum;
   }
 
@@ -170,7 +183,8 @@ class GramSimulator : public Simulator {
     for (int64_t i = 0; i < p; ++i) {
       const double push = push_[static_cast<size_t>(i)];
       for (int64_t j = 0; j < p; ++j)
-        moved[i * (p + 1) + j] = keep * factor_.data()[i * p + j] + push * bulk_[static_cast<size_t>(j)];
+        moved[i * (p + 1) + j] =
+            keep * factor_.data()[i * p + j] + push * bulk_[static_cast<size_t>(j)];
       moved[i * (p + 1) + p] = push * bulk_[static_cast<size_t>(p)];
     }
     for (int64_t i = k; i < p; ++i) {
@@ -186,7 +200,8 @@ class GramSimulator : public Simulator {
       double seen = 0;  // sum of g_a v_a over the units that this one sees
       for (int64_t a = 0; a < k; ++a) {
         column[a * m] = keep * column[a * m] + push_[static_cast<size_t>(a)] * x;
-        if (model_.rule == Rule::vanilla) seen += value_[static_cast<size_t>(a)] * column[(k + a) * m];
+        if (model_.rule == Rule::vanilla)
+          seen += value_[static_cast<size_t>(a)] * column[(k + a) * m];
       }
       for (int64_t a = 0; a < k; ++a) {
         double& v = column[(k + a) * m];
@@ -197,8 +212,8 @@ class GramSimulator : public Simulator {
     for (int64_t a = 0; a < k; ++a) bias_[a] += bias_step_[static_cast<size_t>(a)];
   }
 
-  /// factor_ = the lower triangular factor of moved_ moved_^T (Cholesky). A row that is a combination of those above
-  /// it, up to rounding, gets a zero on the diagonal.
+  /// factor_ = the lower triangular factor of moved_ moved_^T (Cholesky). A row that is a
+  /// combination of those above it, up to rounding, gets a zero on the diagonal.
   void refactor() {
     const int64_t p = rows();
     double* l = factor_.data();
@@ -212,7 +227,8 @@ class GramSimulator : public Simulator {
         for (int64_t c = 0; c < j; ++c) sum -= l[i * p + c] * l[j * p + c];
         if (i == j) {
           const bool independent = sum > 1e-15 * whole;
-          l[j * p + j] = independent ? std::sqrt(sum) : whole - whole;  // NaN once a product overflows
+          l[j * p + j] =
+              independent ? std::sqrt(sum) : whole - whole;  // NaN once a product overflows
           inverse = independent ? 1 / l[j * p + j] : 0;
         } else {
           l[i * p + j] = sum * inverse;
@@ -224,8 +240,10 @@ class GramSimulator : public Simulator {
   void step() {
     draw();
     fields();
-    double all = 0;  // what is not finite shows in a field or, where a bias holds a unit off, in a step
-    for (int64_t i = 0; i < rows(); ++i) all += field_[static_cast<size_t>(i)] + push_[static_cast<size_t>(i)];
+    double all =
+        0;  // what is not finite shows in a field or, where a bias holds a unit off, in a step
+    for (int64_t i = 0; i < rows(); ++i)
+      all += field_[static_cast<size_t>(i)] + push_[static_cast<size_t>(i)];
     require(all - all == 0, "Gram-space SGD: the weights are no longer finite at step ", steps_,
             "; the rates are too large for this start");
     update();
@@ -244,20 +262,25 @@ class GramSimulator : public Simulator {
 
 }  // namespace
 
-std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectrum& spectrum, int64_t spikes,
-                                               const Weights& start, const Key& key) {
-  const int64_t rows = 2 * start.units(), bulk = spectrum.dimension - spikes, n = spectrum.modes.size();
+std::unique_ptr<Simulator> make_gram_simulator(const Model& model, const Spectrum& spectrum,
+                                               int64_t spikes, const Weights& start,
+                                               const Key& key) {
+  const int64_t rows = 2 * start.units(), bulk = spectrum.dimension - spikes,
+                n = spectrum.modes.size();
   require_units("Gram-space SGD", start.units(), spectrum.dimension);
-  require(model.tying == Tying::untied, "Gram-space SGD: written for untied weights; simulate all modes instead");
+  require(model.tying == Tying::untied,
+          "Gram-space SGD: written for untied weights; simulate all modes instead");
   require(spikes >= 0 && spikes <= n && bulk > rows + 1, "Gram-space SGD: the bulk has ", bulk,
           " modes and must have more than ", rows + 1, " (2K + 1); simulate all modes instead");
-  require(start.modes() == n, "Gram-space SGD: weights on ", start.modes(), " modes, but the spectrum has ", n);
+  require(start.modes() == n, "Gram-space SGD: weights on ", start.modes(),
+          " modes, but the spectrum has ", n);
   const auto tail = spectrum.modes.tail(n - spikes);
   require(tail.size() > 0 && (tail.array() - tail[0]).abs().maxCoeff() <= 1e-12 * tail[0],
           "Gram-space SGD: the bulk is not flat; simulate all modes instead");
   std::unique_ptr<Simulator> made;
   unrolled<4>([&](auto k) {
-    if (start.units() == k + 1) made = std::make_unique<GramSimulator<k + 1>>(model, spectrum, spikes, start, key);
+    if (start.units() == k + 1)
+      made = std::make_unique<GramSimulator<k + 1>>(model, spectrum, spikes, start, key);
   });
   if (!made) made = std::make_unique<GramSimulator<0>>(model, spectrum, spikes, start, key);
   return made;

@@ -1,4 +1,5 @@
-// Grey images in the eigenbasis of their own second moments: the inputs of the experiments on real data.
+// Grey images in the eigenbasis of their own second moments: the inputs of the experiments on real
+// data.
 #pragma once
 #include <optional>
 #include <string>
@@ -26,14 +27,15 @@ struct GreyImages {
   Array pixels(const Matrix& rows_in_basis) const;
 };
 
-/// 32 x 32 images of standard deviation 0.5: source "dead-leaves" or "textures" (`count` images made from the key), or
-/// "cifar" (the luma of the first `count` training images of CIFAR-10 in the run's data folder). Errors: another
-/// source, fewer than 2, more than there are.
-GreyImages load_grey_images(const Run& run, const std::string& source, const Key& key, int64_t count, Centre centre);
+/// 32 x 32 images of standard deviation 0.5: source "dead-leaves" or "textures" (`count` images
+/// made from the key), or "cifar" (the luma of the first `count` training images of CIFAR-10 in the
+/// run's data folder). Errors: another source, fewer than 2, more than there are.
+GreyImages load_grey_images(const Run& run, const std::string& source, const Key& key,
+                            int64_t count, Centre centre);
 
-/// The first `count` Fashion-MNIST test images of a data folder (see data/find.h) with one mean for all pixels and a
-/// standard deviation of 1, and the `others` after them. Nothing where there is no such file. Errors: fewer than 2 or
-/// no others, more than there are.
+/// The first `count` Fashion-MNIST test images of a data folder (see data/find.h) with one mean for
+/// all pixels and a standard deviation of 1, and the `others` after them. Nothing where there is no
+/// such file. Errors: fewer than 2 or no others, more than there are.
 std::optional<GreyImages> fashion_images(const DataFolder& data, int64_t count, int64_t others);
 
 /// All inputs times a factor.

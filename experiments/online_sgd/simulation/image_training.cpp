@@ -14,9 +14,10 @@ GreyImages ImageTraining::load(Run& run) const {
   return loaded;
 }
 
-Trajectories ImageTraining::train(Run& run, const std::string& name, const Key& key, const Model& model,
-                                  const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
-                                  const std::function<std::vector<double>(const Weights&, double error)>& row) const {
+Trajectories ImageTraining::train(
+    Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
+    const std::function<Weights(const Key&)>& start,
+    const std::function<std::vector<double>(const Weights&, double error)>& row) const {
   const Spectrum& s = inputs.spectrum;
   const auto key_of = [&](int64_t seed) { return key.at(static_cast<uint64_t>(seed)); };
   const auto predicted = [&](const Weights& w) { return row(w, population_error(w, s, model.g)); };
@@ -34,8 +35,8 @@ Trajectories ImageTraining::train(Run& run, const std::string& name, const Key& 
   options.relative = tolerance;
   options.absolute = tolerance / 1000;
   paths.theory = solve_seeds(seeds, times(), [&](int64_t seed) {
-    return solve(run, text(name, ", equations, seed ", seed), model, start(key_of(seed).at("start")), s, times(),
-                 predicted, options);
+    return solve(run, text(name, ", equations, seed ", seed), model,
+                 start(key_of(seed).at("start")), s, times(), predicted, options);
   });
   return paths;
 }

@@ -1,5 +1,5 @@
-// Training on grey images, and the equations with the second moments of the images: what the figures on real data
-// share.
+// Training on grey images, and the equations with the second moments of the images: what the
+// figures on real data share.
 #pragma once
 #include <functional>
 #include <string>
@@ -25,7 +25,8 @@ struct ImageTraining {
     f("centre", centre, one_of({"pixels", "all"}),
       "the mean that is removed: pixels (of each pixel) or all (one for all pixels)");
     f("count", count, at_least(2), "images; cifar: at most as many as its training files hold");
-    f("gaussian", gaussian, "a control: train on Gaussian inputs of the images' covariance instead");
+    f("gaussian", gaussian,
+      "a control: train on Gaussian inputs of the images' covariance instead");
     f("first", first, above(0), "first time recorded after 0 (time = steps / D)");
     f("last", last, above(0), "last time");
     f("points", points, at_least(3), "times recorded, logarithmically spaced");
@@ -37,16 +38,17 @@ struct ImageTraining {
   /// Errors: those of times(), before anything is loaded; those of load_grey_images.
   GreyImages load(Run& run) const;
 
-  /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error: on the images, or
-  /// on Gaussian inputs of the same second moments for the equations and for `gaussian`. Where an integration stops
-  /// early its seed has fewer rows.
-  Trajectories train(Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
-                     const std::function<Weights(const Key&)>& start,
-                     const std::function<std::vector<double>(const Weights&, double error)>& row) const;
+  /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error:
+  /// on the images, or on Gaussian inputs of the same second moments for the equations and for
+  /// `gaussian`. Where an integration stops early its seed has fewer rows.
+  Trajectories train(
+      Run& run, const std::string& name, const Key& key, const Model& model,
+      const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
+      const std::function<std::vector<double>(const Weights&, double error)>& row) const;
 };
 
-/// |simulation / theory - 1| of column 0 at the recorded times: mean and largest for every seed, infinite where the
-/// equations did not come to the end.
+/// |simulation / theory - 1| of column 0 at the recorded times: mean and largest for every seed,
+/// infinite where the equations did not come to the end.
 Distances relative_distances(const Trajectories& paths);
 
 /// Seed 0 as <name>-simulated.npy and <name>-theory.npy: times and all numbers.

@@ -13,10 +13,10 @@ namespace {
 
 using All = std::vector<std::unique_ptr<ObservedTrajectory>>;
 
-/// Takes all to a step, each group of trajectories at the same step in launches of its own: a resumed
-/// run can leave trajectories at different steps.
-void advance_on_device(const Device& device, const std::vector<ObservedTrajectory*>& all, int64_t to_step, double until,
-                       SimulationProgress& progress) {
+/// Takes all to a step, each group of trajectories at the same step in launches of its own: a
+/// resumed run can leave trajectories at different steps.
+void advance_on_device(const Device& device, const std::vector<ObservedTrajectory*>& all,
+                       int64_t to_step, double until, SimulationProgress& progress) {
   const int64_t piece = 1000000;  // steps before it looks for Ctrl-C again
   CheckpointCalls calls;
   const auto save_all = [&] {
@@ -48,7 +48,8 @@ void advance_on_device(const Device& device, const std::vector<ObservedTrajector
 }
 
 void observe_on_device(const Device& device, const All& all, const std::vector<double>& times,
-                       const std::vector<int64_t>& steps, const Observe& observe, SimulationProgress& progress) {
+                       const std::vector<int64_t>& steps, const Observe& observe,
+                       SimulationProgress& progress) {
   for (size_t i = 0; i < times.size(); ++i) {
     std::vector<ObservedTrajectory*> here;  // the others were further when they were saved
     for (const auto& one : all)
@@ -60,8 +61,9 @@ void observe_on_device(const Device& device, const All& all, const std::vector<d
   }
 }
 
-void observe_on_threads(const All& all, const std::vector<double>& times, const std::vector<int64_t>& steps,
-                        const Observe& observe, SimulationProgress& progress) {
+void observe_on_threads(const All& all, const std::vector<double>& times,
+                        const std::vector<int64_t>& steps, const Observe& observe,
+                        SimulationProgress& progress) {
   parallel_for(static_cast<int64_t>(all.size()), [&](int64_t j) {
     ObservedTrajectory& one = *all[static_cast<size_t>(j)];
     for (size_t i = one.observations().size(); i < times.size(); ++i) {
@@ -73,8 +75,9 @@ void observe_on_threads(const All& all, const std::vector<double>& times, const 
 
 }  // namespace
 
-void observe_all(Run& run, const std::string& stage, const All& trajectories, const std::vector<double>& times,
-                 const std::vector<int64_t>& steps, const Observe& observe) {
+void observe_all(Run& run, const std::string& stage, const All& trajectories,
+                 const std::vector<double>& times, const std::vector<int64_t>& steps,
+                 const Observe& observe) {
   if (trajectories.empty()) return;
   int64_t left = 0;
   for (const auto& one : trajectories) left += steps.back() - one->simulator().steps();

@@ -7,8 +7,8 @@ Weights weights_of(const Vector& row, int64_t units) {
   const int64_t modes = (row.size() - 1) / 2 / units;
   const double* encoder = row.data() + 1;
   const double* decoder = encoder + units * modes;
-  return {Eigen::Map<const Matrix>(encoder, units, modes), Eigen::Map<const Matrix>(decoder, units, modes),
-          Vector::Zero(units)};
+  return {Eigen::Map<const Matrix>(encoder, units, modes),
+          Eigen::Map<const Matrix>(decoder, units, modes), Vector::Zero(units)};
 }
 
 }  // namespace

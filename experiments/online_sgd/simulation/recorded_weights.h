@@ -1,4 +1,5 @@
-// Observations that hold all weights of a network, from which whatever is asked about them is computed later.
+// Observations that hold all weights of a network, from which whatever is asked about them is
+// computed later.
 #pragma once
 #include <vector>
 
@@ -6,7 +7,8 @@
 
 namespace basin::online {
 
-/// The error, then all weights of the encoder and of the decoder, column by column (for Observe). Biases are 0.
+/// The error, then all weights of the encoder and of the decoder, column by column (for Observe).
+/// Biases are 0.
 std::vector<double> error_and_weights(const Weights& w, const Spectrum& s, const Transfer& g);
 
 /// The weights of `units` units in the last row of such observations.

@@ -1,5 +1,6 @@
-// The inner loops of one step of online SGD: a single pass over the modes applies the update that the step before left
-// pending, then sums what the coefficients of this step's update need. Private to simulator.cpp.
+// The inner loops of one step of online SGD: a single pass over the modes applies the update that
+// the step before left pending, then sums what the coefficients of this step's update need. Private
+// to simulator.cpp.
 #pragma once
 #include <cstdint>
 #include <cstring>
@@ -10,7 +11,8 @@
 
 namespace basin::online {
 
-/// 64 bytes of lanes. Sums over modes keep one partial sum a lane, so their order is the same on every machine.
+/// 64 bytes of lanes. Sums over modes keep one partial sum a lane, so their order is the same on
+/// every machine.
 template <class T>
 struct Lanes {
   static constexpr int count = 64 / sizeof(T);
@@ -27,8 +29,8 @@ template <class Half, class Whole>
   half += upper;
 }
 
-/// Sum of the lanes as a tree: halves, quarters, ... Not inlined, because taking an address here would keep the running
-/// sums of the loop in memory.
+/// Sum of the lanes as a tree: halves, quarters, ... Not inlined, because taking an address here
+/// would keep the running sums of the loop in memory.
 template <class T>
 [[gnu::noinline]] T sum_of(const Lanes<T>& lanes) {
   typedef T Half __attribute__((vector_size(32)));
@@ -48,8 +50,9 @@ constexpr int64_t pair_index(int64_t k, int64_t a) {
   return k * (k + 1) / 2 + a;
 }
 
-/// An update that is known but not applied: with r = x - sum_a g_a v_a (truncated: the sum up to the unit itself),
-/// w_k += c_k x - decay w_k and v_k += s_k r - decay v_k. One set of tied weights gets c_k x + s_k r.
+/// An update that is known but not applied: with r = x - sum_a g_a v_a (truncated: the sum up to
+/// the unit itself), w_k += c_k x - decay w_k and v_k += s_k r - decay v_k. One set of tied weights
+/// gets c_k x + s_k r.
 template <class T>
 struct Pending {
   std::vector<T> g, w_step, v_step;  // g_k, c_k, s_k
@@ -57,7 +60,8 @@ struct Pending {
   bool truncated = false;
 };
 
-/// Beyond so many units a second pass over the weights costs less than the products of all pairs of decoders.
+/// Beyond so many units a second pass over the weights costs less than the products of all pairs of
+/// decoders.
 constexpr int64_t most_units_in_pairs = 9;
 
 /// What the fields are made of: w_k.x and v_k.x (K each), then v_k.v_a
@@ -65,7 +69,8 @@ constexpr int64_t most_units_in_pairs = 9;
 template <class T>
 struct Sums {
   static Sums of(int64_t units) {
-    const auto size = static_cast<size_t>(2 * units + (units <= most_units_in_pairs ? pair_index(units, 0) : 0));
+    const auto size =
+        static_cast<size_t>(2 * units + (units <= most_units_in_pairs ? pair_index(units, 0) : 0));
     return {std::vector<T>(size), std::vector<Lanes<T>>(size)};
   }
   bool has_pairs(int64_t units) const { return static_cast<int64_t>(values.size()) > 2 * units; }
@@ -74,7 +79,8 @@ struct Sums {
   std::vector<Lanes<T>> lanes;
 };
 
-/// The weights, vector by vector of modes: w_1 .. w_K, v_1 .. v_K (tied: one set, v) of modes 0 .., then of the next.
+/// The weights, vector by vector of modes: w_1 .. w_K, v_1 .. v_K (tied: one set, v) of modes 0 ..,
+/// then of the next.
 template <class T>
 struct Layers {
   int64_t units = 0, vectors = 0;
@@ -85,16 +91,21 @@ struct Layers {
   int64_t stride() const { return encoders() + units; }
   /// Row r of the 2 K (tied: K) at one mode.
   T at(int64_t r, int64_t mode) const { return rows[index(r, mode)].v[mode % Lanes<T>::count]; }
-  void set(int64_t r, int64_t mode, T value) { rows[index(r, mode)].v[mode % Lanes<T>::count] = value; }
+  void set(int64_t r, int64_t mode, T value) {
+    rows[index(r, mode)].v[mode % Lanes<T>::count] = value;
+  }
 
  private:
-  size_t index(int64_t r, int64_t mode) const { return static_cast<size_t>(mode / Lanes<T>::count * stride() + r); }
+  size_t index(int64_t r, int64_t mode) const {
+    return static_cast<size_t>(mode / Lanes<T>::count * stride() + r);
+  }
 };
 
 /// One vector of modes of K units through a pending update; `w` is not read when tied.
 template <class T, int K, bool tied>
-[[gnu::always_inline]] inline void apply_update(const Pending<T>& p, const T* g, const T* w_step, const T* v_step,
-                                                const typename Lanes<T>::Vector& x, typename Lanes<T>::Vector* w,
+[[gnu::always_inline]] inline void apply_update(const Pending<T>& p, const T* g, const T* w_step,
+                                                const T* v_step, const typename Lanes<T>::Vector& x,
+                                                typename Lanes<T>::Vector* w,
                                                 typename Lanes<T>::Vector* v) {
   using Vector = typename Lanes<T>::Vector;
   Vector left = x;
@@ -119,12 +130,15 @@ template <class T, int K, bool tied>
 
 /// `apply`: the pending update, made of the input `old_x`; `sum`: the sums of the new input `x`.
 template <class T, int K, bool tied, bool apply, bool sum>
-void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, const Lanes<T>* x, Sums<T>& sums) {
+void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, const Lanes<T>* x,
+          Sums<T>& sums) {
   using Vector = typename Lanes<T>::Vector;
   constexpr int encoders = tied ? 0 : K, pairs = K * (K + 1) / 2;
   Vector wx[K] = {}, vx[K] = {}, vv[pairs] = {};
   T g[K], w_step[K], v_step[K];
-  unrolled<K>([&](auto k) { g[k] = pending.g[k], w_step[k] = pending.w_step[k], v_step[k] = pending.v_step[k]; });
+  unrolled<K>([&](auto k) {
+    g[k] = pending.g[k], w_step[k] = pending.w_step[k], v_step[k] = pending.v_step[k];
+  });
   Lanes<T>* row = layers.rows.data();
   for (int64_t i = 0; i < layers.vectors; ++i, row += encoders + K) {
     Vector w[K], v[K];
@@ -154,7 +168,8 @@ void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, c
 
 /// The same for any K, with the same bits.
 template <class T>
-void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename Lanes<T>::Vector& x, Lanes<T>* row) {
+void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename Lanes<T>::Vector& x,
+                   Lanes<T>* row) {
   using Vector = typename Lanes<T>::Vector;
   const int64_t units = layers.units, encoders = layers.encoders();
   Lanes<T>* v = row + encoders;
@@ -175,8 +190,8 @@ void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename 
 }
 
 template <class T, bool apply, bool sum>
-void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, const Lanes<T>* x,
-                  Sums<T>& sums) {
+void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x,
+                  const Lanes<T>* x, Sums<T>& sums) {
   const int64_t units = layers.units, encoders = layers.encoders();
   const bool pairs = sums.has_pairs(units);
   for (Lanes<T>& lanes : sums.lanes) lanes = Lanes<T>();
@@ -196,7 +211,8 @@ void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* 
     for (size_t i = 0; i < sums.values.size(); ++i) sums.values[i] = sum_of(sums.lanes[i]);
 }
 
-/// The second pass without pairs: v_k.r, where r is what the units (truncated: those up to k) leave of x.
+/// The second pass without pairs: v_k.r, where r is what the units (truncated: those up to k) leave
+/// of x.
 template <class T>
 void sum_errors(const Layers<T>& layers, const Pending<T>& p, const Lanes<T>* x, Sums<T>& sums) {
   const int64_t units = layers.units;
@@ -214,18 +230,22 @@ void sum_errors(const Layers<T>& layers, const Pending<T>& p, const Lanes<T>* x,
   for (int64_t k = 0; k < units; ++k) sums.values[units + k] = sum_of(into[k]);
 }
 
-/// The three passes of a run: the first step has nothing pending, the last update has no step after it.
+/// The three passes of a run: the first step has nothing pending, the last update has no step after
+/// it.
 template <class T>
 struct Passes {
-  using Function = void (*)(Layers<T>&, const Pending<T>&, const Lanes<T>*, const Lanes<T>*, Sums<T>&);
+  using Function = void (*)(Layers<T>&, const Pending<T>&, const Lanes<T>*, const Lanes<T>*,
+                            Sums<T>&);
   Function first, next, last;
 
   template <int K, bool tied>
   static Passes of() {
-    return {pass<T, K, tied, false, true>, pass<T, K, tied, true, true>, pass<T, K, tied, true, false>};
+    return {pass<T, K, tied, false, true>, pass<T, K, tied, true, true>,
+            pass<T, K, tied, true, false>};
   }
   static Passes of(int64_t units, bool tied) {
-    Passes found{general_pass<T, false, true>, general_pass<T, true, true>, general_pass<T, true, false>};
+    Passes found{general_pass<T, false, true>, general_pass<T, true, true>,
+                 general_pass<T, true, false>};
     unrolled<6>([&](auto k) {
       if (units == k + 1) found = tied ? of<k + 1, true>() : of<k + 1, false>();
     });

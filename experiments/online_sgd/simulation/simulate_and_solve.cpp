@@ -21,7 +21,8 @@ Measurements measurements_of(const Reached& reached) {
   Measurements m;
   m.add(rows_entry, to_array(reached.rows));
   const std::vector<uint8_t> letters(reached.failure.begin(), reached.failure.end());
-  if (!letters.empty()) m.add(failure_entry, from_vector(letters, {static_cast<int64_t>(letters.size())}));
+  if (!letters.empty())
+    m.add(failure_entry, from_vector(letters, {static_cast<int64_t>(letters.size())}));
   return m;
 }
 
@@ -31,19 +32,22 @@ Reached reached_of(const Measurements& m) {
   std::vector<uint8_t> letters;
   if (m.has(failure_entry)) letters = m.array(failure_entry).to_vector<uint8_t>();
   using RowMajor = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-  return {Eigen::Map<const RowMajor>(numbers.data(), rows.dim(0), rows.dim(1)), {letters.begin(), letters.end()}};
+  return {Eigen::Map<const RowMajor>(numbers.data(), rows.dim(0), rows.dim(1)),
+          {letters.begin(), letters.end()}};
 }
 
 /// Says why an integrator stopped before the last of `times`, and saves what it reached.
-void save_early_stop(Run& run, const std::string& stage, const std::vector<double>& times, const Reached& reached) {
+void save_early_stop(Run& run, const std::string& stage, const std::vector<double>& times,
+                     const Reached& reached) {
   const std::string file = "short-path-" + file_name(stage);
   const int64_t count = reached.rows.rows();
   run.save(file, Observations{times, {reached.rows}}.table_of(0));
-  run.result(
-      "stopped early: " + stage,
-      Json{{"why", reached.failure}, {"times_reached", count}, {"times", times.size()}, {"saved", file + ".npy"}});
-  run.say(text(stage, ": ", reached.failure, "; ", count, " of ", times.size(), " times were reached, in ",
-               run.path(file + ".npy")));
+  run.result("stopped early: " + stage, Json{{"why", reached.failure},
+                                             {"times_reached", count},
+                                             {"times", times.size()},
+                                             {"saved", file + ".npy"}});
+  run.say(text(stage, ": ", reached.failure, "; ", count, " of ", times.size(),
+               " times were reached, in ", run.path(file + ".npy")));
 }
 
 Key key_of(const Run& run, const Setting& setting, int64_t seed) {
@@ -56,13 +60,16 @@ Weights start_of(const Run& run, const Setting& setting, int64_t seed) {
 
 }  // namespace
 
-Observations simulate(Run& run, const std::string& stage, int64_t seeds, const std::vector<double>& times,
-                      const std::function<std::unique_ptr<Simulator>(int64_t seed)>& make, const Observe& observe) {
+Observations simulate(Run& run, const std::string& stage, int64_t seeds,
+                      const std::vector<double>& times,
+                      const std::function<std::unique_ptr<Simulator>(int64_t seed)>& make,
+                      const Observe& observe) {
   std::filesystem::create_directories(run.path("checkpoints"));
   std::vector<std::unique_ptr<ObservedTrajectory>> all;
   std::vector<int64_t> steps;
   for (int64_t seed = 0; seed < seeds; ++seed) {
-    const std::string name = text(file_name(stage), "-seed", seed), file = run.path("checkpoints/" + name + ".npy");
+    const std::string name = text(file_name(stage), "-seed", seed),
+                      file = run.path("checkpoints/" + name + ".npy");
     std::unique_ptr<Simulator> simulator = make(seed);
     if (seed == 0)
       for (const double t : times)
@@ -83,8 +90,9 @@ Matrix integrate_stage(Run& run, const std::string& stage, const std::vector<dou
   return reached.rows;
 }
 
-Matrix solve(Run& run, const std::string& stage, const Model& model, const Weights& start, const Spectrum& s,
-             const std::vector<double>& times, const Observe& observe, const IntegrateOptions& options) {
+Matrix solve(Run& run, const std::string& stage, const Model& model, const Weights& start,
+             const Spectrum& s, const std::vector<double>& times, const Observe& observe,
+             const IntegrateOptions& options) {
   return integrate_stage(run, stage, times, [&] {
     IntegrateOptions interruptible = options;
     interruptible.progress = [&](double t) {
@@ -101,39 +109,46 @@ Matrix solve(Run& run, const std::string& stage, const Model& model, const Weigh
 Observations solve_seeds(int64_t seeds, const std::vector<double>& times,
                          const std::function<Matrix(int64_t seed)>& solution) {
   Observations found{times, std::vector<Matrix>(static_cast<size_t>(seeds))};
-  parallel_for(seeds, [&](int64_t seed) { found.seeds[static_cast<size_t>(seed)] = solution(seed); });
+  parallel_for(seeds,
+               [&](int64_t seed) { found.seeds[static_cast<size_t>(seed)] = solution(seed); });
   return found;
 }
 
-Observations simulate(Run& run, const Setting& setting, int64_t seeds, const std::vector<double>& times) {
+Observations simulate(Run& run, const Setting& setting, int64_t seeds,
+                      const std::vector<double>& times) {
   const Spectrum& s = setting.spectrum;
   const auto make = [&](int64_t seed) {
     const Key inputs = key_of(run, setting, seed).at("inputs");
     const Weights start = start_of(run, setting, seed);
-    if (setting.bulk == Bulk::gram) return make_gram_simulator(setting.model, s, setting.spikes, start, inputs);
+    if (setting.bulk == Bulk::gram)
+      return make_gram_simulator(setting.model, s, setting.spikes, start, inputs);
     return make_simulator(setting.model, s, start, inputs, setting.precision);
   };
-  return simulate(run, setting.stage, seeds, times, make, [&](const Weights& w) { return setting.observe(w, s); });
+  return simulate(run, setting.stage, seeds, times, make,
+                  [&](const Weights& w) { return setting.observe(w, s); });
 }
 
-Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds, const std::vector<double>& times,
+Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds,
+                                const std::vector<double>& times,
                                 const std::vector<double>& theory_times) {
   Trajectories all;
   all.simulated = simulate(run, setting, seeds, times);
   all.theory = solve_seeds(seeds, theory_times, [&](int64_t seed) {
     const std::string stage = text(setting.stage, ", equations, seed ", seed);
     const Weights start = start_of(run, setting, seed);
-    const Lumped few =
-        setting.bulk == Bulk::whole ? lump(start, setting.spectrum, setting.spikes) : Lumped{setting.spectrum, start};
-    const Matrix solution = solve(run, stage, setting.model, few.weights, few.spectrum, theory_times,
-                                  [&](const Weights& w) { return setting.observe(w, few.spectrum); });
+    const Lumped few = setting.bulk == Bulk::whole ? lump(start, setting.spectrum, setting.spikes)
+                                                   : Lumped{setting.spectrum, start};
+    const Matrix solution =
+        solve(run, stage, setting.model, few.weights, few.spectrum, theory_times,
+              [&](const Weights& w) { return setting.observe(w, few.spectrum); });
     require_reached(stage, solution, times.size());
     return solution;
   });
   std::vector<double>& reached = all.theory.times;
   for (const Matrix& m : all.theory.seeds)
     reached.resize(std::min<size_t>(reached.size(), static_cast<size_t>(m.rows())));
-  for (Matrix& m : all.theory.seeds) m.conservativeResize(static_cast<int64_t>(reached.size()), Eigen::NoChange);
+  for (Matrix& m : all.theory.seeds)
+    m.conservativeResize(static_cast<int64_t>(reached.size()), Eigen::NoChange);
   return all;
 }
 
@@ -144,7 +159,8 @@ Precision precision_of(const std::string& name) {
 
 std::string file_name(std::string name) {
   std::replace_if(
-      name.begin(), name.end(), [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
+      name.begin(), name.end(),
+      [](unsigned char c) { return !std::isalnum(c) && c != '-' && c != '_'; }, '-');
   return name;
 }
 

@@ -20,22 +20,25 @@ void evaluate(const Transfer& g, T field, T& value, T& slope) {
 
 void check_setting(const Spectrum& spectrum, const Weights& start) {
   const int64_t modes = spectrum.modes.size(), units = start.units();
-  require(modes >= 1 && modes <= spectrum.dimension, "online SGD: ", modes, " modes of ", spectrum.dimension,
-          " dimensions");
-  require(spectrum.rest == 0, "online SGD simulates every mode with variance, ", spectrum.rest, " is left out");
+  require(modes >= 1 && modes <= spectrum.dimension, "online SGD: ", modes, " modes of ",
+          spectrum.dimension, " dimensions");
+  require(spectrum.rest == 0, "online SGD simulates every mode with variance, ", spectrum.rest,
+          " is left out");
   require((spectrum.modes.array() >= 0).all() && spectrum.modes.allFinite(),
           "online SGD: a variance that is negative or not finite");
   require_units("online SGD", units, spectrum.dimension);
-  require(start.modes() == modes && start.decoder.rows() == units && start.decoder.cols() == modes &&
-              start.bias.size() == units,
-          "online SGD: an encoder of ", units, " x ", start.modes(), ", a decoder of ", start.decoder.rows(), " x ",
-          start.decoder.cols(), " and ", start.bias.size(), " biases for ", modes, " modes");
+  require(start.modes() == modes && start.decoder.rows() == units &&
+              start.decoder.cols() == modes && start.bias.size() == units,
+          "online SGD: an encoder of ", units, " x ", start.modes(), ", a decoder of ",
+          start.decoder.rows(), " x ", start.decoder.cols(), " and ", start.bias.size(),
+          " biases for ", modes, " modes");
 }
 
 template <class T>
 class OnlineSgd : public Simulator {
  public:
-  OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start, const Key& key, const Array& inputs);
+  OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start, const Key& key,
+            const Array& inputs);
 
   void advance(int64_t steps) override;
   int64_t steps() const override { return steps_; }
@@ -62,24 +65,28 @@ class OnlineSgd : public Simulator {
   Pending<T> pending_;
   Sums<T> sums_;
   std::vector<T> bias_;
-  std::vector<Lanes<T>> scale_, x_, old_x_;  // sqrt rho; the inputs of this step and of the one before
+  std::vector<Lanes<T>> scale_, x_,
+      old_x_;  // sqrt rho; the inputs of this step and of the one before
   T field_scale_, w_rate_, v_rate_, b_rate_;
   int64_t steps_ = 0;
 };
 
 template <class T>
-OnlineSgd<T>::OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start, const Key& key,
-                        const Array& inputs)
-    : sgd_{model, key.bits(), {}, sizeof(T) == 4 ? Precision::f32 : Precision::f64}, spectrum_(spectrum) {
+OnlineSgd<T>::OnlineSgd(const Model& model, const Spectrum& spectrum, const Weights& start,
+                        const Key& key, const Array& inputs)
+    : sgd_{model, key.bits(), {}, sizeof(T) == 4 ? Precision::f32 : Precision::f64},
+      spectrum_(spectrum) {
   check_setting(spectrum, start);
   if (inputs.defined()) {
-    require(inputs.rank() == 2 && inputs.dim(0) >= 1 && inputs.dim(1) == modes(), "online SGD: inputs ", inputs,
-            " for ", modes(), " modes");
-    sgd_.inputs = contiguous(inputs.dtype() == dtype_of<T>() ? inputs : cast(inputs, dtype_of<T>()));
+    require(inputs.rank() == 2 && inputs.dim(0) >= 1 && inputs.dim(1) == modes(),
+            "online SGD: inputs ", inputs, " for ", modes(), " modes");
+    sgd_.inputs =
+        contiguous(inputs.dtype() == dtype_of<T>() ? inputs : cast(inputs, dtype_of<T>()));
     sgd_.inputs.data<T>();  // an error now when it is not on the host
   }
   // Modes beyond the last have no variance and no weight: nothing ever happens there.
-  const int64_t vectors = (modes() + chunk_modes - 1) / chunk_modes * (chunk_modes / Lanes<T>::count);
+  const int64_t vectors =
+      (modes() + chunk_modes - 1) / chunk_modes * (chunk_modes / Lanes<T>::count);
   layers_ = {start.units(), vectors, model.tying != Tying::untied, {}};
   layers_.rows.resize(static_cast<size_t>(vectors * layers_.stride()));
   for (int64_t k = 0; k < units(); ++k) {
@@ -105,7 +112,8 @@ void OnlineSgd<T>::set_rates() {
   const std::vector<T> none(static_cast<size_t>(units()));
   pending_ = {none, none, none, static_cast<T>(factors.decay), sgd_.model.rule == Rule::truncated};
   field_scale_ = static_cast<T>(factors.field);
-  w_rate_ = static_cast<T>(factors.w), v_rate_ = static_cast<T>(factors.v), b_rate_ = static_cast<T>(factors.b);
+  w_rate_ = static_cast<T>(factors.w), v_rate_ = static_cast<T>(factors.v),
+  b_rate_ = static_cast<T>(factors.b);
 }
 
 template <class T>
@@ -120,8 +128,8 @@ void OnlineSgd<T>::draw_input() {
   const T* all = sgd_.inputs.data<T>();
   const auto bytes = static_cast<size_t>(modes()) * sizeof(T);
   std::memcpy(x, all + row_of_step(sgd_.key, step, sgd_.inputs.dim(0)) * modes(), bytes);
-  const char* following =
-      reinterpret_cast<const char*>(all + row_of_step(sgd_.key, step + 1, sgd_.inputs.dim(0)) * modes());
+  const char* following = reinterpret_cast<const char*>(
+      all + row_of_step(sgd_.key, step + 1, sgd_.inputs.dim(0)) * modes());
   for (size_t at = 0; at < bytes; at += 64) __builtin_prefetch(following + at);
 }
 
@@ -165,8 +173,10 @@ void OnlineSgd<T>::advance(int64_t steps) {
   if (steps == 0) return;
   passes_.last(layers_, pending_, old_x_.data(), nullptr, sums_);
   Lanes<T> worst = Lanes<T>();
-  for (const Lanes<T>& lanes : layers_.rows) worst.v += lanes.v - lanes.v;  // 0, or NaN for what is not finite
-  require(sum_of(worst) == 0, "online SGD: the weights are no longer finite after step ", steps_ - 1);
+  for (const Lanes<T>& lanes : layers_.rows)
+    worst.v += lanes.v - lanes.v;  // 0, or NaN for what is not finite
+  require(sum_of(worst) == 0, "online SGD: the weights are no longer finite after step ",
+          steps_ - 1);
 }
 
 template <class T>
@@ -214,16 +224,18 @@ std::vector<double> OnlineSgd<T>::state() const {
 
 template <class T>
 void OnlineSgd<T>::restore(const std::vector<double>& state) {
-  const double* at = after_setting("online SGD", state, setting(), 1 + units() + layers_.stride() * modes());
+  const double* at =
+      after_setting("online SGD", state, setting(), 1 + units() + layers_.stride() * modes());
   steps_ = static_cast<int64_t>(*at++);
   for (T& bias : bias_) bias = static_cast<T>(*at++);
   for (int64_t r = 0; r < layers_.stride(); ++r)
     for (int64_t mode = 0; mode < modes(); ++mode) layers_.set(r, mode, static_cast<T>(*at++));
 }
 
-std::unique_ptr<Simulator> make(const Model& model, const Spectrum& spectrum, const Array& inputs, const Weights& start,
-                                const Key& key, Precision precision) {
-  if (precision == Precision::f32) return std::make_unique<OnlineSgd<float>>(model, spectrum, start, key, inputs);
+std::unique_ptr<Simulator> make(const Model& model, const Spectrum& spectrum, const Array& inputs,
+                                const Weights& start, const Key& key, Precision precision) {
+  if (precision == Precision::f32)
+    return std::make_unique<OnlineSgd<float>>(model, spectrum, start, key, inputs);
   return std::make_unique<OnlineSgd<double>>(model, spectrum, start, key, inputs);
 }
 
@@ -236,13 +248,15 @@ Sgd::Factors Sgd::factors(int64_t dimension) const {
   return {1 / std::sqrt(d), r.w / d / std::sqrt(d), v, r.b / d, r.decay / d};
 }
 
-std::unique_ptr<Simulator> make_simulator(const Model& model, const Spectrum& spectrum, const Weights& start,
-                                          const Key& key, Precision precision) {
+std::unique_ptr<Simulator> make_simulator(const Model& model, const Spectrum& spectrum,
+                                          const Weights& start, const Key& key,
+                                          Precision precision) {
   return make(model, spectrum, {}, start, key, precision);
 }
 
-std::unique_ptr<Simulator> make_dataset_simulator(const Model& model, const Spectrum& spectrum, const Array& inputs,
-                                                  const Weights& start, const Key& key, Precision precision) {
+std::unique_ptr<Simulator> make_dataset_simulator(const Model& model, const Spectrum& spectrum,
+                                                  const Array& inputs, const Weights& start,
+                                                  const Key& key, Precision precision) {
   require(inputs.defined(), "online SGD: no inputs");
   return make(model, spectrum, inputs, start, key, precision);
 }
@@ -251,7 +265,8 @@ const double* after_setting(const std::string& what, const std::vector<double>& 
                             const std::vector<double>& setting, int64_t numbers) {
   const size_t wanted = setting.size() + static_cast<size_t>(numbers);
   require(state.size() == wanted && std::equal(setting.begin(), setting.end(), state.begin()), what,
-          ": a state of another setting (", state.size(), " numbers, not ", wanted, ", or another key, rate or shape)");
+          ": a state of another setting (", state.size(), " numbers, not ", wanted,
+          ", or another key, rate or shape)");
   return state.data() + setting.size();
 }
 

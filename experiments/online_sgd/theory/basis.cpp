@@ -9,7 +9,8 @@ namespace basin::online {
 Matrix sinusoids(int64_t dimension, int64_t count) {
   Matrix columns(dimension, count);
   for (int64_t i = 0; i < dimension; ++i)
-    for (int64_t k = 0; k < count; ++k) columns(i, k) = std::sin(static_cast<double>((k + 2) * i) / 100);
+    for (int64_t k = 0; k < count; ++k)
+      columns(i, k) = std::sin(static_cast<double>((k + 2) * i) / 100);
   return columns;
 }
 
@@ -19,7 +20,8 @@ Matrix completed_basis(const Matrix& first, const Key& key) {
   const std::vector<double> drawn = normal(key, {d * (d - given)}, DType::f64).to_vector<double>();
   require(first.allFinite(), "completed_basis: the columns [", d, ", ", given, "] are not finite");
   Matrix all(d, d), scaled = first;
-  for (int64_t k = 0; k < given; ++k) {  // by powers of two, so that no square leaves the range of double
+  for (int64_t k = 0; k < given;
+       ++k) {  // by powers of two, so that no square leaves the range of double
     const double size = first.col(k).cwiseAbs().maxCoeff();
     for (double& x : scaled.col(k)) x = size > 0 ? std::ldexp(x, -std::ilogb(size)) : 0;
   }
@@ -28,8 +30,8 @@ Matrix completed_basis(const Matrix& first, const Key& key) {
   const Eigen::HouseholderQR<Matrix> qr(all);
   const Vector diagonal = qr.matrixQR().diagonal();
   for (int64_t k = 0; k < given; ++k)
-    require(std::abs(diagonal[k]) > 1e-10 * scaled.col(k).norm(), "completed_basis: column ", k, " of [", d, ", ",
-            given, "] lies in the span of those before it; leave it out");
+    require(std::abs(diagonal[k]) > 1e-10 * scaled.col(k).norm(), "completed_basis: column ", k,
+            " of [", d, ", ", given, "] lies in the span of those before it; leave it out");
   return (qr.householderQ() * Matrix::Identity(d, d)) *
          diagonal.unaryExpr([](double x) { return x < 0 ? -1.0 : 1.0; }).asDiagonal();
 }
@@ -39,8 +41,9 @@ Matrix random_basis(const Key& key, int64_t dimension) {
 }
 
 Weights in_basis(const Weights& raw, const Matrix& basis) {
-  require(raw.encoder.cols() == basis.rows() && raw.decoder.cols() == basis.rows(), "in_basis: weights [", raw.units(),
-          ", ", raw.modes(), "] and a basis [", basis.rows(), ", ", basis.cols(), "]");
+  require(raw.encoder.cols() == basis.rows() && raw.decoder.cols() == basis.rows(),
+          "in_basis: weights [", raw.units(), ", ", raw.modes(), "] and a basis [", basis.rows(),
+          ", ", basis.cols(), "]");
   return {raw.encoder * basis, raw.decoder * basis, raw.bias};
 }
 

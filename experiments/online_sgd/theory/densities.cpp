@@ -19,18 +19,20 @@ Matrix seen(const Matrix& m, Rule rule) {
   return m.triangularView<Eigen::Lower>();
 }
 
-CoefficientsOf without_determinants(const Model& model, const OrderParameters& o, const Averages& e) {
+CoefficientsOf without_determinants(const Model& model, const OrderParameters& o,
+                                    const Averages& e) {
   const Matrix t0 = seen(o.t0, model.rule);
   Matrix a = -t0.cwiseProduct(e.slope_product);
-  a.diagonal() += o.r1.diagonal().cwiseProduct(e.third) - t0.cwiseProduct(e.curvature_value).rowwise().sum();
+  a.diagonal() +=
+      o.r1.diagonal().cwiseProduct(e.third) - t0.cwiseProduct(e.curvature_value).rowwise().sum();
   return {a, e.slope};
 }
 
 template <class... What>
 double determinant(double xx, double yy, double xy, const What&... what) {
   const double d = xx * yy - xy * xy;
-  require(d > 1e-15 * xx * yy, "density equations: the matrix of order parameters of ", what..., " is singular (", xx,
-          ", ", yy, " and ", xy,
+  require(d > 1e-15 * xx * yy, "density equations: the matrix of order parameters of ", what...,
+          " is singular (", xx, ", ", yy, " and ", xy,
           " off its diagonal); take Coefficients::stein or the equations of the weights, which "
           "need no inverse and take the limit");
   return d;
@@ -49,7 +51,8 @@ CoefficientsOf with_determinants(const Model& model, const OrderParameters& o) {
   for (int64_t k = 0; k < count; ++k) {
     Matrix pair(2, 2);  // of l_k and n_k
     pair << o.q1(k, k), o.r1(k, k), o.r1(k, k), o.t1(k, k);
-    const double d1 = determinant(o.q1(k, k), o.t1(k, k), o.r1(k, k), "encoder and decoder of unit ", k);
+    const double d1 =
+        determinant(o.q1(k, k), o.t1(k, k), o.r1(k, k), "encoder and decoder of unit ", k);
     const double i21 = average_i21(model.g, pair), i22 = average_i22(model.g, pair);
     r.c[k] = (i22 * o.q1(k, k) - i21 * o.r1(k, k)) / d1;
     r.a(k, k) = (i21 * o.t1(k, k) - i22 * o.r1(k, k)) / d1 - o.t0(k, k) * i3(k, k, k) / o.q1(k, k);
@@ -78,8 +81,8 @@ Densities densities(const Weights& w) {
 }
 
 OrderParameters order_parameters(const Densities& d, const Spectrum& s) {
-  require(d.q.size() == static_cast<size_t>(s.modes.size()), "order_parameters: densities of ", d.q.size(),
-          " modes, but ", s.modes.size(), " eigenvalues");
+  require(d.q.size() == static_cast<size_t>(s.modes.size()), "order_parameters: densities of ",
+          d.q.size(), " modes, but ", s.modes.size(), " eigenvalues");
   require(!d.q.empty(), "order_parameters: densities of no mode");
   const int64_t k = d.q[0].rows();
   OrderParameters o{Matrix::Zero(k, k), Matrix::Zero(k, k), Matrix::Zero(k, k), Matrix::Zero(k, k)};
@@ -99,7 +102,8 @@ Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Co
   const Averages e = averages(model.g, o.q1, Vector::Zero(k));
   const CoefficientsOf co =
       form == Coefficients::stein ? without_determinants(model, o, e) : with_determinants(model, o);
-  const double eta = model.rates.v, eta_w = model.rates.w * static_cast<double>(s.dimension), decay = model.rates.decay;
+  const double eta = model.rates.v, eta_w = model.rates.w * static_cast<double>(s.dimension),
+               decay = model.rates.decay;
   const Matrix i2 = seen(e.product, model.rule);
   Densities v;
   for (size_t i = 0; i < d.q.size(); ++i) {
@@ -112,20 +116,22 @@ Densities velocity(const Model& model, const Densities& d, const Spectrum& s, Co
     const Matrix encoder = eta_w * rt * (co.c.asDiagonal() * r + co.a * q);
     v.t.emplace_back(decoder + decoder.transpose() - 2 * decay * t);
     v.q.emplace_back(encoder + encoder.transpose() - 2 * decay * q);
-    v.r.emplace_back(eta * (rt * slope * q - i2 * r) + eta_w * rt * (t * co.c.asDiagonal() + r * co.a.transpose()) -
-                     2 * decay * r);
+    v.r.emplace_back(eta * (rt * slope * q - i2 * r) +
+                     eta_w * rt * (t * co.c.asDiagonal() + r * co.a.transpose()) - 2 * decay * r);
   }
   return v;
 }
 
 std::vector<Densities> solve(const Model& model, const Densities& start, const Spectrum& s,
-                             const std::vector<double>& times, Coefficients form, const IntegrateOptions& options) {
+                             const std::vector<double>& times, Coefficients form,
+                             const IntegrateOptions& options) {
   const int64_t block = start.q[0].size();
   const auto pack = [&](const Densities& d, Vector& y) {
     y.resize(3 * block * static_cast<int64_t>(d.q.size()));
     double* to = y.data();
     for (size_t i = 0; i < d.q.size(); ++i)
-      for (const Matrix* m : {&d.q[i], &d.r[i], &d.t[i]}) to = std::copy(m->data(), m->data() + block, to);
+      for (const Matrix* m : {&d.q[i], &d.r[i], &d.t[i]})
+        to = std::copy(m->data(), m->data() + block, to);
   };
   const auto unpack = [&](const Vector& y, Densities& d) {
     const double* from = y.data();

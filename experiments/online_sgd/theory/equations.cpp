@@ -24,18 +24,21 @@ Brackets brackets(const Model& model, const Weights& w, const Spectrum& s, const
                   const Averages& e) {
   const Matrix t0 = seen(o.t0, model.rule);
   const Matrix i2 = seen(e.product, model.rule);
-  const Vector own = o.r1.diagonal().cwiseProduct(e.third) - t0.cwiseProduct(e.curvature_value).rowwise().sum();
+  const Vector own =
+      o.r1.diagonal().cwiseProduct(e.third) - t0.cwiseProduct(e.curvature_value).rowwise().sum();
   Brackets b;
   b.decoder = (e.slope.asDiagonal() * w.encoder) * s.modes.asDiagonal() - i2 * w.decoder;
-  b.encoder =
-      (e.slope.asDiagonal() * w.decoder + own.asDiagonal() * w.encoder - t0.cwiseProduct(e.slope_product) * w.encoder) *
-      s.modes.asDiagonal();
-  b.bias = o.r1.diagonal().cwiseProduct(e.curvature) - t0.cwiseProduct(e.slope_value).rowwise().sum();
+  b.encoder = (e.slope.asDiagonal() * w.decoder + own.asDiagonal() * w.encoder -
+               t0.cwiseProduct(e.slope_product) * w.encoder) *
+              s.modes.asDiagonal();
+  b.bias =
+      o.r1.diagonal().cwiseProduct(e.curvature) - t0.cwiseProduct(e.slope_value).rowwise().sum();
   return b;
 }
 
 double largest_singular(const Matrix& m) {
-  require(m.allFinite(), "equations of online SGD: order parameters [", m.rows(), ", ", m.cols(), "] are not finite");
+  require(m.allFinite(), "equations of online SGD: order parameters [", m.rows(), ", ", m.cols(),
+          "] are not finite");
   return m.size() ? Eigen::JacobiSVD<Matrix>(m).singularValues()[0] : 0;
 }
 
@@ -55,15 +58,15 @@ Weights velocity(const Model& model, const Weights& w, const Spectrum& s) {
   const OrderParameters o = order_parameters(w, s);
   const Brackets b = brackets(model, w, s, o, averages(model.g, o.q1, w.bias));
   if (model.tying == Tying::untied)
-    return {rate.w * d * b.encoder - rate.decay * w.encoder, rate.v * b.decoder - rate.decay * w.decoder,
-            rate.b * d * b.bias};
+    return {rate.w * d * b.encoder - rate.decay * w.encoder,
+            rate.v * b.decoder - rate.decay * w.decoder, rate.b * d * b.bias};
   const double root = std::sqrt(d), own = model.tying == Tying::full ? rate.v : 0;
   const Matrix c = own * b.decoder + rate.w * root * b.encoder - rate.decay * w.decoder;
   return {root * c, c, rate.b * d * b.bias};
 }
 
-Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, const std::vector<double>& times,
-                 const IntegrateOptions& options) {
+Trajectory solve(const Model& model, const Weights& start, const Spectrum& s,
+                 const std::vector<double>& times, const IntegrateOptions& options) {
   const int64_t k = start.units(), n = start.modes(), block = k * n;
   const bool tied = model.tying != Tying::untied, biased = model.rates.b != 0;
   const double root = std::sqrt(static_cast<double>(s.dimension));
@@ -101,29 +104,35 @@ Trajectory solve(const Model& model, const Weights& start, const Spectrum& s, co
 }
 
 double stiffest_rate(const Model& model, const Weights& w, const Spectrum& s) {
-  const double d = static_cast<double>(s.dimension), v = model.tying == Tying::detached ? 0 : model.rates.v;
+  const double d = static_cast<double>(s.dimension),
+               v = model.tying == Tying::detached ? 0 : model.rates.v;
   const OrderParameters o = order_parameters(w, s);
   const Averages e = averages(model.g, o.q1, w.bias);
-  const double encoder = model.rates.w * d * s.modes.maxCoeff() * largest_singular(o.t0.cwiseProduct(e.slope_product));
+  const double encoder =
+      model.rates.w * d * s.modes.maxCoeff() * largest_singular(o.t0.cwiseProduct(e.slope_product));
   return encoder + v * largest_singular(e.product) + model.rates.decay;
 }
 
 double single_input_rate(const Model& model, const Weights& w, const Spectrum& s) {
-  const double d = static_cast<double>(s.dimension), v = model.tying == Tying::detached ? 0 : model.rates.v;
+  const double d = static_cast<double>(s.dimension),
+               v = model.tying == Tying::detached ? 0 : model.rates.v;
   const OrderParameters o = order_parameters(w, s);
   const Averages e = averages(model.g, o.q1, w.bias);
-  const double encoder = model.rates.w * d * s.trace() * largest_singular(o.t0.cwiseProduct(e.slope_product));
+  const double encoder =
+      model.rates.w * d * s.trace() * largest_singular(o.t0.cwiseProduct(e.slope_product));
   return encoder + v * e.product.trace() + model.rates.decay;
 }
 
 Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
   const int64_t n = s.modes.size(), bulk = n - spikes, k = w.units();
   require(spikes >= 0 && bulk >= 0, "lump: ", spikes, " spikes of ", n, " modes");
-  require(w.encoder.allFinite() && w.decoder.allFinite(), "lump: weights [", k, ", ", n, "] are not finite");
+  require(w.encoder.allFinite() && w.decoder.allFinite(), "lump: weights [", k, ", ", n,
+          "] are not finite");
   if (bulk == 0) return {s, w};
   const double rt = s.modes[spikes];
-  require((s.modes.tail(bulk).array() - rt).abs().maxCoeff() <= 1e-12 * std::abs(rt), "lump: the bulk is not flat (",
-          s.modes.tail(bulk).minCoeff(), " to ", s.modes.tail(bulk).maxCoeff(), "); integrate all modes instead");
+  require((s.modes.tail(bulk).array() - rt).abs().maxCoeff() <= 1e-12 * std::abs(rt),
+          "lump: the bulk is not flat (", s.modes.tail(bulk).minCoeff(), " to ",
+          s.modes.tail(bulk).maxCoeff(), "); integrate all modes instead");
   Matrix rows(2 * k, bulk);
   rows << w.encoder.rightCols(bulk), w.decoder.rightCols(bulk);
   // Without a scale of its own the smaller layer would be lost in the pivoting's rounding.
@@ -157,8 +166,9 @@ std::pair<double, double> Aligned::velocity(double alpha_w, double alpha_v) cons
   Spectrum s;
   s.dimension = 1;  // so that w D = v = 1
   s.modes = Vector::Constant(1, rt);
-  const Weights moved =
-      online::velocity(model, {Matrix::Constant(1, 1, alpha_w), Matrix::Constant(1, 1, alpha_v), Vector::Zero(1)}, s);
+  const Weights moved = online::velocity(
+      model, {Matrix::Constant(1, 1, alpha_w), Matrix::Constant(1, 1, alpha_v), Vector::Zero(1)},
+      s);
   return {moved.encoder(0, 0), moved.decoder(0, 0)};
 }
 
@@ -175,8 +185,8 @@ double Aligned::late_excess(double eta, double t) const {
   return rt / 12 * std::pow(4 * eta * t / std::numbers::pi, -2.0 / 3);
 }
 
-Matrix solve_aligned(const Spectrum& s, const Transfer& g, double eta, double alpha_w, double alpha_v,
-                     const std::vector<double>& times) {
+Matrix solve_aligned(const Spectrum& s, const Transfer& g, double eta, double alpha_w,
+                     double alpha_v, const std::vector<double>& times) {
   const int64_t units = s.modes.size();
   std::vector<Aligned> pairs;
   for (const double rt : s.modes) pairs.push_back({rt, g});
@@ -195,23 +205,25 @@ Matrix solve_aligned(const Spectrum& s, const Transfer& g, double eta, double al
   for (int64_t i = 0; i < rows.rows(); ++i) {
     const Vector& now = path.states[static_cast<size_t>(i)];
     double error = s.pca_error(units);
-    for (int64_t k = 0; k < units; ++k) error += pairs[static_cast<size_t>(k)].excess(now[k], now[units + k]);
+    for (int64_t k = 0; k < units; ++k)
+      error += pairs[static_cast<size_t>(k)].excess(now[k], now[units + k]);
     rows.row(i) << error, now.transpose();
   }
   return rows;
 }
 
 std::pair<double, double> tied_minimum(double rt, int64_t dimension) {
-  require(rt > 0 && std::isfinite(rt) && dimension > 0, "tied_minimum: a spike of ", rt, " in ", dimension,
-          " dimensions; both are positive");
+  require(rt > 0 && std::isfinite(rt) && dimension > 0, "tied_minimum: a spike of ", rt, " in ",
+          dimension, " dimensions; both are positive");
   const double root = std::sqrt(static_cast<double>(dimension));
   const auto error = [&](double c) {
     Aligned one;
     one.rt = rt;
     return one.excess(root * c, c);
   };
-  // The error falls, then rises; golden section. For a field of large variance, rt D c^2, the minimum is at c = sqrt(2
-  // rt / pi), for a small one at 1.12 D^(-1/4), and in between not above the larger one.
+  // The error falls, then rises; golden section. For a field of large variance, rt D c^2, the
+  // minimum is at c = sqrt(2 rt / pi), for a small one at 1.12 D^(-1/4), and in between not above
+  // the larger one.
   const double above = 2 * std::max(std::sqrt(rt), 1 / std::sqrt(root));
   double low = 0, high = above;
   const double golden = (std::sqrt(5.0) - 1) / 2;

@@ -5,9 +5,9 @@
 
 namespace basin::online {
 
-/// Marsaglia and Tsang (2000) for a shape above 1/3: word pairs of blocks `first_block`, + 1, ... of the stream are
-/// tried until one is accepted (at large shape nearly always the first). Their squeeze lies below the acceptance for
-/// shapes from 1 on only; the rule it saves is exact for all.
+/// Marsaglia and Tsang (2000) for a shape above 1/3: word pairs of blocks `first_block`, + 1, ...
+/// of the stream are tried until one is accepted (at large shape nearly always the first). Their
+/// squeeze lies below the acceptance for shapes from 1 on only; the rule it saves is exact for all.
 inline double gamma_variate(KeyBits key, uint64_t first_block, double shape) {
   const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   for (uint64_t block = first_block;; ++block) {

@@ -6,7 +6,8 @@
 
 namespace basin::online {
 
-/// linear g(x) = x, erf g(x) = erf(x / sqrt 2), relu g(x) = max(0, x); quadrature: any other, by host functions.
+/// linear g(x) = x, erf g(x) = erf(x / sqrt 2), relu g(x) = max(0, x); quadrature: any other, by
+/// host functions.
 enum class UnitKind : uint8_t { linear, erf, relu, quadrature };
 
 /// Not for UnitKind::quadrature.

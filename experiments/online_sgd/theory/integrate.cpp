@@ -18,7 +18,8 @@
 namespace basin::online {
 namespace {
 
-constexpr int64_t largest_dense = 400;  // unknowns up to which a dense Jacobian is cheaper than Krylov iterations
+constexpr int64_t largest_dense =
+    400;  // unknowns up to which a dense Jacobian is cheaper than Krylov iterations
 
 /// What the C callbacks see.
 struct Problem {
@@ -45,7 +46,8 @@ int evaluate(sunrealtype t, N_Vector y, N_Vector dy, void* user) {
   try {
     if (p.evaluations % 64 == 0) check_interrupt();  // two output times can be minutes apart
     p.f(p.origin + t, p.y, p.dy);
-    require(p.dy.size() == p.y.size(), "integrate: f gave ", p.dy.size(), " derivatives of ", p.y.size(), " unknowns");
+    require(p.dy.size() == p.y.size(), "integrate: f gave ", p.dy.size(), " derivatives of ",
+            p.y.size(), " unknowns");
   } catch (...) {  // an exception must not pass through C code
     p.thrown = std::current_exception();
     return -1;
@@ -60,9 +62,11 @@ double length(const V& v) {
   return plain > 1e-140 && plain < 1e140 ? plain : v.stableNorm();
 }
 
-/// Differences, with an increment on the scale of the whole solution. CVODE's own shrink with a component and with dy:
-/// at a fixed point where some components have died away it would divide rounding errors by next to nothing.
-int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_Vector, N_Vector, N_Vector) {
+/// Differences, with an increment on the scale of the whole solution. CVODE's own shrink with a
+/// component and with dy: at a fixed point where some components have died away it would divide
+/// rounding errors by next to nothing.
+int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_Vector, N_Vector,
+             N_Vector) {
   const auto& p = *static_cast<Problem*>(user);
   const int64_t n = p.y.size();
   const double root = std::sqrt(static_cast<double>(n));
@@ -86,8 +90,8 @@ int jacobian(sunrealtype t, N_Vector y, N_Vector dy, SUNMatrix j, void* user, N_
   return 0;
 }
 
-/// Weights 1 / (relative |y| + absolute), but the absolute error is never above the relative one of the largest
-/// component so far: a solution of another scale is followed as well as one of scale 1.
+/// Weights 1 / (relative |y| + absolute), but the absolute error is never above the relative one of
+/// the largest component so far: a solution of another scale is followed as well as one of scale 1.
 int weights(N_Vector y, N_Vector weight, void* user) {
   auto& p = *static_cast<Problem*>(user);
   const Eigen::Map<const Vector> at(values(y), p.y.size());
@@ -96,7 +100,8 @@ int weights(N_Vector y, N_Vector weight, void* user) {
     p.largest = std::max(p.largest, at.cwiseAbs().maxCoeff());
     absolute = std::min(absolute, std::max(p.options.relative * p.largest, 1e-290));
   }
-  for (int64_t i = 0; i < at.size(); ++i) values(weight)[i] = 1 / (p.options.relative * std::abs(at[i]) + absolute);
+  for (int64_t i = 0; i < at.size(); ++i)
+    values(weight)[i] = 1 / (p.options.relative * std::abs(at[i]) + absolute);
   return absolute > 0 || at.cwiseAbs().minCoeff() > 0 ? 0 : -1;
 }
 
@@ -108,11 +113,12 @@ void keep_message(int, const char*, const char*, char* message, void* user) {
 template <class T>
 T had(T made, const char* what, int64_t unknowns) {
   if (made) return made;
-  throw Error(text("integrate: out of memory for ", what, " of ", unknowns, " unknowns"), Fault::internal);
+  throw Error(text("integrate: out of memory for ", what, " of ", unknowns, " unknowns"),
+              Fault::internal);
 }
 
-// SUNDIALS makes copies, and uses what it gets without a look. So these throw: the one exception that passes through
-// C code, which 64-bit systems compile for it.
+// SUNDIALS makes copies, and uses what it gets without a look. So these throw: the one exception
+// that passes through C code, which 64-bit systems compile for it.
 N_Vector copy_of(N_Vector v) {
   return had(N_VClone_Serial(v), "a state", N_VGetLength(v));
 }
@@ -140,14 +146,18 @@ using SolverHandle = std::unique_ptr<SUNLinearSolver, Freed<SUNLinearSolver, fre
 
 struct Context {
   SUNContext handle = nullptr;
-  Context() { require(SUNContext_Create(nullptr, &handle) == 0, "integrate: SUNDIALS gives no context"); }
+  Context() {
+    require(SUNContext_Create(nullptr, &handle) == 0, "integrate: SUNDIALS gives no context");
+  }
   ~Context() { SUNContext_Free(&handle); }
   Context(const Context&) = delete;
   Context& operator=(const Context&) = delete;
 };
 
 void check(int status, const char* call, const Problem& p) {
-  if (status < 0) throw Error(text("integrate: ", call, " failed with ", status, ": ", p.message), Fault::internal);
+  if (status < 0)
+    throw Error(text("integrate: ", call, " failed with ", status, ": ", p.message),
+                Fault::internal);
 }
 
 /// Advances to a time; both methods look the same from outside.
@@ -181,7 +191,8 @@ class Bdf : public Method {
   }
   ~Bdf() override { CVodeFree(&memory_); }
   int advance(double to, N_Vector y, double* reached) override {
-    // Interpolates beyond it: stopping there would cut steps to slivers, whose error test is lost in rounding.
+    // Interpolates beyond it: stopping there would cut steps to slivers, whose error test is lost
+    // in rounding.
     return CVode(memory_, to, y, reached, CV_NORMAL);
   }
   int64_t steps() override {
@@ -204,7 +215,8 @@ class RungeKutta : public Method {
     check(ERKStepSetUserData(memory_, &p), "ERKStepSetUserData", p);
     check(ERKStepSetTableNum(memory_, ARKODE_FEHLBERG_13_7_8), "ERKStepSetTableNum", p);
     check(ERKStepWFtolerances(memory_, weights), "ERKStepWFtolerances", p);
-    check(ERKStepSetMaxErrTestFails(memory_, 40), "ERKStepSetMaxErrTestFails", p);  // at the edge of stability
+    check(ERKStepSetMaxErrTestFails(memory_, 40), "ERKStepSetMaxErrTestFails",
+          p);  // at the edge of stability
     check(ERKStepSetMaxNumSteps(memory_, o.max_steps), "ERKStepSetMaxNumSteps", p);
   }
   ~RungeKutta() override { ERKStepFree(&memory_); }
@@ -222,27 +234,32 @@ class RungeKutta : public Method {
   void* memory_ = nullptr;
 };
 
-/// Up to here from the start a state is its tangent: the error, the square of this, is below any rounding, and the
-/// solvers compare products of two such times, which underflow.
+/// Up to here from the start a state is its tangent: the error, the square of this, is below any
+/// rounding, and the solvers compare products of two such times, which underflow.
 constexpr double tangent_only = 1e-140;
 
 void check_input(const Vector& y, const std::vector<double>& times, const IntegrateOptions& o) {
   require(!times.empty() && y.size() > 0, "integrate: needs a state and at least one time");
-  require(y.allFinite(), "integrate: the state [", y.size(), "] at t = ", times[0], " has an entry that is not finite");
+  require(y.allFinite(), "integrate: the state [", y.size(), "] at t = ", times[0],
+          " has an entry that is not finite");
   for (size_t i = 0; i < times.size(); ++i) {
-    require(std::isfinite(times[i]), "integrate: times[", i, "] is ", times[i], "; times are finite and rise");
+    require(std::isfinite(times[i]), "integrate: times[", i, "] is ", times[i],
+            "; times are finite and rise");
     const double before = i > 0 ? times[i - 1] : -HUGE_VAL;
     require(times[i] > before, "integrate: times must rise, but ", times[i], " follows ", before);
   }
   require(o.relative >= 0 && o.absolute >= 0 && o.relative + o.absolute > 0 && o.max_steps > 0,
           "integrate: tolerances (", o.relative, ", ", o.absolute,
           ") are not negative, one is positive, and max_steps (", o.max_steps, ") is positive");
-  require(o.fixed_step == 0 || (o.fixed_step > 0 && std::isfinite(o.fixed_step) && (o.order == 1 || o.order == 4)),
-          "integrate: fixed_step (", o.fixed_step, ") is positive and order (", o.order, ") is 1 or 4");
+  require(o.fixed_step == 0 ||
+              (o.fixed_step > 0 && std::isfinite(o.fixed_step) && (o.order == 1 || o.order == 4)),
+          "integrate: fixed_step (", o.fixed_step, ") is positive and order (", o.order,
+          ") is 1 or 4");
 }
 
 /// Takes y over `count` steps of fixed length from time t.
-void take_fixed_steps(const VelocityField& f, double t, double step, int64_t count, int order, Vector& y) {
+void take_fixed_steps(const VelocityField& f, double t, double step, int64_t count, int order,
+                      Vector& y) {
   Vector k1(y.size());
   Vector k2(y.size());
   Vector k3(y.size());
@@ -266,7 +283,8 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
                const IntegrateOptions& options) {
   check_input(y, times, options);
   Path path{times, {y}, "", 0, 0};
-  Problem problem{f, options, 0, y.cwiseAbs().maxCoeff(), y, Vector(y.size()), nullptr, nullptr, "", 0};
+  Problem problem{f,       options, 0, y.cwiseAbs().maxCoeff(), y, Vector(y.size()), nullptr,
+                  nullptr, "",      0};
   const auto keep = [&](const Vector& state) {
     const double t = times[path.states.size()];
     if (!state.allFinite()) {
@@ -296,7 +314,8 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
   if (path.states.size() == times.size()) return path;
   // A clock that shows times[0] would have no digits left for steps to a first output so near.
   const double next = times[path.states.size()];
-  if (next - times[0] < 1e-6 * std::max(std::abs(next), std::abs(times[0]))) problem.origin = times[0];
+  if (next - times[0] < 1e-6 * std::max(std::abs(next), std::abs(times[0])))
+    problem.origin = times[0];
   const Context context;
   const VectorHandle state(
       had(N_VNew_Serial(static_cast<sunindextype>(y.size()), context.handle), "a state", y.size()));
@@ -310,12 +329,14 @@ Path integrate(const VelocityField& f, const Vector& y, const std::vector<double
     method = std::make_unique<RungeKutta>(problem, state.get(), reached, options, context.handle);
   while (path.states.size() < times.size()) {
     problem.message.clear();
-    const int status = method->advance(times[path.states.size()] - problem.origin, state.get(), &reached);
+    const int status =
+        method->advance(times[path.states.size()] - problem.origin, state.get(), &reached);
     if (problem.thrown) std::rethrow_exception(problem.thrown);
     if (status == CV_MEM_FAIL) check(status, "a step", problem);  // as ARK_MEM_FAIL
     if (status < 0) {
-      path.failure = text("the integrator stopped at t = ", problem.origin + reached, " (status ", status,
-                          problem.origin != 0 ? ", with times from the start on" : "", "): ", problem.message);
+      path.failure =
+          text("the integrator stopped at t = ", problem.origin + reached, " (status ", status,
+               problem.origin != 0 ? ", with times from the start on" : "", "): ", problem.message);
       break;
     }
     if (!keep(Eigen::Map<const Vector>(values(state.get()), y.size()))) break;

@@ -1,5 +1,6 @@
-// A shallow autoencoder x -> sum_k v_k g(w_k.x / sqrt D + b_k) trained by online SGD, in the eigenbasis of its inputs'
-// covariance: what theory and simulation share (Refinetti and Goldt, sections 2 and 3).
+// A shallow autoencoder x -> sum_k v_k g(w_k.x / sqrt D + b_k) trained by online SGD, in the
+// eigenbasis of its inputs' covariance: what theory and simulation share (Refinetti and Goldt,
+// sections 2 and 3).
 #pragma once
 #include <cstdint>
 
@@ -14,27 +15,33 @@ struct Spectrum {
   Vector modes;           // rho_tau / D of the n retained modes, spikes first
   double rest = 0;        // sum of rho_tau / D over the modes that no weight has a part in
 
-  /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2, of which `kept` are retained (all of them
-  /// when negative). Errors: M > D, more kept than there are, a negative eigenvalue.
-  static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance, int64_t kept = -1);
-  /// rho / D = (2^m + 1)^2 / sum for m = M .. 1 and a bulk of 1 / sum with sum = 1 + the squares: the paper's spectrum,
-  /// with trace / D = 1 up to M / D.
+  /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2, of which `kept` are
+  /// retained (all of them when negative). Errors: M > D, more kept than there are, a negative
+  /// eigenvalue.
+  static Spectrum spiked(int64_t dimension, const Vector& spikes, double bulk_variance,
+                         int64_t kept = -1);
+  /// rho / D = (2^m + 1)^2 / sum for m = M .. 1 and a bulk of 1 / sum with sum = 1 + the squares:
+  /// the paper's spectrum, with trace / D = 1 up to M / D.
   static Spectrum canonical(int64_t dimension, int64_t spikes, int64_t kept = -1);
   double trace() const { return modes.sum() + rest; }
   /// The error of the best rank-k code, half the sum of all but the k largest (Eckart and Young).
   double pca_error(int64_t rank) const;
 };
 
-/// What inputs of a covariance [D, D] become in its own basis: the spectrum, all D modes, largest first, and the basis.
+/// What inputs of a covariance [D, D] become in its own basis: the spectrum, all D modes, largest
+/// first, and the basis.
 struct Eigenbasis {
   Spectrum spectrum;
-  Matrix vectors;  // [D, D], one orthonormal eigenvector a column: inputs and weights [N, D] times this
-  /// Eigenvalues below 0 by no more than rounding, D eps |covariance|, count as 0. Errors: not square, an entry that is
-  /// not finite, more than rounding away from symmetric (names the entry) or from positive (names the eigenvalue).
+  // [D, D], one orthonormal eigenvector a column: inputs and weights [N, D] times this
+  Matrix vectors;
+  /// Eigenvalues below 0 by no more than rounding, D eps |covariance|, count as 0. Errors: not
+  /// square, an entry that is not finite, more than rounding away from symmetric (names the entry)
+  /// or from positive (names the eigenvalue).
   static Eigenbasis of(const Matrix& covariance);
 };
 
-/// The weights of K units on n modes: encoder(k, tau) = w_k . e_tau, decoder(k, tau) = v_k . e_tau / sqrt D.
+/// The weights of K units on n modes: encoder(k, tau) = w_k . e_tau, decoder(k, tau) = v_k . e_tau
+/// / sqrt D.
 struct Weights {
   Matrix encoder, decoder;  // [K, n]
   Vector bias;              // [K]
@@ -42,14 +49,22 @@ struct Weights {
   int64_t modes() const { return encoder.cols(); }
 };
 
-/// Errors: more units than dimensions (more units than spikes are fine); `what` is to be made of them.
+/// Errors: more units than dimensions (more units than spikes are fine); `what` is to be made of
+/// them.
 void require_units(const std::string& what, int64_t units, int64_t dimension);
 
-enum class Rule { vanilla, truncated };       // truncated: unit k sees what the units up to k leave over (Sanger-like)
-enum class Tying { untied, full, detached };  // tied with the whole gradient, or with that of the encoder alone
+enum class Rule {
+  vanilla,
+  truncated
+};  // truncated: unit k sees what the units up to k leave over (Sanger-like)
+enum class Tying {
+  untied,
+  full,
+  detached
+};  // tied with the whole gradient, or with that of the encoder alone
 
-/// Rates of one SGD step, for weights v_k, w_k, b_k: v_k += (rates.v / D) ..., w_k += (rates.w / D) ..., b_k +=
-/// (rates.b / D) ...; weight decay -(decay / D) of both layers.
+/// Rates of one SGD step, for weights v_k, w_k, b_k: v_k += (rates.v / D) ..., w_k += (rates.w / D)
+/// ..., b_k += (rates.b / D) ...; weight decay -(decay / D) of both layers.
 struct Rates {
   double w = 0, v = 0, b = 0, decay = 0;
   /// The paper's scaling: eta / D for the encoder and (if trained) the bias, eta for the decoder.
@@ -66,20 +81,24 @@ struct Model {
   Rates rates;
 };
 
-/// Second moments of the local fields l_k = w_k.x / sqrt D and n_k = v_k.x / D, and of the decoder; [K, K].
+/// Second moments of the local fields l_k = w_k.x / sqrt D and n_k = v_k.x / D, and of the decoder;
+/// [K, K].
 struct OrderParameters {
   Matrix q1, r1, t1, t0;  // E l l, E n l (decoder first), E n n, v.v / D
 };
 
 OrderParameters order_parameters(const Weights& w, const Spectrum& s);
-/// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to it less rest / 2.
+/// E |x - f(x)|^2 / (2 D), exact for Gaussian inputs at any D, and its parts by mode, which sum to
+/// it less rest / 2.
 double population_error(const Weights& w, const Spectrum& s, const Transfer& g);
 Vector error_by_mode(const Weights& w, const Spectrum& s, const Transfer& g);
 /// Gaussian entries of w_k and v_k of standard deviation `sd` on
 /// all modes (so those of `decoder` have sd / sqrt D); bias 0.
 Weights random_weights(const Key& key, int64_t units, const Spectrum& s, double sd);
-/// The same weights in law, as spikes + 2K modes of which the last 2K span the weights' bulk parts: what D - M flat
-/// modes look like to the equations and to the Gram-space simulator. Errors: D - M < 2K.
-Weights random_lumped_weights(const Key& key, int64_t units, const Spectrum& s, int64_t spikes, double sd);
+/// The same weights in law, as spikes + 2K modes of which the last 2K span the weights' bulk parts:
+/// what D - M flat modes look like to the equations and to the Gram-space simulator. Errors: D - M
+/// < 2K.
+Weights random_lumped_weights(const Key& key, int64_t units, const Spectrum& s, int64_t spikes,
+                              double sd);
 
 }  // namespace basin::online

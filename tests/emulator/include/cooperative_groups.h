@@ -7,7 +7,9 @@ namespace cooperative_groups {
 struct cluster_group {
   static unsigned block_rank() { return emulator::cluster_rank(); }
   static unsigned num_blocks() { return emulator::cluster_blocks(); }
-  static void sync(BASIN_EMULATED_HERE) { emulator::meet(emulator::Collective::cluster, 0, 0, 0, file, line); }
+  static void sync(BASIN_EMULATED_HERE) {
+    emulator::meet(emulator::Collective::cluster, 0, 0, 0, file, line);
+  }
   /// The same place in the dynamic shared memory of another block of the cluster.
   template <class T>
   static T* map_shared_rank(T* pointer, unsigned rank) {
@@ -20,7 +22,9 @@ inline cluster_group this_cluster() {
 
 struct thread_block {
   static unsigned size() { return emulator::block_threads(); }
-  static unsigned thread_rank() { return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x; }
+  static unsigned thread_rank() {
+    return (threadIdx.z * blockDim.y + threadIdx.y) * blockDim.x + threadIdx.x;
+  }
   static void sync(BASIN_EMULATED_HERE) { __syncthreads(file, line); }
 };
 inline thread_block this_thread_block() {

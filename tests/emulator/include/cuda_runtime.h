@@ -1,5 +1,5 @@
-// CUDA for compilers that know nothing of it: the subset that kernels/cuda uses, run on the CPU by emulator.cpp.
-// Names and values are those of CUDA 13, so that the same source compiles with nvcc.
+// CUDA for compilers that know nothing of it: the subset that kernels/cuda uses, run on the CPU by
+// emulator.cpp. Names and values are those of CUDA 13, so that the same source compiles with nvcc.
 #pragma once
 #include <algorithm>
 #include <bit>
@@ -21,7 +21,8 @@
 #define __noinline__
 #define __launch_bounds__(...)
 #define __align__(n) __attribute__((aligned(n)))
-#define __shared__ static  // one kernel runs at a time, and of it one block (clusters have dynamic memory only)
+#define __shared__ \
+  static  // one kernel runs at a time, and of it one block (clusters have dynamic memory only)
 #define CUDART_VERSION 13000
 
 #define BASIN_EMULATED_VECTOR(type, element, name2, name4)                \
@@ -64,9 +65,10 @@ using std::min;
 
 namespace emulator {
 enum class Collective : uint8_t { shuffle, ballot, warp, block, cluster };
-/// Waits until all others have come to the same place. shuffle: the value of lane `source`; ballot: the lanes whose
-/// value is not 0; block: how many threads have a value that is not 0.
-uint64_t meet(Collective kind, uint32_t mask, uint64_t value, int source, const char* file, int line);
+/// Waits until all others have come to the same place. shuffle: the value of lane `source`; ballot:
+/// the lanes whose value is not 0; block: how many threads have a value that is not 0.
+uint64_t meet(Collective kind, uint32_t mask, uint64_t value, int source, const char* file,
+              int line);
 int lane();
 unsigned block_threads();
 unsigned cluster_rank();
@@ -90,7 +92,8 @@ inline void __syncthreads(BASIN_EMULATED_HERE) {
   emulator::meet(emulator::Collective::block, 0, 0, 0, file, line);
 }
 inline int __syncthreads_count(int value, BASIN_EMULATED_HERE) {
-  return static_cast<int>(emulator::meet(emulator::Collective::block, 0, value != 0, 0, file, line));
+  return static_cast<int>(
+      emulator::meet(emulator::Collective::block, 0, value != 0, 0, file, line));
 }
 inline int __syncthreads_or(int value, BASIN_EMULATED_HERE) {
   return __syncthreads_count(value, file, line) != 0;
@@ -102,7 +105,8 @@ inline void __syncwarp(uint32_t mask = ~0u, BASIN_EMULATED_HERE) {
   emulator::meet(emulator::Collective::warp, mask, 0, 0, file, line);
 }
 inline uint32_t __ballot_sync(uint32_t mask, int value, BASIN_EMULATED_HERE) {
-  return static_cast<uint32_t>(emulator::meet(emulator::Collective::ballot, mask, value != 0, 0, file, line));
+  return static_cast<uint32_t>(
+      emulator::meet(emulator::Collective::ballot, mask, value != 0, 0, file, line));
 }
 inline int __any_sync(uint32_t mask, int value, BASIN_EMULATED_HERE) {
   return __ballot_sync(mask, value, file, line) != 0;
@@ -112,7 +116,8 @@ inline int __all_sync(uint32_t mask, int value, BASIN_EMULATED_HERE) {
 }
 template <class T>
 T __shfl_sync(uint32_t mask, T value, int source, int width = 32, BASIN_EMULATED_HERE) {
-  return emulator::shuffle(mask, value, (emulator::lane() & -width) | (source & (width - 1)), file, line);
+  return emulator::shuffle(mask, value, (emulator::lane() & -width) | (source & (width - 1)), file,
+                           line);
 }
 template <class T>
 T __shfl_xor_sync(uint32_t mask, T value, int lanes, int width = 32, BASIN_EMULATED_HERE) {
@@ -121,7 +126,8 @@ T __shfl_xor_sync(uint32_t mask, T value, int lanes, int width = 32, BASIN_EMULA
 }
 template <class T>
 T __shfl_down_sync(uint32_t mask, T value, unsigned lanes, int width = 32, BASIN_EMULATED_HERE) {
-  const int source = emulator::lane() + static_cast<int>(lanes), last = emulator::lane() | (width - 1);
+  const int source = emulator::lane() + static_cast<int>(lanes),
+            last = emulator::lane() | (width - 1);
   return emulator::shuffle(mask, value, source > last ? emulator::lane() : source, file, line);
 }
 template <class T>
@@ -268,12 +274,14 @@ enum cudaDeviceAttr {
   cudaDevAttrMaxSharedMemoryPerBlockOptin = 97,
   cudaDevAttrClusterLaunch = 120
 };
-constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2;
+constexpr unsigned cudaStreamDefault = 0, cudaStreamNonBlocking = 1, cudaEventDefault = 0,
+                   cudaEventDisableTiming = 2;
 
 struct cudaDeviceProp {
   char name[256];
   size_t totalGlobalMem, sharedMemPerBlock, sharedMemPerBlockOptin, sharedMemPerMultiprocessor;
-  int major, minor, multiProcessorCount, warpSize, maxThreadsPerBlock, maxThreadsPerMultiProcessor, l2CacheSize;
+  int major, minor, multiProcessorCount, warpSize, maxThreadsPerBlock, maxThreadsPerMultiProcessor,
+      l2CacheSize;
 };
 
 using cudaStream_t = struct CUstream_st*;
@@ -281,7 +289,10 @@ using cudaEvent_t = struct CUevent_st*;
 using cudaGraph_t = struct CUgraph_st*;
 using cudaGraphExec_t = struct CUgraphExec_st*;
 
-enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative = 2, cudaLaunchAttributeClusterDimension = 4 };
+enum cudaLaunchAttributeID {
+  cudaLaunchAttributeCooperative = 2,
+  cudaLaunchAttributeClusterDimension = 4
+};
 struct cudaLaunchAttribute {
   cudaLaunchAttributeID id;
   union {
@@ -319,15 +330,16 @@ cudaError_t cudaMallocHost(void** pointer, size_t bytes);
 cudaError_t cudaFreeHost(void* pointer);
 cudaError_t cudaMemGetInfo(size_t* free, size_t* total);
 cudaError_t cudaMemcpy(void* destination, const void* source, size_t bytes, cudaMemcpyKind kind);
-cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes, cudaMemcpyKind kind,
-                            cudaStream_t stream = nullptr);
+cudaError_t cudaMemcpyAsync(void* destination, const void* source, size_t bytes,
+                            cudaMemcpyKind kind, cudaStream_t stream = nullptr);
 cudaError_t cudaMemsetAsync(void* pointer, int value, size_t bytes, cudaStream_t stream = nullptr);
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned flags);
 cudaError_t cudaStreamDestroy(cudaStream_t stream);
 cudaError_t cudaStreamSynchronize(cudaStream_t stream);
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode mode);
 cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph);
-cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long flags = 0);
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph,
+                                 unsigned long long flags = 0);
 cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream);
 cudaError_t cudaGraphDestroy(cudaGraph_t graph);
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable);
@@ -343,13 +355,15 @@ cudaError_t cudaFuncSetAttribute(R (*kernel)(P...), cudaFuncAttribute attribute,
 }
 
 namespace emulator {
-/// Runs the work now, or keeps it while the stream is being captured. Work runs with device memory accessible.
+/// Runs the work now, or keeps it while the stream is being captured. Work runs with device memory
+/// accessible.
 cudaError_t submit(cudaStream_t stream, std::function<cudaError_t()> work);
 /// Whether [pointer, pointer + bytes) lies in one live block of device memory.
 bool on_device(const void* pointer, size_t bytes);
-/// `thread` is the kernel with its arguments, `name` says which it is, `good` whether its pointers are of the device.
-cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const char* name, std::function<bool()> good,
-                   std::function<void()> thread);
+/// `thread` is the kernel with its arguments, `name` says which it is, `good` whether its pointers
+/// are of the device.
+cudaError_t launch(const cudaLaunchConfig_t& config, const void* kernel, const char* name,
+                   std::function<bool()> good, std::function<void()> thread);
 template <class T>
 bool good_argument(const T& value) {
   if constexpr (std::is_pointer_v<T>)
@@ -360,10 +374,14 @@ bool good_argument(const T& value) {
 }  // namespace emulator
 
 template <class... P, class... A>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...),
+                               A&&... arguments) {
   std::tuple<P...> values(static_cast<P>(arguments)...);
   return emulator::launch(
       *config, reinterpret_cast<const void*>(kernel), __PRETTY_FUNCTION__,
-      [values] { return std::apply([](const auto&... v) { return (emulator::good_argument(v) && ...); }, values); },
+      [values] {
+        return std::apply([](const auto&... v) { return (emulator::good_argument(v) && ...); },
+                          values);
+      },
       [kernel, values] { std::apply(kernel, values); });
 }

@@ -13,8 +13,8 @@
 
 namespace emulator {
 
-/// In which order blocks and the threads of a block run between barriers. Also BASIN_EMULATED_ORDER=forward, reverse or
-/// a number, the seed of a shuffled order.
+/// In which order blocks and the threads of a block run between barriers. Also
+/// BASIN_EMULATED_ORDER=forward, reverse or a number, the seed of a shuffled order.
 enum class Order { forward, reverse, shuffled };
 void set_order(Order order, uint64_t seed = 0);
 void set_order_of_environment();
@@ -25,8 +25,8 @@ void set_memory(size_t bytes);
 /// What the driver says of itself, 0 for none, and how many devices there are (0 or 1).
 void set_driver(int version, int devices);
 
-/// Writes beyond a block of device memory or beyond a block's shared memory since the last call, each reported on
-/// stderr. A process that ends with some it has not asked for ends with status 70.
+/// Writes beyond a block of device memory or beyond a block's shared memory since the last call,
+/// each reported on stderr. A process that ends with some it has not asked for ends with status 70.
 int check_memory();
 
 /// Kernels started and copies made so far.

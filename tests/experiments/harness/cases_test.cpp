@@ -54,7 +54,8 @@ void compute(Run& run, const Config& config) {
                                   .data = {normal(key.at("data"), {5, 3}, DType::f32)},
                                   .options = options};
       },
-      [&](const Case&, const Trial& trial, const Mlp& net, const Data&, const TrainResult& trained) {
+      [&](const Case&, const Trial& trial, const Mlp& net, const Data&,
+          const TrainResult& trained) {
         if (may_fail && trial.name == config.fail) throw Error("an error of ours", Fault::internal);
         ++measured;
         Measurements m;
@@ -108,7 +109,8 @@ void check_same(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-TEST_CASE("measurements: what was added comes back, also from a file, bit for bit and in its order") {
+TEST_CASE(
+    "measurements: what was added comes back, also from a file, bit for bit and in its order") {
   const double infinity = std::numeric_limits<double>::infinity();
   Measurements m;
   m.add("z", 0.1);
@@ -117,7 +119,8 @@ TEST_CASE("measurements: what was added comes back, also from a file, bit for bi
   m.add("array", from_vector(std::vector<float>{1, 2}, {1, 2}));
   m.add("a", -infinity);
   CHECK_THROWS_WITH_AS(m.add("z", 1), doctest::Contains("'z' is there already"), Error);
-  CHECK_THROWS_WITH_AS(m.number("y"), doctest::Contains("no number 'y' was measured; there are: z, a"), Error);
+  CHECK_THROWS_WITH_AS(m.number("y"),
+                       doctest::Contains("no number 'y' was measured; there are: z, a"), Error);
   CHECK_THROWS_WITH_AS(m.list("z"), doctest::Contains("no list 'z'"), Error);
   CHECK(m.line() == "z 0.1, list 1 / inf / -0, a -inf");
   const test::TemporaryFolder folder;
@@ -156,7 +159,8 @@ TEST_CASE("cases: after a stop only what is unfinished runs again, to the same b
     const std::string copy = folder / (std::string("copy") + threads);
     std::filesystem::copy(folder / "failed", copy, std::filesystem::copy_options::recursive);
     measured = 0;
-    const Outcome o = run_test(copy, {"--threads", threads, "--resume", "--set", "fail=wide-seed1"});
+    const Outcome o =
+        run_test(copy, {"--threads", threads, "--resume", "--set", "fail=wide-seed1"});
     CAPTURE(o.err);
     REQUIRE(o.code == 0);
     CHECK(measured == 2);  // wide-seed1 and wide-seed2
@@ -180,7 +184,9 @@ TEST_CASE("cases: a resume refuses measurements that are damaged, and lines that
   }
   SUBCASE("the lines of a case that is done") {
     std::string kept;
-    for (std::istringstream lines(contents(folder / "run/metrics.jsonl")); std::getline(lines, kept);) break;
+    for (std::istringstream lines(contents(folder / "run/metrics.jsonl"));
+         std::getline(lines, kept);)
+      break;
     write_atomically(folder / "run/metrics.jsonl", std::string_view(kept + "\n"));
     const Outcome o = run_test(folder / "run", again);
     CHECK(o.code == 2);

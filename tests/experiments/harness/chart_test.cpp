@@ -22,8 +22,9 @@ Chart everything() {
              .levels = {{0.5, 1}, "PCA"},
              .uprights = {{1}},
              .key = "below"};
-  for (const Draw draw : {Draw::line, Draw::dashed, Draw::dotted, Draw::circles, Draw::dots, Draw::crosses,
-                          Draw::specks, Draw::line_points, Draw::band, Draw::bars, Draw::steps, Draw::arrows})
+  for (const Draw draw :
+       {Draw::line, Draw::dashed, Draw::dotted, Draw::circles, Draw::dots, Draw::crosses,
+        Draw::specks, Draw::line_points, Draw::band, Draw::bars, Draw::steps, Draw::arrows})
     flat.curves.push_back({.x = {0.01, 0.1, 1},
                            .y = {1, std::nan(""), INFINITY},
                            .name = "curve_" + std::to_string(static_cast<int>(draw)),
@@ -33,8 +34,12 @@ Chart everything() {
                            .dx = {1, 1, 1},
                            .dy = {0, 0, 1},
                            .width = 0.1});
-  const Panel space{.curves = {{.x = {0, 1}, .y = {0, 1}, .colour = grey, .draw = Draw::dots, .z = {0, 1}}}};
-  return {.name = "all", .panels = {flat, space, {.curves = {{}}, .equal = true}}, .columns = 2, .title = "three"};
+  const Panel space{
+      .curves = {{.x = {0, 1}, .y = {0, 1}, .colour = grey, .draw = Draw::dots, .z = {0, 1}}}};
+  return {.name = "all",
+          .panels = {flat, space, {.curves = {{}}, .equal = true}},
+          .columns = 2,
+          .title = "three"};
 }
 
 }  // namespace
@@ -43,7 +48,9 @@ TEST_CASE("chart: gnuplot draws every kind of curve, and words stay words") {
   const Chart chart = everything();
   CHECK(chart.size() == std::pair<int, int>(960, 920));
   const std::string script = chart.script();
-  CHECK(has(script, "set title 'a_b^2 \"quoted\" \\ ''and'' {all} `touch made`'.\"\\n\".'second line' noenhanced"));
+  CHECK(has(script,
+            "set title 'a_b^2 \"quoted\" \\ ''and'' {all} `touch made`'.\"\\n\".'second line' "
+            "noenhanced"));
   CHECK(has(script, "set format x '10^{%T}'"));
   CHECK(has(script, "0.1 NaN\n"));
   CHECK(has(script, "splot"));
@@ -54,18 +61,22 @@ TEST_CASE("chart: gnuplot draws every kind of curve, and words stay words") {
 }
 
 TEST_CASE("chart: what cannot be drawn is an error") {
-  CHECK_THROWS_WITH_AS(Chart{.name = "x"}.script(), doctest::Contains("chart x: has no panel"), Error);
+  CHECK_THROWS_WITH_AS(Chart{.name = "x"}.script(), doctest::Contains("chart x: has no panel"),
+                       Error);
   const Chart empty{.name = "x", .panels = {{.title = "t"}}};
   CHECK_THROWS_WITH_AS(empty.script(), doctest::Contains("panel 't' has no curve"), Error);
   const Chart uneven{.name = "x", .panels = {{.curves = {{.x = {1}, .y = {1, 2}, .name = "c"}}}}};
-  CHECK_THROWS_WITH_AS(uneven.script(), doctest::Contains("curve 'c' has lists of 1 and of 2 numbers"), Error);
+  CHECK_THROWS_WITH_AS(uneven.script(),
+                       doctest::Contains("curve 'c' has lists of 1 and of 2 numbers"), Error);
 }
 
 TEST_CASE("contact_sheet: cells, gaps and rows of different lengths") {
   const Array black = zeros({1, 4}, DType::f32), white = full({1, 4}, 1, DType::f32);
   const Array sheet = contact_sheet({{black, {}, black}, {white}}, {1, 2, 2}, 1);
   CHECK(sheet.shape() == Shape{1, 10, 14});  // 2 rows, 3 columns of 2 pixels, 2 between and around
-  CHECK(sum(cast(Tensor(sheet), DType::f32) / 255.0).item() == 140 - 8);  // two black cells of 4 pixels
-  CHECK_THROWS_WITH_AS(contact_sheet({{black}}, {3, 2, 2}, 1), doctest::Contains("images are"), Error);
+  CHECK(sum(cast(Tensor(sheet), DType::f32) / 255.0).item() ==
+        140 - 8);  // two black cells of 4 pixels
+  CHECK_THROWS_WITH_AS(contact_sheet({{black}}, {3, 2, 2}, 1), doctest::Contains("images are"),
+                       Error);
   CHECK_THROWS_WITH_AS(contact_sheet({}, {1, 2, 2}, 1), doctest::Contains("needs an image"), Error);
 }

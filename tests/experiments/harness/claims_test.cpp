@@ -69,7 +69,8 @@ TEST_CASE("bounds: text, ends, margins and what is no number") {
   CHECK_FALSE(near(-2, 0.5).holds(-1.4));
   CHECK(near(4, 0).holds(4));
   CHECK(between(1, 1.5).text == "1 to 1.5");
-  for (const Bound& bound : {at_least(0), above(0), at_most(0), below(0), near(0, 1), between(0, 1)}) {
+  for (const Bound& bound :
+       {at_least(0), above(0), at_most(0), below(0), near(0, 1), between(0, 1)}) {
     CAPTURE(bound.text);
     CHECK_FALSE(bound.holds(no_number));
   }
@@ -89,21 +90,32 @@ TEST_CASE("claims: a criterion is text, verdict and margin in one") {
   CHECK(rows.last()["criterion"] == ">= 2");
   CHECK(rows.last()["held"] == true);
   CHECK(rows.last()["margin"] == 0);
-  rows.claim({.of = "every seed", .paper = "words", .measured = {1, 2, 6}, .criterion = every_seed(at_least(2))});
+  rows.claim({.of = "every seed",
+              .paper = "words",
+              .measured = {1, 2, 6},
+              .criterion = every_seed(at_least(2))});
   CHECK(rows.last()["criterion"] == ">= 2 for every seed");
   CHECK(rows.last()["held"] == false);
   CHECK(rows.last()["margin"] == -0.5);
-  rows.claim({.of = "all", .paper = "words", .measured = {1, 2}, .criterion = every_value(below(4))});
+  rows.claim(
+      {.of = "all", .paper = "words", .measured = {1, 2}, .criterion = every_value(below(4))});
   CHECK(rows.last()["criterion"] == "all < 4");
   CHECK(rows.last()["margin"] == 0.5);
-  rows.claim({.of = "two of three", .paper = "", .measured = {3, 0, 2}, .criterion = some_seeds(2, above(1))});
+  rows.claim({.of = "two of three",
+              .paper = "",
+              .measured = {3, 0, 2},
+              .criterion = some_seeds(2, above(1))});
   CHECK(rows.last()["criterion"] == "> 1 for 2");
   CHECK(rows.last()["held"] == true);
   CHECK(rows.last()["margin"] == 1);
-  rows.claim({.of = "three of three", .paper = "", .measured = {3, 0, 2}, .criterion = some_seeds(3, above(1))});
+  rows.claim({.of = "three of three",
+              .paper = "",
+              .measured = {3, 0, 2},
+              .criterion = some_seeds(3, above(1))});
   CHECK(rows.last()["held"] == false);
   CHECK(rows.last()["margin"] == -1);
-  rows.claim({.of = "no end", .paper = "", .measured = {0, 0.5}, .criterion = every_value(inside(0, 1))});
+  rows.claim(
+      {.of = "no end", .paper = "", .measured = {0, 0.5}, .criterion = every_value(inside(0, 1))});
   CHECK(rows.last()["criterion"] == "all in (0,1)");
   CHECK(rows.last()["held"] == false);
   CHECK(rows.last()["margin"] == 0);
@@ -115,11 +127,16 @@ TEST_CASE("claims: a criterion is text, verdict and margin in one") {
   rows.claim({.of = "not finite", .paper = "", .measured = infinity, .criterion = at_least(1)});
   CHECK(rows.last()["held"] == true);
   CHECK(rows.last()["margin"].is_null());
-  rows.claim({.of = "no number", .paper = "", .measured = {1, no_number}, .criterion = every_seed(at_least(0))});
+  rows.claim({.of = "no number",
+              .paper = "",
+              .measured = {1, no_number},
+              .criterion = every_seed(at_least(0))});
   CHECK(rows.last()["held"] == false);
-  rows.claim({.of = "no median", .paper = "", .measured = {no_number, 0.1, 0.2}, .criterion = below(1)});
+  rows.claim(
+      {.of = "no median", .paper = "", .measured = {no_number, 0.1, 0.2}, .criterion = below(1)});
   CHECK(rows.last()["held"] == false);
-  rows.claim({.of = "not valid", .paper = "", .measured = 5, .criterion = at_least(1), .valid = false});
+  rows.claim(
+      {.of = "not valid", .paper = "", .measured = 5, .criterion = at_least(1), .valid = false});
   CHECK(rows.last()["held"] == false);
   CHECK(rows.last()["margin"].is_null());
   CHECK_FALSE(all_held(rows.all()));
@@ -128,18 +145,21 @@ TEST_CASE("claims: a criterion is text, verdict and margin in one") {
 TEST_CASE("claims: a miss of the paper's literal words does not count") {
   Rows rows;
   rows.claim({.of = "holds", .paper = "", .measured = 1, .criterion = near(1, 0)});
-  rows.claim({.of = "literally", .paper = "", .measured = 1, .criterion = above(1), .literal = true});
+  rows.claim(
+      {.of = "literally", .paper = "", .measured = 1, .criterion = above(1), .literal = true});
   CHECK(all_held(rows.all()));
-  CHECK(has(claims_table(rows.all()), "1 of 1 claims held, and 0 of 1 of the paper's words taken literally"));
+  CHECK(has(claims_table(rows.all()),
+            "1 of 1 claims held, and 0 of 1 of the paper's words taken literally"));
 }
 
 TEST_CASE("claims: nothing measured and a name given twice are errors") {
   Rows rows;
   rows.claim({.of = "once", .paper = "", .measured = 1, .criterion = above(0)});
-  CHECK_THROWS_WITH_AS(rows.report("once", "", 2), doctest::Contains("'once': there is a row of that name already"),
-                       Error);
-  CHECK_THROWS_WITH_AS(rows.claim({.of = "none", .paper = "", .measured = {}, .criterion = above(0)}),
-                       doctest::Contains("nothing was measured"), Error);
+  CHECK_THROWS_WITH_AS(rows.report("once", "", 2),
+                       doctest::Contains("'once': there is a row of that name already"), Error);
+  CHECK_THROWS_WITH_AS(
+      rows.claim({.of = "none", .paper = "", .measured = {}, .criterion = above(0)}),
+      doctest::Contains("nothing was measured"), Error);
 }
 
 TEST_CASE("samples: seed by seed, one number with every seed") {
@@ -148,18 +168,23 @@ TEST_CASE("samples: seed by seed, one number with every seed") {
   CHECK((a - b).values == std::vector<double>{6, 3});
   CHECK((a / 2).values == std::vector<double>{4, 3});
   CHECK(each([](double x, double y) { return x * y; }, a, b).values == std::vector<double>{16, 18});
-  CHECK_THROWS_WITH_AS(a - Samples({1, 2, 3}), doctest::Contains("samples of 2 and of 3 seeds"), Error);
+  CHECK_THROWS_WITH_AS(a - Samples({1, 2, 3}), doctest::Contains("samples of 2 and of 3 seeds"),
+                       Error);
 }
 
 TEST_CASE("settings: a broken rule names the field, its value and the rule") {
   CHECK(error_of("seeds=2").empty());
   CHECK(error_of("seeds=0") == "setting 'seeds' is 0, it must be >= 1 (independent starts)");
   CHECK(error_of("rate=0") == "setting 'rate' is 0.0, it must be > 0 (of a step)");
-  CHECK(error_of("kind=cubic") == "setting 'kind' is \"cubic\", it must be one of linear, erf (of unit)");
+  CHECK(error_of("kind=cubic") ==
+        "setting 'kind' is \"cubic\", it must be one of linear, erf (of unit)");
   CHECK(error_of("counts=[0,5,5]") ==
         "setting 'counts' is [0,5,5], it must rise from each number to the next (of iterations)");
-  CHECK(error_of("counts=[-1,5]") == "setting 'counts' is [-1,5], it needs numbers >= 0 (of iterations)");
-  CHECK(error_of("counts=[3]") == "setting 'counts' is [3], it needs at least 2 numbers (of iterations)");
-  CHECK(error_of("a_depth=1") == "setting 'a_depth' is 1, it must be 2 to 9 (figure a: weight matrices)");
+  CHECK(error_of("counts=[-1,5]") ==
+        "setting 'counts' is [-1,5], it needs numbers >= 0 (of iterations)");
+  CHECK(error_of("counts=[3]") ==
+        "setting 'counts' is [3], it needs at least 2 numbers (of iterations)");
+  CHECK(error_of("a_depth=1") ==
+        "setting 'a_depth' is 1, it must be 2 to 9 (figure a: weight matrices)");
   CHECK(has(error_of("depth=4"), "unknown setting 'depth'; did you mean 'a_depth'?"));
 }

@@ -18,9 +18,11 @@ namespace fs = std::filesystem;
 
 namespace {
 
-Json claim(const std::string& statement, const Json& measured, const Json& held, bool literal = false) {
-  return {{"statement", statement}, {"paper", "words"}, {"measured", measured}, {"values", {measured}},
-          {"criterion", ">= 0.6"},  {"held", held},     {"literal", literal},   {"remark", ""}};
+Json claim(const std::string& statement, const Json& measured, const Json& held,
+           bool literal = false) {
+  return {{"statement", statement}, {"paper", "words"},      {"measured", measured},
+          {"values", {measured}},   {"criterion", ">= 0.6"}, {"held", held},
+          {"literal", literal},     {"remark", ""}};
 }
 
 Json run_record(int seed) {
@@ -72,7 +74,9 @@ size_t count_of(const std::string& all, const std::string& part) {
 }
 
 struct Search {  // for programs, while it lives
-  explicit Search(const std::string& path) : before(std::getenv("PATH")) { setenv("PATH", path.c_str(), 1); }
+  explicit Search(const std::string& path) : before(std::getenv("PATH")) {
+    setenv("PATH", path.c_str(), 1);
+  }
   Search(const Search&) = delete;
   Search& operator=(const Search&) = delete;
   ~Search() { setenv("PATH", before.c_str(), 1); }
@@ -81,7 +85,9 @@ struct Search {  // for programs, while it lives
 
 }  // namespace
 
-TEST_CASE("compare: settings and builds that differ, claims beside each other, numbers by how far they are apart") {
+TEST_CASE(
+    "compare: settings and builds that differ, claims beside each other, numbers by how far they "
+    "are apart") {
   const test::TemporaryFolder folder;
   Json a = run_record(0), b = run_record(1);
   b["config"]["width"] = 32;
@@ -90,19 +96,24 @@ TEST_CASE("compare: settings and builds that differ, claims beside each other, n
   b["device"] = "GPU";
   a["claims"] = {claim("both", .75, true), claim("only one", .5, false), claim("gone", .5, nullptr),
                  claim("both", .1, false, true), claim("both", .7, true)};
-  b["claims"] = {claim("both", .5, false), claim("only one", .5, false), claim("both", .2, false, true),
-                 claim("both", nullptr, true), claim("new", .6, true)};
-  a["results"] = {
-      {"same", 1.5},         {"near", 1.0},          {"list", {8, 2, 1}}, {"inside", {{"deep", {{"x", 5}}}}},
-      {"broken", nullptr},   {"none", {nullptr, 1}}, {"longer", {1, 2}},  {"words", "a"},
-      {"only here", {3, 4}}, {"zero", 0.0}};
-  b["results"] = {{"same", 1.5}, {"near", 1.001},        {"list", {8, 1, 1}},   {"inside", {{"deep", {{"x", 4}}}}},
-                  {"broken", 2}, {"none", {nullptr, 1}}, {"longer", {1, 2, 3}}, {"words", "b"},
+  b["claims"] = {claim("both", .5, false), claim("only one", .5, false),
+                 claim("both", .2, false, true), claim("both", nullptr, true),
+                 claim("new", .6, true)};
+  a["results"] = {{"same", 1.5},         {"near", 1.0},
+                  {"list", {8, 2, 1}},   {"inside", {{"deep", {{"x", 5}}}}},
+                  {"broken", nullptr},   {"none", {nullptr, 1}},
+                  {"longer", {1, 2}},    {"words", "a"},
+                  {"only here", {3, 4}}, {"zero", 0.0}};
+  b["results"] = {{"same", 1.5},         {"near", 1.001},
+                  {"list", {8, 1, 1}},   {"inside", {{"deep", {{"x", 4}}}}},
+                  {"broken", 2},         {"none", {nullptr, 1}},
+                  {"longer", {1, 2, 3}}, {"words", "b"},
                   {"zero", -0.0}};
   write_run(folder / "a", a);
   write_run(folder / "b", b);
   save_npy(folder / "a/numbers.npy", from_vector<double>({100, 1, 100, 2}, {2, 2}));
-  save_npy(folder / "b/numbers.npy", from_vector<double>({100, 1, 100, 1}, {2, 2}));  // a half in its own column
+  save_npy(folder / "b/numbers.npy",
+           from_vector<double>({100, 1, 100, 1}, {2, 2}));  // a half in its own column
   const Outcome o = basin_command({"compare", folder / "a", folder / "b", "--out", folder / "out"});
   CAPTURE(o.err);
   REQUIRE(o.code == 0);
@@ -111,10 +122,12 @@ TEST_CASE("compare: settings and builds that differ, claims beside each other, n
   CHECK(line_of(o.out, "options seed") == "options seed 0 1");
   CHECK(line_of(o.out, "build commit") == "build commit abc123 def456");
   CHECK(line_of(o.out, "device") == "device CPU GPU");
-  for (const char* same : {"config seeds", "options out", "options resume", "options threads", "build dirty"})
+  for (const char* same :
+       {"config seeds", "options out", "options resume", "options threads", "build dirty"})
     CHECK(line_of(o.out, same).empty());
 
-  CHECK(has(o.out, "Claims: 3 of 6 rows came out differently"));  // of which two stand in one run only
+  CHECK(has(o.out,
+            "Claims: 3 of 6 rows came out differently"));  // of which two stand in one run only
   CHECK(line_of(o.out, "both ") == "both 0.75 held 0.5 missed -0.25");
   CHECK(line_of(o.out, "only one") == "only one 0.5 missed 0.5 missed 0");
   CHECK(line_of(o.out, "gone") == "gone 0.5 reported - - -");
@@ -145,7 +158,8 @@ TEST_CASE("compare: settings and builds that differ, claims beside each other, n
     CHECK_FALSE(has(page, reference));
 }
 
-TEST_CASE("compare: losses of the same stages and arrays whose first column grows over each other") {
+TEST_CASE(
+    "compare: losses of the same stages and arrays whose first column grows over each other") {
   const test::TemporaryFolder folder;
   for (const std::string run : {"a", "b"}) {
     write_run(folder / run, run_record(0));
@@ -153,14 +167,18 @@ TEST_CASE("compare: losses of the same stages and arrays whose first column grow
     std::string lines = "no JSON\n{\"stage\": 5}\n[1]\n";
     for (int step = 0; step < 1000; ++step)
       for (const std::string& stage : {std::string("first's `touch ran` <b>"), "only " + run})
-        lines += Json{{"stage", stage}, {"step", step}, {"loss", factor / (1 + step)}}.dump() + "\n";
+        lines +=
+            Json{{"stage", stage}, {"step", step}, {"loss", factor / (1 + step)}}.dump() + "\n";
     write_atomically(folder / run + "/metrics.jsonl", std::string_view(lines));
-    save_npy(folder / run + "/curve.npy", from_vector<double>({0, factor, 1, 2 * factor, 5, NAN}, {3, 2}));
+    save_npy(folder / run + "/curve.npy",
+             from_vector<double>({0, factor, 1, 2 * factor, 5, NAN}, {3, 2}));
     save_npy(folder / run + "/same.npy", from_vector<double>({0, 1, 1, 2}, {2, 2}));
     save_npy(folder / run + "/points.npy", from_vector<double>({1, factor, 0, 2 * factor}, {2, 2}));
     save_npy(folder / run + "/cube.npy", from_vector<double>({0, factor}, {1, 1, 2}));
   }
-  const auto compared = [&] { return basin_command({"compare", folder / "a", folder / "b", "--out", folder / "out"}); };
+  const auto compared = [&] {
+    return basin_command({"compare", folder / "a", folder / "b", "--out", folder / "out"});
+  };
   {
     const Search nothing(folder.path());
     const Outcome o = compared();
@@ -171,9 +189,12 @@ TEST_CASE("compare: losses of the same stages and arrays whose first column grow
   }
   const std::string script = contents(folder / "out/compare.gp");
   CHECK(has(script, "set title 'curve.npy' noenhanced"));
-  CHECK(has(script, "set title 'loss of first''s `touch ran` <b>' noenhanced"));  // no backquotes, no command
-  CHECK(count_of(script, "set logscale y") == 1);                                 // of the loss
-  for (const char* other : {"same.npy", "points.npy", "cube.npy", "only a", "only b"}) CHECK_FALSE(has(script, other));
+  CHECK(
+      has(script,
+          "set title 'loss of first''s `touch ran` <b>' noenhanced"));  // no backquotes, no command
+  CHECK(count_of(script, "set logscale y") == 1);                       // of the loss
+  for (const char* other : {"same.npy", "points.npy", "cube.npy", "only a", "only b"})
+    CHECK_FALSE(has(script, other));
   if (!gnuplot_available()) return;
   const Outcome o = compared();
   CAPTURE(o.err);
@@ -184,7 +205,8 @@ TEST_CASE("compare: losses of the same stages and arrays whose first column grow
   CHECK(has(contents(folder / "out/compare.html"), "loss of first&#39;s `touch ran` &#60;b&#62;"));
 }
 
-TEST_CASE("compare: equal runs, the standard folder, and text of records that is text on the page") {
+TEST_CASE(
+    "compare: equal runs, the standard folder, and text of records that is text on the page") {
   const test::TemporaryFolder folder;
   const std::string evil = "<script>alert(\"x\")</script>'&\x01\x1b[31m";
   Json a = run_record(0);
@@ -215,7 +237,8 @@ TEST_CASE("compare: equal runs, the standard folder, and text of records that is
 
 TEST_CASE("compare: what cannot be compared") {
   const test::TemporaryFolder folder;
-  const auto refused = [](std::vector<std::string> arguments, const std::vector<std::string>& parts) {
+  const auto refused = [](std::vector<std::string> arguments,
+                          const std::vector<std::string>& parts) {
     arguments.insert(arguments.begin(), "compare");
     const Outcome o = basin_command(arguments);
     CAPTURE(o.err);
@@ -242,10 +265,12 @@ TEST_CASE("compare: what cannot be compared") {
   refused({folder / "empty", folder / "a"}, {folder / "empty", "is no complete run"});
   refused({folder / "a", folder / "other"}, {"is a run of some-experiment", "of another"});
   refused({folder / "running", folder / "a"}, {folder / "running", "still at work"});
-  refused({folder / "a", folder / "damaged"}, {folder / "damaged", "its record is damaged: /claims is missing"});
+  refused({folder / "a", folder / "damaged"},
+          {folder / "damaged", "its record is damaged: /claims is missing"});
   refused({folder / "a", folder / "foreign"}, {"no record of basin"});
   refused({folder / "a", folder / "lacks"}, {folder / "lacks", "gone.npy is missing"});
-  refused({folder / "a", folder / "a", "--out", folder / "file/inside"}, {"--out", "cannot be made"});
+  refused({folder / "a", folder / "a", "--out", folder / "file/inside"},
+          {"--out", "cannot be made"});
   refused({folder / "a", folder / "a", "--uot", "x"}, {"unknown option '--uot'", "'--out'"});
   refused({folder / "a", folder / "a", folder / "a"}, {"unexpected argument"});
   CHECK(basin_command({"compare", "--help"}).code == 0);

@@ -26,7 +26,8 @@ namespace fs = std::filesystem;
 namespace {
 
 struct Config {
-  int64_t steps = 60, interrupt_at = -1, signal = SIGINT, big = 0, units = 2, dimension = 9, dimensions = 8;
+  int64_t steps = 60, interrupt_at = -1, signal = SIGINT, big = 0, units = 2, dimension = 9,
+          dimensions = 8;
   double rate = 1e-2;
   std::string fail;
   explicit Config(Preset preset) { steps = preset == Preset::smoke ? 6 : 60; }
@@ -73,8 +74,12 @@ void compute(Run& run, const Config& config) {
   if (config.big > 0) run.save("big", zeros({config.big}, DType::f64));
   run.plot("curve", "plot x\n", 200, 150);
   run.picture("grey", zeros({4, 4}, DType::u8));
-  run.claim({.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
-  run.claim({.of = "a claim that does not hold", .paper = "holds", .measured = 0, .criterion = at_least(1)});
+  run.claim(
+      {.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
+  run.claim({.of = "a claim that does not hold",
+             .paper = "holds",
+             .measured = 0,
+             .criterion = at_least(1)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "harness-test", .paper = "", .figure = "no figure",
@@ -87,7 +92,8 @@ Outcome run_test(const std::string& folder, std::vector<std::string> more = {}) 
 }
 
 /// The messages that the command must give, with exit code 2.
-void check_refused(const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
+void check_refused(const std::vector<std::string>& arguments,
+                   const std::vector<std::string>& parts) {
   const Outcome o = basin_command(arguments);
   CAPTURE(o.err);
   CHECK(o.code == 2);
@@ -99,7 +105,8 @@ void check_refused(const std::vector<std::string>& arguments, const std::vector<
 TEST_CASE("harness: a run records everything, streams metrics and prints the claims last") {
   const test::TemporaryFolder folder;
   const std::string out = folder / "run";
-  const Outcome o = run_test(out, {"--preset", "smoke", "--seed", "3", "--set", "rate=0.02", "--threads", "2"});
+  const Outcome o =
+      run_test(out, {"--preset", "smoke", "--seed", "3", "--set", "rate=0.02", "--threads", "2"});
   CAPTURE(o.err);
   REQUIRE(o.code == 0);
   const Json r = record_of(out);
@@ -111,10 +118,12 @@ TEST_CASE("harness: a run records everything, streams metrics and prints the cla
   CHECK(r["config"]["rate"] == 0.02);
   CHECK(r["options"]["changed"] == true);
   CHECK(r["config"]["steps"] == 6);
-  for (const char* key : {"commit", "dirty", "compiler", "flags", "libraries"}) CHECK(r["build"].contains(key));
+  for (const char* key : {"commit", "dirty", "compiler", "flags", "libraries"})
+    CHECK(r["build"].contains(key));
   CHECK(r["timings"]["total"].get<double>() >= r["timings"]["train"].get<double>());
   REQUIRE(r["claims"].size() == 2);
-  for (const char* key : {"statement", "paper", "measured", "criterion", "held"}) CHECK(r["claims"][0].contains(key));
+  for (const char* key : {"statement", "paper", "measured", "criterion", "held"})
+    CHECK(r["claims"][0].contains(key));
   CHECK(r["claims"][0]["held"] == true);
   CHECK(r["claims"][1]["held"] == false);
   CHECK(o.out.ends_with("1 of 2 claims held\n" + std::string(smoke_note)));
@@ -124,16 +133,20 @@ TEST_CASE("harness: a run records everything, streams metrics and prints the cla
 
   std::istringstream lines(contents(out + "/metrics.jsonl"));
   int64_t expected = 0;
-  for (std::string line; std::getline(lines, line); ++expected) CHECK(Json::parse(line)["step"] == expected);
+  for (std::string line; std::getline(lines, line); ++expected)
+    CHECK(Json::parse(line)["step"] == expected);
   CHECK(expected == 7);  // steps 0 .. 6
 
-  CHECK(run_test(out, {"--preset", "smoke", "--seed", "3", "--set", "rate=0.02", "--strict"}).code == 1);
+  CHECK(
+      run_test(out, {"--preset", "smoke", "--seed", "3", "--set", "rate=0.02", "--strict"}).code ==
+      1);
 }
 
 TEST_CASE("harness: unknown names are refused with the list and the closest one") {
   const test::TemporaryFolder folder;
   const std::string out = folder / "run";
-  check_refused({"run", "harness-tset"}, {"unknown experiment 'harness-tset'", "did you mean 'harness-test'?"});
+  check_refused({"run", "harness-tset"},
+                {"unknown experiment 'harness-tset'", "did you mean 'harness-test'?"});
   check_refused({"run", "zzz"}, {"unknown experiment 'zzz'", "valid: ", "harness-test"});
   check_refused({"run"}, {"basin list"});
   check_refused({"rnu"}, {"unknown command 'rnu'", "did you mean 'run'?"});
@@ -147,7 +160,8 @@ TEST_CASE("harness: unknown names are refused with the list and the closest one"
   check_refused({"run", "harness-test", "--sede", "1"}, {"unknown option '--sede'", "'--seed'"});
   check_refused({"run", "harness-test", "--out", out, "--set", "step=3"},
                 {"unknown setting 'step'", "'steps'", "rate"});
-  check_refused({"run", "harness-test", "--out", out, "--set", "steps=many"}, {"'steps' needs a whole number", "many"});
+  check_refused({"run", "harness-test", "--out", out, "--set", "steps=many"},
+                {"'steps' needs a whole number", "many"});
   check_refused({"run", "harness-test", "--out", out, "--set", "steps"}, {"name=value"});
   check_refused({"run", "harness-test", "--seed", "-1"}, {"--seed -1", "whole number"});
   check_refused({"run", "harness-test", "--threads", "two"}, {"--threads two"});
@@ -159,17 +173,23 @@ TEST_CASE("harness: unknown names are refused with the list and the closest one"
 TEST_CASE("harness: a paper's symbol in place of a setting's name finds the setting") {
   const test::TemporaryFolder folder;
   const auto refused = [&](const std::string& name, const std::string& message) {
-    check_refused({"run", "harness-test", "--out", folder / "run", "--set", name + "=5"}, {message});
+    check_refused({"run", "harness-test", "--out", folder / "run", "--set", name + "=5"},
+                  {message});
   };
-  refused("K", "unknown setting 'K'; did you mean units (K, hidden units)? Valid: steps, interrupt_at");
-  refused("D", "'D'; did you mean dimension (D, the size of an input) or dimensions (D, rising)? Valid: ");
+  refused("K",
+          "unknown setting 'K'; did you mean units (K, hidden units)? Valid: steps, interrupt_at");
+  refused(
+      "D",
+      "'D'; did you mean dimension (D, the size of an input) or dimensions (D, rising)? Valid: ");
   // no symbol: a part of one, the beginning of a sentence, another case, nothing at all
-  for (const char* other : {"d", "M", "D, the", "learning"}) refused(other, text("'", other, "'; valid: "));
+  for (const char* other : {"d", "M", "D, the", "learning"})
+    refused(other, text("'", other, "'; valid: "));
   refused("\xff", "'?'; valid: ");
   refused("unit", "'unit'; did you mean 'units'? Valid: ");
   write_atomically(folder / "settings.json", std::string_view("{\"K\": 5}"));
-  check_refused({"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
-                {"did you mean units (K, hidden units)?"});
+  check_refused(
+      {"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
+      {"did you mean units (K, hidden units)?"});
   CHECK(folder.count() == 1);
 }
 
@@ -177,21 +197,27 @@ TEST_CASE("harness: settings files are checked like settings") {
   const test::TemporaryFolder folder;
   const auto refused = [&](const std::string& content, const std::vector<std::string>& parts) {
     write_atomically(folder / "settings.json", std::string_view(content));
-    check_refused({"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"}, parts);
+    check_refused(
+        {"run", "harness-test", "--out", folder / "run", "--config", folder / "settings.json"},
+        parts);
   };
   refused("{\"steps\": 3,", {"settings.json", "not valid JSON"});
   refused("[1, 2]", {"settings.json", "needs an object"});
   refused("{\"steps\": 1, \"steps\": 2}", {"occurs twice"});
   refused(std::string("{\"steps\": 1}\0{", 13), {"zero byte"});
-  refused("{\"steps\": " + std::string(8, '[') + std::string(8, ']') + "}", {"nested deeper than 8 levels"});
-  check_refused({"run", "harness-test", "--set", "steps=" + std::string(60'000, '[') + std::string(60'000, ']')},
+  refused("{\"steps\": " + std::string(8, '[') + std::string(8, ']') + "}",
+          {"nested deeper than 8 levels"});
+  check_refused({"run", "harness-test", "--set",
+                 "steps=" + std::string(60'000, '[') + std::string(60'000, ']')},
                 {"--set steps: nested deeper than 8 levels"});
-  check_refused({"run", "harness-test", "--set", "steps={\"a\": 1, \"a\": 2}"}, {"--set steps", "occurs twice"});
+  check_refused({"run", "harness-test", "--set", "steps={\"a\": 1, \"a\": 2}"},
+                {"--set steps", "occurs twice"});
   refused("{\"steps\": 1.5}", {"'steps' needs a whole number", "1.5"});
   refused("{\"stepps\": 1}", {"unknown setting 'stepps'", "'steps'"});
   check_refused({"run", "harness-test", "--config", folder / "missing.json"}, {"missing.json"});
   write_atomically(folder / "settings.json", std::string_view("{\"steps\": 7, \"rate\": 0.5}"));
-  const Outcome o = run_test(folder / "run", {"--config", folder / "settings.json", "--set", "rate=0.25"});
+  const Outcome o =
+      run_test(folder / "run", {"--config", folder / "settings.json", "--set", "rate=0.25"});
   REQUIRE(o.code == 0);
   CHECK(o.out.ends_with("1 of 2 claims held\n"));  // no smoke run, so no word that it means nothing
   CHECK(record_of(folder / "run")["config"]["steps"] == 7);
@@ -222,7 +248,8 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
   CHECK(test::has(o.err, "another configuration"));
   CHECK(run_test(out, {"--preset", "smoke", "--seed", "1"}).code == 2);
   CHECK(contents(out + "/result.json") == before);
-  CHECK(run_test(out, {"--preset", "smoke"}).code == 0);  // the same run again is welcome, and loses nothing
+  CHECK(run_test(out, {"--preset", "smoke"}).code ==
+        0);  // the same run again is welcome, and loses nothing
   CHECK(contents(out + ".previous-1/result.json") == before);
   CHECK(run_test(out + "/", {"--preset", "smoke"}).code == 0);  // as a shell completes the name
   CHECK(fs::exists(out + ".previous-2/result.json"));
@@ -231,7 +258,7 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
     CHECK(run_test(out, {"--preset", "smoke"}).code == 2);
   }
   CHECK(run_test(folder / std::string(300, 'a')).code == 2);  // a name the file system refuses
-  const std::string cut = folder / "cut";                     // a run that died before its first record
+  const std::string cut = folder / "cut";  // a run that died before its first record
   std::filesystem::create_directories(cut);
   write_atomically(cut + "/result.json.tmp-4711-0", std::string_view("{"));
   write_atomically(cut + "/.lock", std::string_view());
@@ -239,7 +266,9 @@ TEST_CASE("harness: a folder with other contents stays as it is") {
   CHECK(test::has(run_test(folder / "new", {"--resume"}).err, "no run to continue"));
 }
 
-TEST_CASE("harness: Ctrl-C leaves a checkpoint and 130, --resume ends where the straight run ends, bit for bit") {
+TEST_CASE(
+    "harness: Ctrl-C leaves a checkpoint and 130, --resume ends where the straight run ends, bit "
+    "for bit") {
   const test::TemporaryFolder folder;
   const std::string straight = folder / "straight", broken = folder / "broken";
   // The same configuration in both; only the first run of the second folder is really interrupted.
@@ -275,14 +304,16 @@ TEST_CASE("harness: Ctrl-C leaves a checkpoint and 130, --resume ends where the 
 TEST_CASE("harness: SIGTERM and SIGHUP are as Ctrl-C, SIGUSR1 saves and goes on") {
   const TemporaryFolder folder;
   const auto settings = [](int signal) {
-    return std::vector<std::string>{"--set", "interrupt_at=37", "--set", text("signal=", signal), "--threads", "1"};
+    return std::vector<std::string>{
+        "--set", "interrupt_at=37", "--set", text("signal=", signal), "--threads", "1"};
   };
   may_interrupt = true;
   for (const auto& [signal, code] : {std::pair(SIGTERM, 143), std::pair(SIGHUP, 129)}) {
     const std::string out = folder / text("run", signal);
     const Outcome o = run_test(out, settings(signal));
     CHECK(o.code == code);
-    CHECK(test::has(o.err, signal == SIGTERM ? "interrupted by SIGTERM; nothing is lost" : "interrupted by SIGHUP"));
+    CHECK(test::has(o.err, signal == SIGTERM ? "interrupted by SIGTERM; nothing is lost"
+                                             : "interrupted by SIGHUP"));
     CHECK(record_of(out)["status"] == "interrupted");
     CHECK(test::has(record_of(out)["error"].get<std::string>(), "step 38"));
   }
@@ -293,7 +324,8 @@ TEST_CASE("harness: SIGTERM and SIGHUP are as Ctrl-C, SIGUSR1 saves and goes on"
   const Outcome o = run_test(called, settings(SIGUSR1));
   CHECK(o.code == 0);
   CHECK(record_of(called)["status"] == "complete");
-  for (const char* file : {"/weights.npy", "/checkpoints/fit.safetensors", "/curve.gp", "/grey.png"})
+  for (const char* file :
+       {"/weights.npy", "/checkpoints/fit.safetensors", "/curve.gp", "/grey.png"})
     CHECK(contents(called + file) == contents(quiet + file));
   if (gnuplot_available()) CHECK(contents(called + "/curve.png") == contents(quiet + "/curve.png"));
 }
@@ -302,8 +334,8 @@ TEST_CASE("harness: SIGUSR1 leaves a checkpoint of that step") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
   may_interrupt = true;  // the checkpoint of every tenth part would come at step 60 of 600
-  const Outcome o = run_test(out, {"--set", "steps=600", "--set", "interrupt_at=37", "--set", text("signal=", SIGUSR1),
-                                   "--set", "fail=at_40"});
+  const Outcome o = run_test(out, {"--set", "steps=600", "--set", "interrupt_at=37", "--set",
+                                   text("signal=", SIGUSR1), "--set", "fail=at_40"});
   CHECK(o.code == 1);
   CHECK(load_safetensors(out + "/checkpoints/fit.safetensors").metadata.at("step") == "38");
 }
@@ -319,7 +351,8 @@ TEST_CASE("harness: starting an interrupted run anew keeps its checkpoint aside"
   may_interrupt = true;
 }
 
-TEST_CASE("harness: what is in the way of a folder or of a file of the run is named, and nothing waits") {
+TEST_CASE(
+    "harness: what is in the way of a folder or of a file of the run is named, and nothing waits") {
   const TemporaryFolder folder;
   fs::create_symlink("nowhere", folder / "link");
   for (const char* out : {"link", "link/inside"}) {
@@ -328,7 +361,8 @@ TEST_CASE("harness: what is in the way of a folder or of a file of the run is na
     CHECK(test::has(o.err, folder / "link" + " is a link to nowhere, which is not there"));
   }
   write_atomically(folder / "file", std::string_view("text"));
-  CHECK(test::has(run_test(folder / "file/inside").err, folder / "file" + " exists and is no folder"));
+  CHECK(test::has(run_test(folder / "file/inside").err,
+                  folder / "file" + " exists and is no folder"));
   CHECK(folder.count() == 2);
 
   may_interrupt = true;
@@ -336,7 +370,8 @@ TEST_CASE("harness: what is in the way of a folder or of a file of the run is na
   REQUIRE(run_test(out, {"--set", "interrupt_at=5"}).code == 130);
   fs::remove(out + "/metrics.jsonl");
   REQUIRE(mkfifo((out + "/metrics.jsonl").c_str(), 0600) == 0);
-  for (const std::vector<std::string>& more : {std::vector<std::string>{"--resume"}, std::vector<std::string>{}}) {
+  for (const std::vector<std::string>& more :
+       {std::vector<std::string>{"--resume"}, std::vector<std::string>{}}) {
     std::vector<std::string> arguments{"--set", "interrupt_at=5"};
     arguments.insert(arguments.end(), more.begin(), more.end());
     const Outcome o = run_test(out, arguments);
@@ -361,13 +396,15 @@ TEST_CASE("harness: errors become exit codes, and the record says what happened"
   CHECK(test::has(o.err, "fetch_data.sh mnist"));
 }
 
-TEST_CASE("harness: a full disk is an error that names the file, and what was written stays whole") {
+TEST_CASE(
+    "harness: a full disk is an error that names the file, and what was written stays whole") {
   const test::TemporaryFolder folder;
   const std::string out = folder / "run";
   rlimit before{};
   getrlimit(RLIMIT_FSIZE, &before);
   const auto old_handler = std::signal(SIGXFSZ, SIG_IGN);
-  const rlimit small{1 << 16, before.rlim_max};  // no file beyond 64 KiB: the write fails as on a full disk
+  const rlimit small{1 << 16,
+                     before.rlim_max};  // no file beyond 64 KiB: the write fails as on a full disk
   setrlimit(RLIMIT_FSIZE, &small);
   const Outcome o = run_test(out, {"--preset", "smoke", "--set", "big=100000"});
   setrlimit(RLIMIT_FSIZE, &before);
@@ -377,7 +414,8 @@ TEST_CASE("harness: a full disk is an error that names the file, and what was wr
   CHECK_FALSE(fs::exists(out + "/big.npy"));
   CHECK(load_npy(out + "/weights.npy").shape() == Shape{8, 3});
   CHECK(record_of(out)["status"] == "failed");
-  for (const auto& entry : fs::directory_iterator(out)) CHECK_FALSE(test::has(entry.path().filename().string(), "tmp"));
+  for (const auto& entry : fs::directory_iterator(out))
+    CHECK_FALSE(test::has(entry.path().filename().string(), "tmp"));
 }
 
 TEST_CASE("harness: without gnuplot the run goes on and says which figures are missing") {
@@ -393,7 +431,8 @@ TEST_CASE("harness: without gnuplot the run goes on and says which figures are m
   CHECK_FALSE(fs::exists(folder / "run/curve.png"));
 }
 
-TEST_CASE("plot: a script that gnuplot refuses is an error with its reason, and leaves no picture") {
+TEST_CASE(
+    "plot: a script that gnuplot refuses is an error with its reason, and leaves no picture") {
   if (!gnuplot_available()) {
     MESSAGE("skipped: gnuplot is not installed");
     return;
@@ -424,7 +463,8 @@ TEST_CASE("command: list, version and help") {
   CHECK(test::has(help.out, "Usage: basin run [OPTIONS] [NAME]"));
   CHECK(test::has(help.out, "--resume"));
   CHECK(test::has(help.out, "steps = 6"));
-  CHECK(test::has(basin_command({"report", "--help"}).out, "Usage: basin report [OPTIONS] [FOLDER]"));
+  CHECK(
+      test::has(basin_command({"report", "--help"}).out, "Usage: basin report [OPTIONS] [FOLDER]"));
   const std::string all = basin_command({"--help"}).out;
   CHECK(test::has(all, "Usage: basin [OPTIONS] [SUBCOMMAND]"));
   for (const char* subject : {"attractors", "online-SGD"}) CHECK(test::has(all, subject));

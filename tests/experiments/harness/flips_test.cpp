@@ -1,5 +1,5 @@
-// One flipped bit in any file that --resume reads: it is refused, or the run ends as if nothing had happened.
-// BASIN_FLIP_EVERY=1 tries every byte (nightly); otherwise one byte in many.
+// One flipped bit in any file that --resume reads: it is refused, or the run ends as if nothing had
+// happened. BASIN_FLIP_EVERY=1 tries every byte (nightly); otherwise one byte in many.
 #include <doctest/doctest.h>
 
 #include <csignal>
@@ -61,10 +61,12 @@ void compute(Run& run, const Config& config) {
     const Key key = run.key().at(static_cast<uint64_t>(seed));
     return make_hebbian_simulator({HebbianRule::sanger, 1, 0}, s, start, key);
   };
-  const Observations seen = simulate(run, "online", 1, {0, 1, 3}, make,
-                                     [](const Weights& w) { return std::vector<double>{w.encoder(0, 0)}; });
-  run.save("online",
-           from_vector(std::vector<double>(seen.seeds[0].data(), seen.seeds[0].data() + seen.seeds[0].size()), {3}));
+  const Observations seen = simulate(run, "online", 1, {0, 1, 3}, make, [](const Weights& w) {
+    return std::vector<double>{w.encoder(0, 0)};
+  });
+  run.save("online", from_vector(std::vector<double>(seen.seeds[0].data(),
+                                                     seen.seeds[0].data() + seen.seeds[0].size()),
+                                 {3}));
   fit(run, "first", config.steps, -1);
   fit(run, "second", config.steps, config.steps / 2 + 1);
   run.picture("grey", zeros({3, 3}, DType::u8));
@@ -75,7 +77,8 @@ BASIN_EXPERIMENT(Config, compute, .name = "flips-test", .paper = "", .figure = "
                  .summary = "is cut off and gone on with")
 
 Outcome run_test(const std::string& out, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all{"run", "flips-test", "--preset", "smoke", "--threads", "1", "--out", out};
+  std::vector<std::string> all{"run",       "flips-test", "--preset", "smoke",
+                               "--threads", "1",          "--out",    out};
   all.insert(all.end(), more.begin(), more.end());
   return basin_command(all);
 }
@@ -85,7 +88,8 @@ using Files = std::map<std::string, std::string>;
 Files files_of(const std::string& folder) {
   Files files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = contents(entry.path().string());
+    if (entry.is_regular_file())
+      files[fs::relative(entry.path(), folder).string()] = contents(entry.path().string());
   return files;
 }
 
@@ -93,15 +97,18 @@ void put_back(const std::string& folder, const Files& files) {
   fs::remove_all(folder);
   for (const auto& [name, content] : files) {
     fs::create_directories(fs::path(folder + "/" + name).parent_path());
-    write_quickly(folder + "/" + name, {reinterpret_cast<const uint8_t*>(content.data()), content.size()});
+    write_quickly(folder + "/" + name,
+                  {reinterpret_cast<const uint8_t*>(content.data()), content.size()});
   }
 }
 
-/// What a run ends with, without what differs between equal runs: clocks, places, and how it was called.
+/// What a run ends with, without what differs between equal runs: clocks, places, and how it was
+/// called.
 Files results_of(const std::string& folder) {
   Files files = files_of(folder);
   Json record = Json::parse(files.at("result.json"));
-  for (const char* name : {"command", "started", "finished", "timings", "sha256"}) record.erase(name);
+  for (const char* name : {"command", "started", "finished", "timings", "sha256"})
+    record.erase(name);
   for (const char* name : {"out", "resume"}) record["options"].erase(name);
   for (Json& file : record["files"])
     if (file["name"] == "metrics.jsonl") file = "metrics.jsonl";
@@ -119,7 +126,8 @@ Files results_of(const std::string& folder) {
 
 }  // namespace
 
-TEST_CASE("flips: one bit in any byte of a cut off run is refused by --resume, or changes nothing") {
+TEST_CASE(
+    "flips: one bit in any byte of a cut off run is refused by --resume, or changes nothing") {
   const char* setting = std::getenv("BASIN_FLIP_EVERY");
   const auto every = static_cast<size_t>(std::max(1, setting ? std::atoi(setting) : 37));
   const TemporaryFolder folder;
@@ -131,8 +139,9 @@ TEST_CASE("flips: one bit in any byte of a cut off run is refused by --resume, o
   REQUIRE(run_test(out).code == 130);
   stops = false;
   const Files cut = files_of(out);
-  for (const char* name : {"result.json", "metrics.jsonl", "first.npy", "online.npy", "checkpoints/online-seed0.npy",
-                           "checkpoints/first.safetensors", "checkpoints/second.safetensors"})
+  for (const char* name :
+       {"result.json", "metrics.jsonl", "first.npy", "online.npy", "checkpoints/online-seed0.npy",
+        "checkpoints/first.safetensors", "checkpoints/second.safetensors"})
     REQUIRE(cut.contains(name));
   put_back(out, cut);
   REQUIRE(run_test(out, {"--resume"}).code == 0);
@@ -146,7 +155,8 @@ TEST_CASE("flips: one bit in any byte of a cut off run is refused by --resume, o
     const std::string name = file.first;
     const std::string content = file.second;
     const std::vector<double> draws =
-        uniform(key.at(name), {static_cast<int64_t>(content.size())}, DType::f64).to_vector<double>();
+        uniform(key.at(name), {static_cast<int64_t>(content.size())}, DType::f64)
+            .to_vector<double>();
     for (size_t byte = every == 1 ? 0 : cut.size() % every; byte < content.size(); byte += every) {
       const int bit = static_cast<int>(8 * draws[byte]);
       CAPTURE(name);
@@ -163,10 +173,12 @@ TEST_CASE("flips: one bit in any byte of a cut off run is refused by --resume, o
       } else {
         ++refused;
         CHECK(o.code == 2);
-        CHECK((has(o.err, name) || (name == "result.json" && has(o.err, "--out " + out + ": its re"))));
+        CHECK((has(o.err, name) ||
+               (name == "result.json" && has(o.err, "--out " + out + ": its re"))));
       }
     }
   }
-  MESSAGE(text(refused + without_effect, " flipped bits: ", refused, " refused, ", without_effect, " without effect"));
+  MESSAGE(text(refused + without_effect, " flipped bits: ", refused, " refused, ", without_effect,
+               " without effect"));
   CHECK(refused > without_effect);
 }

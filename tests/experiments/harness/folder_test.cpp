@@ -46,19 +46,22 @@ void compute(Run& run, const Config& config) {
   options.progress = false;
   const TrainResult result = train_stage(
       run, "fit", net, [&](const Mlp& f) { return mse(f(x), x); }, options);
-  if (is_set("BASIN_TEST_STAY")) write_atomically(run.path("process"), std::string_view(text(getpid())));
+  if (is_set("BASIN_TEST_STAY"))
+    write_atomically(run.path("process"), std::string_view(text(getpid())));
   if (is_set("BASIN_TEST_STAY")) alarm(no_machine_needs);
   while (is_set("BASIN_TEST_STAY")) pause();
   run.save("weights", net.layers[0].weight.array());
   run.picture("grey", zeros({4, 4}, DType::u8));
-  run.claim({.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
+  run.claim(
+      {.of = "the loss is finite", .paper = "-", .measured = result.loss, .criterion = below(1e9)});
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "folder-test", .paper = "", .figure = "no figure",
                  .summary = "works in its folder")
 
 std::vector<std::string> words(const std::string& out, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all{"run", "folder-test", "--preset", "smoke", "--threads", "1", "--out", out};
+  std::vector<std::string> all{"run",       "folder-test", "--preset", "smoke",
+                               "--threads", "1",           "--out",    out};
   all.insert(all.end(), more.begin(), more.end());
   return all;
 }
@@ -92,7 +95,8 @@ class StayingRun {
 std::map<std::string, std::string> snapshot(const std::string& folder) {
   std::map<std::string, std::string> files;
   for (const auto& entry : fs::recursive_directory_iterator(folder))
-    if (entry.is_regular_file()) files[fs::relative(entry.path(), folder).string()] = contents(entry.path().string());
+    if (entry.is_regular_file())
+      files[fs::relative(entry.path(), folder).string()] = contents(entry.path().string());
   return files;
 }
 
@@ -115,7 +119,8 @@ TEST_CASE("folder: a second run in the folder of a live one is refused and touch
     const Outcome o = run_test(out, more);
     CAPTURE(o.err);
     CHECK(o.code == 2);
-    CHECK(has(o.err, "--out " + out + ": another run is at work in it: process " + first.id() + " on "));
+    CHECK(has(o.err,
+              "--out " + out + ": another run is at work in it: process " + first.id() + " on "));
     CHECK(has(o.err, " since 20"));
     CHECK(snapshot(out) == before);
   }
@@ -128,7 +133,8 @@ TEST_CASE("folder: a second run in the folder of a live one is refused and touch
   CHECK_FALSE(fs::exists(out + "/.lock"));
 }
 
-TEST_CASE("folder: a killed run is started again, its checkpoints aside, and its lock is no obstacle") {
+TEST_CASE(
+    "folder: a killed run is started again, its checkpoints aside, and its lock is no obstacle") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
   StayingRun(out, folder / "log.txt").kill();
@@ -144,16 +150,19 @@ TEST_CASE("folder: a killed run is started again, its checkpoints aside, and its
 }
 
 TEST_CASE(
-    "folder: the holder of a lock is told without control characters, and another name of a folder is the same one") {
+    "folder: the holder of a lock is told without control characters, and another name of a folder "
+    "is the same one") {
   const TemporaryFolder folder;
   const FolderLock lock(folder.path(), "another run");
   CHECK(lock.missing().empty());
   fs::create_directory_symlink(folder.path(), folder.path() + "-link");
-  const std::string told = error_of([&] { const FolderLock second(folder.path() + "-link", "another run"); });
+  const std::string told =
+      error_of([&] { const FolderLock second(folder.path() + "-link", "another run"); });
   fs::remove(folder.path() + "-link");
   CHECK(has(told, text("process ", getpid(), " on ")));
   write_quickly(folder / ".lock", ByteSpan(reinterpret_cast<const uint8_t*>("\x1b[31mred"), 8));
-  const std::string clean = error_of([&] { const FolderLock second(folder.path(), "another run"); });
+  const std::string clean =
+      error_of([&] { const FolderLock second(folder.path(), "another run"); });
   CHECK(has(clean, "[31mred"));
   CHECK_FALSE(has(clean, "\x1b"));
 }
@@ -161,8 +170,9 @@ TEST_CASE(
 TEST_CASE("folder: what killed runs left goes, and nothing else") {
   const TemporaryFolder folder;
   const std::string out = folder / "run";
-  const std::vector<std::string> gone{"result.json.tmp-4711-0", "weights.npy.tmp-1-12", "curve.png.part",
-                                      "checkpoints/fit.safetensors.tmp-99999-3", "a.npy.tmp-0123abcd-1-2"};
+  const std::vector<std::string> gone{"result.json.tmp-4711-0", "weights.npy.tmp-1-12",
+                                      "curve.png.part", "checkpoints/fit.safetensors.tmp-99999-3",
+                                      "a.npy.tmp-0123abcd-1-2"};
   const std::vector<std::string> kept{"notes.tmp",
                                       "a.tmp-",
                                       "a.tmp-1",
@@ -180,7 +190,8 @@ TEST_CASE("folder: what killed runs left goes, and nothing else") {
     fs::create_directories(under + "/checkpoints");
     fs::create_directories(under + "/b");
     for (const auto& list : {gone, kept})
-      for (const std::string& name : list) write_atomically(under + "/" + name, std::string_view("left"));
+      for (const std::string& name : list)
+        write_atomically(under + "/" + name, std::string_view("left"));
   };
   REQUIRE(run_test(out).code == 0);
   put(out);
@@ -205,9 +216,11 @@ TEST_CASE("folder: of a report, only what no living process of any host can be w
     for (const auto& entry : fs::directory_iterator(folder.path()))
       if (has(entry.path().string(), "/a.tmp-")) ours = entry.path().filename().string();
   });
-  const std::string here = ours.substr(0, ours.find('-', 6)), dead = "-999999999-0";  // "a.tmp-0123abcd"
+  const std::string here = ours.substr(0, ours.find('-', 6)),
+                    dead = "-999999999-0";  // "a.tmp-0123abcd"
   CHECK(ours == text(here, "-", getpid(), ours.substr(ours.rfind('-'))));
-  const std::string elsewhere = here.substr(0, 6) + (here.ends_with("00000000") ? "11111111" : "00000000");
+  const std::string elsewhere =
+      here.substr(0, 6) + (here.ends_with("00000000") ? "11111111" : "00000000");
   const auto left = [&](const std::string& name, bool old) {
     const std::string file = folder / name;
     write_atomically(file, std::string_view("left"));
@@ -235,7 +248,8 @@ TEST_CASE("folder: a folder with other contents gets no lock and loses nothing")
 }
 
 TEST_CASE("folder: what looks like parts of a run, without a record, is somebody else's") {
-  for (const char* name : {"metrics.jsonl", "checkpoints/epoch-99.pt", "photo.png.part", "thesis.odt.tmp-12-3"}) {
+  for (const char* name :
+       {"metrics.jsonl", "checkpoints/epoch-99.pt", "photo.png.part", "thesis.odt.tmp-12-3"}) {
     CAPTURE(name);
     const TemporaryFolder folder;
     const std::string file = folder / name;
@@ -261,7 +275,8 @@ TEST_CASE("folder: an unfinished run that is started again, and again, loses not
   };
   for (int i = 0; i < 3; ++i) unfinished();
   REQUIRE(run_test(out).code == 0);
-  for (const char* aside : {"checkpoints.previous", "checkpoints.previous-2", "checkpoints.previous-3"}) {
+  for (const char* aside :
+       {"checkpoints.previous", "checkpoints.previous-2", "checkpoints.previous-3"}) {
     CAPTURE(aside);
     CHECK(fs::exists(out + "/" + aside + "/fit.safetensors"));
     CHECK(fs::exists(out + "/" + aside + "/metrics.jsonl"));

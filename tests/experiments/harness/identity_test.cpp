@@ -1,5 +1,5 @@
-// What --resume goes on with must be the run that was begun: its data, its build, its device, its metrics; and a run is
-// complete only while all that it wrote is there.
+// What --resume goes on with must be the run that was begun: its data, its build, its device, its
+// metrics; and a run is complete only while all that it wrote is there.
 #include <doctest/doctest.h>
 
 #include <csignal>
@@ -54,7 +54,8 @@ void compute(Run& run, const Config& config) {
   };
   train_stage(run, "fit", net, loss, options);
   if (config.more > 0) {
-    options.resume_from = goes_on_from.empty() ? run.path("checkpoints/fit.safetensors") : goes_on_from;
+    options.resume_from =
+        goes_on_from.empty() ? run.path("checkpoints/fit.safetensors") : goes_on_from;
     options.max_steps += config.more;
     train_stage(run, "more", net, loss, options);
   }
@@ -66,8 +67,10 @@ void compute(Run& run, const Config& config) {
 BASIN_EXPERIMENT(Config, compute, .name = "identity-test", .paper = "", .figure = "no figure",
                  .summary = "trains on a data set")
 
-Outcome run_test(const std::string& out, const std::string& data, const std::vector<std::string>& more = {}) {
-  std::vector<std::string> all{"run", "identity-test", "--preset", "smoke", "--out", out, "--data", data};
+Outcome run_test(const std::string& out, const std::string& data,
+                 const std::vector<std::string>& more = {}) {
+  std::vector<std::string> all{"run", "identity-test", "--preset", "smoke", "--out",
+                               out,   "--data",        data};
   all.insert(all.end(), more.begin(), more.end());
   return basin_command(all);
 }
@@ -81,8 +84,10 @@ std::string idx(const std::vector<uint8_t>& dims, const std::string& bytes) {
 /// Three images and their labels, under the names of a set.
 void put_set(const std::string& root, const std::string& set, const std::string& pixels) {
   fs::create_directories(root + "/" + set);
-  write_atomically(root + "/" + set + "/t10k-images-idx3-ubyte", std::string_view(idx({3, 28, 28}, pixels)));
-  write_atomically(root + "/" + set + "/t10k-labels-idx1-ubyte", std::string_view(idx({3}, std::string("\1\2\3"))));
+  write_atomically(root + "/" + set + "/t10k-images-idx3-ubyte",
+                   std::string_view(idx({3, 28, 28}, pixels)));
+  write_atomically(root + "/" + set + "/t10k-labels-idx1-ubyte",
+                   std::string_view(idx({3}, std::string("\1\2\3"))));
 }
 
 /// Leaves a run in `out` that Ctrl-C cut off in the middle of its training.
@@ -92,8 +97,10 @@ void cut_off(const std::string& out, const std::string& data) {
   stops_at = -1;
 }
 
-/// A --resume that is refused and leaves record and metrics as they were, byte for byte: what it said.
-std::string refusal(const std::string& out, const std::string& data, std::vector<std::string> more = {}) {
+/// A --resume that is refused and leaves record and metrics as they were, byte for byte: what it
+/// said.
+std::string refusal(const std::string& out, const std::string& data,
+                    std::vector<std::string> more = {}) {
   const std::string record = contents(out + "/result.json"), metrics = out + "/metrics.jsonl";
   const auto lines = [&] { return fs::exists(metrics) ? contents(metrics) : "none"; };
   const std::string before = lines();
@@ -120,7 +127,8 @@ const std::string first_set(3 * 28 * 28, 'a'), second_set = first_set.substr(1) 
 
 TEST_CASE("identity: --resume with other data under the same names is refused with both digests") {
   const TemporaryFolder folder;
-  const std::string out = folder / "run", data = folder / "data", other = folder / "other", moved = folder / "moved";
+  const std::string out = folder / "run", data = folder / "data", other = folder / "other",
+                    moved = folder / "moved";
   put_set(data, "mnist", first_set);
   put_set(other, "mnist", second_set);
   put_set(moved, "mnist", first_set);
@@ -137,22 +145,27 @@ TEST_CASE("identity: --resume with other data under the same names is refused wi
     const Outcome o = run_test(out, other, {"--resume"});
     CAPTURE(o.err);
     CHECK(o.code == 2);
-    CHECK(has(o.err, "--data " + other + ": mnist test is not what this run was begun with: 3 items of SHA-256 " +
+    CHECK(has(o.err, "--data " + other +
+                         ": mnist test is not what this run was begun with: 3 items of SHA-256 " +
                          digest + " then, 3 items of SHA-256 " + digest_now + " now"));
     CHECK(contents(out + "/checkpoints/fit.safetensors") == checkpoint);
   }
-  put_set(moved, "fashion-mnist", first_set);  // a part of the results that would come only from now on
+  put_set(moved, "fashion-mnist",
+          first_set);  // a part of the results that would come only from now on
   CHECK(has(run_test(out, moved, {"--resume"}).err,
-            "fashion-mnist test images is not what this run was begun with: not there then, 3 items of SHA-256 "));
+            "fashion-mnist test images is not what this run was begun with: not there then, 3 "
+            "items of SHA-256 "));
   fs::remove_all(moved + "/fashion-mnist");
-  REQUIRE(run_test(out, moved, {"--resume", "--threads", "2"}).code == 0);  // the same data in another place
+  REQUIRE(run_test(out, moved, {"--resume", "--threads", "2"}).code ==
+          0);  // the same data in another place
   CHECK(record_of(out)["data"] == listed);
   for (const char* file : {"/weights.npy", "/checkpoints/fit.safetensors"})
     CHECK(contents(out + file) == contents(folder / "whole" + file));
 }
 
 TEST_CASE("identity: the official files are known by what is in them") {
-  const std::optional<std::string> path = try_data_file("", "fashion-mnist", "t10k-images-idx3-ubyte.gz");
+  const std::optional<std::string> path =
+      try_data_file("", "fashion-mnist", "t10k-images-idx3-ubyte.gz");
   if (!path || !try_data_file("", "mnist", "t10k-images-idx3-ubyte")) {
     MESSAGE("skipped: no MNIST and Fashion-MNIST");
     return;
@@ -198,7 +211,8 @@ TEST_CASE("identity: CIFAR-10 is identified over all batches that are there") {
   CHECK(loaded[1].sha256 != loaded[2].sha256);
 }
 
-TEST_CASE("identity: --resume goes on with the same build and device only, and with a whole record") {
+TEST_CASE(
+    "identity: --resume goes on with the same build and device only, and with a whole record") {
   const TemporaryFolder folder;
   const std::string out = folder / "run", data = folder / "data";
   put_set(data, "mnist", first_set);
@@ -220,9 +234,12 @@ TEST_CASE("identity: --resume goes on with the same build and device only, and w
     refused(text(begun, "by another build (", name, " of yesterday, now "),
             [&](Json& r) { r["build"][name] = "of yesterday"; });
   for (const char* name : {"sources", "compiler", "flags", "libraries"})
-    refused(text(begun, "by another build (", name, " not said, now "), [&](Json& r) { r["build"].erase(name); });
-  refused(begun + "with --device \"cuda:0\", now it is \"cpu\"", [](Json& r) { r["options"]["device"] = "cuda:0"; });
-  refused(begun + "with --math \"tf32\", now it is \"f32\"", [](Json& r) { r["options"]["math"] = "tf32"; });
+    refused(text(begun, "by another build (", name, " not said, now "),
+            [&](Json& r) { r["build"].erase(name); });
+  refused(begun + "with --device \"cuda:0\", now it is \"cpu\"",
+          [](Json& r) { r["options"]["device"] = "cuda:0"; });
+  refused(begun + "with --math \"tf32\", now it is \"f32\"",
+          [](Json& r) { r["options"]["math"] = "tf32"; });
   refused(begun + "with --math null", [](Json& r) { r["options"].erase("math"); });
   Json unsealed = record_of(out);
   unsealed.erase("sha256");
@@ -245,7 +262,8 @@ TEST_CASE("identity: a record with one flipped bit is damaged, for run and repor
     flipped[byte] = static_cast<char>(flipped[byte] ^ 1 << byte % 7);
     write_quickly(file, {reinterpret_cast<const uint8_t*>(flipped.data()), flipped.size()});
     const std::string told = error_of([&] { read_record(out); });
-    const bool in_key = byte > key && byte < key + 7;  // then it may read as one that never had a digest
+    const bool in_key =
+        byte > key && byte < key + 7;  // then it may read as one that never had a digest
     CHECK((has(told, "its re") || (in_key && told == "no error")));
     if (byte % 200 == 0 || in_key) {
       const Outcome resumed = run_test(out, data, {"--resume"});
@@ -280,7 +298,8 @@ TEST_CASE("identity: a damaged line of metrics is refused, a line cut off by a c
   other[good.find("\"loss\":") + 9] ^= 1;
   std::string no_newline = good;
   no_newline.back() = '\x0b';
-  for (const std::string& damaged : {other, no_newline, "{}\n" + good, "\n" + good, good.substr(1)}) {
+  for (const std::string& damaged :
+       {other, no_newline, "{}\n" + good, "\n" + good, good.substr(1)}) {
     const Outcome o = outcome(damaged);
     CAPTURE(o.err);
     CHECK(o.code == 2);
@@ -292,8 +311,10 @@ TEST_CASE("identity: a damaged line of metrics is refused, a line cut off by a c
     return before();
   }();
   CHECK(std::count(wanted.begin(), wanted.end(), '\n') == 21);
-  const std::string next = good.substr(good.rfind('{'));  // as a process may be killed while it writes one more line
-  for (const std::string& end : {next.substr(0, 1), next.substr(0, next.size() / 2), next.substr(0, next.size() - 2)}) {
+  const std::string next =
+      good.substr(good.rfind('{'));  // as a process may be killed while it writes one more line
+  for (const std::string& end :
+       {next.substr(0, 1), next.substr(0, next.size() / 2), next.substr(0, next.size() - 2)}) {
     CHECK(outcome(good + end).code == 0);
     CHECK(before() == wanted);
   }
@@ -309,15 +330,22 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   const std::string good = contents(file);
   REQUIRE(std::count(good.begin(), good.end(), '\n') == 11);
   const size_t second = good.find('\n') + 1, last = good.rfind('{');
-  const std::string first_line = good.substr(0, second), after_second = good.substr(good.find('\n', second) + 1);
-  for (const std::string& lacking : {good.substr(second), first_line + after_second, good.substr(0, last),
-                                     first_line + first_line + after_second, std::string()}) {
-    write_atomically(file, std::string_view(lacking));  // the first, the second, the last, one in place of another, all
-    CHECK(has(refusal(out, data), text("--resume: ", file, ": holds ", lacking.empty() ? 0 : 10, " of the 11 lines of ",
-                                       "fit before step 11; start again without --resume, or move that file away")));
+  const std::string first_line = good.substr(0, second),
+                    after_second = good.substr(good.find('\n', second) + 1);
+  for (const std::string& lacking :
+       {good.substr(second), first_line + after_second, good.substr(0, last),
+        first_line + first_line + after_second, std::string()}) {
+    write_atomically(
+        file, std::string_view(
+                  lacking));  // the first, the second, the last, one in place of another, all
+    CHECK(has(refusal(out, data),
+              text("--resume: ", file, ": holds ", lacking.empty() ? 0 : 10, " of the 11 lines of ",
+                   "fit before step 11; start again without --resume, or move that file away")));
   }
-  write_atomically(file, std::string_view(good).substr(0, last + 20));  // what a crash cuts off is no line
-  CHECK(has(run_test(out, data, {"--resume"}).err, "holds 10 of the 11 lines of fit before step 11;"));
+  write_atomically(
+      file, std::string_view(good).substr(0, last + 20));  // what a crash cuts off is no line
+  CHECK(has(run_test(out, data, {"--resume"}).err,
+            "holds 10 of the 11 lines of fit before step 11;"));
   fs::remove(file);  // as that says, and then once more
   stops_at = 15;
   CHECK(run_test(out, data, {"--resume"}).code == 130);
@@ -326,16 +354,19 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   CHECK(record_of(out)["metrics_moved"] == true);
   std::istringstream lines(contents(file));
   int64_t count = 0;
-  for (std::string line; std::getline(lines, line);) count += Json::parse(line)["step"] == 11 + count;
+  for (std::string line; std::getline(lines, line);)
+    count += Json::parse(line)["step"] == 11 + count;
   CHECK(count == 10);
 
   // of a stage that had ended, too
   const std::string whole = folder / "whole";
   REQUIRE(run_test(whole, data).code == 0);
-  const std::string all = contents(whole + "/metrics.jsonl"), fewer = all.substr(all.find('\n') + 1);
+  const std::string all = contents(whole + "/metrics.jsonl"),
+                    fewer = all.substr(all.find('\n') + 1);
   write_atomically(whole + "/metrics.jsonl", std::string_view(fewer));
-  CHECK(has(refusal(whole, data), text("--resume: ", whole, ": metrics.jsonl has ", fewer.size(), " bytes of ",
-                                       all.size(), "; start again without --resume, or move that file away")));
+  CHECK(has(refusal(whole, data),
+            text("--resume: ", whole, ": metrics.jsonl has ", fewer.size(), " bytes of ",
+                 all.size(), "; start again without --resume, or move that file away")));
   rewrite(whole, [](Json& r) { r["files"] = Json::array(); });  // one that lists no files
   CHECK(has(refusal(whole, data), "holds 19 of the 20 lines of fit before step 20;"));
 
@@ -346,15 +377,19 @@ TEST_CASE("identity: lines that are missing from metrics are noticed, in all sta
   stops_at = -1;
   const std::string written = contents(both);
   write_atomically(both, std::string_view(written).substr(0, written.rfind('{')));
-  CHECK(has(refusal(two, data, {"--set", "more=10"}), "holds 5 of the 6 lines of more before step 26;"));
+  CHECK(has(refusal(two, data, {"--set", "more=10"}),
+            "holds 5 of the 6 lines of more before step 26;"));
   write_atomically(both, std::string_view(written));
   CHECK(run_test(two, data, {"--set", "more=10", "--resume"}).code == 0);
 }
 
-TEST_CASE("identity: a refused resume leaves a finished run as it was, and one that went on says how it failed") {
+TEST_CASE(
+    "identity: a refused resume leaves a finished run as it was, and one that went on says how it "
+    "failed") {
   const TemporaryFolder folder;
   const std::string out = folder / "run", data = folder / "data", other = folder / "other";
-  const std::string metrics = out + "/metrics.jsonl", checkpoint = out + "/checkpoints/more.safetensors";
+  const std::string metrics = out + "/metrics.jsonl",
+                    checkpoint = out + "/checkpoints/more.safetensors";
   put_set(data, "mnist", first_set);
   put_set(other, "mnist", second_set);
   const std::vector<std::string> more{"--set", "more=10"};
@@ -364,7 +399,8 @@ TEST_CASE("identity: a refused resume leaves a finished run as it was, and one t
   std::string bad = good;
   bad.back() ^= 1;
   write_atomically(checkpoint, std::string_view(bad));
-  CHECK(has(refusal(out, data, more), "its bytes do not give the SHA-256"));  // after the stage before was read
+  CHECK(has(refusal(out, data, more),
+            "its bytes do not give the SHA-256"));  // after the stage before was read
   const std::string lines = contents(metrics);
   fs::remove(metrics);
   CHECK(has(refusal(out, data, more), "its bytes do not give the SHA-256"));
@@ -385,11 +421,13 @@ TEST_CASE("identity: a refused resume leaves a finished run as it was, and one t
 
 TEST_CASE("identity: a stage that goes on from what is no training run says so") {
   const TemporaryFolder folder;
-  const std::string out = folder / "run", data = folder / "data", model = folder / "model.safetensors";
+  const std::string out = folder / "run", data = folder / "data",
+                    model = folder / "model.safetensors";
   put_set(data, "mnist", first_set);
   save_model(model, make_mlp({{4, 2, 4}, parse_activation("tanh")}, Key(0)));
   const std::string wanted =
-      "checkpoint " + model + ": no \"step\" in its metadata; it holds a model but not a training run";
+      "checkpoint " + model +
+      ": no \"step\" in its metadata; it holds a model but not a training run";
   goes_on_from = model;
   const Outcome fresh = run_test(folder / "fresh", data, {"--set", "more=10"});
   goes_on_from.clear();
@@ -415,7 +453,8 @@ TEST_CASE("identity: a run is complete only while the files that it wrote are th
     CHECK(f["bytes"] == fs::file_size(out + "/" + names.back()));
     CHECK(f["sha256"] == sha256(contents(out + "/" + names.back())));
   }
-  CHECK(names == std::vector<std::string>{"checkpoints/fit.safetensors", "grey.png", "metrics.jsonl", "weights.npy"});
+  CHECK(names == std::vector<std::string>{"checkpoints/fit.safetensors", "grey.png",
+                                          "metrics.jsonl", "weights.npy"});
   CHECK(lack_of(out, record).words.empty());
   CHECK(basin_command({"report", out}).code == 0);
   for (const std::string& name : names) {
@@ -441,6 +480,7 @@ TEST_CASE("identity: a run is complete only while the files that it wrote are th
   for (const char* name : {"../run/grey.png", "/etc/passwd"}) {
     hostile["files"][0]["name"] = name;
     write_atomically(out + "/result.json", std::string_view(sealed_text(hostile)));
-    CHECK(has(error_of([&] { read_record(out); }), "/files names a file that is not in its folder"));
+    CHECK(
+        has(error_of([&] { read_record(out); }), "/files names a file that is not in its folder"));
   }
 }

@@ -66,7 +66,8 @@ Failure failure(std::chrono::milliseconds limit = std::chrono::seconds(no_machin
   const TemporaryFolder folder;
   Failure found{"no error", Fault::input};
   try {
-    found.message = run_gnuplot(folder.path(), "curve", "plot x\n", 200, 150, limit) + " and no error";
+    found.message =
+        run_gnuplot(folder.path(), "curve", "plot x\n", 200, 150, limit) + " and no error";
   } catch (const Error& e) {
     found = {e.what(), e.fault()};
   }
@@ -94,7 +95,8 @@ TEST_CASE("plot: a whole PNG of the right size, judged to its end") {
   const Bytes good = picture(20, 10);
   CHECK(png_size(good, "a") == std::pair<int64_t, int64_t>(10, 20));
   const auto fault = [](ByteSpan bytes) { return error_of([&] { png_size(bytes, "a.png"); }); };
-  for (size_t size = 0; size < good.size(); ++size) CHECK(has(fault(ByteSpan(good).first(size)), "image a.png: "));
+  for (size_t size = 0; size < good.size(); ++size)
+    CHECK(has(fault(ByteSpan(good).first(size)), "image a.png: "));
   for (size_t byte = 0; byte < good.size(); ++byte) {
     Bytes bad = good;
     bad[byte] ^= uint8_t{1};
@@ -109,7 +111,8 @@ TEST_CASE("plot: a whole PNG of the right size, judged to its end") {
   empty.insert(empty.end(), good.end() - 12, good.end());
   CHECK(has(fault(empty), "0 compressed bytes cannot hold"));
   Bytes hollow = good;  // all checksums are right, the pixels are not there
-  const auto data = std::search(hollow.begin(), hollow.end(), std::begin("IDAT"), std::begin("IDAT") + 4);
+  const auto data =
+      std::search(hollow.begin(), hollow.end(), std::begin("IDAT"), std::begin("IDAT") + 4);
   const size_t length = hollow[static_cast<size_t>(data - hollow.begin()) - 1];
   data[6] ^= uint8_t{0xff};
   const uLong sum = crc32(0, &*data, static_cast<uInt>(length + 4));
@@ -134,7 +137,8 @@ TEST_CASE("plot: the exit status of gnuplot is not taken for its picture") {
   {
     const FakeGnuplot cut("cp '" + folder / "cut" + "' curve.png.part");
     CHECK(has(failure().message,
-              "curve.png.part: ends at byte 60 within a PNG chunk; the file is truncated; is the disk full?"));
+              "curve.png.part: ends at byte 60 within a PNG chunk; the file is truncated; is the "
+              "disk full?"));
   }
   write_atomically(folder / "other", ByteSpan(picture(150, 200)));
   const FakeGnuplot other("cp '" + folder / "other" + "' curve.png.part");
@@ -144,7 +148,8 @@ TEST_CASE("plot: the exit status of gnuplot is not taken for its picture") {
 TEST_CASE("plot: how gnuplot ended and its last words are told, only a missing one is skipped") {
   {
     const FakeGnuplot fails(
-        "i=0; while [ $i -lt 3000 ]; do echo noise; i=$((i+1)); done; echo the last word >&2; exit 3");
+        "i=0; while [ $i -lt 3000 ]; do echo noise; i=$((i+1)); done; echo the last word >&2; exit "
+        "3");
     const Failure f = failure();
     CHECK(has(f.message, "gnuplot ended with exit code 3; it said: "));
     CHECK(f.message.ends_with("the last word\n"));
@@ -164,7 +169,8 @@ TEST_CASE("plot: how gnuplot ended and its last words are told, only a missing o
   }
   const FakeGnuplot fails("exit 3");
   const TemporaryFolder folder;
-  const Outcome o = basin_command({"run", "harness-test", "--preset", "smoke", "--out", folder / "run"});
+  const Outcome o =
+      basin_command({"run", "harness-test", "--preset", "smoke", "--out", folder / "run"});
   CHECK(o.code == 1);
   CHECK(has(o.err, "figure curve.png: gnuplot ended with exit code 3"));
   CHECK(record_of(folder / "run")["status"] == "failed");
@@ -172,14 +178,16 @@ TEST_CASE("plot: how gnuplot ended and its last words are told, only a missing o
 
 TEST_CASE("plot: gnuplot that hangs is stopped with all that it started") {
   const TemporaryFolder folder;
-  const std::string process = folder / "process", own = "sleep 6000 & echo $! > '" + process + "'; ";
+  const std::string process = folder / "process",
+                    own = "sleep 6000 & echo $! > '" + process + "'; ";
   {
     const FakeGnuplot hangs("trap '' TERM; " + own + "sleep 6000");
     alarm(2 * no_machine_needs);  // ends the test program where it waits for that
     auto limit = std::chrono::milliseconds(300);
     for (; line_of(process).empty(); limit *= 2) {  // until it had time to begin
       const Failure f = failure(limit);
-      CHECK(has(f.message, text("gnuplot did not end within ", limit.count() / 1000.0, " s and was stopped")));
+      CHECK(has(f.message,
+                text("gnuplot did not end within ", limit.count() / 1000.0, " s and was stopped")));
       CHECK(f.fault == Fault::internal);
     }
     alarm(0);
@@ -204,11 +212,13 @@ TEST_CASE("plot: gnuplot does not see the user's settings") {
   const TemporaryFolder folder;
   const std::string seen = folder / "seen";
   const FakeGnuplot tells("env > '" + seen + "'; echo \"$@\" >> '" + seen + "'; exit 3");
-  const Variable terminal("GNUTERM", "qt"), library("GNUPLOT_LIB", "scripts"), locale("LC_NUMERIC", "de_DE.UTF-8"),
-      language("LANG", "de_DE.UTF-8"), log("FIT_LOG", "fit.log"), other("BASIN_OTHER", "stays");
+  const Variable terminal("GNUTERM", "qt"), library("GNUPLOT_LIB", "scripts"),
+      locale("LC_NUMERIC", "de_DE.UTF-8"), language("LANG", "de_DE.UTF-8"),
+      log("FIT_LOG", "fit.log"), other("BASIN_OTHER", "stays");
   CHECK(has(failure().message, "exit code 3"));
   const std::string all = contents(seen);
-  for (const char* name : {"GNUTERM", "GNUPLOT_LIB", "LC_NUMERIC", "LANG", "FIT_LOG"}) CHECK_FALSE(has(all, name));
+  for (const char* name : {"GNUTERM", "GNUPLOT_LIB", "LC_NUMERIC", "LANG", "FIT_LOG"})
+    CHECK_FALSE(has(all, name));
   CHECK(has(all, "LC_ALL=C\n"));
   CHECK(has(all, "BASIN_OTHER=stays\n"));
   CHECK(has(all, "\n-d curve.gp\n"));
@@ -222,7 +232,8 @@ TEST_CASE("plot: the same picture whatever the user's start-up file and terminal
   const TemporaryFolder folder;
   const std::string script = "$d << EOD\n1 2\n2 3\nEOD\nplot $d with lines\n";
   CHECK(run_gnuplot(folder.path(), "plain", script, 200, 150).empty());
-  write_atomically(folder / ".gnuplot", std::string_view("set datafile separator ','\nset terminal nosuch\n"));
+  write_atomically(folder / ".gnuplot",
+                   std::string_view("set datafile separator ','\nset terminal nosuch\n"));
   const Variable home("HOME", folder.path()), terminal("GNUTERM", "qt");
   CHECK(run_gnuplot(folder.path(), "changed", script, 200, 150).empty());
   CHECK(read_file(folder / "plain.png") == read_file(folder / "changed.png"));

@@ -16,7 +16,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
-const std::string memorization = " of Radhakrishnan et al., Memorization in Overparameterized Autoencoders";
+const std::string memorization =
+    " of Radhakrishnan et al., Memorization in Overparameterized Autoencoders";
 
 Json claim(const std::string& statement, const Json& held, bool literal = false) {
   return {{"statement", statement}, {"paper", "the paper's words"},
@@ -25,7 +26,8 @@ Json claim(const std::string& statement, const Json& held, bool literal = false)
           {"literal", literal},     {"remark", literal ? "what is true instead" : ""}};
 }
 
-Json complete_record(const std::string& experiment = "some-experiment", const std::string& place = "figure 2") {
+Json complete_record(const std::string& experiment = "some-experiment",
+                     const std::string& place = "figure 2") {
   return {{"experiment", experiment},
           {"paper", "memorization"},
           {"place", place},
@@ -77,23 +79,31 @@ TEST_CASE("papers: the order of their figures") {
   REQUIRE(find_paper("memorization") != nullptr);
   CHECK(find_paper("memorization")->title == papers()[0].title);
   CHECK(find_paper("no paper") == nullptr);
-  const std::vector<std::pair<std::string, std::string>> order{
-      {"memorization", "figure 2"},  {"memorization", "figures 3a, 3b"}, {"memorization", "figure 3c"},
-      {"memorization", "figure 10"}, {"memorization", "table 1"},        {"memorization", "section 3.3"},
-      {"memorization", "figure S2"}, {"shallow-online-sgd", "figure 1"}, {"", "no figure"}};
+  const std::vector<std::pair<std::string, std::string>> order{{"memorization", "figure 2"},
+                                                               {"memorization", "figures 3a, 3b"},
+                                                               {"memorization", "figure 3c"},
+                                                               {"memorization", "figure 10"},
+                                                               {"memorization", "table 1"},
+                                                               {"memorization", "section 3.3"},
+                                                               {"memorization", "figure S2"},
+                                                               {"shallow-online-sgd", "figure 1"},
+                                                               {"", "no figure"}};
   for (size_t i = 0; i + 1 < order.size(); ++i) {
     CAPTURE(order[i].second);
-    CHECK(reading_order(order[i].first, order[i].second) < reading_order(order[i + 1].first, order[i + 1].second));
+    CHECK(reading_order(order[i].first, order[i].second) <
+          reading_order(order[i + 1].first, order[i + 1].second));
   }
 }
 
-TEST_CASE("report: claims, settings and figures of a run in one file without references to others") {
+TEST_CASE(
+    "report: claims, settings and figures of a run in one file without references to others") {
   const test::TemporaryFolder folder;
   Json record = complete_record();
   record["claims"] = {claim("holds", true), claim("misses", false), claim("literally", false, true),
                       claim("a number", nullptr)};
   record["figures"] = Json::array({"picture.png", "more.png", "most.png"});
-  record["skipped_figures"] = Json::array({{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}});
+  record["skipped_figures"] =
+      Json::array({{{"figure", "curve.png"}, {"why", "gnuplot is not installed"}}});
   write_run(folder / "a/b/run", record);
   write_png(folder / "a/b/run/picture.png", zeros({2, 3}, DType::u8));
   write_png(folder / "a/b/run/more.png", zeros({4, 5}, DType::u8));
@@ -102,14 +112,19 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   CHECK(page.ends_with("</html>\n"));
   CHECK(has(page, "<title>basin: 0 hold as printed, 0 hold corrected, 1 do not hold</title>"));
   CHECK(has(page, "0.83 (0.79 .. 0.9)</span><span class=\"remark\">3 values</span>"));
-  CHECK(has(page, "<span class=\"remark\">the paper&#39;s words taken literally\nwhat is true instead</span>"));
+  CHECK(has(
+      page,
+      "<span class=\"remark\">the paper&#39;s words taken literally\nwhat is true instead</span>"));
   CHECK(count(page, ">held</span>") == 1);
   CHECK(count(page, "<span class=\"missed\">missed</span>") == 1);
-  CHECK(count(page, "<span class=\"\">does not hold</span>") == 1);        // the literal one, without the colour
-  CHECK(count(page, "<span class=\"missed\">does not hold</span>") == 1);  // the statement of all of them
+  CHECK(count(page, "<span class=\"\">does not hold</span>") ==
+        1);  // the literal one, without the colour
+  CHECK(count(page, "<span class=\"missed\">does not hold</span>") ==
+        1);  // the statement of all of them
   CHECK(count(page, ">reported</span>") == 1);
   // the card comes first, the table and the other pictures are folded below
-  const size_t picture = page.find("width=\"3\" height=\"2\""), words = page.find("<q>the paper&#39;s words</q>"),
+  const size_t picture = page.find("width=\"3\" height=\"2\""),
+               words = page.find("<q>the paper&#39;s words</q>"),
                table = page.find("<details><summary>All 4 rows</summary>"),
                cell = page.find("<td data-label=\"claim\">"),
                others = page.find("<details><summary>2 more pictures</summary>"),
@@ -121,7 +136,9 @@ TEST_CASE("report: claims, settings and figures of a run in one file without ref
   CHECK(table < cell);
   CHECK(cell != std::string::npos);
   CHECK(has(page, "most.png is not shown: "));
-  CHECK(has(page, "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my data&#39;</span>"));
+  CHECK(has(page,
+            "basin run some-experiment --preset quick --seed 7 --math tf32 --data &#39;my "
+            "data&#39;</span>"));
   CHECK(has(page, "seeds=3 width=64"));
   CHECK(has(page, "2 min 05 s"));
   CHECK(has(page, "abc123 with local changes"));
@@ -144,7 +161,9 @@ Json row(const std::string& paper, const Json& held, const Json& margin, bool li
 
 }  // namespace
 
-TEST_CASE("report: statements of the paper hold as printed, corrected or not, by all rows with the same words") {
+TEST_CASE(
+    "report: statements of the paper hold as printed, corrected or not, by all rows with the same "
+    "words") {
   Json record = complete_record();
   record["claims"] = {row("attractors", true, .3),
                       row("attractors", false, -.7, true),
@@ -163,7 +182,8 @@ TEST_CASE("report: statements of the paper hold as printed, corrected or not, by
   record["claims"][12]["remark"] = "";
   const std::vector<Statement> all = statements_of(record);
   REQUIRE(all.size() == 7);
-  const auto is = [&](size_t i, const std::string& words, Verdict verdict, size_t rows, double nearest) {
+  const auto is = [&](size_t i, const std::string& words, Verdict verdict, size_t rows,
+                      double nearest) {
     CAPTURE(words);
     CHECK(all[i].words == words);
     CHECK(all[i].verdict == verdict);
@@ -171,7 +191,8 @@ TEST_CASE("report: statements of the paper hold as printed, corrected or not, by
     CHECK(nearest_row(all[i])["margin"] == nearest);
   };
   is(0, "attractors", Verdict::corrected, 2, .3);
-  is(1, "deeper is faster", Verdict::as_printed, 2, .5);  // the literal row is nearer, but not asked
+  is(1, "deeper is faster", Verdict::as_printed, 2,
+     .5);  // the literal row is nearer, but not asked
   is(2, "grows with width", Verdict::missed, 3, -.02);
   is(3, "maps to examples", Verdict::corrected, 1, .1);  // what holds is not quite what is printed
   is(4, "too strong", Verdict::corrected, 1, -.9);
@@ -182,7 +203,8 @@ TEST_CASE("report: statements of the paper hold as printed, corrected or not, by
 
   // Another run of the experiment takes the worst of both; one that does not count changes nothing.
   ReportedRun first{"a", record}, second = first, smoke = first;
-  second.record["claims"] = {row("deeper is faster", false, -.1), row("more", true, .1), row("", true, .1)};
+  second.record["claims"] = {row("deeper is faster", false, -.1), row("more", true, .1),
+                             row("", true, .1)};
   smoke.record["claims"] = {row("attractors", false, -.1)};
   smoke.record["options"]["preset"] = "smoke";
   const StatementCounts counts = count_statements({first, second, smoke});
@@ -204,8 +226,10 @@ TEST_CASE("report: how near a row is, in words and on the card") {
   CHECK(words("< 0.5", false, -.66) == "0.83 (0.79 .. 0.9) against < 0.5, 66 % beyond");
   CHECK(words("< 0.83", false, 0) == "0.83 (0.79 .. 0.9) against < 0.83, at the bound");
   CHECK(words(">= 0", true, .83) == "0.83 (0.79 .. 0.9) against >= 0, 0.83 inside");
-  CHECK(words("> 0, every seed", true, .83) == "0.83 (0.79 .. 0.9) against > 0, every seed, 0.83 inside");
-  CHECK(words("> 0 for every seed", true, .83) == "0.83 (0.79 .. 0.9) against > 0 for every seed, 0.83 inside");
+  CHECK(words("> 0, every seed", true, .83) ==
+        "0.83 (0.79 .. 0.9) against > 0, every seed, 0.83 inside");
+  CHECK(words("> 0 for every seed", true, .83) ==
+        "0.83 (0.79 .. 0.9) against > 0 for every seed, 0.83 inside");
   CHECK(words("< 0.05", true, .5) == "0.83 (0.79 .. 0.9) against < 0.05, 50 % inside");
   CHECK(words("9 +- 0", false, -1. / 9) == "0.83 (0.79 .. 0.9) against 9 +- 0, 11.1 % beyond");
   CHECK(words(">= 0.001", true, 829.0) == "0.83 (0.79 .. 0.9) against >= 0.001, far inside");
@@ -214,22 +238,25 @@ TEST_CASE("report: how near a row is, in words and on the card") {
 
   const test::TemporaryFolder folder;
   Json record = complete_record();
-  record["claims"] = {row("attractors", true, .03), row("attractors", true, .5), row("attractors", false, -.7, true),
-                      row("(roughly) once", true, .3), row("(ours)", true, .3)};
+  record["claims"] = {row("attractors", true, .03), row("attractors", true, .5),
+                      row("attractors", false, -.7, true), row("(roughly) once", true, .3),
+                      row("(ours)", true, .3)};
   write_run(folder / "run", record);
   const std::string page = page_of(folder.path());
-  CHECK(
-      has(page,
-          "<li><q>attractors</q> <span class=\"corrected\">holds corrected</span><span class=\"near\">nearest of 3: "
-          "0.83 (0.79 .. 0.9) against &#62;= 0.6, 3 % inside</span><span class=\"remark\">literally 0.83 (0.79 .. 0.9) "
-          "against &#62;= 0.6, 70 % beyond: what is true instead</span></li>"));
+  CHECK(has(page,
+            "<li><q>attractors</q> <span class=\"corrected\">holds corrected</span><span "
+            "class=\"near\">nearest of 3: "
+            "0.83 (0.79 .. 0.9) against &#62;= 0.6, 3 % inside</span><span "
+            "class=\"remark\">literally 0.83 (0.79 .. 0.9) "
+            "against &#62;= 0.6, 70 % beyond: what is true instead</span></li>"));
   CHECK(has(page, "<li><q>once</q> <span class=\"corrected\">"));
   CHECK(has(page, "<span class=\"remark\">(roughly)</span>"));
   CHECK(has(page, "<li>Checks of our own <span class=\"held\">hold</span>"));
   CHECK(has(page, "<b>0</b> hold as printed</span>"));
   CHECK(has(page, "<b>2</b> hold corrected</span>"));
   CHECK(has(page, "<b>0</b> do not hold</span>"));
-  CHECK(count(page, "1 of 1 checks of our own hold; 0 numbers only reported.") == 2);  // of all, and of the paper
+  CHECK(count(page, "1 of 1 checks of our own hold; 0 numbers only reported.") ==
+        2);  // of all, and of the paper
 }
 
 TEST_CASE("report: the record says which paper a run is of; of an older one its experiment does") {
@@ -256,7 +283,8 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   record["claims"] = Json::array({claim(evil, true, true)});
   for (const char* name : {"paper", "criterion", "remark"}) record["claims"][0][name] = evil;
   record["config"] = Json::object({{evil, evil}});
-  for (const char* name : {"preset", "device", "math", "data", "config_file"}) record["options"][name] = evil;
+  for (const char* name : {"preset", "device", "math", "data", "config_file"})
+    record["options"][name] = evil;
   record["options"]["set"] = Json::array({evil});
   record["started"] = record["device"] = record["build"]["commit"] = evil;
   record["figures"] = {evil, "../secret.png", "/etc/hostname", "..", "", "text.png", "cut.png"};
@@ -275,12 +303,15 @@ TEST_CASE("report: what records say is text and never HTML, a path or a command 
   CHECK_FALSE(has(page, "\xff"));
   CHECK_FALSE(has(page, "data:image"));
   CHECK(has(page, "&#60;script&#62;alert(&#34;x&#34;)&#60;/script&#62;&#39;&#38;?"));
-  CHECK(count(page, "it is no file of the run&#39;s own folder") == 5);  // the first holds a slash too
+  CHECK(count(page, "it is no file of the run&#39;s own folder") ==
+        5);  // the first holds a slash too
   CHECK(has(page, "text.png is not shown: image text.png: its 10 bytes are no PNG"));
   CHECK(has(page, "cut.png is not shown: image cut.png: ends at byte "));
 }
 
-TEST_CASE("report: papers and figures in order, the runs of one experiment side by side, smoke runs not counted") {
+TEST_CASE(
+    "report: papers and figures in order, the runs of one experiment side by side, smoke runs not "
+    "counted") {
   const test::TemporaryFolder folder;
   write_run(folder / "1", complete_record("late", "figure 10"));
   write_run(folder / "2", complete_record("early", "figure 2"));
@@ -328,7 +359,8 @@ TEST_CASE("report: smoke runs alone say nothing about the claims, and the headli
 }
 
 TEST_CASE(
-    "report: runs with changed settings are shown and not counted, and the headline says when there are no others") {
+    "report: runs with changed settings are shown and not counted, and the headline says when "
+    "there are no others") {
   const test::TemporaryFolder folder;
   Json changed = complete_record();
   changed["options"]["set"] = Json::array({"width=32"});
@@ -369,7 +401,8 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   };
   add("running", [](Json& r) { r["status"] = "running"; });
   add("interrupted", [](Json& r) { r["status"] = "interrupted"; });
-  add("failed", [](Json& r) { r["status"] = "failed", r["error"] = "out of luck\nand\x1b of time\n"; });
+  add("failed",
+      [](Json& r) { r["status"] = "failed", r["error"] = "out of luck\nand\x1b of time\n"; });
   add("no-options", [](Json& r) { r.erase("options"); });
   add("claims", [](Json& r) { r["claims"] = 5; });
   add("claim", [](Json& r) { r["claims"][0] = "held"; });
@@ -379,7 +412,8 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
   write_run(folder / "foreign", {{"name", "something else"}});
   write_run(folder / "list", Json::array({1, 2}));
   fs::create_directories(folder / "cut");
-  write_atomically(folder / "cut/result.json", std::string_view(complete_record().dump().substr(0, 300)));
+  write_atomically(folder / "cut/result.json",
+                   std::string_view(complete_record().dump().substr(0, 300)));
   fs::create_directories(folder / "deep");
   write_atomically(folder / "deep/result.json", std::string_view(std::string(100000, '[')));
   fs::create_directories(folder / "folder/result.json");
@@ -392,10 +426,12 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
        {"running: the run is still at work", "interrupted: the run is interrupted",
         "failed: the run is failed: out of luck\n  and? of time\n",
         "no-options: its record is damaged: /options/preset is missing",
-        "claims: its record is damaged: /claims has the", "claim: its record is damaged: /claims/0/statement",
+        "claims: its record is damaged: /claims has the",
+        "claim: its record is damaged: /claims/0/statement",
         "held: its record is damaged: /claims/0/held", "figures: its record is damaged: /figures",
-        "changed: its record is damaged: /options/changed has the", "foreign: its result.json is no record",
-        "list: its result.json is no", "cut: its result.json is damaged or cut off", "deep: its result.json is nested",
+        "changed: its record is damaged: /options/changed has the",
+        "foreign: its result.json is no record", "list: its result.json is no",
+        "cut: its result.json is damaged or cut off", "deep: its result.json is nested",
         "folder: cannot read"}) {
     CAPTURE(reason);
     CHECK(has(o.err, "left out: " + (folder / reason)));
@@ -405,7 +441,8 @@ TEST_CASE("report: unfinished, foreign and damaged folders are left out with the
 
 TEST_CASE("report: --out, and what cannot be reported") {
   const test::TemporaryFolder folder;
-  const auto refused = [](const std::vector<std::string>& arguments, const std::vector<std::string>& parts) {
+  const auto refused = [](const std::vector<std::string>& arguments,
+                          const std::vector<std::string>& parts) {
     const Outcome o = basin_command(arguments);
     CAPTURE(o.err);
     CHECK(o.code == 2);
@@ -421,7 +458,8 @@ TEST_CASE("report: --out, and what cannot be reported") {
   refused({"report", folder.path(), "--otu", "x"}, {"unknown option '--otu'", "'--out'"});
   refused({"report", folder.path(), "more"}, {"unexpected argument 'more'"});
   CHECK(basin_command({"report", "--help"}).code == 0);
-  const Outcome o = basin_command({"report", folder / "run", "--out", folder / "page.html"});  // a run is a folder too
+  const Outcome o = basin_command(
+      {"report", folder / "run", "--out", folder / "page.html"});  // a run is a folder too
   CHECK(o.code == 0);
   CHECK(has(o.out, "report: " + (folder / "page.html")));
   CHECK(has(contents(folder / "page.html"), "some-experiment"));

@@ -1,5 +1,5 @@
-// The standard streams, signals and messages of `basin`, started by a shell. The run is harness-test, see
-// experiments_test.cpp.
+// The standard streams, signals and messages of `basin`, started by a shell. The run is
+// harness-test, see experiments_test.cpp.
 #include <doctest/doctest.h>
 
 #include <filesystem>
@@ -19,7 +19,8 @@ namespace {
 
 const std::string smoke = "$basin run harness-test --preset smoke --threads 1 --out o ";
 /// Years of training.
-const std::string endless = "$basin run harness-test --set steps=1000000000000 --threads 1 --out o ";
+const std::string endless =
+    "$basin run harness-test --set steps=1000000000000 --threads 1 --out o ";
 /// Waits until the endless run has begun its training; then $! is its process number.
 const std::string begun = "until [ -s o/metrics.jsonl ]; do sleep .01; done\n";
 /// Waits until the process $! is in a state, as /proc tells it.
@@ -30,14 +31,16 @@ std::string until_state(const std::string& state) {
 int64_t lines_that_are_not_json(const std::string& path) {
   std::istringstream lines(contents(path));
   int64_t count = 0;
-  for (std::string line; std::getline(lines, line);) count += !Json::parse(line, nullptr, false).is_object();
+  for (std::string line; std::getline(lines, line);)
+    count += !Json::parse(line, nullptr, false).is_object();
   return count;
 }
 
 /// A control character but for the newline.
 bool steers(const std::string& text) {
-  return std::any_of(text.begin(), text.end(),
-                     [](unsigned char c) { return (c < 0x20 && c != '\n') || c == 0x7f || (c >= 0x80 && c < 0xa0); });
+  return std::any_of(text.begin(), text.end(), [](unsigned char c) {
+    return (c < 0x20 && c != '\n') || c == 0x7f || (c >= 0x80 && c < 0xa0);
+  });
 }
 
 }  // namespace
@@ -57,7 +60,8 @@ TEST_CASE("streams: closed ones are never the number of another file") {
 TEST_CASE("streams: a suite without streams still has the logs of its runs") {
   const TemporaryFolder folder;
   const Outcome o =
-      shell(folder.path(), "$basin run --paper latent-dynamics --preset smoke --threads 1 --out o <&- >&- 2>&-");
+      shell(folder.path(),
+            "$basin run --paper latent-dynamics --preset smoke --threads 1 --out o <&- >&- 2>&-");
   CHECK(o.code == 0);
   CHECK(has(contents(folder / "o/logs/suite-quick-smoke-seed0.txt"), "1 of 2 claims held"));
   CHECK(lines_that_are_not_json(folder / "o/suite-quick/smoke-seed0/metrics.jsonl") == 0);
@@ -78,7 +82,8 @@ TEST_CASE("streams: what cannot be printed is an error") {
   const Outcome bad = shell(folder.path(), "$basin run nothing > /dev/full");
   CHECK(bad.code == 2);
   // a reader that leaves ends it in silence, as everywhere
-  const Outcome pipe = shell(folder.path(), "rm -rf o; { " + smoke + "; echo $? > code; } | true; cat code");
+  const Outcome pipe =
+      shell(folder.path(), "rm -rf o; { " + smoke + "; echo $? > code; } | true; cat code");
   CHECK(pipe.out == "141\n");
   CHECK(pipe.err.empty());
 }
@@ -90,7 +95,8 @@ TEST_CASE("signals: SIGTERM, SIGHUP and Ctrl-C leave a checkpoint and 128 + thei
     const int code = signal.second;
     CAPTURE(name);
     const TemporaryFolder folder;
-    const Outcome o = shell(folder.path(), endless + "&\n" + begun + "kill -" + name + " $!; wait $!; echo $?");
+    const Outcome o =
+        shell(folder.path(), endless + "&\n" + begun + "kill -" + name + " $!; wait $!; echo $?");
     CHECK(o.out.ends_with(text(code, "\n")));
     CHECK(has(o.err, "nothing is lost. To continue: "));
     CHECK(record_of(folder / "o")["status"] == "interrupted");
@@ -98,15 +104,17 @@ TEST_CASE("signals: SIGTERM, SIGHUP and Ctrl-C leave a checkpoint and 128 + thei
   }
 }
 
-TEST_CASE("signals: nohup keeps SIGHUP away, twice at once is once, the second one later ends at once") {
+TEST_CASE(
+    "signals: nohup keeps SIGHUP away, twice at once is once, the second one later ends at once") {
   const TemporaryFolder folder;
   // had SIGHUP been taken, it would have been the first
-  Outcome o =
-      shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun + "kill -HUP $!; kill -TERM $!; wait $!; echo $?");
+  Outcome o = shell(folder.path(), "trap '' HUP\n" + endless + "&\n" + begun +
+                                       "kill -HUP $!; kill -TERM $!; wait $!; echo $?");
   CHECK(o.out.ends_with("143\n"));
   CHECK(record_of(folder / "o")["status"] == "interrupted");
   // both wait for a process that is stopped
-  o = shell(folder.path(), "rm -r o; " + endless + "&\n" + begun + "kill -STOP $!\n" + until_state("T") +
+  o = shell(folder.path(), "rm -r o; " + endless + "&\n" + begun + "kill -STOP $!\n" +
+                               until_state("T") +
                                "kill -TERM $!; kill -INT $!; kill -CONT $!; wait $!; echo $?");
   CHECK((o.out.ends_with("143\n") || o.out.ends_with("130\n")));
   CHECK(record_of(folder / "o")["status"] == "interrupted");
@@ -114,18 +122,20 @@ TEST_CASE("signals: nohup keeps SIGHUP away, twice at once is once, the second o
   o = shell(folder.path(),
             "rm -r o; $basin run harness-test --preset smoke --set fail=deaf --out o &\n"
             "until [ -e o/deaf ]; do sleep .01; done\n"
-            "while kill -TERM $! && ! grep -q ') Z ' /proc/$!/stat; do sleep .15; done; wait $!; echo $?");
+            "while kill -TERM $! && ! grep -q ') Z ' /proc/$!/stat; do sleep .15; done; wait $!; "
+            "echo $?");
   CHECK(o.out.ends_with("143\n"));
   CHECK(record_of(folder / "o")["status"] == "running");
 }
 
 TEST_CASE("signals: a suite passes them on and waits") {
   const TemporaryFolder folder;
-  const Outcome o =
-      shell(folder.path(),
-            "BASIN_TEST_WAIT=1 $basin run --paper latent-dynamics --preset smoke --jobs 2 --threads 2 --out o &\n"
-            "until [ -s o/suite-waits/smoke-seed0/process ]; do sleep .01; done\n"
-            "kill -TERM $!; wait $!; echo $?; kill -0 $(cat o/suite-waits/smoke-seed0/process) || echo gone");
+  const Outcome o = shell(folder.path(),
+                          "BASIN_TEST_WAIT=1 $basin run --paper latent-dynamics --preset smoke "
+                          "--jobs 2 --threads 2 --out o &\n"
+                          "until [ -s o/suite-waits/smoke-seed0/process ]; do sleep .01; done\n"
+                          "kill -TERM $!; wait $!; echo $?; kill -0 $(cat "
+                          "o/suite-waits/smoke-seed0/process) || echo gone");
   CHECK(o.out.ends_with("143\ngone\n"));
   CHECK(record_of(folder / "o/suite-waits/smoke-seed0")["status"] == "interrupted");
   CHECK(has(o.out, "suite-waits                   interrupted"));
@@ -136,12 +146,14 @@ TEST_CASE("messages: names and messages cannot steer the terminal") {
   const std::string name = "\x1b[31mred\n\xc2\x9bnew\x07\x7f\xff";
   fs::create_directory(folder / name);
   for (const std::string& command :
-       {std::string("run harness-test --preset smoke --out \"$name\"/o"), std::string("run \"$name\""),
-        std::string("report \"$name\""), std::string("\"$name\""), std::string("run harness-test --set \"$name\"=1"),
+       {std::string("run harness-test --preset smoke --out \"$name\"/o"),
+        std::string("run \"$name\""), std::string("report \"$name\""), std::string("\"$name\""),
+        std::string("run harness-test --set \"$name\"=1"),
         std::string("run harness-test --preset smoke --config \"$name\""),
         std::string("run harness-test --preset smoke --set fail=\"$name\" --out p")}) {
     const Outcome o =
-        shell(folder.path(), "name=$(printf '\\033[31mred\\n\\302\\233new\\007\\177\\377')\n$basin " + command);
+        shell(folder.path(),
+              "name=$(printf '\\033[31mred\\n\\302\\233new\\007\\177\\377')\n$basin " + command);
     CAPTURE(o.err);
     CHECK_FALSE(steers(o.out));
     CHECK_FALSE(steers(o.err));
@@ -154,5 +166,6 @@ TEST_CASE("messages: names and messages cannot steer the terminal") {
   const std::string hard = name + "'\\";
   CHECK_FALSE(steers(shell_word(hard)));
   write_atomically(folder / "hard.sh", std::string_view("printf %s " + shell_word(hard)));
-  if (std::system("command -v bash > /dev/null") == 0) CHECK(shell(folder.path(), "bash hard.sh").out == hard);
+  if (std::system("command -v bash > /dev/null") == 0)
+    CHECK(shell(folder.path(), "bash hard.sh").out == hard);
 }

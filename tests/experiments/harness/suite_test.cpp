@@ -84,7 +84,8 @@ struct Variable {
   const char* name;
 };
 
-Outcome suite(const std::string& paper, const std::string& out, std::vector<std::string> more = {}) {
+Outcome suite(const std::string& paper, const std::string& out,
+              std::vector<std::string> more = {}) {
   std::vector<std::string> arguments{"run",   "--paper", paper,    "--preset",   "smoke",
                                      "--out", out,       "--data", out + "/data"};
   arguments.insert(arguments.end(), more.begin(), more.end());
@@ -93,7 +94,8 @@ Outcome suite(const std::string& paper, const std::string& out, std::vector<std:
 
 }  // namespace
 
-TEST_CASE("suite: all experiments of a paper, failures do not stop the others, --resume does the rest") {
+TEST_CASE(
+    "suite: all experiments of a paper, failures do not stop the others, --resume does the rest") {
   const test::TemporaryFolder folder;
   const std::string out = folder / "all";
   Outcome o;
@@ -111,7 +113,9 @@ TEST_CASE("suite: all experiments of a paper, failures do not stop the others, -
   CHECK(has(o.out, "suite-fails                   FAILED"));
   CHECK(has(o.out, "suite-fails: steps: five are too many\n  four would do\n  all it printed: "));
   CHECK(has(o.out, "suite-fails                FAILED: steps: five are too many\n  four would do"));
-  CHECK(has(o.out, "preset smoke: its settings only show that the programs work; they mean nothing for the claims"));
+  CHECK(has(o.out,
+            "preset smoke: its settings only show that the programs work; they mean nothing for "
+            "the claims"));
   CHECK(has(o.out, "suite-data: data: t10k-images-idx3-ubyte of mnist was not found"));
   CHECK(has(o.out, "`scripts/fetch_data.sh mnist --data " + out + "/data` gets it"));
   CHECK(has(o.out, "report: " + out + "/report.html"));
@@ -140,7 +144,8 @@ TEST_CASE("suite: all experiments of a paper, failures do not stop the others, -
 TEST_CASE("suite: a run that crashes, and a folder that holds something else") {
   const test::TemporaryFolder folder;
   fs::create_directories(folder / "suite-first/smoke-seed0");
-  write_atomically(folder / "suite-first/smoke-seed0/thesis.txt", std::string_view("years of work"));
+  write_atomically(folder / "suite-first/smoke-seed0/thesis.txt",
+                   std::string_view("years of work"));
   const Variable crash("BASIN_TEST_CRASH");
   const Outcome o = suite("memorization", folder.path(), {"--jobs", "1"});
   CAPTURE(o.out);
@@ -152,13 +157,17 @@ TEST_CASE("suite: a run that crashes, and a folder that holds something else") {
   CHECK(contents(folder / "suite-first/smoke-seed0/thesis.txt") == "years of work");
 }
 
-TEST_CASE("suite: a damaged result.json is moved aside and that experiment runs again, what is not ours stays") {
+TEST_CASE(
+    "suite: a damaged result.json is moved aside and that experiment runs again, what is not ours "
+    "stays") {
   const test::TemporaryFolder folder;
   const std::string quick = folder / "suite-quick/smoke-seed0";
   REQUIRE(suite("latent-dynamics", folder.path()).code == 0);
-  const std::string whole = contents(quick + "/result.json"), torn = whole.substr(0, whole.size() / 2);
+  const std::string whole = contents(quick + "/result.json"),
+                    torn = whole.substr(0, whole.size() / 2);
   int aside = 0;
-  for (const std::vector<std::string>& resume : {std::vector<std::string>{"--resume"}, std::vector<std::string>{}})
+  for (const std::vector<std::string>& resume :
+       {std::vector<std::string>{"--resume"}, std::vector<std::string>{}})
     for (const std::string& damaged : {torn, std::string()}) {
       write_atomically(quick + "/result.json", std::string_view(damaged));
       const Outcome o = suite("latent-dynamics", folder.path(), resume);
@@ -166,11 +175,13 @@ TEST_CASE("suite: a damaged result.json is moved aside and that experiment runs 
       CHECK(o.code == 0);
       const std::string there = text(quick, ".previous-", ++aside);
       const std::string told =
-          "suite-quick: its result.json is damaged or cut off: not valid JSON; that folder is now " + there + "\n";
+          "suite-quick: its result.json is damaged or cut off: not valid JSON; that folder is "
+          "now " +
+          there + "\n";
       CHECK(o.out.find(told) != o.out.rfind(told));  // as it happens, and again at the end
       CHECK(has(o.out, "suite-quick                   done"));
-      CHECK(has(o.out,
-                resume.empty() ? "suite-waits                   done" : "suite-waits                   was compl"));
+      CHECK(has(o.out, resume.empty() ? "suite-waits                   done"
+                                      : "suite-waits                   was compl"));
       REQUIRE(fs::exists(there + "/result.json"));
       CHECK(contents(there + "/result.json") == damaged);
       CHECK(fs::exists(there + "/metrics.jsonl"));
@@ -212,39 +223,49 @@ TEST_CASE("suite: run, run --paper and report agree on what a record is") {
   };
   const std::string damaged = "its record is damaged: ";
   same_answer(damaged + "/claims has the wrong type", [](Json& r) { r["claims"] = 5; });
-  same_answer(damaged + "/claims/1/held has the wrong type", [](Json& r) { r["claims"][1]["held"] = "yes"; });
-  same_answer(damaged + "/options/device is missing", [](Json& r) { r["options"].erase("device"); });
+  same_answer(damaged + "/claims/1/held has the wrong type",
+              [](Json& r) { r["claims"][1]["held"] = "yes"; });
+  same_answer(damaged + "/options/device is missing",
+              [](Json& r) { r["options"].erase("device"); });
   same_answer(damaged + "/build/commit is missing", [](Json& r) { r.erase("build"); });
   same_answer(damaged + "/status is none of", [](Json& r) { r["status"] = "finished"; });
 }
 
-TEST_CASE("suite: --resume keeps a complete run only while its files are there, and goes on with its own build only") {
+TEST_CASE(
+    "suite: --resume keeps a complete run only while its files are there, and goes on with its own "
+    "build only") {
   const test::TemporaryFolder folder;
-  const std::string quick = folder / "suite-quick/smoke-seed0", waits = folder / "suite-waits/smoke-seed0";
+  const std::string quick = folder / "suite-quick/smoke-seed0",
+                    waits = folder / "suite-waits/smoke-seed0";
   REQUIRE(suite("latent-dynamics", folder.path()).code == 0);
   fs::remove(waits + "/process");
   const Outcome lost = suite("latent-dynamics", folder.path(), {"--resume"});
   CAPTURE(lost.out);
   CHECK(lost.code == 0);
-  const std::string told = "suite-waits: process is missing: No such file or directory; it runs again\n";
+  const std::string told =
+      "suite-waits: process is missing: No such file or directory; it runs again\n";
   CHECK(lost.out.find(told) != lost.out.rfind(told));  // as it happens, and again at the end
   CHECK(has(lost.out, "suite-quick                   was complete"));
   CHECK(fs::exists(waits + "/process"));
-  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "suite-waits                   was complete"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out,
+            "suite-waits                   was complete"));
 
   const std::string metrics = waits + "/metrics.jsonl";
   write_atomically(metrics, std::string_view("{}\n"));
-  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "it runs again from the start\n"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out,
+            "it runs again from the start\n"));
   CHECK(contents(metrics).empty());
 
   Json record = record_of(quick);
   record["build"]["sources"] = "of yesterday";
   write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
-  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, of other sources\n"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out,
+            "claims held, of other sources\n"));
   Json silent = record;
   silent["build"].erase("sources");
   write_atomically(quick + "/result.json", std::string_view(sealed_text(silent)));
-  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out, "claims held, of sources not said\n"));
+  CHECK(has(suite("latent-dynamics", folder.path(), {"--resume"}).out,
+            "claims held, of sources not said\n"));
   record["status"] = "interrupted";
   record["build"]["commit"] = "of yesterday";
   write_atomically(quick + "/result.json", std::string_view(sealed_text(record)));
@@ -310,7 +331,8 @@ TEST_CASE("suite: two at work in one folder are refused, and a killed one takes 
     CHECK(lives(contents(process)));
     // a single run in the folder of one of its runs, whose process it names
     const std::string member = folder / "suite-waits/smoke-seed0";
-    const Outcome single = basin_command({"run", "suite-waits", "--preset", "smoke", "--out", member});
+    const Outcome single =
+        basin_command({"run", "suite-waits", "--preset", "smoke", "--out", member});
     CHECK(single.code == 2);
     CHECK(has(single.err, "another run is at work in it: process " + contents(process) + " on "));
     CHECK(lives(contents(process)));
@@ -332,11 +354,14 @@ TEST_CASE("suite: what the command line refuses") {
   const std::string titles =
       "\n  memorization: Memorization in Overparameterized Autoencoders"
       "\n  latent-dynamics: Navigating the Latent Space Dynamics of Neural Models\n";
-  const std::string here = " memorization, latent-dynamics, all" + titles;  // only those with experiments
-  refused({"--paper", "memorisation"}, {"unknown paper 'memorisation'; did you mean 'memorization'? Valid:" + here});
+  const std::string here =
+      " memorization, latent-dynamics, all" + titles;  // only those with experiments
+  refused({"--paper", "memorisation"},
+          {"unknown paper 'memorisation'; did you mean 'memorization'? Valid:" + here});
   refused({"--paper", "zzz"}, {"unknown paper 'zzz'; valid:" + here});
   refused({"--paper", "reconstruction-vs-perception"},
-          {"(Learning by Reconstruction Produces", "no experiment of that paper is here; there are those of" + titles});
+          {"(Learning by Reconstruction Produces",
+           "no experiment of that paper is here; there are those of" + titles});
   refused({"suite-first", "--paper", "memorization"}, {"either", "suite-first"});
   refused({"--paper", "memorization", "--set", "steps=3"}, {"--set", "one experiment"});
   refused({"--paper", "memorization", "--jobs", "0"}, {"--jobs 0", "whole number from 1"});

@@ -1,5 +1,5 @@
-// Gaussian averages of hidden units against independent quadrature values, against quadrature of our own, and in the
-// limits where units are copies of each other or do not vary.
+// Gaussian averages of hidden units against independent quadrature values, against quadrature of
+// our own, and in the limits where units are copies of each other or do not vary.
 #include "experiments/online_sgd/theory/averages.h"
 
 #include <doctest/doctest.h>
@@ -18,7 +18,8 @@ using test::has;
 
 namespace {
 
-/// Values by composite Gauss-Legendre quadrature with the kinks on panel edges, which knows no closed form.
+/// Values by composite Gauss-Legendre quadrature with the kinks on panel edges, which knows no
+/// closed form.
 const json& reference() {
   static const json values = [] {
     std::ifstream file(std::string(BASIN_TEST_DATA) + "/reference/online_sgd.json");
@@ -36,7 +37,8 @@ Vector vector(const json& values) {
 
 Matrix matrix(const json& rows) {
   Matrix m(rows.size(), rows.at(0).size());
-  for (size_t i = 0; i < rows.size(); ++i) m.row(static_cast<Eigen::Index>(i)) = vector(rows[i]).transpose();
+  for (size_t i = 0; i < rows.size(); ++i)
+    m.row(static_cast<Eigen::Index>(i)) = vector(rows[i]).transpose();
   return m;
 }
 
@@ -89,14 +91,14 @@ TEST_CASE("the averages of the published equations, degenerate covariances inclu
       CAPTURE(which);
       for (size_t i = 0; i < reference().at("C2").size(); ++i) {
         CAPTURE(i);
-        CHECK(std::abs(average(g, matrix(reference()["C2"][i])) - expected.at(what)[i].get<double>()) <
-              reference_tolerance);
+        CHECK(std::abs(average(g, matrix(reference()["C2"][i])) -
+                       expected.at(what)[i].get<double>()) < reference_tolerance);
       }
     }
     for (size_t i = 0; i < reference().at("C3").size(); ++i) {
       CAPTURE(i);
-      CHECK(std::abs(average_i3(g, matrix(reference()["C3"][i])) - expected.at("I3")[i].get<double>()) <
-            reference_tolerance);
+      CHECK(std::abs(average_i3(g, matrix(reference()["C3"][i])) -
+                     expected.at("I3")[i].get<double>()) < reference_tolerance);
     }
   }
 }
@@ -136,9 +138,11 @@ TEST_CASE("relu with a bias") {
       CAPTURE(which);
       CHECK(std::abs(value - one.at(what).get<double>()) < reference_tolerance);
     }
-    // The forms without a bias are those with one in the limit. Nothing here is steeper than 1 / s^3 in the bias.
+    // The forms without a bias are those with one in the limit. Nothing here is steeper than 1 /
+    // s^3 in the bias.
     const Transfer relu("relu");
-    CHECK(difference(averages(relu, c, Vector::Zero(2)), averages(relu, c, two(1e-12, 1e-12))) < 1e-10);
+    CHECK(difference(averages(relu, c, Vector::Zero(2)), averages(relu, c, two(1e-12, 1e-12))) <
+          1e-10);
   }
 }
 
@@ -161,11 +165,14 @@ TEST_CASE("a function that only has quadrature, by its example erf") {
       CAPTURE(variance);
       CAPTURE(c);
       const Matrix q = covariance(variance, variance, c * variance);
-      // Along either variable of the rule the integrand falls like exp(-variance z^2 / 2) or slower. Polynomials of
-      // degree 95, which the rule integrates exactly, follow that to rounding up to a variance of 2 and to 5e-9 at 4.
+      // Along either variable of the rule the integrand falls like exp(-variance z^2 / 2) or
+      // slower. Polynomials of degree 95, which the rule integrates exactly, follow that to
+      // rounding up to a variance of 2 and to 5e-9 at 4.
       const double tolerance = variance > 2 ? 1e-8 : 1e-12;
-      CHECK(difference(averages(erf, q, Vector::Zero(2)), averages(numeric, q, Vector::Zero(2))) < tolerance);
-      CHECK(difference(averages(erf, q, two(0.7, -1.2)), averages(numeric, q, two(0.7, -1.2))) < tolerance);
+      CHECK(difference(averages(erf, q, Vector::Zero(2)), averages(numeric, q, Vector::Zero(2))) <
+            tolerance);
+      CHECK(difference(averages(erf, q, two(0.7, -1.2)), averages(numeric, q, two(0.7, -1.2))) <
+            tolerance);
     }
   }
   // Unequal units, and three of them, so that rows and columns cannot be exchanged unseen.
@@ -181,17 +188,22 @@ TEST_CASE("a function that only has quadrature, by its example erf") {
   for (const Transfer& g : {erf, Transfer("relu"), numeric}) {
     CAPTURE(g.name());
     const Vector step = h * Vector::Unit(3, 1);
-    const Averages at = averages(g, q, b), up = averages(g, q, b + step), down = averages(g, q, b - step);
-    CHECK(std::abs((up.product(1, 2) - down.product(1, 2)) / (2 * h) - at.slope_value(1, 2)) < 1e-9);
-    CHECK(std::abs((up.slope_value(1, 2) - down.slope_value(1, 2)) / (2 * h) - at.curvature_value(1, 2)) < 1e-9);
-    CHECK(std::abs((up.slope_value(2, 1) - down.slope_value(2, 1)) / (2 * h) - at.slope_product(1, 2)) < 1e-9);
+    const Averages at = averages(g, q, b), up = averages(g, q, b + step),
+                   down = averages(g, q, b - step);
+    CHECK(std::abs((up.product(1, 2) - down.product(1, 2)) / (2 * h) - at.slope_value(1, 2)) <
+          1e-9);
+    CHECK(std::abs((up.slope_value(1, 2) - down.slope_value(1, 2)) / (2 * h) -
+                   at.curvature_value(1, 2)) < 1e-9);
+    CHECK(std::abs((up.slope_value(2, 1) - down.slope_value(2, 1)) / (2 * h) -
+                   at.slope_product(1, 2)) < 1e-9);
     CHECK(std::abs((up.slope[1] - down.slope[1]) / (2 * h) - at.curvature[1]) < 1e-9);
     CHECK(std::abs((up.curvature[1] - down.curvature[1]) / (2 * h) - at.third[1]) < 1e-9);
   }
 }
 
 TEST_CASE("units that are multiples of each other") {
-  for (const Transfer& g : {Transfer("linear"), Transfer("erf"), Transfer("relu"), by_quadrature("erf", 48)}) {
+  for (const Transfer& g :
+       {Transfer("linear"), Transfer("erf"), Transfer("relu"), by_quadrature("erf", 48)}) {
     CAPTURE(g.name());
     for (const double bias : {0.0, 0.4}) {
       CAPTURE(bias);
@@ -204,7 +216,8 @@ TEST_CASE("units that are multiples of each other") {
       for (const double factor : {1.0, -1.0, 1 / 3.0, -2.5}) {
         CAPTURE(factor);
         const auto at = [&](double c) {
-          return averages(g, covariance(0.7, 0.7 * factor * factor, c * 0.7 * factor), two(bias, -0.3 * bias));
+          return averages(g, covariance(0.7, 0.7 * factor * factor, c * 0.7 * factor),
+                          two(bias, -0.3 * bias));
         };
         // 1 - c = 1e-10 leaves sqrt(1 - c^2) = 1e-5, of which relu averages are linear functions.
         CHECK(difference(at(1), at(1 - 1e-10)) < 2e-5);
@@ -218,17 +231,21 @@ TEST_CASE("units that are multiples of each other") {
   CHECK(std::abs(copies.product(0, 1) - 0.7) < 1e-14);  // E max(0, x)^2 times 2
   CHECK(std::abs(copies.slope_product(0, 1) - 0.5) < 1e-14);
   CHECK(copies.curvature_value == Matrix::Zero(2, 2));
-  const Averages opposites = averages(Transfer("relu"), covariance(0.7, 2.8, -1.4), Vector::Zero(2));
+  const Averages opposites =
+      averages(Transfer("relu"), covariance(0.7, 2.8, -1.4), Vector::Zero(2));
   for (const Matrix* m : {&opposites.product, &opposites.slope_product, &opposites.slope_value})
     CHECK(std::abs((*m)(0, 1)) < 1e-15);
 }
 
 TEST_CASE("units that do not vary") {
-  for (const Transfer& g : {Transfer("linear"), Transfer("erf"), Transfer("relu"), by_quadrature("erf", 48)}) {
+  for (const Transfer& g :
+       {Transfer("linear"), Transfer("erf"), Transfer("relu"), by_quadrature("erf", 48)}) {
     CAPTURE(g.name());
     for (const double other : {0.5, 0.0}) {
       CAPTURE(other);
-      const auto at = [&](double variance) { return averages(g, covariance(variance, other, 0), two(0.3, -0.2)); };
+      const auto at = [&](double variance) {
+        return averages(g, covariance(variance, other, 0), two(0.3, -0.2));
+      };
       const Averages none = at(0);
       CHECK(std::abs(none.product(0, 0) - g.value(0.3) * g.value(0.3)) < 1e-14);
       CHECK(std::abs(none.slope[0] - g.slope(0.3)) < 1e-14);
@@ -240,7 +257,9 @@ TEST_CASE("units that do not vary") {
   }
   // For E g''' quadrature takes a small variance instead of none.
   const double b = 0.3, third = Transfer("erf").slope(b) * (b * b - 1);
-  const auto h = [&](const Transfer& g) { return averages(g, Matrix::Zero(1, 1), Vector::Constant(1, b)).third[0]; };
+  const auto h = [&](const Transfer& g) {
+    return averages(g, Matrix::Zero(1, 1), Vector::Constant(1, b)).third[0];
+  };
   CHECK(std::abs(h(Transfer("erf")) - third) < 1e-15);
   CHECK(std::abs(h(by_quadrature("erf", 48)) - third) < 1e-7);
   // A relu unit at its kink: half its slopes are one.
@@ -255,7 +274,9 @@ TEST_CASE("units that do not vary") {
 
 TEST_CASE("what is no covariance is refused") {
   const Transfer g("erf");
-  const auto error = [&](const Matrix& q, const Vector& b) { return error_of([&] { averages(g, q, b); }); };
+  const auto error = [&](const Matrix& q, const Vector& b) {
+    return error_of([&] { averages(g, q, b); });
+  };
   CHECK(has(error(Matrix::Identity(2, 2), Vector::Zero(3)), "a covariance of 2 x 2 and 3 biases"));
   CHECK(has(error(Matrix::Identity(2, 3), Vector::Zero(2)), "a covariance of 2 x 3 and 2 biases"));
   CHECK(has(error(covariance(1, -0.1, 0), Vector::Zero(2)), "unit 1 has variance -0.1"));
@@ -268,13 +289,14 @@ TEST_CASE("what is no covariance is refused") {
   CHECK(has(error(q, Vector::Zero(4)), "units 1 and 3 have covariance nan"));
   q(3, 1) = q(1, 3) = -(1 + 1e-10);  // rounding
   CHECK(error(q, Vector::Zero(4)) == "no error");
-  CHECK(
-      has(error_of([&] { average_i3(g, Matrix::Identity(2, 2)); }), "I3 needs a covariance of 3 variables, not 2 x 2"));
+  CHECK(has(error_of([&] { average_i3(g, Matrix::Identity(2, 2)); }),
+            "I3 needs a covariance of 3 variables, not 2 x 2"));
   CHECK(has(error_of([&] { average_i2(g, covariance(1, 1, 2)); }), "units 0 and 1"));
-  CHECK(
-      has(error_of([&] { average_j2(by_quadrature("erf", 8), Matrix::Identity(2, 2)); }), "not for erf by quadrature"));
+  CHECK(has(error_of([&] { average_j2(by_quadrature("erf", 8), Matrix::Identity(2, 2)); }),
+            "not for erf by quadrature"));
   CHECK(has(error_of([] { Transfer("tanh"); }), "no hidden unit is called tanh"));
-  CHECK(has(error_of([] { Transfer("f", nullptr, nullptr); }), "f needs a function and its derivative"));
+  CHECK(has(error_of([] { Transfer("f", nullptr, nullptr); }),
+            "f needs a function and its derivative"));
   CHECK(has(error_of([] { by_quadrature("erf", 1); }), "at least 2 nodes, not 1"));
   CHECK(has(error_of([] { gauss_hermite(0); }), "with 0 nodes"));
   CHECK(has(error_of([] { bivariate_normal(0, 0, 1.1); }), "a correlation of 1.1"));
@@ -283,9 +305,12 @@ TEST_CASE("what is no covariance is refused") {
 TEST_CASE("the bivariate normal distribution function") {
   // h, k, c and the probability by quadrature in 30 digits.
   const std::vector<std::array<double, 4>> values{
-      {0.3, -0.7, 0.5, 0.2065237797857390111},        {1.2, 0.4, -0.95, 0.5403520759480521387},
-      {0.5, 0.5001, 0.999999, 0.6912809411040509397}, {-1.0, 1.0005, -0.999999, 0.0002054032351297466616},
-      {-0.8, -2.1, 0.97, 0.01786442022915590094},     {0, 0.7, 0.3, 0.416677393848614831}};
+      {0.3, -0.7, 0.5, 0.2065237797857390111},
+      {1.2, 0.4, -0.95, 0.5403520759480521387},
+      {0.5, 0.5001, 0.999999, 0.6912809411040509397},
+      {-1.0, 1.0005, -0.999999, 0.0002054032351297466616},
+      {-0.8, -2.1, 0.97, 0.01786442022915590094},
+      {0, 0.7, 0.3, 0.416677393848614831}};
   for (const auto& row : values) {
     const double h = row[0], k = row[1], c = row[2], p = row[3];
     CAPTURE(h);
@@ -306,7 +331,8 @@ TEST_CASE("the bivariate normal distribution function") {
     CAPTURE(c);
     const double quadrant = 0.25 + std::asin(c) / (2 * std::acos(-1.0));
     for (const double h : {1e-300, -1e-300, 0.0, -0.0})
-      for (const double k : {1e-300, -1e-300, 0.0, -0.0}) CHECK(std::abs(bivariate_normal(h, k, c) - quadrant) < 1e-15);
+      for (const double k : {1e-300, -1e-300, 0.0, -0.0})
+        CHECK(std::abs(bivariate_normal(h, k, c) - quadrant) < 1e-15);
   }
 }
 

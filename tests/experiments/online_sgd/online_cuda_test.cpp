@@ -46,7 +46,8 @@ double difference(const Simulator& a, const Simulator& b) {
 
 double difference(const Snapshot& a, const Snapshot& b) {
   double worst = largest(a.bias - b.bias);
-  for (auto member : {&OrderParameters::q1, &OrderParameters::r1, &OrderParameters::t1, &OrderParameters::t0})
+  for (auto member :
+       {&OrderParameters::q1, &OrderParameters::r1, &OrderParameters::t1, &OrderParameters::t0})
     worst = std::max(worst, largest(a.order.*member - b.order.*member) / largest(a.order.*member));
   return worst;
 }
@@ -56,8 +57,9 @@ double difference(const Snapshot& a, const Snapshot& b) {
 TEST_CASE("online SGD on CUDA: every rule, tie, function and number of units is that of the CPU") {
   Device device;
   if (!open_cuda(device)) return;
-  // Five steps; the CPU's own test of three steps derives 3000 roundings. In f32 a GPU's log2 (2^-22 of u, which enters
-  // the quantile with a slope below 1/3) and division add 2e-7 to an input's 4e-7: within the same bound.
+  // Five steps; the CPU's own test of three steps derives 3000 roundings. In f32 a GPU's log2
+  // (2^-22 of u, which enters the quantile with a slope below 1/3) and division add 2e-7 to an
+  // input's 4e-7: within the same bound.
   const Spectrum s = Spectrum::canonical(150, 2);
   for (int64_t units = 1; units <= 6; ++units)
     for (int i = 0; i < 18; ++i)
@@ -65,11 +67,13 @@ TEST_CASE("online SGD on CUDA: every rule, tie, function and number of units is 
         const Array rows = i % 3 == 0 ? some_rows(7, 150) : Array();
         const auto make = [&](uint64_t seed) {
           const Weights start = start_of(units, s, 0.1, seed);
-          return rows.defined() ? make_dataset_simulator(model_of(i), s, rows, start, Key(seed), precision)
-                                : make_simulator(model_of(i), s, start, Key(seed), precision);
+          return rows.defined()
+                     ? make_dataset_simulator(model_of(i), s, rows, start, Key(seed), precision)
+                     : make_simulator(model_of(i), s, start, Key(seed), precision);
         };
         Simulators there, here;
-        for (uint64_t seed = 1; seed < 3; ++seed) there.push_back(make(seed)), here.push_back(make(seed));
+        for (uint64_t seed = 1; seed < 3; ++seed)
+          there.push_back(make(seed)), here.push_back(make(seed));
         const auto reached = advance_all(device, pointers(there), {0, 2, 5});
         const auto wanted = advance_all(Device(), pointers(here), {0, 2, 5});
         CAPTURE(units);
@@ -78,49 +82,56 @@ TEST_CASE("online SGD on CUDA: every rule, tie, function and number of units is 
         for (size_t j = 0; j < 2; ++j) {
           CHECK(difference(*there[j], *here[j]) < 5000 * rounding);
           CHECK(there[j]->steps() == 5);
-          for (size_t r = 0; r < 3; ++r) CHECK(difference(reached[j][r], wanted[j][r]) < 5000 * rounding);
+          for (size_t r = 0; r < 3; ++r)
+            CHECK(difference(reached[j][r], wanted[j][r]) < 5000 * rounding);
         }
       }
 }
 
-TEST_CASE("online SGD on CUDA: f64 agrees with the CPU to 1e-9 over 10^4 steps, in every snapshot") {
+TEST_CASE(
+    "online SGD on CUDA: f64 agrees with the CPU to 1e-9 over 10^4 steps, in every snapshot") {
   Device device;
   if (!open_cuda(device)) return;
-  // Two settings side by side. 1,000 roundings of 1.2e-16 a step (see above), all of one sign, make 1.2e-9 in 10^4
-  // steps; 1e-9 is what is promised.
-  const Spectrum spectra[] = {Spectrum::canonical(100, 3), Spectrum::spiked(100, Vector::Constant(2, 0.3), 0.4)};
+  // Two settings side by side. 1,000 roundings of 1.2e-16 a step (see above), all of one sign, make
+  // 1.2e-9 in 10^4 steps; 1e-9 is what is promised.
+  const Spectrum spectra[] = {Spectrum::canonical(100, 3),
+                              Spectrum::spiked(100, Vector::Constant(2, 0.3), 0.4)};
   const auto make = [&] {
     Simulators all;
     for (uint64_t i = 0; i < 2; ++i) {
       Model m;
       m.rates = Rates::scaled(i == 0 ? 1 : 0.5, 100, false, i == 0 ? 0 : 0.01);
-      all.push_back(
-          make_simulator(m, spectra[i], random_weights(Key(i), 3, spectra[i], 0.1), Key(7).at(i), Precision::f64));
+      all.push_back(make_simulator(m, spectra[i], random_weights(Key(i), 3, spectra[i], 0.1),
+                                   Key(7).at(i), Precision::f64));
     }
     return all;
   };
   const std::vector<int64_t> at{1, 10, 100, 1000, 10000};
   Simulators there = make(), here = make();
-  const auto reached = advance_all(device, pointers(there), at), wanted = advance_all(Device(), pointers(here), at);
+  const auto reached = advance_all(device, pointers(there), at),
+             wanted = advance_all(Device(), pointers(here), at);
   for (size_t i = 0; i < 2; ++i) {
     CHECK(difference(*there[i], *here[i]) < 1e-9);
     for (size_t r = 0; r < at.size(); ++r) CHECK(difference(reached[i][r], wanted[i][r]) < 1e-9);
     CHECK(there[i]->steps() == 10000);
   }
   // it learned something, so this was no comparison of two starts
-  CHECK(population_error(there[0]->weights(), spectra[0], Transfer("erf")) < 0.3 * spectra[0].trace() / 2);
+  CHECK(population_error(there[0]->weights(), spectra[0], Transfer("erf")) <
+        0.3 * spectra[0].trace() / 2);
 }
 
 TEST_CASE(
-    "online SGD on CUDA: pieces, company and restored runs change no bit; two blocks of modes a thread, or four") {
+    "online SGD on CUDA: pieces, company and restored runs change no bit; two blocks of modes a "
+    "thread, or four") {
   Device device;
   if (!open_cuda(device)) return;
   struct Size {
     int64_t dimension, units;
     Precision precision;
   };
-  for (const Size& size : {Size{130, 2, Precision::f32}, Size{2048, 2, Precision::f32}, Size{2100, 4, Precision::f32},
-                           Size{4096, 2, Precision::f32}, Size{4096, 6, Precision::f64}}) {
+  for (const Size& size :
+       {Size{130, 2, Precision::f32}, Size{2048, 2, Precision::f32}, Size{2100, 4, Precision::f32},
+        Size{4096, 2, Precision::f32}, Size{4096, 6, Precision::f64}}) {
     const int64_t dimension = size.dimension, k = size.units;
     const Precision kind = size.precision;
     const Spectrum s = Spectrum::canonical(dimension, 2);
@@ -142,7 +153,8 @@ TEST_CASE(
     CHECK(pieces[0]->state() == all[2]->state());
     advance_all(Device(), pointers(host), {6});
     const double rounding = kind == Precision::f32 ? 6e-8 : 1.2e-16;
-    for (size_t i = 0; i < 3; ++i) CHECK(difference(*all[i], *host[i]) < 5000 * rounding);  // as above
+    for (size_t i = 0; i < 3; ++i)
+      CHECK(difference(*all[i], *host[i]) < 5000 * rounding);  // as above
   }
 }
 
@@ -167,11 +179,14 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   CHECK_THROWS_WITH_AS(attempt(one(make(m, 1, 4100)), {1}), doctest::Contains("4100 modes"), Error);
   Model own = m;
   own.g = Transfer(
-      "tanh", [](double x) { return std::tanh(x); }, [](double x) { return 1 - std::pow(std::tanh(x), 2); });
+      "tanh", [](double x) { return std::tanh(x); },
+      [](double x) { return 1 - std::pow(std::tanh(x), 2); });
   CHECK_THROWS_WITH_AS(attempt(one(make(own, 1, 50)), {1}), doctest::Contains("tanh"), Error);
   const Spectrum flat = Spectrum::canonical(50, 1, 2);
   CHECK_THROWS_WITH_AS(
-      attempt(one(make_gram_simulator(m, flat, 1, random_lumped_weights(Key(1), 1, flat, 1, 0.1), Key(1))), {1}),
+      attempt(one(make_gram_simulator(m, flat, 1, random_lumped_weights(Key(1), 1, flat, 1, 0.1),
+                                      Key(1))),
+              {1}),
       doctest::Contains("Gram"), Error);
   Simulators mixed = one(make(m, 1, 50));
   mixed.push_back(make(m, 2, 50));
@@ -179,7 +194,8 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
   mixed.pop_back();
   const Spectrum s50 = Spectrum::canonical(50, 1);
   for (const double factor : {1.0, 2.0})
-    mixed.push_back(make_dataset_simulator(m, s50, from_vector(std::vector<double>(50, factor), {1, 50}),
+    mixed.push_back(make_dataset_simulator(m, s50,
+                                           from_vector(std::vector<double>(50, factor), {1, 50}),
                                            start_of(1, s50, 0), Key(1)));
   mixed.erase(mixed.begin());
   CHECK_THROWS_WITH_AS(attempt(mixed, {1}), doctest::Contains("different inputs"), Error);
@@ -201,7 +217,8 @@ TEST_CASE("online SGD on CUDA: what is refused, and rates that diverge") {
       2, 50);
   pair.push_back(make(wild, 2, 50));
   const std::vector<double> before = pair[0]->state();
-  CHECK_THROWS_WITH_AS(attempt(pair, {1000}), doctest::Contains("trajectory 1 are no longer finite at step"), Error);
+  CHECK_THROWS_WITH_AS(attempt(pair, {1000}),
+                       doctest::Contains("trajectory 1 are no longer finite at step"), Error);
   CHECK(pair[0]->state() == before);
 }
 
@@ -245,6 +262,7 @@ TEST_CASE("online SGD on CUDA: simulate() observes, resumes and reports as on th
   const test::Outcome lost = test::run_in(folder / "lost", work, false, "", "cuda");
   CHECK(lost.code == 2);
   CHECK(test::has(lost.err, "diverged at t = "));
-  for (const char* seed : {"0", "1", "2"})  // nothing that was observed is lost, whichever seed diverged first
+  for (const char* seed :
+       {"0", "1", "2"})  // nothing that was observed is lost, whichever seed diverged first
     CHECK(std::filesystem::exists(folder / "lost" + "/checkpoints/stage-seed" + seed + ".npy"));
 }

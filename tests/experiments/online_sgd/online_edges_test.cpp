@@ -1,5 +1,5 @@
-// Samplers, integrators and minima at the edges of their ranges: small shapes, output times closer than a step, scales
-// far from one, empty and singular input.
+// Samplers, integrators and minima at the edges of their ranges: small shapes, output times closer
+// than a step, scales far from one, empty and singular input.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -45,14 +45,17 @@ TEST_CASE("online edges: gamma variates have their mean and variance at every sh
       sum += x;
       squares += x * x;
     }
-    // Moments a (mean) and a (a + 1); variances a and a (a + 1) (4 a + 6). Four standard errors, 6e-5 to exceed.
+    // Moments a (mean) and a (a + 1); variances a and a (a + 1) (4 a + 6). Four standard errors,
+    // 6e-5 to exceed.
     const double n = static_cast<double>(count), second = shape * (shape + 1);
     CHECK(std::abs(sum / n - shape) < 4 * std::sqrt(shape / n));
     CHECK(std::abs(squares / n - second) < 4 * std::sqrt(second * (4 * shape + 6) / n));
   }
 }
 
-TEST_CASE("online edges: the last diagonal entry of lumped weights at D - M = 2K is chi with one degree of freedom") {
+TEST_CASE(
+    "online edges: the last diagonal entry of lumped weights at D - M = 2K is chi with one degree "
+    "of freedom") {
   const Spectrum s = Spectrum::spiked(3, Vector::Ones(1), 1);
   double sum = 0;
   constexpr int count = 60'000;
@@ -62,15 +65,18 @@ TEST_CASE("online edges: the last diagonal entry of lumped weights at D - M = 2K
     sum += last * last;
   }
   CHECK(std::abs(sum / count - 1) < 4 * std::sqrt(2.0 / count));  // the variance of chi^2 is 2
-  CHECK(has(error_of([] { random_lumped_weights(Key(1), 1, Spectrum::spiked(3, Vector::Ones(2), 1), 2, 1); }),
+  CHECK(has(error_of([] {
+              random_lumped_weights(Key(1), 1, Spectrum::spiked(3, Vector::Ones(2), 1), 2, 1);
+            }),
             "1 bulk modes are fewer than the 2"));
 }
 
 TEST_CASE("online edges: normal variates to the ends of their words") {
   // mpmath; 1.2e-9 is what the approximation promises.
   const std::pair<uint32_t, double> exact[] = {
-      {0u, -6.3379577545537893},         {1u, -6.1664295178197502},         {1000u, -5.0398511259687115},
-      {0x6000000u, -1.9874278838270698}, {0x7000000u, -1.9213507724456333}, {0x7fffffffu, -2.9180993729166227e-10},
+      {0u, -6.3379577545537893},         {1u, -6.1664295178197502},
+      {1000u, -5.0398511259687115},      {0x6000000u, -1.9874278838270698},
+      {0x7000000u, -1.9213507724456333}, {0x7fffffffu, -2.9180993729166227e-10},
       {0xffffffffu, 6.3379577545537893}};
   for (const auto& [word, z] : exact) CHECK(std::abs(to_normal<double>(word) / z - 1) < 1.2e-9);
 }
@@ -120,7 +126,8 @@ TEST_CASE("online edges: output times as close as doubles are, from the start an
       REQUIRE(path.states.size() == times.size());
       // 1e-9 a step, and the step's error grows in no step; a clock of 1e8 shows times to 1.5e-8.
       for (size_t i = 0; i < times.size(); ++i)
-        CHECK(std::abs(path.states[i][0] - std::exp(times[0] - times[i])) < (times[0] == 1e8 ? 3e-8 : 1e-8));
+        CHECK(std::abs(path.states[i][0] - std::exp(times[0] - times[i])) <
+              (times[0] == 1e8 ? 3e-8 : 1e-8));
     }
   // The first output is at a time of rounding, but not of f: 2^-26 of a decay with rate 1e8.
   const auto fast = [](double, const Vector& y, Vector& dy) { dy = -1e8 * y; };
@@ -131,7 +138,9 @@ TEST_CASE("online edges: output times as close as doubles are, from the start an
   CHECK(std::abs(path.states[2][0]) < 1e-9);
 }
 
-TEST_CASE("online edges: fixed steps are those of Euler and of Runge and Kutta, and end at what is not finite") {
+TEST_CASE(
+    "online edges: fixed steps are those of Euler and of Runge and Kutta, and end at what is not "
+    "finite") {
   IntegrateOptions fixed;
   fixed.fixed_step = 0.5;
   const auto after = [&](int order) {
@@ -141,7 +150,8 @@ TEST_CASE("online edges: fixed steps are those of Euler and of Runge and Kutta, 
   // A step of y' = -y multiplies y by the Taylor polynomial of exp(-h) of that order.
   CHECK(after(1).states[2][0] == 0.125);
   const double factor = 1 - 0.5 + 0.125 - 0.125 / 6 + 0.0625 / 24;
-  CHECK(std::abs(after(4).states[1][0] - factor * factor) < 1e-15);  // a few roundings of numbers below 1
+  CHECK(std::abs(after(4).states[1][0] - factor * factor) <
+        1e-15);  // a few roundings of numbers below 1
   CHECK(has(error_of([&] { after(2); }), "order (2) is 1 or 4"));
   fixed.order = 1;
   const auto explodes = [](double, const Vector& y, Vector& dy) { dy = y.cwiseProduct(y); };
@@ -149,7 +159,8 @@ TEST_CASE("online edges: fixed steps are those of Euler and of Runge and Kutta, 
   CHECK(has(path.failure, "t = 1 is not finite"));
 }
 
-TEST_CASE("online edges: one of Euler's steps with the published equations is h times their velocity") {
+TEST_CASE(
+    "online edges: one of Euler's steps with the published equations is h times their velocity") {
   const Spectrum s = Spectrum::canonical(20, 2);
   Model model;
   model.rates = Rates::scaled(1, 20);
@@ -178,14 +189,24 @@ TEST_CASE("online edges: times and states that integrate refuses, and reasons th
     CHECK(has(asked({0, inf}), "times[1] is inf"));
     CHECK(has(asked({-inf, 0}), "times[0] is -inf"));
     CHECK(has(asked({}), "at least one time"));
-    CHECK(has(error_of([&] { integrate(decay, Vector::Constant(1, NAN), {0, 1}, with(implicit)); }), "not finite"));
-    CHECK(has(error_of([&] { integrate(decay, Vector(), {0, 1}, with(implicit)); }), "needs a state"));
+    CHECK(has(error_of([&] {
+                integrate(decay, Vector::Constant(1, NAN), {0, 1}, with(implicit));
+              }),
+              "not finite"));
+    CHECK(has(error_of([&] {
+                integrate(decay, Vector(), {0, 1}, with(implicit));
+              }),
+              "needs a state"));
     const auto longer = [](double, const Vector&, Vector& dy) { dy = Vector::Zero(3); };
-    CHECK(has(error_of([&] { integrate(longer, Vector::Ones(2), {0, 1}, with(implicit)); }), "3 derivatives of 2"));
+    CHECK(has(error_of([&] {
+                integrate(longer, Vector::Ones(2), {0, 1}, with(implicit));
+              }),
+              "3 derivatives of 2"));
     IntegrateOptions none = with(implicit);
     none.relative = none.absolute = 0;
     CHECK(has(error_of([&] { integrate(decay, Vector::Ones(1), {0, 1}, none); }), "tolerances"));
-    // No value from the start on, and at a first output too near for a solver: no state, and a reason that says so.
+    // No value from the start on, and at a first output too near for a solver: no state, and a
+    // reason that says so.
     const auto nothing = [](double, const Vector&, Vector& dy) { dy.setConstant(NAN); };
     for (const double first : {1.0, 1e-310}) {
       const Path path = integrate(nothing, Vector::Ones(1), {0, first, 2}, with(implicit));
@@ -209,7 +230,9 @@ TEST_CASE("online edges: solutions of any scale are followed to the relative tol
       CHECK(std::abs(path.states[1][1] / scale - std::sin(3.0)) < 1e-6);
     }
   // From zero, where no component has a scale yet.
-  const auto towards = [](double, const Vector& y, Vector& dy) { dy = 1e6 * (Vector::Ones(2) - y); };
+  const auto towards = [](double, const Vector& y, Vector& dy) {
+    dy = 1e6 * (Vector::Ones(2) - y);
+  };
   const Path path = integrate(towards, Vector::Zero(2), {0, 1e-6, 1}, with(true));
   REQUIRE(path.states.size() == 3);
   CHECK(std::abs(path.states[1][0] - (1 - std::exp(-1.0))) < 1e-7);
@@ -223,11 +246,11 @@ TEST_CASE("online edges: the tied minimum at any scale of the spike") {
     int64_t dimension;
     double at, least;  // mpmath; least in units of rt
   };
-  for (const Case& c :
-       {Case{1e-20, 100, 0.35402177013786882, 1.4e-39}, Case{1e-20, 1'000'000, 0.035402177013786882, 1.4e-35},
-        Case{100, 1000, 7.9802697596418261, 0.18157657281372654},
-        Case{1e-4, 10000, 0.11229992494375367, 1.2926509714738582e-5},
-        Case{1, 1, 1.3575755577309556, 0.041636734544304735}}) {
+  for (const Case& c : {Case{1e-20, 100, 0.35402177013786882, 1.4e-39},
+                        Case{1e-20, 1'000'000, 0.035402177013786882, 1.4e-35},
+                        Case{100, 1000, 7.9802697596418261, 0.18157657281372654},
+                        Case{1e-4, 10000, 0.11229992494375367, 1.2926509714738582e-5},
+                        Case{1, 1, 1.3575755577309556, 0.041636734544304735}}) {
     CAPTURE(c.rt);
     const auto [at, least] = tied_minimum(c.rt, c.dimension);
     CHECK(std::abs(at / c.at - 1) < 1e-6);  // flat there: half of the digits
@@ -239,10 +262,13 @@ TEST_CASE("online edges: the tied minimum at any scale of the spike") {
 
 TEST_CASE("online edges: averages, densities and modes that are empty, tiny or not finite") {
   const Transfer erf("erf");
-  const auto refused = [&](const Matrix& q) { return error_of([&] { averages(erf, q, Vector::Zero(q.rows())); }); };
+  const auto refused = [&](const Matrix& q) {
+    return error_of([&] { averages(erf, q, Vector::Zero(q.rows())); });
+  };
   Matrix q(2, 2);
   q << 1, 2, 2, 1;  // no covariance at any scale
-  for (const double scale : {1.0, 1e-160, 1e-300, 1e200}) CHECK(has(refused(q * scale), "have covariance"));
+  for (const double scale : {1.0, 1e-160, 1e-300, 1e200})
+    CHECK(has(refused(q * scale), "have covariance"));
   q << 1, 1, 1, 1;
   for (const double scale : {1.0, 1e-160, 1e-300, 1e200}) CHECK(refused(q * scale) == "no error");
   q << 0, 1e-170, 1e-170, 1;  // the variance of a row of 1e-170 underflows
@@ -289,8 +315,12 @@ TEST_CASE("online edges: what the paper on memorization derives, at the ends of 
     CHECK(found[1] < 1e-15);
     CHECK(theory::span_residuals(line, rows)[0] < 1e-15);
   }
-  CHECK(has(error_of([&] { theory::span_residuals(from_vector<double>({NAN, 0}, {1, 2}), line); }), "not finite"));
-  CHECK(has(error_of([] { theory::trained_linear_map(zeros({3}, DType::f64), 0.1, 1); }), "examples f64 [n, d]"));
+  CHECK(has(error_of([&] {
+              theory::span_residuals(from_vector<double>({NAN, 0}, {1, 2}), line);
+            }),
+            "not finite"));
+  CHECK(has(error_of([] { theory::trained_linear_map(zeros({3}, DType::f64), 0.1, 1); }),
+            "examples f64 [n, d]"));
   // mpmath of the doubles 1e-12, 0 and of 1e-20, 0.5000001, 0.5.
   const Activation bend{Unary::tanh}, logistic{Unary::sigmoid};
   const Array small = from_vector<double>({1e-12, 0}, {1, 2});

@@ -1,4 +1,5 @@
-// Online SGD given what it cannot use: a clear error each time, and nothing lost of what was simulated before.
+// Online SGD given what it cannot use: a clear error each time, and nothing lost of what was
+// simulated before.
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -46,11 +47,14 @@ TEST_CASE("online input: the eigenbasis of a covariance") {
   const Eigenbasis e = Eigenbasis::of(c);
   CHECK(e.spectrum.dimension == d);
   CHECK(e.spectrum.rest == 0);
-  // A symmetric eigensolver is backward stable: errors of eigenvalues and of the decomposition are D eps |C| at most.
+  // A symmetric eigensolver is backward stable: errors of eigenvalues and of the decomposition are
+  // D eps |C| at most.
   const double tolerance = static_cast<double>(d) * 2.3e-16 * 3;
   CHECK((e.spectrum.modes * static_cast<double>(d) - rho).cwiseAbs().maxCoeff() < tolerance);
-  CHECK((e.vectors * rho.asDiagonal() * e.vectors.transpose() - c).cwiseAbs().maxCoeff() < 4 * tolerance);
-  CHECK((e.vectors.transpose() * e.vectors - Matrix::Identity(d, d)).cwiseAbs().maxCoeff() < tolerance);
+  CHECK((e.vectors * rho.asDiagonal() * e.vectors.transpose() - c).cwiseAbs().maxCoeff() <
+        4 * tolerance);
+  CHECK((e.vectors.transpose() * e.vectors - Matrix::Identity(d, d)).cwiseAbs().maxCoeff() <
+        tolerance);
 
   // Rounding is forgiven, in either way that it shows, and leaves no negative eigenvalue.
   Vector flat = rho;
@@ -78,7 +82,8 @@ TEST_CASE("online input: what is no covariance") {
   const std::string negative = error(reflected((Vector(3) << 2, 1, -0.125).finished()));
   CHECK(has(negative, "is not positive: its smallest eigenvalue -0.125 "));
   CHECK(has(negative, "the largest is 2"));
-  CHECK(has(error(reflected((Vector(3) << 2, 1, -1e-12).finished())), "is not positive"));  // 1,000 times rounding
+  CHECK(has(error(reflected((Vector(3) << 2, 1, -1e-12).finished())),
+            "is not positive"));  // 1,000 times rounding
 }
 
 TEST_CASE("online input: more units than dimensions") {
@@ -87,7 +92,10 @@ TEST_CASE("online input: more units than dimensions") {
   const std::string both = "K = 5 hidden units for D = 4 dimensions";
   const Weights wide = formula_start(s, 5), fits = formula_start(s, 4);  // K = 4 > M = 2 is fine
   CHECK(has(error_of([&] { make_simulator(m, s, wide, Key(1)); }), both));
-  CHECK(has(error_of([&] { make_dataset_simulator(m, s, zeros({3, 4}, DType::f64), wide, Key(1)); }), both));
+  CHECK(has(error_of([&] {
+              make_dataset_simulator(m, s, zeros({3, 4}, DType::f64), wide, Key(1));
+            }),
+            both));
   CHECK(has(error_of([&] { make_gram_simulator(m, s, 2, wide, Key(1)); }), both));
   CHECK(has(error_of([&] { make_hebbian_simulator({}, s, wide.encoder, Key(1)); }), both));
   CHECK(has(error_of([&] { solve(m, wide, s, {0, 1}); }), both));
@@ -103,8 +111,8 @@ TEST_CASE("online input: singular order parameters, the limit and its name") {
     const Model m = model_of(g, Rule::vanilla, 1, 50);
     Weights copies = formula_start(s, 3);
     copies.encoder.row(2) = copies.encoder.row(0);
-    // The equations of the weights and the form without determinants take the limit: the same numbers, as for any
-    // weights (sums of 50 terms of order one).
+    // The equations of the weights and the form without determinants take the limit: the same
+    // numbers, as for any weights (sums of 50 terms of order one).
     const Weights v = velocity(m, copies, s);
     const Densities d = velocity(m, densities(copies), s, Coefficients::stein);
     const auto at = [&](const Weights& w, const Weights& moved, int64_t i) -> Matrix {
@@ -115,8 +123,8 @@ TEST_CASE("online input: singular order parameters, the limit and its name") {
       REQUIRE(d.q[static_cast<size_t>(i)].allFinite());
       CHECK((d.q[static_cast<size_t>(i)] - at(copies, v, i)).cwiseAbs().maxCoeff() < 1e-11);
     }
-    // The published form has no value there, but nearly copies show that the limit is the right one: off by 1e-4 of
-    // order one, relu by its root at most (1 - c^2 is a square).
+    // The published form has no value there, but nearly copies show that the limit is the right
+    // one: off by 1e-4 of order one, relu by its root at most (1 - c^2 is a square).
     CHECK(has(error_of([&] { velocity(m, densities(copies), s, Coefficients::determinant); }),
               "of units 0 and 2 is singular"));
     Weights near = copies;
@@ -134,8 +142,9 @@ TEST_CASE("online input: singular order parameters, the limit and its name") {
 }
 
 TEST_CASE("online input: which rates are stable") {
-  // One linear unit that has learned its mode: the error's Hessian in (alpha_w, alpha_v) is 1 everywhere, its largest
-  // eigenvalue 2; so steps of 1 / D are stable for eta < D. Nothing else varies: the same for a single input.
+  // One linear unit that has learned its mode: the error's Hessian in (alpha_w, alpha_v) is 1
+  // everywhere, its largest eigenvalue 2; so steps of 1 / D are stable for eta < D. Nothing else
+  // varies: the same for a single input.
   const int64_t d = 50;
   const Spectrum s = Spectrum::spiked(d, Vector::Constant(1, 1.0), 0, 0);
   Weights w{Matrix::Constant(1, 1, 1), Matrix::Constant(1, 1, 1), Vector::Zero(1)};
@@ -149,15 +158,18 @@ TEST_CASE("online input: which rates are stable") {
     at.encoder(0, 0) += 1e-6;
     for (int step = 0; step < 100; ++step) {
       const Weights v = velocity(scaled, at, s);
-      at.encoder += v.encoder / static_cast<double>(d), at.decoder += v.decoder / static_cast<double>(d);
+      at.encoder += v.encoder / static_cast<double>(d),
+          at.decoder += v.decoder / static_cast<double>(d);
     }
-    const double off = std::abs(at.encoder(0, 0) * at.decoder(0, 0) - 1);  // times (1 - 2 part)^100 = .0023 or 340
+    const double off =
+        std::abs(at.encoder(0, 0) * at.decoder(0, 0) - 1);  // times (1 - 2 part)^100 = .0023 or 340
     CHECK((off < 1e-7) == (part < 1));
   }
   // Decay has no part in what the rates are multiplied with.
   Model decaying = m;
   decaying.rates.decay = 10;
-  CHECK(stable_factors(decaying, w, s, 0).equations == doctest::Approx((100.0 - 10) / 16).epsilon(1e-12));
+  CHECK(stable_factors(decaying, w, s, 0).equations ==
+        doctest::Approx((100.0 - 10) / 16).epsilon(1e-12));
 
   Weights moved = w;
   moved.decoder *= 1e9;
@@ -178,14 +190,14 @@ TEST_CASE("online input: a simulation that diverges says when, what, and which r
       return make_simulator(model_of(g, Rule::vanilla, eta, d), s, formula_start(s, 2), Key(1));
     };
   };
-  const std::vector<std::pair<std::string, Make>> kinds{{"linear", whole("linear")},
-                                                        {"relu", whole("relu")},
-                                                        {"erf", whole("erf")},
-                                                        {"Gram", [&](double eta) {
-                                                           return make_gram_simulator(
-                                                               model_of("linear", Rule::vanilla, eta, d), lumped, 2,
-                                                               formula_start(lumped, 2), Key(1));
-                                                         }}};
+  const std::vector<std::pair<std::string, Make>> kinds{
+      {"linear", whole("linear")},
+      {"relu", whole("relu")},
+      {"erf", whole("erf")},
+      {"Gram", [&](double eta) {
+         return make_gram_simulator(model_of("linear", Rule::vanilla, eta, d), lumped, 2,
+                                    formula_start(lumped, 2), Key(1));
+       }}};
   for (const auto& [title, maker] : kinds) {
     const std::string& kind = title;
     CAPTURE(kind);
@@ -217,17 +229,20 @@ TEST_CASE("online input: a simulation that diverges says when, what, and which r
       again->advance(std::llround(times[i] * d) - again->steps());
       const std::vector<double> seen = everything(again->weights());
       REQUIRE(seen.size() == size);
-      CHECK(std::equal(seen.begin(), seen.end(), saved.begin() + 3 + static_cast<int64_t>(i * size)));
+      CHECK(
+          std::equal(seen.begin(), seen.end(), saved.begin() + 3 + static_cast<int64_t>(i * size)));
     }
     CHECK(run_in(folder / "run", work, true).err == told.err);
     // The advice holds: with the rates that are called safe it does not diverge.
     const Spectrum& own = again->spectrum();
-    const StableFactors factors = stable_factors(*again->model(), make(eta)->weights(), own, times.back());
+    const StableFactors factors =
+        stable_factors(*again->model(), make(eta)->weights(), own, times.back());
     const double safe = safe_factor(factors);
     CHECK(safe < 1);
     CHECK(safe * eta > 0.1);  // exploded weights would give 1e-24
     CHECK(has(told.err, describe(factors, again->model()->rates)));
-    CHECK(error_of([&] { make(eta * safe)->advance(std::llround(times.back() * d)); }) == "no error");
+    CHECK(error_of([&] { make(eta * safe)->advance(std::llround(times.back() * d)); }) ==
+          "no error");
   }
 }
 
@@ -238,7 +253,8 @@ TEST_CASE("online input: rules that no equations belong to diverge with the time
     simulate(
         run, "hebb", 2, {0, 1, 5000},
         [&](int64_t) {
-          return make_hebbian_simulator({HebbianRule::hebb, 1, 0}, s, formula_start(s, 1).encoder, Key(1));
+          return make_hebbian_simulator({HebbianRule::hebb, 1, 0}, s, formula_start(s, 1).encoder,
+                                        Key(1));
         },
         everything);
   });
@@ -263,8 +279,9 @@ TEST_CASE("online input: an integrator that stops early") {
     CHECK(has(path.failure, "mxstep steps taken before reaching tout"));  // the words of SUNDIALS
     // A right-hand side without a value from some point on: what was before stays.
     options.max_steps = 10000;
-    const Path broken = integrate([](double t, const Vector&, Vector& dy) { dy.setConstant(t < 1 ? 1 : NAN); },
-                                  Vector::Ones(1), {0, 0.5, 0.9, 2}, options);
+    const Path broken =
+        integrate([](double t, const Vector&, Vector& dy) { dy.setConstant(t < 1 ? 1 : NAN); },
+                  Vector::Ones(1), {0, 0.5, 0.9, 2}, options);
     CHECK(broken.states.size() == 3);
     CHECK(broken.states[2][0] == doctest::Approx(1.9).epsilon(1e-8));
     CHECK(!broken.failure.empty());
@@ -294,7 +311,8 @@ TEST_CASE("online input: what experiments do with a shorter path") {
   CHECK(whole.rows() == 13);
   REQUIRE(part.rows() > 1);
   REQUIRE(part.rows() < 13);
-  CHECK((part - whole.topRows(part.rows())).cwiseAbs().maxCoeff() < 1e-7);  // both good to 1e-9 a step
+  CHECK((part - whole.topRows(part.rows())).cwiseAbs().maxCoeff() <
+        1e-7);  // both good to 1e-9 a step
   CHECK(told.code == 2);
   CHECK(has(told.err, "equations of seed 0: the integrator reached "));
   CHECK(has(told.err, "of 13 times"));
@@ -323,7 +341,8 @@ TEST_CASE("online input: fewer images than asked for") {
   const test::TemporaryFolder folder;
   std::vector<uint8_t> row(3073, 0), batch, idx{0, 0, 8, 3, 0, 0, 0, 6, 0, 0, 0, 2, 0, 0, 0, 2};
   for (int i = 0; i < 5; ++i) {
-    for (size_t j = 1; j < row.size(); ++j) row[j] = static_cast<uint8_t>(j * 7 + j * j % 11 * static_cast<size_t>(i));
+    for (size_t j = 1; j < row.size(); ++j)
+      row[j] = static_cast<uint8_t>(j * 7 + j * j % 11 * static_cast<size_t>(i));
     batch.insert(batch.end(), row.begin(), row.end());
   }
   for (uint8_t i = 0; i < 24; ++i) idx.push_back(static_cast<uint8_t>(i * i));
@@ -331,34 +350,41 @@ TEST_CASE("online input: fewer images than asked for") {
   write_atomically(folder / "t10k-images-idx3-ubyte", ByteSpan(idx.data(), idx.size()));
   const auto load = [&](int64_t count) {
     return run_in(
-        folder / "run", [&](Run& run) { load_grey_images(run, "cifar", Key(1), count, Centre::each_pixel); }, false,
+        folder / "run",
+        [&](Run& run) { load_grey_images(run, "cifar", Key(1), count, Centre::each_pixel); }, false,
         folder.path());
   };
   CHECK(load(5).code == 0);
   const test::Outcome told = load(9);
   CHECK(told.code == 2);
-  CHECK(has(told.err, "9 training images of CIFAR-10 were asked for, but the batches in " + folder.path() + " hold 5"));
+  CHECK(has(told.err, "9 training images of CIFAR-10 were asked for, but the batches in " +
+                          folder.path() + " hold 5"));
   CHECK(has(told.err, "ask for 5 or fewer"));
 
+  CHECK(has(error_of([&] { fashion_images(folder.path(), 4, 3); }),
+            "4 images to train on and 3 others were asked for"));
   CHECK(
-      has(error_of([&] { fashion_images(folder.path(), 4, 3); }), "4 images to train on and 3 others were asked for"));
-  CHECK(has(error_of([&] { fashion_images(folder.path(), 4, 3); }), " holds 6; train on 3 or fewer"));
+      has(error_of([&] { fashion_images(folder.path(), 4, 3); }), " holds 6; train on 3 or fewer"));
   const GreyImages images = fashion_images(folder.path(), 4, 2).value();
   CHECK(images.spectrum.dimension == 4);
-  CHECK(images.spectrum.trace() == doctest::Approx(1).epsilon(1e-14));  // standard deviation 1: sums of 16 numbers
+  CHECK(images.spectrum.trace() ==
+        doctest::Approx(1).epsilon(1e-14));  // standard deviation 1: sums of 16 numbers
   // Back to pixels: f64 in between, so one rounding to f32 of numbers below 1.
   const std::vector<float> left_out = images.pixels(images.others).to_vector<float>();
   for (size_t i = 0; i < 8; ++i) CHECK(std::abs(left_out[i] - idx[16 + 16 + i] / 255.0) < 6e-8);
-  // In their own basis the second moments are diagonal, D times the modes: f32 rows of order one, summed over four.
+  // In their own basis the second moments are diagonal, D times the modes: f32 rows of order one,
+  // summed over four.
   const std::vector<float> rows = images.rows.to_vector<float>();
   for (size_t i = 0; i < 4; ++i)
     for (size_t j = 0; j < 4; ++j) {
       double moment = 0;
-      for (size_t n = 0; n < 4; ++n) moment += rows[4 * n + i] * static_cast<double>(rows[4 * n + j]) / 4;
-      CHECK(std::abs(moment - (i == j ? 4 * images.spectrum.modes[static_cast<int64_t>(i)] : 0)) < 1e-5);
+      for (size_t n = 0; n < 4; ++n)
+        moment += rows[4 * n + i] * static_cast<double>(rows[4 * n + j]) / 4;
+      CHECK(std::abs(moment - (i == j ? 4 * images.spectrum.modes[static_cast<int64_t>(i)] : 0)) <
+            1e-5);
     }
-  // The error that is summed from products in f32 (6e-8 of numbers of order one, some dozens) is that of its
-  // definition.
+  // The error that is summed from products in f32 (6e-8 of numbers of order one, some dozens) is
+  // that of its definition.
   const Weights w = random_weights(Key(2), 2, images.spectrum, 1);
   const Matrix x = Eigen::Map<const Eigen::MatrixXf>(rows.data(), 4, 4).transpose().cast<double>();
   const double direct = (x - reconstruction(w, Transfer("erf"), x)).squaredNorm() / (2 * 4 * 4);

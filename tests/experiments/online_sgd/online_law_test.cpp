@@ -1,5 +1,5 @@
-// Simulation against theory: mean increments, mean trajectories, and the law of the Gram-space simulator; and the step
-// of online SGD against the engine's gradient.
+// Simulation against theory: mean increments, mean trajectories, and the law of the Gram-space
+// simulator; and the step of online SGD against the engine's gradient.
 #include <doctest/doctest.h>
 
 #include <algorithm>
@@ -31,9 +31,10 @@ struct Increments {
   Vector b, b2;
 };
 
-/// The increments at fixed weights, divided by the rates, over `count` fresh inputs: (v_k . Delta / sqrt D) g' x, g
-/// Delta, (v_k . Delta) g'.
-Increments increments(const Model& model, const Weights& at, const Spectrum& s, const Key& key, int64_t count) {
+/// The increments at fixed weights, divided by the rates, over `count` fresh inputs: (v_k . Delta /
+/// sqrt D) g' x, g Delta, (v_k . Delta) g'.
+Increments increments(const Model& model, const Weights& at, const Spectrum& s, const Key& key,
+                      int64_t count) {
   const int64_t k = at.units(), d = s.dimension;
   const double root = std::sqrt(static_cast<double>(d));
   const Vector sd = (s.modes * static_cast<double>(d)).cwiseSqrt();
@@ -76,15 +77,18 @@ double worst_z(const Matrix& sum, const Matrix& squares, const Matrix& expected,
 }
 
 /// Population errors [seeds][times].
-std::vector<std::vector<double>> errors(int64_t seeds, const std::vector<double>& times, const Transfer& g,
-                                        const std::function<std::unique_ptr<Simulator>(int64_t)>& make) {
+std::vector<std::vector<double>> errors(
+    int64_t seeds, const std::vector<double>& times, const Transfer& g,
+    const std::function<std::unique_ptr<Simulator>(int64_t)>& make) {
   std::vector<std::vector<double>> all(static_cast<size_t>(seeds));
   parallel_for(seeds, [&](int64_t seed) {
     const auto simulator = make(seed);
     for (const double t : times) {
-      const auto step = static_cast<int64_t>(std::llround(t * static_cast<double>(simulator->spectrum().dimension)));
+      const auto step = static_cast<int64_t>(
+          std::llround(t * static_cast<double>(simulator->spectrum().dimension)));
       simulator->advance(step - simulator->steps());
-      all[static_cast<size_t>(seed)].push_back(population_error(simulator->weights(), simulator->spectrum(), g));
+      all[static_cast<size_t>(seed)].push_back(
+          population_error(simulator->weights(), simulator->spectrum(), g));
     }
   });
   return all;
@@ -117,11 +121,13 @@ TEST_CASE("slow: right-hand sides are the mean increments of a million samples")
       Weights at = random_weights(Key(5), 2, s, 0.8);
       if (g == "relu") at.bias << 0.4, -0.3;
       const Weights expected = velocity(m, at, s);  // per unit time, D steps
-      const Increments sum = increments(m, at, s, Key(7).at(g).at(static_cast<uint64_t>(rule)), count);
+      const Increments sum =
+          increments(m, at, s, Key(7).at(g).at(static_cast<uint64_t>(rule)), count);
       const double root = std::sqrt(static_cast<double>(d));
       CAPTURE(g);
       CAPTURE(static_cast<int>(rule));
-      // Four standard errors in each of 82 components: one chance in 200 for a set of keys; these are fixed.
+      // Four standard errors in each of 82 components: one chance in 200 for a set of keys; these
+      // are fixed.
       CHECK(worst_z(sum.w, sum.w2, expected.encoder, count) < 4);
       CHECK(worst_z(sum.v, sum.v2, root * expected.decoder, count) < 4);
       CHECK(worst_z(sum.b, sum.b2, expected.bias, count) < 4);
@@ -153,9 +159,10 @@ TEST_CASE("slow: mean trajectories agree with independent simulations") {
       CAPTURE(gram);
       for (size_t i = 0; i < times.size(); ++i) {
         CAPTURE(times[i]);
-        // Two means over 24 seeds each, four standard errors, and the finite-size shift of the reference's tolerance.
-        const double allowed =
-            4 * r["pmse_std"][i].get<double>() * std::sqrt(2.0 / seeds) + 0.015 * r["pmse_ode"][i].get<double>();
+        // Two means over 24 seeds each, four standard errors, and the finite-size shift of the
+        // reference's tolerance.
+        const double allowed = 4 * r["pmse_std"][i].get<double>() * std::sqrt(2.0 / seeds) +
+                               0.015 * r["pmse_ode"][i].get<double>();
         CHECK(std::abs(spread(all, i).mean - r["pmse_mean"][i].get<double>()) <= allowed);
       }
     }
@@ -171,23 +178,28 @@ TEST_CASE("slow: the Gram-space simulator has the law of the whole one") {
     const Key key = Key(21).at(static_cast<uint64_t>(seed));
     Weights start = random_weights(key.at("bulk"), 3, s, 0.1);
     const Weights fixed = formula_start(s, 3);
-    start.encoder.leftCols(3) = fixed.encoder.leftCols(3), start.decoder.leftCols(3) = fixed.decoder.leftCols(3);
+    start.encoder.leftCols(3) = fixed.encoder.leftCols(3),
+    start.decoder.leftCols(3) = fixed.decoder.leftCols(3);
     return make_simulator(m, s, start, key.at("inputs"));
   });
   const auto gram = errors(seeds, times, m.g, [&](int64_t seed) {
     const Key key = Key(22).at(static_cast<uint64_t>(seed));
     Weights start = random_lumped_weights(key.at("bulk"), 3, few, 3, 0.1);
     const Weights fixed = formula_start(s, 3);
-    start.encoder.leftCols(3) = fixed.encoder.leftCols(3), start.decoder.leftCols(3) = fixed.decoder.leftCols(3);
+    start.encoder.leftCols(3) = fixed.encoder.leftCols(3),
+    start.decoder.leftCols(3) = fixed.decoder.leftCols(3);
     return make_gram_simulator(m, few, 3, start, key.at("inputs"));
   });
   for (size_t i = 0; i < times.size(); ++i) {
     CAPTURE(times[i]);
     const Spread a = spread(whole, i), b = spread(gram, i);
-    CHECK(std::abs(a.mean - b.mean) < 4 * std::hypot(a.deviation, b.deviation) / std::sqrt(1.0 * seeds));
+    CHECK(std::abs(a.mean - b.mean) <
+          4 * std::hypot(a.deviation, b.deviation) / std::sqrt(1.0 * seeds));
     CHECK(a.deviation ==
-          doctest::Approx(b.deviation).epsilon(4 * std::sqrt(1.0 / seeds)));  // s.e. of a ratio, normal tails
-    // Kolmogorov and Smirnov: the largest distance of the two distribution functions; one chance in 10,000.
+          doctest::Approx(b.deviation)
+              .epsilon(4 * std::sqrt(1.0 / seeds)));  // s.e. of a ratio, normal tails
+    // Kolmogorov and Smirnov: the largest distance of the two distribution functions; one chance in
+    // 10,000.
     std::vector<double> x, y;
     for (const auto& seed : whole) x.push_back(seed[i]);
     for (const auto& seed : gram) y.push_back(seed[i]);
@@ -196,7 +208,8 @@ TEST_CASE("slow: the Gram-space simulator has the law of the whole one") {
     double distance = 0;
     for (const double at : x) {
       const auto below = [&](const std::vector<double>& v) {
-        return static_cast<double>(std::upper_bound(v.begin(), v.end(), at) - v.begin()) / static_cast<double>(seeds);
+        return static_cast<double>(std::upper_bound(v.begin(), v.end(), at) - v.begin()) /
+               static_cast<double>(seeds);
       };
       distance = std::max(distance, std::abs(below(x) - below(y)));
     }
@@ -220,7 +233,8 @@ TEST_CASE("one step of online SGD is minus the rates times the engine's gradient
       for (int64_t j = 0; j < a.cols(); ++j) values.push_back(a(i, j));
     return Tensor(from_vector(values, {a.rows(), a.cols()}));
   };
-  const Tensors parameters{tensor(start.encoder), tensor(root * start.decoder), tensor(start.bias.transpose())};
+  const Tensors parameters{tensor(start.encoder), tensor(root * start.decoder),
+                           tensor(start.bias.transpose())};
   const auto loss = [&](const Tensors& p) {
     const Tensor fields = matmul(Tensor(x), transpose(p[0])) / root + p[2];
     const Tensor off = Tensor(x) - matmul(erf(fields / std::sqrt(2.0)), p[1]);

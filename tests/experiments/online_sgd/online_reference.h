@@ -12,9 +12,11 @@ namespace basin::test {
 
 using Json = nlohmann::json;
 
-/// reference/online_sgd.json: integrals, right-hand sides, trajectories and simulations computed independently.
+/// reference/online_sgd.json: integrals, right-hand sides, trajectories and simulations computed
+/// independently.
 inline const Json& reference() {
-  static const Json all = Json::parse(std::ifstream(std::string(BASIN_TEST_DATA) + "/reference/online_sgd.json"));
+  static const Json all =
+      Json::parse(std::ifstream(std::string(BASIN_TEST_DATA) + "/reference/online_sgd.json"));
   return all;
 }
 
@@ -22,7 +24,8 @@ inline const Json& reference() {
 inline online::Weights formula_start(const online::Spectrum& s, int64_t units) {
   const int64_t n = s.modes.size();
   const double scale = 0.1 * std::sqrt(2.0), root = std::sqrt(static_cast<double>(s.dimension));
-  online::Weights w{online::Matrix(units, n), online::Matrix(units, n), online::Vector::Zero(units)};
+  online::Weights w{online::Matrix(units, n), online::Matrix(units, n),
+                    online::Vector::Zero(units)};
   for (int64_t k = 0; k < units; ++k)
     for (int64_t i = 0; i < n; ++i) {
       const double unit = static_cast<double>(k + 1), mode = static_cast<double>(i + 1);
@@ -33,8 +36,8 @@ inline online::Weights formula_start(const online::Spectrum& s, int64_t units) {
 }
 
 /// The paper's scaling of the rates.
-inline online::Model model_of(const std::string& g, online::Rule rule, double eta, int64_t dimension,
-                              bool bias = false) {
+inline online::Model model_of(const std::string& g, online::Rule rule, double eta,
+                              int64_t dimension, bool bias = false) {
   online::Model m;
   m.g = online::Transfer(g);
   m.rule = rule;

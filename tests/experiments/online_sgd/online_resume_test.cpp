@@ -1,5 +1,5 @@
-// Simulations that are cut off go on with the same bits, from no other checkpoint than their own; and their memory does
-// not grow with the number of steps.
+// Simulations that are cut off go on with the same bits, from no other checkpoint than their own;
+// and their memory does not grow with the number of steps.
 #include <doctest/doctest.h>
 #include <malloc.h>
 
@@ -30,7 +30,8 @@ using Make = std::function<std::unique_ptr<Simulator>(int64_t seed)>;
 
 /// One of each kind of simulator.
 std::map<std::string, Make> simulators() {
-  const Spectrum s = Spectrum::canonical(dimension, 2), lumped = Spectrum::canonical(dimension, 2, 4);
+  const Spectrum s = Spectrum::canonical(dimension, 2),
+                 lumped = Spectrum::canonical(dimension, 2, 4);
   const auto key = [](int64_t seed) { return Key(5).at(static_cast<uint64_t>(seed)); };
   const Weights start = formula_start(s, 2), few = formula_start(lumped, 2);
   const Model m = model_of("erf", Rule::vanilla, 1, dimension, true);
@@ -54,7 +55,8 @@ std::vector<double> everything(const Weights& w) {
 const std::vector<double> times{0, 0.3, 1, 2, 5, 10, 20};
 
 /// The work of a run that calls `at(n)` before its observation number n, over all seeds.
-std::function<void(Run&)> work(const Make& make, std::vector<Matrix>& seen, const std::function<void(int)>& at,
+std::function<void(Run&)> work(const Make& make, std::vector<Matrix>& seen,
+                               const std::function<void(int)>& at,
                                const std::vector<double>& when = times) {
   return [&make, &seen, at, when](Run& run) {
     int count = 0;
@@ -76,7 +78,8 @@ TEST_CASE("online resume: cut off anywhere, a run goes on with the same bits") {
     REQUIRE(run_in(folder / "whole", work(entry.second, whole, [](int) {})).code == 0);
     REQUIRE(whole.size() == static_cast<size_t>(seeds));
     CHECK(whole[0] != whole[1]);
-    // Seed 0 after two observations by an exception, then by Ctrl-C; seed 1 by Ctrl-C at its first; then an exception.
+    // Seed 0 after two observations by an exception, then by Ctrl-C; seed 1 by Ctrl-C at its first;
+    // then an exception.
     const auto interrupt_at = [](int n) { return [n](int i) { i == n ? std::raise(SIGINT) : 0; }; };
     const auto throw_at = [](int n) {
       return [n](int i) { i == n ? throw std::runtime_error("observation failed") : 0; };
@@ -103,7 +106,8 @@ TEST_CASE("online resume: Ctrl-C between two observations loses no step") {
               .code == 0);
   const auto interrupt = [](int i) { i == 1 ? std::raise(SIGINT) : 0; };
   CHECK(run_in(folder / "cut", work(make, resumed, interrupt, far)).code == 130);
-  const std::vector<double> saved = load_npy(folder / "cut" + "/checkpoints/cut-seed0.npy").to_vector<double>();
+  const std::vector<double> saved =
+      load_npy(folder / "cut" + "/checkpoints/cut-seed0.npy").to_vector<double>();
   CHECK(saved[1] == 2);  // observations
   const double steps = 100000 + dimension;
   CHECK(std::count(saved.begin(), saved.end(), steps) == 1);  // the state's
@@ -122,7 +126,9 @@ TEST_CASE("online resume: Ctrl-C between two output times of the equations is he
     if (++evaluations == 500) std::raise(SIGINT);
     dy = Vector::Constant(1, std::cos(t)) - 0 * y;
   };
-  CHECK(run_in(folder / "run", [&](Run&) { integrate(turning, Vector::Zero(1), {0, 1e6}); }).code == 130);
+  CHECK(run_in(folder / "run", [&](Run&) {
+          integrate(turning, Vector::Zero(1), {0, 1e6});
+        }).code == 130);
   CHECK(evaluations < 600);  // looked at every 64 evaluations
 }
 
@@ -156,9 +162,13 @@ TEST_CASE("online resume: a damaged checkpoint, and one of another simulation") 
     CHECK(has(told.err, file));
     return told.err;
   };
-  REQUIRE(run_in(out, work(all.at("f32"), seen, [](int i) { i == 4 ? throw std::runtime_error("") : 0; })).code == 1);
+  REQUIRE(run_in(out, work(all.at("f32"), seen,
+                           [](int i) { i == 4 ? throw std::runtime_error("") : 0; }))
+              .code == 1);
   const Bytes good = read_file(file);
-  const auto put = [&](const Bytes& bytes) { write_atomically(file, ByteSpan(bytes.data(), bytes.size())); };
+  const auto put = [&](const Bytes& bytes) {
+    write_atomically(file, ByteSpan(bytes.data(), bytes.size()));
+  };
 
   put(Bytes(good.begin(), good.end() - 100));
   CHECK(has(resume("f32"), "file"));
@@ -184,9 +194,11 @@ TEST_CASE("online resume: a damaged checkpoint, and one of another simulation") 
   for (const std::string kind : {"f32", "Gram", "Hebbian"}) {
     CAPTURE(kind);
     const std::string other = folder / kind;
-    REQUIRE(run_in(other, work(all.at(kind), seen, [](int i) { i == 14 ? throw std::runtime_error("") : 0; })).code ==
-            1);
-    std::filesystem::copy_file(other + "/checkpoints/cut-seed0.npy", other + "/checkpoints/cut-seed1.npy",
+    REQUIRE(run_in(other, work(all.at(kind), seen,
+                               [](int i) { i == 14 ? throw std::runtime_error("") : 0; }))
+                .code == 1);
+    std::filesystem::copy_file(other + "/checkpoints/cut-seed0.npy",
+                               other + "/checkpoints/cut-seed1.npy",
                                std::filesystem::copy_options::overwrite_existing);
     const test::Outcome told = run_in(other, work(all.at(kind), seen, nothing), true);
     CHECK(has(told.err, "cut-seed1.npy"));

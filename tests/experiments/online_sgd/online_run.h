@@ -10,8 +10,9 @@
 namespace basin::test {
 
 /// What the program around an experiment makes of `work`: exit code, terminal and message.
-inline Outcome run_in(const std::string& folder, const std::function<void(Run&)>& work, bool resume = false,
-                      const std::string& data = "", const std::string& device = "cpu") {
+inline Outcome run_in(const std::string& folder, const std::function<void(Run&)>& work,
+                      bool resume = false, const std::string& data = "",
+                      const std::string& device = "cpu") {
   Experiment e{{"online-test", "", "no figure", "test"}, {}, {}, {}, {}, {}};
   e.defaults = [](Preset) { return basin::Json::object(); };
   e.check = [](const basin::Json&) {};

@@ -1,4 +1,5 @@
-// One simulated step against a plain loop of its formulas, continuation in pieces, and the normal variates.
+// One simulated step against a plain loop of its formulas, continuation in pieces, and the normal
+// variates.
 #include "experiments/online_sgd/simulation/simulator.h"
 
 #include <doctest/doctest.h>
@@ -24,8 +25,8 @@ Spectrum spectrum_of(int64_t dimension) {
   s.dimension = dimension;
   s.modes.resize(dimension);
   for (int64_t i = 0; i < dimension; ++i)
-    s.modes(i) =
-        (i == 0 ? 0.3 : 0.5 + 0.4 * std::sin(static_cast<double>(i))) / static_cast<double>(i == 0 ? 1 : dimension);
+    s.modes(i) = (i == 0 ? 0.3 : 0.5 + 0.4 * std::sin(static_cast<double>(i))) /
+                 static_cast<double>(i == 0 ? 1 : dimension);
   return s;
 }
 
@@ -36,7 +37,8 @@ Weights weights_of(int64_t units, const Spectrum& s, double bias) {
     for (int64_t mode = 0; mode < modes; ++mode) {
       const auto at = static_cast<uint64_t>(k * modes + mode);
       w.encoder(k, mode) = standard_normal<double>(mode_word({11, 3}, at, 0));
-      w.decoder(k, mode) = standard_normal<double>(mode_word({11, 4}, at, 0)) / std::sqrt(static_cast<double>(modes));
+      w.decoder(k, mode) = standard_normal<double>(mode_word({11, 4}, at, 0)) /
+                           std::sqrt(static_cast<double>(modes));
     }
     w.bias(k) = bias * static_cast<double>(k + 1);
   }
@@ -109,9 +111,11 @@ double difference(const Weights& got, const Plain& want) {
 
 }  // namespace
 
-TEST_CASE("online SGD: without any scaling it is the same model with inputs and weights D^(1/4) times as large") {
-  // x -> sum_k v_k g(w_k.x), steps eta times the gradient of |x - f(x)|^2 / (2 D) of both layers, or of the one there
-  // is
+TEST_CASE(
+    "online SGD: without any scaling it is the same model with inputs and weights D^(1/4) times as "
+    "large") {
+  // x -> sum_k v_k g(w_k.x), steps eta times the gradient of |x - f(x)|^2 / (2 D) of both layers,
+  // or of the one there is
   const Spectrum s = spectrum_of(81);
   const double dimension = 81, unit = 3, eta = 0.1;
   const Array rows = some_rows(7, 81);
@@ -121,15 +125,19 @@ TEST_CASE("online SGD: without any scaling it is the same model with inputs and 
   for (const Tying tying : {Tying::untied, Tying::full, Tying::detached}) {
     Model m;
     m.tying = tying, m.rates = {eta, eta, 0, 0};
-    const auto simulator = make_dataset_simulator(m, s, from_vector(larger, {7, 81}), start, Key(1), Precision::f64);
+    const auto simulator =
+        make_dataset_simulator(m, s, from_vector(larger, {7, 81}), start, Key(1), Precision::f64);
     simulator->advance(20);
-    Matrix v = std::sqrt(dimension) / unit * start.decoder, w = tying == Tying::untied ? start.encoder / unit : v;
+    Matrix v = std::sqrt(dimension) / unit * start.decoder,
+           w = tying == Tying::untied ? start.encoder / unit : v;
     for (uint64_t step = 0; step < 20; ++step) {
       const Vector x = dataset_input(rows, Key(1), step), field = w * x;
       const Vector code = field.unaryExpr([&](double l) { return m.g.value(l); });
       const Vector left = x - v.transpose() * code;
-      const Vector back = (v * left).cwiseProduct(field.unaryExpr([&](double l) { return m.g.slope(l); }));
-      const Matrix for_v = eta / dimension * code * left.transpose(), for_w = eta / dimension * back * x.transpose();
+      const Vector back =
+          (v * left).cwiseProduct(field.unaryExpr([&](double l) { return m.g.slope(l); }));
+      const Matrix for_v = eta / dimension * code * left.transpose(),
+                   for_w = eta / dimension * back * x.transpose();
       if (tying == Tying::untied)
         v += for_v, w += for_w;
       else
@@ -138,14 +146,16 @@ TEST_CASE("online SGD: without any scaling it is the same model with inputs and 
     CAPTURE(static_cast<int>(tying));
     const Weights got = simulator->weights();
     CHECK((got.encoder / unit - w).cwiseAbs().maxCoeff() < 1e-12 * w.cwiseAbs().maxCoeff());
-    CHECK((std::sqrt(dimension) / unit * got.decoder - v).cwiseAbs().maxCoeff() < 1e-12 * v.cwiseAbs().maxCoeff());
+    CHECK((std::sqrt(dimension) / unit * got.decoder - v).cwiseAbs().maxCoeff() <
+          1e-12 * v.cwiseAbs().maxCoeff());
   }
 }
 
 TEST_CASE("online SGD: steps of every rule are those of the formulas") {
-  // Rounding: a sum over D = 90 modes in 16 lanes is good to about 10 roundings of its largest part, which is below
-  // 100; a coefficient is at most 1 and three steps follow each other: 3 * 10 * 100 eps (eps: half a unit in the last
-  // place) covers it. f32 also has the normals (4e-7) and erf (3e-7). An error in a formula is of the order of 1e-2.
+  // Rounding: a sum over D = 90 modes in 16 lanes is good to about 10 roundings of its largest
+  // part, which is below 100; a coefficient is at most 1 and three steps follow each other: 3 * 10
+  // * 100 eps (eps: half a unit in the last place) covers it. f32 also has the normals (4e-7) and
+  // erf (3e-7). An error in a formula is of the order of 1e-2.
   const Spectrum s = spectrum_of(90);
   const Array rows = some_rows(7, 90);
   for (int64_t units : {1, 2, 3, 5, 7, 12})
@@ -157,7 +167,8 @@ TEST_CASE("online SGD: steps of every rule are those of the formulas") {
         Plain plain(m, s, start);
         const auto in64 = dataset ? make_dataset_simulator(m, s, rows, start, key, Precision::f64)
                                   : make_simulator(m, s, start, key, Precision::f64);
-        const auto in32 = dataset ? make_dataset_simulator(m, s, rows, start, key) : make_simulator(m, s, start, key);
+        const auto in32 = dataset ? make_dataset_simulator(m, s, rows, start, key)
+                                  : make_simulator(m, s, start, key);
         for (uint64_t step = 0; step < 3; ++step)
           plain.step(dataset ? dataset_input(rows, key, step) : gaussian_input(s, key, step));
         in64->advance(3);
@@ -170,27 +181,35 @@ TEST_CASE("online SGD: steps of every rule are those of the formulas") {
       }
 }
 
-TEST_CASE("online SGD: in space, with random or sinusoidal eigenvectors, it is the same as in the eigenbasis") {
-  // The raw inputs are E z, and the plain rule knows nothing of E. Roundings: those above and two products with E,
-  // whose sums of 60 terms keep within 60 of them.
+TEST_CASE(
+    "online SGD: in space, with random or sinusoidal eigenvectors, it is the same as in the "
+    "eigenbasis") {
+  // The raw inputs are E z, and the plain rule knows nothing of E. Roundings: those above and two
+  // products with E, whose sums of 60 terms keep within 60 of them.
   const Spectrum s = spectrum_of(60);
   const Key key(5);
-  for (const Matrix& basis : {random_basis(key.at("basis"), 60), completed_basis(sinusoids(60, 4), key.at("basis"))}) {
-    CHECK((basis.transpose() * basis - Matrix::Identity(60, 60)).cwiseAbs().maxCoeff() < 60 * 2.3e-16);
+  for (const Matrix& basis :
+       {random_basis(key.at("basis"), 60), completed_basis(sinusoids(60, 4), key.at("basis"))}) {
+    CHECK((basis.transpose() * basis - Matrix::Identity(60, 60)).cwiseAbs().maxCoeff() <
+          60 * 2.3e-16);
     for (int i : {0, 3, 10}) {
       const Weights raw = weights_of(3, s, 0.1);
       Plain plain(model_of(i), s, raw);
-      const auto simulator = make_simulator(model_of(i), s, in_basis(raw, basis), key, Precision::f64);
+      const auto simulator =
+          make_simulator(model_of(i), s, in_basis(raw, basis), key, Precision::f64);
       for (uint64_t step = 0; step < 3; ++step) plain.step(basis * gaussian_input(s, key, step));
       simulator->advance(3);
-      CHECK(difference(in_basis(simulator->weights(), basis.transpose()), plain) < 60 * 3000 * 1.2e-16);
+      CHECK(difference(in_basis(simulator->weights(), basis.transpose()), plain) <
+            60 * 3000 * 1.2e-16);
     }
   }
-  // what Gram and Schmidt make of them: the first as it is, all in the span of the first four columns
+  // what Gram and Schmidt make of them: the first as it is, all in the span of the first four
+  // columns
   const Matrix sines = sinusoids(60, 4), made = completed_basis(sines, key).leftCols(4);
   CHECK((made.col(0) - sines.col(0).normalized()).norm() < 1e-14);
   CHECK((sines - made * (made.transpose() * sines)).norm() < 60 * 2.3e-16 * sines.norm());
-  CHECK_THROWS_WITH_AS(completed_basis(Matrix::Ones(5, 2), key), doctest::Contains("column 1"), Error);
+  CHECK_THROWS_WITH_AS(completed_basis(Matrix::Ones(5, 2), key), doctest::Contains("column 1"),
+                       Error);
   CHECK_THROWS_AS(completed_basis(Matrix::Ones(2, 3), key), Error);
   CHECK_THROWS_AS(in_basis(weights_of(3, s, 0), Matrix::Identity(59, 59)), Error);
 }
@@ -199,7 +218,8 @@ TEST_CASE("online SGD: a function of one's own, and the weights before the first
   const Spectrum s = spectrum_of(40);
   Model m;
   m.g = Transfer(
-      "tanh", [](double x) { return std::tanh(x); }, [](double x) { return 1 - std::pow(std::tanh(x), 2); });
+      "tanh", [](double x) { return std::tanh(x); },
+      [](double x) { return 1 - std::pow(std::tanh(x), 2); });
   m.rates = {0.5, 0.5, 0.1, 0};
   for (const Tying tying : {Tying::untied, Tying::full}) {
     m.tying = tying;
@@ -222,7 +242,8 @@ TEST_CASE("online SGD: runs in pieces and restored runs give the same bits") {
         for (bool dataset : {false, true}) {
           const Model m = model_of(i);
           const auto fresh = [&] {
-            return dataset ? make_dataset_simulator(m, s, rows, weights_of(units, s, 0.1), Key(3), precision)
+            return dataset ? make_dataset_simulator(m, s, rows, weights_of(units, s, 0.1), Key(3),
+                                                    precision)
                            : make_simulator(m, s, weights_of(units, s, 0.1), Key(3), precision);
           };
           const auto whole = fresh(), pieces = fresh(), restored = fresh();
@@ -259,7 +280,8 @@ TEST_CASE("online SGD: what is refused") {
   m.g = Transfer("linear");
   m.rates = {1e3, 1e3, 0, 0};
   const auto simulator = make_simulator(m, s, weights_of(2, s, 0), Key(1));
-  CHECK_THROWS_WITH_AS(simulator->advance(100000), doctest::Contains("no longer finite at step"), Error);
+  CHECK_THROWS_WITH_AS(simulator->advance(100000), doctest::Contains("no longer finite at step"),
+                       Error);
   m.rates = {0.1, 0.1, 0, 0};
   const auto other = make_simulator(m, s, weights_of(2, s, 0), Key(1));
   const auto same_shape = make_simulator(m, s, weights_of(2, s, 0), Key(2));
@@ -267,7 +289,8 @@ TEST_CASE("online SGD: what is refused") {
   CHECK_THROWS_AS(other->restore({}), Error);
   CHECK_THROWS_AS(other->advance(-1), Error);
   CHECK_THROWS_AS(make_simulator(m, s, weights_of(2, spectrum_of(31), 0), Key(1)), Error);
-  CHECK_THROWS_AS(make_dataset_simulator(m, s, some_rows(4, 31), weights_of(2, s, 0), Key(1)), Error);
+  CHECK_THROWS_AS(make_dataset_simulator(m, s, some_rows(4, 31), weights_of(2, s, 0), Key(1)),
+                  Error);
   CHECK_THROWS_AS(make_dataset_simulator(m, s, {}, weights_of(2, s, 0), Key(1)), Error);
   Spectrum negative = s;
   negative.modes(3) = -1;
@@ -279,14 +302,18 @@ TEST_CASE("normals of online SGD: the quantile in f32 and f64, down to the last 
   const auto look_at = [&](uint32_t word) {
     const double z = standard_normal<double>(word), magnitude = std::abs(z);
     const double off = std::abs(static_cast<double>(standard_normal<float>(word)) - z);
-    (magnitude < 1 ? centre : tails) = std::max(magnitude < 1 ? centre : tails, off / std::max(1.0, magnitude));
+    (magnitude < 1 ? centre : tails) =
+        std::max(magnitude < 1 ? centre : tails, off / std::max(1.0, magnitude));
     // Newton's correction in long double says how far z is from the quantile of its cell's middle
     const long double p = (word + 0.5L) * 0x1p-32L, tail = std::min(p, 1 - p);
     const long double density = std::exp(-0.5L * z * z) * 0.39894228040143267794L;
-    const long double correction = (std::erfc(magnitude * 0.70710678118654752440L) / 2 - tail) / density;
-    if (magnitude > 1e-3) exact = std::max(exact, static_cast<double>(std::abs(correction)) / magnitude);
+    const long double correction =
+        (std::erfc(magnitude * 0.70710678118654752440L) / 2 - tail) / density;
+    if (magnitude > 1e-3)
+      exact = std::max(exact, static_cast<double>(std::abs(correction)) / magnitude);
   };
-  for (uint64_t word = 0; word < (uint64_t{1} << 32); word += 65537) look_at(static_cast<uint32_t>(word));
+  for (uint64_t word = 0; word < (uint64_t{1} << 32); word += 65537)
+    look_at(static_cast<uint32_t>(word));
   for (uint32_t i = 0; i < 1000; ++i) look_at(i), look_at(~i);
   CHECK(centre < 5e-7);
   CHECK(tails < 5e-7);
@@ -322,7 +349,8 @@ TEST_CASE("normals of online SGD: the vector loop has the layout of mode_word; m
   // E z^m = 0, 1, 0, 3 with variances 1, 2, 15, 96; all within 4 standard errors
   const auto n = static_cast<double>(steps * modes);
   const double mean[] = {0, 1, 0, 3}, variance[] = {1, 2, 15, 96};
-  for (int m = 0; m < 4; ++m) CHECK(std::abs(sums[m] / n - mean[m]) < 4 * std::sqrt(variance[m] / n));
+  for (int m = 0; m < 4; ++m)
+    CHECK(std::abs(sums[m] / n - mean[m]) < 4 * std::sqrt(variance[m] / n));
   for (int t = 0; t < 4; ++t) {
     const double p = std::erfc((t + 1) / std::sqrt(2.0));
     CHECK(std::abs(beyond[t] - n * p) < 4 * std::sqrt(n * p * (1 - p)));
@@ -349,7 +377,8 @@ TEST_CASE("online SGD: trajectories run side by side with the bits of each alone
   m.rates = {0.5, 0.5, 0, 0};
   std::vector<std::vector<double>> states(6);
   parallel_for(6, [&](int64_t i) {
-    const auto simulator = make_simulator(m, s, weights_of(2, s, 0), Key(4).at(static_cast<uint64_t>(i)));
+    const auto simulator =
+        make_simulator(m, s, weights_of(2, s, 0), Key(4).at(static_cast<uint64_t>(i)));
     simulator->advance(50);
     states[static_cast<size_t>(i)] = simulator->state();
   });

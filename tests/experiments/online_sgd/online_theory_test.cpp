@@ -1,5 +1,6 @@
-// The dynamics of shallow autoencoders: right-hand sides, trajectories and limits against values computed independently
-// (NumPy and an eighth-order integrator at 1e-12; reference/online_sgd.json says how).
+// The dynamics of shallow autoencoders: right-hand sides, trajectories and limits against values
+// computed independently (NumPy and an eighth-order integrator at 1e-12; reference/online_sgd.json
+// says how).
 #include <doctest/doctest.h>
 
 #include <cmath>
@@ -27,7 +28,8 @@ Vector vector_of(const Json& values) {
 
 Matrix matrix_of(const Json& rows) {
   Matrix m(rows.size(), rows[0].size());
-  for (size_t i = 0; i < rows.size(); ++i) m.row(static_cast<int64_t>(i)) = vector_of(rows[i]).transpose();
+  for (size_t i = 0; i < rows.size(); ++i)
+    m.row(static_cast<int64_t>(i)) = vector_of(rows[i]).transpose();
   return m;
 }
 
@@ -49,8 +51,8 @@ struct Small {
   }
 };
 
-/// All integrals of the equations agree with the reference to 1e-12 of the largest entry: sums of at most 20 terms of
-/// order one, some of them averages by closed forms with an error of 1e-15.
+/// All integrals of the equations agree with the reference to 1e-12 of the largest entry: sums of
+/// at most 20 terms of order one, some of them averages by closed forms with an error of 1e-15.
 constexpr double exact = 1e-12;
 
 }  // namespace
@@ -67,12 +69,15 @@ TEST_CASE("order parameters, error and right-hand sides of a small case") {
     const bool biased = c.contains("bias");
     small.weights.bias = biased ? vector_of(c["bias"]) : Vector(Vector::Zero(2));
     for (const std::string& rule : {std::string("vanilla"), std::string("truncated")}) {
-      const Model m = model_of(name == "relu_bias" ? "relu" : name, rule == "vanilla" ? Rule::vanilla : Rule::truncated,
-                               b["eta"], 20, biased);
+      const Model m =
+          model_of(name == "relu_bias" ? "relu" : name,
+                   rule == "vanilla" ? Rule::vanilla : Rule::truncated, b["eta"], 20, biased);
       const std::string what = name + ", " + rule;
       CAPTURE(what);
-      CHECK(population_error(small.weights, small.spectrum, m.g) == doctest::Approx(c["pmse"]).epsilon(exact));
-      CHECK(error_by_mode(small.weights, small.spectrum, m.g).sum() == doctest::Approx(c["pmse"]).epsilon(exact));
+      CHECK(population_error(small.weights, small.spectrum, m.g) ==
+            doctest::Approx(c["pmse"]).epsilon(exact));
+      CHECK(error_by_mode(small.weights, small.spectrum, m.g).sum() ==
+            doctest::Approx(c["pmse"]).epsilon(exact));
       const Json& expected = c[rule];
       const Weights v = velocity(m, small.weights, small.spectrum);
       CHECK(difference(v.encoder, matrix_of(expected["domega"])) < exact * 10);
@@ -101,9 +106,12 @@ TEST_CASE("the published density equations say the same as those of the weights"
           };
           const Weights& w = small.weights;
           const auto at = static_cast<size_t>(i);
-          CHECK(difference(dd.q[at], outer(v.encoder, w.encoder) + outer(w.encoder, v.encoder)) < 1e-11);
-          CHECK(difference(dd.r[at], outer(v.decoder, w.encoder) + outer(w.decoder, v.encoder)) < 1e-11);
-          CHECK(difference(dd.t[at], outer(v.decoder, w.decoder) + outer(w.decoder, v.decoder)) < 1e-11);
+          CHECK(difference(dd.q[at], outer(v.encoder, w.encoder) + outer(w.encoder, v.encoder)) <
+                1e-11);
+          CHECK(difference(dd.r[at], outer(v.decoder, w.encoder) + outer(w.decoder, v.encoder)) <
+                1e-11);
+          CHECK(difference(dd.t[at], outer(v.decoder, w.decoder) + outer(w.decoder, v.decoder)) <
+                1e-11);
         }
       }
     }
@@ -121,9 +129,9 @@ TEST_CASE("velocity is the downhill gradient of the error") {
     along.bias << 0.4, 0.7;
     const double h = 1e-5;
     const auto moved = [&](double by) {
-      return population_error(
-          {w.encoder + by * along.encoder, w.decoder + by * along.decoder, w.bias + by * along.bias}, small.spectrum,
-          m.g);
+      return population_error({w.encoder + by * along.encoder, w.decoder + by * along.decoder,
+                               w.bias + by * along.bias},
+                              small.spectrum, m.g);
     };
     const double slope = (moved(h) - moved(-h)) / (2 * h);
     const double expected = -(v.encoder.cwiseProduct(along.encoder).sum() +
@@ -137,7 +145,8 @@ TEST_CASE("trajectories of three units at D = 1000") {
   const Spectrum all = Spectrum::canonical(1000, 3);
   CHECK(difference(all.modes.head(3), vector_of(common["rt_spikes"])) < 1e-16);
   for (int64_t k = 0; k < 4; ++k)
-    CHECK(all.pca_error(k) == doctest::Approx(common["PCA_errors_k0..3"][static_cast<size_t>(k)]).epsilon(exact));
+    CHECK(all.pca_error(k) ==
+          doctest::Approx(common["PCA_errors_k0..3"][static_cast<size_t>(k)]).epsilon(exact));
   const std::vector<double> times = common["t"];
   const Lumped few = lump(formula_start(all, 3), all, 3);
   CHECK(few.spectrum.modes.size() == 9);
@@ -160,8 +169,9 @@ TEST_CASE("trajectories of three units at D = 1000") {
       const Json& expected = reference()[name];
       double worst = 0;
       for (size_t i = 0; i < times.size(); ++i) {
-        worst = std::max(worst, std::abs(population_error(path.weights[i], few.spectrum, entry.second.g) -
-                                         expected["pmse"][i].get<double>()));
+        worst = std::max(worst,
+                         std::abs(population_error(path.weights[i], few.spectrum, entry.second.g) -
+                                  expected["pmse"][i].get<double>()));
         const OrderParameters o = order_parameters(path.weights[i], few.spectrum);
         for (const auto& [key, m] :
              {std::pair{"Q1_diag", o.q1}, {"R1_diag", o.r1}, {"T1_diag", o.t1}, {"T0_diag", o.t0}})
@@ -191,8 +201,10 @@ TEST_CASE("a trajectory with trained biases, all modes and lumped ones") {
   REQUIRE(path.failure == "");
   REQUIRE(whole.failure == "");
   for (size_t i = 0; i < times.size(); ++i) {
-    CHECK(std::abs(population_error(path.weights[i], few.spectrum, m.g) - c["pmse"][i].get<double>()) < 1e-6);
-    CHECK(std::abs(population_error(whole.weights[i], all, m.g) - c["pmse"][i].get<double>()) < 1e-6);
+    CHECK(std::abs(population_error(path.weights[i], few.spectrum, m.g) -
+                   c["pmse"][i].get<double>()) < 1e-6);
+    CHECK(std::abs(population_error(whole.weights[i], all, m.g) - c["pmse"][i].get<double>()) <
+          1e-6);
     CHECK(difference(path.weights[i].bias, vector_of(c["bias"][i])) < 1e-6);
   }
 }
@@ -213,7 +225,8 @@ TEST_CASE("the reduced equations, the best decoder and the tied minimum") {
   for (size_t i = 0; i < times.size(); ++i) {
     CHECK(path.states[i][0] == doctest::Approx(r["alpha_W"][i]).epsilon(1e-6));
     CHECK(path.states[i][1] == doctest::Approx(r["alpha_V"][i]).epsilon(1e-6));
-    CHECK(one.excess(path.states[i][0], path.states[i][1]) == doctest::Approx(r["excess_pmse"][i]).epsilon(1e-6));
+    CHECK(one.excess(path.states[i][0], path.states[i][1]) ==
+          doctest::Approx(r["excess_pmse"][i]).epsilon(1e-6));
   }
   // The law of long times: one per cent at t = 1e6, as its next term says.
   CHECK(one.late_alpha_w(1, 1e6) == doctest::Approx(path.states.back()[0]).epsilon(0.01));
@@ -234,9 +247,10 @@ TEST_CASE("the reduced equations, the best decoder and the tied minimum") {
 }
 
 TEST_CASE("what the dynamics refuse") {
+  CHECK(has(error_of([] { Spectrum::spiked(2, Vector::Ones(3), 0.1); }),
+            "3 spikes need a dimension of as many or more"));
   CHECK(
-      has(error_of([] { Spectrum::spiked(2, Vector::Ones(3), 0.1); }), "3 spikes need a dimension of as many or more"));
-  CHECK(has(error_of([] { Spectrum::spiked(5, -Vector::Ones(2), 0.1); }), "no negative eigenvalues"));
+      has(error_of([] { Spectrum::spiked(5, -Vector::Ones(2), 0.1); }), "no negative eigenvalues"));
   CHECK(has(error_of([] {
               integrate([](double, const Vector&, Vector&) {}, Vector::Ones(1), {0, 1, 1});
             }),
@@ -244,12 +258,14 @@ TEST_CASE("what the dynamics refuse") {
   const Spectrum s = Spectrum::canonical(50, 3);
   Weights same = formula_start(s, 2);
   same.encoder.row(1) = same.encoder.row(0);
-  CHECK(has(
-      error_of([&] { velocity(model_of("erf", Rule::vanilla, 1, 50), densities(same), s, Coefficients::determinant); }),
-      "of units 0 and 1 is singular"));
+  CHECK(has(error_of([&] {
+              velocity(model_of("erf", Rule::vanilla, 1, 50), densities(same), s,
+                       Coefficients::determinant);
+            }),
+            "of units 0 and 1 is singular"));
   // An explosion is reported with the time it came to, and what came before is kept.
-  const Path path = integrate([](double, const Vector& y, Vector& dy) { dy = y.cwiseProduct(y); }, Vector::Ones(1),
-                              {0, 0.5, 0.9, 2});  // y = 1 / (1 - t)
+  const Path path = integrate([](double, const Vector& y, Vector& dy) { dy = y.cwiseProduct(y); },
+                              Vector::Ones(1), {0, 0.5, 0.9, 2});  // y = 1 / (1 - t)
   CHECK(path.states.size() == 3);
   CHECK(path.states[2][0] == doctest::Approx(10).epsilon(1e-6));
   CHECK(has(path.failure, "stopped at t = "));

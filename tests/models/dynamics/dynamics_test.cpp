@@ -15,7 +15,8 @@ using namespace basin;
 namespace {
 
 Array matrix(const std::vector<double>& values, int64_t columns) {
-  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns}, test_device());
+  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns},
+                     test_device());
 }
 
 Tensor halve(const Tensor& x) {
@@ -28,7 +29,8 @@ std::vector<double> moduli(const Eigenvalues& values) {
   return result;
 }
 
-Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip, DType dtype = DType::f64) {
+Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip,
+               DType dtype = DType::f64) {
   MlpConfig config;
   config.widths = widths;
   config.activation = activation;
@@ -58,10 +60,12 @@ TEST_CASE("iterate: halving is exact, so snapshots, counts and end points are kn
   options.tolerance = std::ldexp(1.0, -10);
   options.record_at = {0, 1, 12};
   const Trajectories t = iterate(halve, start, options);
-  // The step from x is x / 2: the first step of at most 2^-10 starts at 2^-9. The third point is not there after 12.
+  // The step from x is x / 2: the first step of at most 2^-10 starts at 2^-9. The third point is
+  // not there after 12.
   CHECK(t.iterations == std::vector<int64_t>{10, 12, 12, 1});
   CHECK(t.converged == 2);
-  CHECK(t.points.to_vector<double>() == std::vector<double>{std::ldexp(1.0, -10), std::ldexp(1.0, -7), -0.25, 0});
+  CHECK(t.points.to_vector<double>() ==
+        std::vector<double>{std::ldexp(1.0, -10), std::ldexp(1.0, -7), -0.25, 0});
   REQUIRE(t.snapshots.size() == 3);
   CHECK(t.snapshots[0].to_vector<double>() == start.to_vector<double>());
   CHECK(t.snapshots[1].to_vector<double>() == std::vector<double>{0.5, 16, -512, 0});
@@ -72,7 +76,8 @@ TEST_CASE("iterate: a batch that shrinks gives the points of one that does not")
   const Mlp mlp = random_mlp({6, 20, 6}, {Unary::tanh}, false);
   const Map f = [&](const Tensor& x) { return mlp(x) * 0.1; };
   // |tanh'| <= 1, so this bounds the contraction; all points converge, at different times.
-  const double rate = 0.1 * spectral_norm(mlp.layers[0].weight.array()) * spectral_norm(mlp.layers[1].weight.array());
+  const double rate = 0.1 * spectral_norm(mlp.layers[0].weight.array()) *
+                      spectral_norm(mlp.layers[1].weight.array());
   REQUIRE(rate < 0.9);
   const Array start = random_points(40, 6).array();
   IterateOptions all, none;
@@ -83,25 +88,31 @@ TEST_CASE("iterate: a batch that shrinks gives the points of one that does not")
   const Trajectories shrinking = iterate(f, start, all), plain = iterate(f, start, none);
   CHECK(plain.converged == 0);
   CHECK(shrinking.converged == 40);
-  const auto [least, most] = std::minmax_element(shrinking.iterations.begin(), shrinking.iterations.end());
+  const auto [least, most] =
+      std::minmax_element(shrinking.iterations.begin(), shrinking.iterations.end());
   CHECK(*least < *most);
   CHECK(*most < 300);
   for (size_t s = 0; s < 3; ++s) {
     const std::vector<double> a = shrinking.snapshots[s].to_vector<double>(),
                               b = plain.snapshots[s].to_vector<double>();
-    // A point that stopped after a step of 1e-13 is at most rate / (1 - rate) times that from where it would end.
-    for (size_t i = 0; i < a.size(); ++i) CHECK(std::abs(a[i] - b[i]) < 1e-13 * rate / (1 - rate) + 1e-15);
+    // A point that stopped after a step of 1e-13 is at most rate / (1 - rate) times that from where
+    // it would end.
+    for (size_t i = 0; i < a.size(); ++i)
+      CHECK(std::abs(a[i] - b[i]) < 1e-13 * rate / (1 - rate) + 1e-15);
   }
 }
 
-TEST_CASE("iterate: points that blow up leave without disturbing the others, and late records repeat the end") {
+TEST_CASE(
+    "iterate: points that blow up leave without disturbing the others, and late records repeat the "
+    "end") {
   const Map f = [](const Tensor& x) { return x * x; };
   IterateOptions options;
   options.max_iterations = 50;
   options.record_at = {30, 50};
   const Trajectories t = iterate(f, matrix({10, 1, 0.5}, 1), options);
   const std::vector<double> ends = t.points.to_vector<double>();
-  CHECK(std::isinf(ends[0]));  // after 10^256, the square of the step to which overflows, but not its length
+  CHECK(std::isinf(
+      ends[0]));  // after 10^256, the square of the step to which overflows, but not its length
   CHECK(ends[1] == 1);
   CHECK(ends[2] == 0);  // 0.5^(2^t) underflows after 11 steps
   CHECK(t.iterations[0] == 9);
@@ -109,11 +120,13 @@ TEST_CASE("iterate: points that blow up leave without disturbing the others, and
   CHECK(t.snapshots[1].to_vector<double>() == t.snapshots[0].to_vector<double>());
 }
 
-TEST_CASE("iterate: with tolerance 0 a point goes on until it does not move at all, however small its steps") {
+TEST_CASE(
+    "iterate: with tolerance 0 a point goes on until it does not move at all, however small its "
+    "steps") {
   IterateOptions options;
   options.max_iterations = 2000;
-  // Halving goes through all powers of two, the denormal ones too, down to the smallest (2^-149, 2^-1074), whose half
-  // is rounded to even: 0. One more application finds that 0 stays.
+  // Halving goes through all powers of two, the denormal ones too, down to the smallest (2^-149,
+  // 2^-1074), whose half is rounded to even: 0. One more application finds that 0 stays.
   for (const auto& [dtype, smallest] : {std::pair(DType::f32, 149), std::pair(DType::f64, 1074)}) {
     const Trajectories t = iterate(halve, cast(matrix({1, 0}, 1), dtype), options);
     CHECK(t.iterations == std::vector<int64_t>{smallest + 2, 1});
@@ -125,7 +138,8 @@ TEST_CASE("iterate: with tolerance 0 a point goes on until it does not move at a
 TEST_CASE("iterate: errors name the rule") {
   IterateOptions options;
   options.record_at = {3, 2};
-  CHECK(test::has(test::error_of([&] { iterate(halve, matrix({1}, 1), options); }), "record_at must ascend"));
+  CHECK(test::has(test::error_of([&] { iterate(halve, matrix({1}, 1), options); }),
+                  "record_at must ascend"));
   options.record_at = {1001};
   CHECK(test::has(test::error_of([&] { iterate(halve, matrix({1}, 1), options); }), "1000"));
   const Map widen = [](const Tensor& x) { return concat(Tensors{x, x}, 1); };
@@ -144,7 +158,9 @@ TEST_CASE("nearest: resolves f32 examples that |x|^2 - 2xy + |y|^2 cannot tell a
   CHECK(found.distance[2] == static_cast<double>(1e-3f));
 }
 
-TEST_CASE("nearest: equals the plain double loop, ties go to the first, a point that is not finite has no neighbour") {
+TEST_CASE(
+    "nearest: equals the plain double loop, ties go to the first, a point that is not finite has "
+    "no neighbour") {
   const Array points = random_points(70, 100).array(),
               examples = normal(Key(3), {31, 100}, DType::f64, 0, 1, test_device());
   const Nearest found = nearest(points, examples);
@@ -158,7 +174,8 @@ TEST_CASE("nearest: equals the plain double loop, ties go to the first, a point 
       if (total < best) best = total, index = static_cast<int64_t>(j);
     }
     CHECK(found.index[i] == index);
-    CHECK(found.distance[i] == doctest::Approx(std::sqrt(best)).epsilon(1e-13));  // 100 terms, any order
+    CHECK(found.distance[i] ==
+          doctest::Approx(std::sqrt(best)).epsilon(1e-13));  // 100 terms, any order
   }
   const double nan = std::nan("");
   const Nearest odd = nearest(matrix({0, nan}, 1), matrix({1, -1}, 1));
@@ -182,7 +199,9 @@ TEST_CASE("basins: counts, hits and recovery of a case by hand") {
   CHECK(attractor_count({0.5, 1, 0.999, 2}) == 2);
 }
 
-TEST_CASE("spectrum: Jacobian, eigenvalues and norm of the published network (memorization oracle, mlp_jacobian)") {
+TEST_CASE(
+    "spectrum: Jacobian, eigenvalues and norm of the published network (memorization oracle, "
+    "mlp_jacobian)") {
   Mlp mlp;
   mlp.activation = {Unary::leaky_relu, 0.01};
   mlp.layers = {{Tensor(matrix({1, -0.5, 0.3, 0.8, -1.2, 0.4, 0.5, 0.5}, 2)),
@@ -217,38 +236,46 @@ TEST_CASE("spectrum: Jacobian, eigenvalues and norm of the published network (me
   }
 }
 
-TEST_CASE("spectrum: cyclic product, Arnoldi and the full Jacobian agree, wherever the bottleneck is") {
+TEST_CASE(
+    "spectrum: cyclic product, Arnoldi and the full Jacobian agree, wherever the bottleneck is") {
   const Activation leaky{Unary::leaky_relu, 0.01}, smooth{Unary::tanh};
   struct Case {
     std::vector<int64_t> widths;
     Activation activation;
     bool skip;
   };
-  const std::vector<Case> cases{{{40, 12, 20, 40}, leaky, false},  // bottleneck first
-                                {{40, 20, 12, 40}, leaky, false},  // last hidden layer
-                                {{40, 12, 12, 12, 40}, smooth, false},
-                                {{40, 12, 12, 40}, smooth, true},  // skip inside the cycle
-                                {{30, 30, 30, 30}, smooth, true},  // skip in the first layer, no bottleneck
-                                {{28, 64, 64, 28}, leaky, false},  // the input is the narrowest
-                                {{40, 40}, leaky, false}};         // linear
+  const std::vector<Case> cases{
+      {{40, 12, 20, 40}, leaky, false},  // bottleneck first
+      {{40, 20, 12, 40}, leaky, false},  // last hidden layer
+      {{40, 12, 12, 12, 40}, smooth, false},
+      {{40, 12, 12, 40}, smooth, true},  // skip inside the cycle
+      {{30, 30, 30, 30}, smooth, true},  // skip in the first layer, no bottleneck
+      {{28, 64, 64, 28}, leaky, false},  // the input is the narrowest
+      {{40, 40}, leaky, false}};         // linear
   for (const Case& c : cases) {
     const Mlp mlp = random_mlp(c.widths, c.activation, c.skip);
     CAPTURE(mlp.architecture());
     const Tensor x = random_points(3, c.widths[0]);
     const std::vector<Eigenvalues> cyclic = eigenvalues(mlp, x);
     for (int64_t i = 0; i < 3; ++i) {
-      const std::vector<double> dense = moduli(from_full(mlp, x, i)), small = moduli(cyclic[static_cast<size_t>(i)]);
-      REQUIRE(small.size() == static_cast<size_t>(*std::min_element(c.widths.begin(), c.widths.end())));
-      // Both are backward stable: an eigenvalue of condition c is wrong by about c n eps |J| = c * 1e-14; c < 1e4 here.
-      for (size_t k = 0; k < small.size() && small[k] > 1e-3; ++k) CHECK(std::abs(small[k] - dense[k]) < 1e-10);
+      const std::vector<double> dense = moduli(from_full(mlp, x, i)),
+                                small = moduli(cyclic[static_cast<size_t>(i)]);
+      REQUIRE(small.size() ==
+              static_cast<size_t>(*std::min_element(c.widths.begin(), c.widths.end())));
+      // Both are backward stable: an eigenvalue of condition c is wrong by about c n eps |J| = c *
+      // 1e-14; c < 1e4 here.
+      for (size_t k = 0; k < small.size() && small[k] > 1e-3; ++k)
+        CHECK(std::abs(small[k] - dense[k]) < 1e-10);
       for (size_t k = small.size(); k < dense.size(); ++k) CHECK(dense[k] < 1e-10);
       const Map f = [&](const Tensor& p) { return mlp(p); };
       const Tensor point = slice(x, 0, i, i + 1);
       const std::vector<double> leading = moduli(leading_eigenvalues(f, point, 3));
       // Residuals of 1e-11 times the same condition.
       for (size_t k = 0; k < 2; ++k) CHECK(std::abs(leading[k] - dense[k]) < 1e-7 * dense[0]);
-      const double norm = spectral_norm(reshape(jacobian(f, point), {c.widths[0], c.widths[0]}).array());
-      // An eigenvalue of J^T J with residual 1e-11 is that exact; the root halves the relative error.
+      const double norm =
+          spectral_norm(reshape(jacobian(f, point), {c.widths[0], c.widths[0]}).array());
+      // An eigenvalue of J^T J with residual 1e-11 is that exact; the root halves the relative
+      // error.
       CHECK(std::abs(spectral_norm(f, point) - norm) < 1e-9 * norm);
     }
   }
@@ -256,8 +283,9 @@ TEST_CASE("spectrum: cyclic product, Arnoldi and the full Jacobian agree, wherev
 
 TEST_CASE("spectrum: a rotation is known, and f32 networks are measured in f64") {
   const double angle = 0.7;
-  const Array turn =
-      matrix({0.9 * std::cos(angle), -0.9 * std::sin(angle), 0.9 * std::sin(angle), 0.9 * std::cos(angle)}, 2);
+  const Array turn = matrix(
+      {0.9 * std::cos(angle), -0.9 * std::sin(angle), 0.9 * std::sin(angle), 0.9 * std::cos(angle)},
+      2);
   const Eigenvalues pair = eigenvalues(turn);
   CHECK(std::abs(pair[0] - std::polar(0.9, angle)) < 1e-15);
   CHECK(std::abs(pair[1] - std::polar(0.9, -angle)) < 1e-15);
@@ -273,9 +301,15 @@ TEST_CASE("spectrum: a rotation is known, and f32 networks are measured in f64")
 
 TEST_CASE("spectrum: errors name the shapes") {
   const Mlp mlp = random_mlp({4, 3, 5}, {Unary::tanh}, false);
-  CHECK(test::has(test::error_of([&] { spectral_radius(mlp, random_points(2, 4)); }), "equal input and output"));
+  CHECK(test::has(test::error_of([&] { spectral_radius(mlp, random_points(2, 4)); }),
+                  "equal input and output"));
   CHECK(test::has(test::error_of([&] { eigenvalues(zeros({2, 3}, DType::f64)); }), "square"));
-  CHECK(test::has(test::error_of([&] { eigenvalues(matrix({1, std::nan(""), 0, 1}, 2)); }), "not finite"));
-  CHECK(test::has(test::error_of([&] { leading_eigenvalues(halve, random_points(2, 4), 1); }), "one point"));
-  CHECK(test::has(test::error_of([&] { leading_eigenvalues(halve, random_points(1, 4), 5); }), "1 .. 4"));
+  CHECK(test::has(test::error_of([&] {
+                    eigenvalues(matrix({1, std::nan(""), 0, 1}, 2));
+                  }),
+                  "not finite"));
+  CHECK(test::has(test::error_of([&] { leading_eigenvalues(halve, random_points(2, 4), 1); }),
+                  "one point"));
+  CHECK(test::has(test::error_of([&] { leading_eigenvalues(halve, random_points(1, 4), 5); }),
+                  "1 .. 4"));
 }

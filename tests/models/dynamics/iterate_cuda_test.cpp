@@ -25,16 +25,20 @@ struct Outcome {
 };
 
 /// iterate_dense on copies.
-Outcome fused(const Device& device, const Mlp& mlp, const Array& start, int64_t steps, double tolerance) {
+Outcome fused(const Device& device, const Mlp& mlp, const Array& start, int64_t steps,
+              double tolerance) {
   const Mlp there = moved_to(device, mlp);
   std::vector<DenseLayer> layers;
   for (const Linear& layer : there.layers)
-    layers.push_back({layer.weight.array().view(), layer.bias.defined() ? layer.bias.array().view() : View{}});
+    layers.push_back(
+        {layer.weight.array().view(), layer.bias.defined() ? layer.bias.array().view() : View{}});
   const Array x = copy_of(copy_to(start, device));
-  const Array iterations = zeros({start.dim(0)}, DType::i32, device), state = zeros({start.dim(0)}, DType::i32, device);
+  const Array iterations = zeros({start.dim(0)}, DType::i32, device),
+              state = zeros({start.dim(0)}, DType::i32, device);
   Outcome out;
-  out.done = device.backend().iteration().iterate_dense(layers, mlp.activation, mlp.skip, x.view(), iterations.view(),
-                                                        state.view(), steps, tolerance);
+  out.done =
+      device.backend().iteration().iterate_dense(layers, mlp.activation, mlp.skip, x.view(),
+                                                 iterations.view(), state.view(), steps, tolerance);
   out.points = cast(x, DType::f32).to_vector<float>();
   out.iterations = iterations.to_vector<int32_t>();
   out.state = state.to_vector<int32_t>();
@@ -51,13 +55,15 @@ double norm_of(const Tensor& t) {
   return norm_of(cast(t, DType::f64).array().to_vector<double>());
 }
 
-/// A random network with |f(x) - f(y)| <= rate |x - y|, where the activation's slope is at most `slope`.
+/// A random network with |f(x) - f(y)| <= rate |x - y|, where the activation's slope is at most
+/// `slope`.
 Mlp contraction(const MlpConfig& config, double slope, double rate) {
   Mlp mlp = make_mlp(config, Key(3));
   double others = 1;
   for (size_t i = 0; i < mlp.layers.size(); ++i) {
     Linear& layer = mlp.layers[i];
-    const bool last = i + 1 == mlp.layers.size(), skips = config.skip && layer.weight.dim(0) == layer.weight.dim(1);
+    const bool last = i + 1 == mlp.layers.size(),
+               skips = config.skip && layer.weight.dim(0) == layer.weight.dim(1);
     const double wanted = last ? rate / others : 1 / slope;
     layer.weight = layer.weight * (wanted / spectral_norm(cast(layer.weight, DType::f64).array()));
     if (!last) others *= 1 + skips;
@@ -65,18 +71,24 @@ Mlp contraction(const MlpConfig& config, double slope, double rate) {
   return mlp;
 }
 
-/// How far one application of f in f32 may be from the exact one, for |x| <= radius. A sum of k products and a bias has
-/// an error of (k + 2) u times the sum of their sizes, sine and cosine 4 u with arguments rounded 2 u |x|.
+/// How far one application of f in f32 may be from the exact one, for |x| <= radius. A sum of k
+/// products and a bias has an error of (k + 2) u times the sum of their sizes, sine and cosine 4 u
+/// with arguments rounded 2 u |x|.
 double rounding(const Mlp& mlp, double slope, double radius) {
-  constexpr double u = 0x1p-23;  // twice the unit roundoff, for the scaling of the weights to stay within `rate`
+  constexpr double u =
+      0x1p-23;  // twice the unit roundoff, for the scaling of the weights to stay within `rate`
   double size = radius, error = 0;
   for (size_t i = 0; i < mlp.layers.size(); ++i) {
     const Linear& layer = mlp.layers[i];
-    const bool last = i + 1 == mlp.layers.size(), skips = mlp.skip && layer.weight.dim(0) == layer.weight.dim(1);
-    const auto in = static_cast<double>(layer.weight.dim(1)), out = static_cast<double>(layer.weight.dim(0));
+    const bool last = i + 1 == mlp.layers.size(),
+               skips = mlp.skip && layer.weight.dim(0) == layer.weight.dim(1);
+    const auto in = static_cast<double>(layer.weight.dim(1)),
+               out = static_cast<double>(layer.weight.dim(0));
     const double z = norm_of(layer.weight) * size + norm_of(layer.bias), at = last ? 1 : slope;
-    const double gain = at * spectral_norm(cast(layer.weight, DType::f64).array()) + (!last && skips);
-    const double y = at * z + std::sqrt(out) + (!last && skips ? size : 0);  // activations at 0 are at most 1
+    const double gain =
+        at * spectral_norm(cast(layer.weight, DType::f64).array()) + (!last && skips);
+    const double y =
+        at * z + std::sqrt(out) + (!last && skips ? size : 0);  // activations at 0 are at most 1
     error = gain * error + u * (at * (in + 2) * z + 8 * (std::sqrt(out) + z) + y);
     size = y;
   }
@@ -102,8 +114,20 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
       {{7, 40, 12, 40, 7}, {Unary::cosid}, 2, false, false, 8, 40},  // no bias
       {{3, 24, 24, 3}, {Unary::sine_ripple}, 3, true, true, 1, 40},  // fewer points than a tile
       {{130, 20, 130}, {Unary::sigmoid}, 0.25, false, true, 3, 20},  // wider than the hidden layers
-      {{5, 128, 128, 128, 128, 128, 128, 5}, {Unary::leaky_relu, 0.01}, 1, true, true, 20, 10},  // 2 blocks, 2 tiles
-      {{3, 150, 150, 150, 150, 150, 150, 150, 150, 3}, {Unary::tanh}, 1, false, true, 3, 3},     // 4 blocks
+      {{5, 128, 128, 128, 128, 128, 128, 5},
+       {Unary::leaky_relu, 0.01},
+       1,
+       true,
+       true,
+       20,
+       10},  // 2 blocks, 2 tiles
+      {{3, 150, 150, 150, 150, 150, 150, 150, 150, 3},
+       {Unary::tanh},
+       1,
+       false,
+       true,
+       3,
+       3},  // 4 blocks
   };
   for (const Case& c : cases) {
     MlpConfig config;
@@ -117,8 +141,8 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
     CAPTURE(mlp.architecture());
     const int64_t d = c.widths.front();
     const Array start = normal(Key(5), {c.n, d}, DType::f32);
-    // A contraction of rate 1/2 leaves |x| below the start's plus 2 |f(0)|, and sums up the errors of all steps to at
-    // most 2 of them.
+    // A contraction of rate 1/2 leaves |x| below the start's plus 2 |f(0)|, and sums up the errors
+    // of all steps to at most 2 of them.
     const double radius = norm_of(start) + 2 * norm_of(mlp(Tensor(zeros({1, d}, DType::f32)))) + 1;
     const double error = 2 * rounding(mlp, c.slope, radius) / (1 - rate);  // both devices round
     const auto size = static_cast<size_t>(c.n);
@@ -133,8 +157,9 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
       const std::vector<float> expected = cpu.points.to_vector<float>();
       for (size_t i = 0; i < size; ++i) {
         const auto other = static_cast<int64_t>(gpu.iterations[i]);
-        // Steps differ by 2 errors. At the point of the CPU's last step, the next one is at most half of tolerance +
-        // 2 errors, plus 2: below the tolerance. So the counts differ by 1 at most, and then the points by one step.
+        // Steps differ by 2 errors. At the point of the CPU's last step, the next one is at most
+        // half of tolerance + 2 errors, plus 2: below the tolerance. So the counts differ by 1 at
+        // most, and then the points by one step.
         CHECK(std::abs(other - cpu.iterations[i]) <= (tolerance < 0 ? 0 : 1));
         if (tolerance < 0)
           CHECK(gpu.state[i] == point_running);
@@ -142,7 +167,8 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
           CHECK(gpu.state[i] == point_converged);
         const double apart = other == cpu.iterations[i] ? error : tolerance + 3 * error;
         for (size_t j = i * static_cast<size_t>(d); j < (i + 1) * static_cast<size_t>(d); ++j)
-          CHECK(std::abs(static_cast<double>(gpu.points[j]) - static_cast<double>(expected[j])) <= apart);
+          CHECK(std::abs(static_cast<double>(gpu.points[j]) - static_cast<double>(expected[j])) <=
+                apart);
       }
     }
   }
@@ -151,7 +177,8 @@ TEST_CASE("cuda iterate_dense: contracting networks of many widths end where the
 TEST_CASE("cuda iterate_dense: maps that are exact in f32 give the CPU's bits, counts and states") {
   Device device;
   if (!open_cuda(device)) return;
-  for (const std::vector<int64_t>& widths : {std::vector<int64_t>{3, 16, 3}, {3, 128, 128, 128, 128, 128, 128, 3}}) {
+  for (const std::vector<int64_t>& widths :
+       {std::vector<int64_t>{3, 16, 3}, {3, 128, 128, 128, 128, 128, 128, 3}}) {
     // x -> x / 2: identities in the corner of each weight, the last one halved.
     Mlp halve;
     halve.activation = {Unary::identity};
@@ -163,7 +190,8 @@ TEST_CASE("cuda iterate_dense: maps that are exact in f32 give the CPU's bits, c
       halve.layers.push_back({Tensor(from_vector(w, {out, in})), Tensor()});
     }
     const bool small = widths.size() == 3;
-    const int64_t n = small ? 300 : 18, steps = small ? 160 : 6;  // 300: a block has more than one tile on the emulator
+    const int64_t n = small ? 300 : 18,
+                  steps = small ? 160 : 6;  // 300: a block has more than one tile on the emulator
     std::vector<float> values = normal(Key(1), {n, 3}, DType::f32).to_vector<float>();
     values[0] = values[1] = values[2] = 0;
     values[3] = std::numeric_limits<float>::quiet_NaN();
@@ -179,18 +207,22 @@ TEST_CASE("cuda iterate_dense: maps that are exact in f32 give the CPU's bits, c
       const Outcome gpu = fused(device, halve, start, steps, tolerance);
       REQUIRE(gpu.done);
       CHECK(std::vector<int64_t>(gpu.iterations.begin(), gpu.iterations.end()) == cpu.iterations);
-      CHECK(std::count(gpu.state.begin(), gpu.state.end(), int32_t{point_converged}) == cpu.converged);
+      CHECK(std::count(gpu.state.begin(), gpu.state.end(), int32_t{point_converged}) ==
+            cpu.converged);
       CHECK(gpu.state[0] == (tolerance < 0 ? point_running : point_converged));
       CHECK(gpu.state[1] == point_lost);
       CHECK(gpu.state[2] == point_lost);
       const std::vector<float> expected = cpu.points.to_vector<float>();
       for (size_t i = 0; i < expected.size(); ++i)
-        CHECK((gpu.points[i] == expected[i] || (std::isnan(gpu.points[i]) && std::isnan(expected[i]))));
+        CHECK((gpu.points[i] == expected[i] ||
+               (std::isnan(gpu.points[i]) && std::isnan(expected[i]))));
     }
   }
 }
 
-TEST_CASE("cuda iterate_dense: stops and goes on as if it had not; points that have stopped stay; iterate records") {
+TEST_CASE(
+    "cuda iterate_dense: stops and goes on as if it had not; points that have stopped stay; "
+    "iterate records") {
   Device device;
   if (!open_cuda(device)) return;
   MlpConfig config;
@@ -202,7 +234,8 @@ TEST_CASE("cuda iterate_dense: stops and goes on as if it had not; points that h
   options.tolerance = 1e-2;
   options.record_at = {0, 7, 30};
   const Trajectories parts = iterate(there, copy_to(start, device), options);
-  const Outcome whole = fused(device, mlp, start, 30, options.tolerance), first = fused(device, mlp, start, 7, 1e-2);
+  const Outcome whole = fused(device, mlp, start, 30, options.tolerance),
+                first = fused(device, mlp, start, 7, 1e-2);
   REQUIRE(parts.snapshots.size() == 3);
   CHECK(parts.snapshots[0].to_vector<float>() == start.to_vector<float>());
   CHECK(parts.snapshots[1].to_vector<float>() == first.points);
@@ -216,7 +249,8 @@ TEST_CASE("cuda iterate_dense: what does not fit is left alone") {
   MlpConfig config;
   config.widths = {3, 8, 3};
   config.dtype = DType::f64;
-  CHECK_FALSE(fused(device, make_mlp(config, Key(1)), normal(Key(1), {2, 3}, DType::f64), 3, 0).done);
+  CHECK_FALSE(
+      fused(device, make_mlp(config, Key(1)), normal(Key(1), {2, 3}, DType::f64), 3, 0).done);
   config.widths = {3, 900, 900, 3};  // 3.3 MB: more than 8 blocks have
   config.dtype = DType::f32;
   const Array start = normal(Key(1), {2, 3}, DType::f32);

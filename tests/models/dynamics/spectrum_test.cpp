@@ -1,5 +1,6 @@
-// Dense and iterative spectra where libraries of linear algebra break: empty and zero matrices, scales at the ends of
-// the range of double, Krylov spaces that close, copies of an eigenvalue, maps far from normal.
+// Dense and iterative spectra where libraries of linear algebra break: empty and zero matrices,
+// scales at the ends of the range of double, Krylov spaces that close, copies of an eigenvalue,
+// maps far from normal.
 #include "models/dynamics/spectrum.h"
 
 #include <doctest/doctest.h>
@@ -28,8 +29,8 @@ Array array_of(const Matrix& m, DType dtype = DType::f64) {
 
 Matrix matrix_of(const Array& a) {
   const std::vector<double> values = cast(a, DType::f64).to_vector<double>();
-  return Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(values.data(),
-                                                                                                  a.dim(0), a.dim(1));
+  return Eigen::Map<const Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
+      values.data(), a.dim(0), a.dim(1));
 }
 
 /// Rows x -> x A^T.
@@ -67,7 +68,8 @@ class Draws {
     return m;
   }
   Matrix orthonormal(int64_t rows, int64_t columns) {
-    return Eigen::HouseholderQR<Matrix>(matrix(rows, columns)).householderQ() * Matrix::Identity(rows, columns);
+    return Eigen::HouseholderQR<Matrix>(matrix(rows, columns)).householderQ() *
+           Matrix::Identity(rows, columns);
   }
 
  private:
@@ -79,7 +81,8 @@ class Draws {
 Matrix line_fit(int64_t d) {
   const double middle = static_cast<double>(d - 1) / 2;
   const Eigen::VectorXd at = Eigen::VectorXd::LinSpaced(d, -middle, middle);
-  return Matrix::Constant(d, d, 1 / static_cast<double>(d)) + at * at.transpose() / at.squaredNorm();
+  return Matrix::Constant(d, d, 1 / static_cast<double>(d)) +
+         at * at.transpose() / at.squaredNorm();
 }
 
 Matrix jordan_block(int64_t d) {
@@ -88,12 +91,14 @@ Matrix jordan_block(int64_t d) {
   return m;
 }
 
-/// How far the moduli found can be from those of A for the backward error that leading_eigenvalues promises: the
-/// eigenvalue of index i moves by up to its condition 1 / |y_i^H x_i| times |E|, to first order.
+/// How far the moduli found can be from those of A for the backward error that leading_eigenvalues
+/// promises: the eigenvalue of index i moves by up to its condition 1 / |y_i^H x_i| times |E|, to
+/// first order.
 Eigen::VectorXd allowed_errors(const Matrix& a, std::vector<double>& dense) {
   Eigen::EigenSolver<Matrix> solver(a);
   double shift = 0;
-  if (solver.info() != Eigen::Success) {  // where 0 comes many times it may not converge; moved away from 0 it does
+  if (solver.info() !=
+      Eigen::Success) {  // where 0 comes many times it may not converge; moved away from 0 it does
     shift = a.norm();
     solver.compute(a + shift * Matrix::Identity(a.rows(), a.rows()));
     REQUIRE(solver.info() == Eigen::Success);
@@ -102,7 +107,8 @@ Eigen::VectorXd allowed_errors(const Matrix& a, std::vector<double>& dense) {
   std::vector<std::pair<double, double>> all;
   const double norm = a.norm();
   for (Eigen::Index i = 0; i < a.rows(); ++i)
-    all.emplace_back(std::abs(solver.eigenvalues()[i] - shift), y.row(i).norm() * x.col(i).norm() * 1e-10 * norm);
+    all.emplace_back(std::abs(solver.eigenvalues()[i] - shift),
+                     y.row(i).norm() * x.col(i).norm() * 1e-10 * norm);
   std::sort(all.rbegin(), all.rend());
   Eigen::VectorXd allowed(a.rows());
   for (Eigen::Index i = 0; i < a.rows(); ++i) {
@@ -141,7 +147,8 @@ TEST_CASE("spectrum: empty, one by one, zero, not square and not finite") {
     CHECK(test::has(test::error_of([&] { pseudo_inverse(m); }), "not finite"));
   }
   CHECK(test::has(test::error_of([] { eigenvalues(zeros({4}, DType::f64)); }), "square"));
-  CHECK(test::has(test::error_of([] { singular_values(zeros({4}, DType::f64)); }), "needs a matrix"));
+  CHECK(
+      test::has(test::error_of([] { singular_values(zeros({4}, DType::f64)); }), "needs a matrix"));
 }
 
 TEST_CASE("spectrum: maps that are empty, zero, not square or not finite") {
@@ -150,7 +157,9 @@ TEST_CASE("spectrum: maps that are empty, zero, not square or not finite") {
   CHECK(test::has(test::error_of([&] { leading_eigenvalues(same, origin(0), 1); }), "count is 1"));
   for (const int64_t d : {5, 100}) {
     CAPTURE(d);
-    const auto leading = [&](const Map& f, int64_t count) { return leading_eigenvalues(f, origin(d), count); };
+    const auto leading = [&](const Map& f, int64_t count) {
+      return leading_eigenvalues(f, origin(d), count);
+    };
     CHECK(test::has(test::error_of([&] { leading(same, 0); }), "count is 0"));
     CHECK(test::has(test::error_of([&] { leading(same, d + 1); }), text("1 .. ", d)));
     CHECK(moduli(leading(same, d)) == std::vector<double>(static_cast<size_t>(d), 1.0));
@@ -175,7 +184,9 @@ TEST_CASE("spectrum: maps that are empty, zero, not square or not finite") {
   }
 }
 
-TEST_CASE("spectrum: a network without a unit in its bottleneck has no eigenvalue that need not be zero") {
+TEST_CASE(
+    "spectrum: a network without a unit in its bottleneck has no eigenvalue that need not be "
+    "zero") {
   Mlp mlp;
   mlp.layers = {{Tensor(zeros({0, 3}, DType::f64)), Tensor(zeros({0}, DType::f64))},
                 {Tensor(zeros({3, 0}, DType::f64)), Tensor(zeros({3}, DType::f64))}};
@@ -193,11 +204,13 @@ TEST_CASE("spectrum: scales of the coordinates that differ leave eigenvalues as 
                           {2.2570817469752142734, 2.3195590560695640649},
                           {2.2570817469752142734, -2.3195590560695640649},
                           {1.7120745242826995977, 0}};
-  // Eigenvalues of condition below 2 in a matrix of norm 8: 5 eps |A| for each of a dozen sweeps is 1e-13.
+  // Eigenvalues of condition below 2 in a matrix of norm 8: 5 eps |A| for each of a dozen sweeps is
+  // 1e-13.
   for (const int bits : {0, 27, 34, 60, 200, 900}) {  // ratios 1, 1e8, 1e10, 1e18, 1e60, 1e270
     CAPTURE(bits);
     Eigen::VectorXd scale(5);
-    for (Eigen::Index i = 0; i < 5; ++i) scale[(3 * i) % 5] = std::ldexp(1.0, static_cast<int>(i) * bits / 4);
+    for (Eigen::Index i = 0; i < 5; ++i)
+      scale[(3 * i) % 5] = std::ldexp(1.0, static_cast<int>(i) * bits / 4);
     const Matrix scaled = scale.asDiagonal() * a * scale.cwiseInverse().asDiagonal();
     const Eigenvalues found = eigenvalues(array_of(scaled));
     REQUIRE(found.size() == 5);
@@ -242,8 +255,11 @@ TEST_CASE("spectrum: entries near the ends of the range of double") {
   }
 }
 
-TEST_CASE("spectrum: the projection on straight lines has norm 1 and eigenvalues 1, 1, 0, at every size") {
-  // Backward stable products and an invariant subspace that closes to rounding: a few eps, 1e-13 is a hundred of them.
+TEST_CASE(
+    "spectrum: the projection on straight lines has norm 1 and eigenvalues 1, 1, 0, at every "
+    "size") {
+  // Backward stable products and an invariant subspace that closes to rounding: a few eps, 1e-13 is
+  // a hundred of them.
   for (int64_t d = 3; d <= 300; ++d) {
     CAPTURE(d);
     const Matrix a = line_fit(d);
@@ -304,13 +320,14 @@ TEST_CASE("spectrum: linear and tanh networks with a bottleneck of one unit") {
 TEST_CASE("spectrum: nilpotent, cyclic and rotating maps") {
   for (const int64_t d : {24, 80, 200}) {
     CAPTURE(d);
-    // All eigenvalues of the block are 0, but those of a matrix within e of it reach e^(1 / d): with the e = 1e-10 |J|
-    // that is promised, no answer of an iteration can be held to less.
+    // All eigenvalues of the block are 0, but those of a matrix within e of it reach e^(1 / d):
+    // with the e = 1e-10 |J| that is promised, no answer of an iteration can be held to less.
     const double reach = std::pow(1e-10, 1 / static_cast<double>(d));
     CHECK(leading_moduli(jordan_block(d), 1)[0] <= reach);
     CHECK(leading_moduli(jordan_block(d), 3)[2] <= reach);
     CHECK(std::abs(norm_of(jordan_block(d)) - 1) < 1e-10);
-    CHECK(eigenvalues(array_of(jordan_block(d))) == Eigenvalues(static_cast<size_t>(d)));  // exact: triangular
+    CHECK(eigenvalues(array_of(jordan_block(d))) ==
+          Eigenvalues(static_cast<size_t>(d)));  // exact: triangular
     // All moduli are 1: nothing leads, any of them is right.
     Matrix cycle = jordan_block(d);
     cycle(d - 1, 0) = 1;
@@ -322,7 +339,8 @@ TEST_CASE("spectrum: nilpotent, cyclic and rotating maps") {
     turning(2, 2) = -0.9;
     turning.block(3, 3, 2, 2) << 0, -0.5, 0.5, 0;
     const Matrix q = Draws(3).orthonormal(d, d);
-    const Eigenvalues found = leading_eigenvalues(map_of(q * turning * q.transpose()), origin(d), 4);
+    const Eigenvalues found =
+        leading_eigenvalues(map_of(q * turning * q.transpose()), origin(d), 4);
     const Eigenvalues exact{{0.6, 0.8}, {0.6, -0.8}, {-0.9, 0}, {0, 0.5}};
     for (size_t i = 0; i < 4; ++i) CHECK(std::abs(found[i] - exact[i]) < 1e-10);
     CHECK(std::abs(leading_eigenvalues(map_of(turning), origin(d), 1)[0] - exact[0]) < 1e-10);
@@ -352,12 +370,14 @@ Matrix random_case(Draws& draws, int64_t family, int64_t d) {
   Matrix pairs = Matrix::Zero(d, d);  // pairs of falling modulus, some of the same
   for (Eigen::Index i = 0; i + 1 < d; i += 2) {
     const double angle = 3 * draws.normal(), r = values[i];
-    pairs.block(i, i, 2, 2) << r * std::cos(angle), -r * std::sin(angle), r * std::sin(angle), r * std::cos(angle);
+    pairs.block(i, i, 2, 2) << r * std::cos(angle), -r * std::sin(angle), r * std::sin(angle),
+        r * std::cos(angle);
   }
   return q * pairs * q.transpose();
 }
 
-/// Wrong answers among `cases` random ones, each checked against the dense decomposition within its condition.
+/// Wrong answers among `cases` random ones, each checked against the dense decomposition within its
+/// condition.
 int64_t wrong_answers(int64_t cases, uint64_t seed) {
   Draws draws(seed);
   int64_t wrong = 0;
@@ -370,7 +390,8 @@ int64_t wrong_answers(int64_t cases, uint64_t seed) {
     const std::vector<double> all = moduli(eigenvalues(array_of(a)));
     for (int64_t i = 0; i < count; ++i) {
       const auto at = static_cast<size_t>(i);
-      // The zeros of a low rank may be defective; they are within the norm times the root of the backward error.
+      // The zeros of a low rank may be defective; they are within the norm times the root of the
+      // backward error.
       const double tolerance = n % 6 == 1 ? 1e-5 * a.norm() : std::min(1e-6, allowed[i]);
       wrong += !(std::abs(found[at] - dense[at]) <= tolerance);
       wrong += !(std::abs(all[at] - dense[at]) <= tolerance);

@@ -1,4 +1,5 @@
-// Networks on images: shapes, errors, skips, PyTorch's convolutions, and several ways to the same linear operator.
+// Networks on images: shapes, errors, skips, PyTorch's convolutions, and several ways to the same
+// linear operator.
 #include "models/nets/conv_net.h"
 
 #include <doctest/doctest.h>
@@ -20,9 +21,11 @@ using test::has;
 
 namespace {
 
-ConvNet make(const Shape& image, std::vector<StageConfig> stages, const Activation& f = {}, bool bias = false) {
+ConvNet make(const Shape& image, std::vector<StageConfig> stages, const Activation& f = {},
+             bool bias = false) {
   ConvNetConfig config;
-  config.image = image, config.stages = std::move(stages), config.activation = f, config.bias = bias;
+  config.image = image, config.stages = std::move(stages), config.activation = f,
+  config.bias = bias;
   config.dtype = DType::f64;
   return make_conv_net(config, Key(5).at("net"));
 }
@@ -33,7 +36,8 @@ Tensor values(const std::vector<double>& list, const Shape& shape) {
 
 /// The largest difference, and the largest absolute value of b.
 std::pair<double, double> difference(const Array& a, const Array& b) {
-  const auto x = cast(a, DType::f64).to_vector<double>(), y = cast(b, DType::f64).to_vector<double>();
+  const auto x = cast(a, DType::f64).to_vector<double>(),
+             y = cast(b, DType::f64).to_vector<double>();
   REQUIRE(a.shape() == b.shape());
   double worst = 0, size = 0;
   for (size_t i = 0; i < x.size(); ++i)
@@ -54,16 +58,18 @@ void set_parameters(ConvNet& net, const std::vector<std::vector<double>>& lists)
 }
 
 ConvNet down_up_net() {
-  ConvNet net = make({1, 4, 4}, {S::conv(2, 2), S::conv(2, 2), S::upsample(2), S::conv(2), S::upsample(2), S::conv(1)});
-  set_parameters(net, {reference::down_up_weights_0, reference::down_up_weights_1, reference::down_up_weights_2,
-                       reference::down_up_weights_3});
+  ConvNet net = make({1, 4, 4}, {S::conv(2, 2), S::conv(2, 2), S::upsample(2), S::conv(2),
+                                 S::upsample(2), S::conv(1)});
+  set_parameters(net, {reference::down_up_weights_0, reference::down_up_weights_1,
+                       reference::down_up_weights_2, reference::down_up_weights_3});
   return net;
 }
 
 }  // namespace
 
 TEST_CASE("convolutions and all their gradients agree with PyTorch") {
-  const SafeTensors file = load_safetensors(std::string(BASIN_TEST_DATA) + "/reference/conv_torch.safetensors");
+  const SafeTensors file =
+      load_safetensors(std::string(BASIN_TEST_DATA) + "/reference/conv_torch.safetensors");
   std::map<std::string, std::map<std::string, Array>> cases;
   for (const auto& [name, array] : file.tensors) {
     const size_t dot = name.find('.');
@@ -75,19 +81,24 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
       const std::string& name = entry.first;
       std::map<std::string, Array>& c = entry.second;
       CAPTURE(name);
-      const auto number = [&](const char* mark) { return static_cast<int64_t>(name[name.find(mark) + 2] - '0'); };
+      const auto number = [&](const char* mark) {
+        return static_cast<int64_t>(name[name.find(mark) + 2] - '0');
+      };
       const int64_t stride = number("-s"), padding = number("-p"), extra = number("-o");
       const Window window{{stride, stride}, {padding, padding}};
       const auto of = [&](const char* field) { return Tensor(cast(c[field], dtype)); };
       const Function f = [&](const Tensors& in) {
-        if (has(name, "transpose")) return conv_transpose2d(in[0], in[1], in[2], {}, window, {extra, extra});
+        if (has(name, "transpose"))
+          return conv_transpose2d(in[0], in[1], in[2], {}, window, {extra, extra});
         return conv2d(in[0], in[1], in[2], {}, window);
       };
       const auto [y, pullback] = vjp_flat(f, {of("x"), of("w"), of("b")});
       const Tensors grads = pullback(of("g"));
-      // Sums of at most 180 products of normal numbers: rounding stays below 180 units of the largest.
+      // Sums of at most 180 products of normal numbers: rounding stays below 180 units of the
+      // largest.
       const double tolerance = dtype == DType::f32 ? 1e-5 : 1e-12;
-      for (const auto& result : {std::pair{y, "y"}, {grads[0], "dx"}, {grads[1], "dw"}, {grads[2], "db"}}) {
+      for (const auto& result :
+           {std::pair{y, "y"}, {grads[0], "dx"}, {grads[1], "dw"}, {grads[2], "db"}}) {
         const char* const field = result.second;
         CAPTURE(field);
         const auto [worst, size] = difference(result.first.array(), c[field]);
@@ -98,11 +109,13 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
 
 TEST_CASE("conv net: the strided autoencoder has the shapes and parameters of its layers") {
   const Shape image{3, 32, 32};
-  const ConvNet net = make(image, strided_autoencoder(image, 4, 7), {Unary::leaky_relu, 0.01}, true);
+  const ConvNet net =
+      make(image, strided_autoencoder(image, 4, 7), {Unary::leaky_relu, 0.01}, true);
   CHECK(net.shape_at(4) == Shape{32, 2, 2});
   CHECK(net.bottleneck() == 5);
   CHECK(net.shape_at(net.stages.size()) == image);
-  const int64_t kernels = (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32) * 9, dense = 128 * 7 + 7 + 7 * 128 + 128;
+  const int64_t kernels = (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32) * 9,
+                dense = 128 * 7 + 7 + 7 * 128 + 128;
   const int64_t all = kernels + (4 + 8 + 16 + 32) + dense + kernels + (16 + 8 + 4 + 3);
   CHECK(parameter_count(net) == all);
   CHECK(has(net.table(), "conv 3x3 4 stride 2"));
@@ -117,12 +130,14 @@ TEST_CASE("conv net: the strided autoencoder has the shapes and parameters of it
 TEST_CASE("conv net: skips add before the activation, and concatenate channels") {
   const Activation f{Unary::tanh};
   const Window window{{1, 1}, {1, 1}};
-  const ConvNet net = make({2, 4, 4}, {S::conv(2), S::conv(2).plus(0), S::conv(1).beside(1).linear()}, f, true);
+  const ConvNet net =
+      make({2, 4, 4}, {S::conv(2), S::conv(2).plus(0), S::conv(1).beside(1).linear()}, f, true);
   const Stage &a = net.stages[0], &b = net.stages[1], &c = net.stages[2];
   const Tensor x(normal(Key(1), {3, 2, 4, 4}, DType::f64));
   const Tensor one = tanh(conv2d(x, a.weight, a.bias, {}, window));
   const Tensor two = tanh(conv2d(one, b.weight, b.bias, {}, window) + x);
-  CHECK(distance(net(x), conv2d(concat(Tensors{two, one}, 1), c.weight, c.bias, {}, window)) < 1e-14);
+  CHECK(distance(net(x), conv2d(concat(Tensors{two, one}, 1), c.weight, c.bias, {}, window)) <
+        1e-14);
   CHECK(net.bottleneck() == 0);  // every smaller value has a skip around it
 }
 
@@ -131,7 +146,8 @@ TEST_CASE("conv net: what does not fit is told with the stage, the rule and the 
   const auto message = [&](const Shape& shape, const std::vector<StageConfig>& stages) {
     return error_of([&] { make(shape, stages); });
   };
-  CHECK(has(message(image, strided_autoencoder(image, 4, 8)), "stride 2 does not divide the side 5"));
+  CHECK(
+      has(message(image, strided_autoencoder(image, 4, 8)), "stride 2 does not divide the side 5"));
   S large = S::conv(1);
   large.kernel = 25;
   CHECK(has(message(image, {large}), "the kernel 25 is larger than the side 20"));
@@ -144,7 +160,10 @@ TEST_CASE("conv net: what does not fit is told with the stage, the rule and the 
   CHECK(has(message(image, {}), "at least one stage"));
   CHECK(has(error_of([&] { down_to_one({3, 12, 12}, 4); }), "power of 2"));
   const ConvNet net = make(image, {S::conv(3)});
-  CHECK(has(error_of([&] { net(Tensor(zeros({2, 1, 20, 20}, DType::f64))); }), "needs images [batch, 3, 20, 20]"));
+  CHECK(has(error_of([&] {
+              net(Tensor(zeros({2, 1, 20, 20}, DType::f64)));
+            }),
+            "needs images [batch, 3, 20, 20]"));
 }
 
 TEST_CASE("conv net: the initial numbers have PyTorch's ranges") {
@@ -163,7 +182,8 @@ TEST_CASE("conv net: the initial numbers have PyTorch's ranges") {
 
 TEST_CASE("matrices of convolutions and of upsampling have the published entries") {
   using namespace reference;
-  const Array one = from_vector(single_weights, {1, 1, 3, 3}), two = from_vector(two_weights, {2, 2, 3, 3});
+  const Array one = from_vector(single_weights, {1, 1, 3, 3}),
+              two = from_vector(two_weights, {2, 2, 3, 3});
   const Window full{{1, 1}, {1, 1}}, half{{2, 2}, {1, 1}};
   CHECK(conv_matrix(one, {1, 3, 3}, full).to_vector<double>() == single_3x3_stride1);
   CHECK(conv_matrix(one, {1, 4, 4}, half).to_vector<double>() == single_4x4_stride2);
@@ -196,17 +216,22 @@ TEST_CASE("the operator of a network: product of matrices, jvps, and the publish
 }
 
 TEST_CASE("both linearisations agree for every kind of stage") {
-  const std::vector<StageConfig> stages{S::conv(4, 2),        S::conv(4).plus(1), S::dense({2, 2, 2}), S::conv_up(3),
-                                        S::conv(5).beside(1), S::upsample(2),     S::conv(2)};
+  const std::vector<StageConfig> stages{S::conv(4, 2), S::conv(4).plus(1),   S::dense({2, 2, 2}),
+                                        S::conv_up(3), S::conv(5).beside(1), S::upsample(2),
+                                        S::conv(2)};
   for (const bool bias : {false, true}) {  // the linear part has no biases
     const ConvNet net = make({2, 8, 8}, stages, {}, bias);
     const Map map = [&](const Tensor& x) { return net(x); };
     const Tensor x(normal(Key(2), {1, 128}, DType::f64));
     CHECK(difference(linear_matrix(net), linear_matrix(map, x)).first < 1e-13);
     const Eigenvalues dense = eigenvalues(linear_matrix(net)), narrow = eigenvalues(net, x)[0];
-    for (size_t i = 0; i < 4; ++i) CHECK(std::abs(std::abs(dense[i]) - std::abs(narrow[i])) < 1e-10);
+    for (size_t i = 0; i < 4; ++i)
+      CHECK(std::abs(std::abs(dense[i]) - std::abs(narrow[i])) < 1e-10);
   }
-  CHECK(has(error_of([&] { linear_matrix(make({2, 8, 8}, stages, {Unary::relu})); }), "only at a point"));
+  CHECK(has(error_of([&] {
+              linear_matrix(make({2, 8, 8}, stages, {Unary::relu}));
+            }),
+            "only at a point"));
   CHECK(has(error_of([&] {
               linear_matrix(make({3, 64, 64}, {S::conv(3)}), 1 << 20);
             }),

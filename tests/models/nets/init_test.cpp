@@ -32,8 +32,8 @@ Array draw(const std::string& init, const Shape& shape, bool bias = false) {
 const Shape linear_shape{300, 200};     // fan_in 200, fan_out 300
 const Shape conv_shape{40, 30, 5, 10};  // fan_in 1500, fan_out 2000
 
-/// n = 60000 draws: the mean is within 5 sd / sqrt(n); the relative error of a variance is sqrt((kurtosis - 1) / n), at
-/// most sqrt(2 / n) = 0.58 %, so 5 of that is 3 %.
+/// n = 60000 draws: the mean is within 5 sd / sqrt(n); the relative error of a variance is
+/// sqrt((kurtosis - 1) / n), at most sqrt(2 / n) = 0.58 %, so 5 of that is 3 %.
 void check_spread(const Array& x, double sd, bool bounded) {
   const Moments m = moments_of(x);
   CHECK(std::abs(m.mean) < 5 * sd / std::sqrt(60000.0));
@@ -74,7 +74,8 @@ TEST_CASE("gains are those of torch.nn.init.calculate_gain") {
 
 TEST_CASE("spread of each initialiser") {
   for (const Shape& shape : {linear_shape, conv_shape}) {
-    const double in = static_cast<double>(fan_of(shape).in), both = in + static_cast<double>(fan_of(shape).out);
+    const double in = static_cast<double>(fan_of(shape).in),
+                 both = in + static_cast<double>(fan_of(shape).out);
     check_spread(draw("torch_default", shape), 1 / std::sqrt(3 * in), true);
     check_spread(draw("xavier_uniform", shape), std::sqrt(2 / both), true);
     check_spread(draw("xavier_uniform(tanh)", shape), 5.0 / 3 * std::sqrt(2 / both), true);
@@ -86,13 +87,16 @@ TEST_CASE("spread of each initialiser") {
 }
 
 TEST_CASE("scale multiplies every number and zero_bias only clears biases") {
-  for (const char* name : {"torch_default", "xavier_normal", "kaiming_uniform", "normal(0.5, 2)", "constant(3)"})
+  for (const char* name :
+       {"torch_default", "xavier_normal", "kaiming_uniform", "normal(0.5, 2)", "constant(3)"})
     for (bool bias : {false, true}) {
       const auto one = draw(name, linear_shape, bias).to_vector<double>();
-      const auto scaled = draw(std::string(name) + " scale=0.25", linear_shape, bias).to_vector<double>();
+      const auto scaled =
+          draw(std::string(name) + " scale=0.25", linear_shape, bias).to_vector<double>();
       double largest = 0;
       for (size_t i = 0; i < one.size(); ++i)
-        largest = std::max(largest, std::abs(scaled[i] - 0.25 * one[i]) / (1e-3 + std::abs(one[i])));
+        largest =
+            std::max(largest, std::abs(scaled[i] - 0.25 * one[i]) / (1e-3 + std::abs(one[i])));
       CHECK(largest < 1e-12);  // a few roundings, of mean and spread separately
     }
   CHECK(moments_of(draw("torch_default zero_bias", linear_shape, true)).high == 0);
@@ -100,24 +104,29 @@ TEST_CASE("scale multiplies every number and zero_bias only clears biases") {
   CHECK(moments_of(draw("torch_default zero_bias", linear_shape)).high > 0);
 }
 
-TEST_CASE("biases: torch_default has the weight's fan, Xavier and Kaiming leave them there, constants fill them") {
+TEST_CASE(
+    "biases: torch_default has the weight's fan, Xavier and Kaiming leave them there, constants "
+    "fill them") {
   const auto reference = draw("torch_default", linear_shape, true).to_vector<double>();
   CHECK(draw("xavier_uniform", linear_shape, true).to_vector<double>() == reference);
   CHECK(draw("kaiming_normal", linear_shape, true).to_vector<double>() == reference);
   const Moments m = moments_of(draw("torch_default", linear_shape, true));
   CHECK(m.high <= 1 / std::sqrt(200.0));
   CHECK(m.high > 0.9 / std::sqrt(200.0));  // 300 draws: fails with probability 0.95^300
-  CHECK(draw("constant(0.1)", linear_shape, true).to_vector<double>() == std::vector<double>(300, 0.1));
+  CHECK(draw("constant(0.1)", linear_shape, true).to_vector<double>() ==
+        std::vector<double>(300, 0.1));
   CHECK(draw("zero", linear_shape).to_vector<double>() == std::vector<double>(60000, 0.0));
 }
 
 TEST_CASE("initialisers and activations survive the way through text") {
-  for (const char* name : {"zero", "constant(0.1)", "normal(0, 0.1) zero_bias", "torch_default",
-                           "torch_default scale=0.3 zero_bias", "xavier_uniform(identity)", "xavier_normal(tanh)",
-                           "kaiming_uniform(relu)", "kaiming_normal(leaky_relu(0.2)) scale=2"})
+  for (const char* name :
+       {"zero", "constant(0.1)", "normal(0, 0.1) zero_bias", "torch_default",
+        "torch_default scale=0.3 zero_bias", "xavier_uniform(identity)", "xavier_normal(tanh)",
+        "kaiming_uniform(relu)", "kaiming_normal(leaky_relu(0.2)) scale=2"})
     CHECK(Initializer::parse(name).to_string() == name);
   CHECK(Initializer::parse("kaiming_normal").to_string() == "kaiming_normal(relu)");
-  for (const char* name : {"relu", "leaky_relu(0.2)", "clamp(-1, 0.5)", "scaled_erf", "sine_ripple", "power(3)"})
+  for (const char* name :
+       {"relu", "leaky_relu(0.2)", "clamp(-1, 0.5)", "scaled_erf", "sine_ripple", "power(3)"})
     CHECK(to_string(parse_activation(name)) == name);
   CHECK(to_string(parse_activation(" leaky_relu ")) == "leaky_relu(0.01)");
   CHECK(to_string(parse_activation("swish")) == "silu");

@@ -20,19 +20,24 @@ double largest_difference(const Tensor& x, const Values& wanted) {
   const auto values = x.array().to_vector<double>();
   REQUIRE(values.size() == wanted.size());
   double largest = 0;
-  for (size_t i = 0; i < values.size(); ++i) largest = std::max(largest, std::abs(values[i] - wanted[i]));
+  for (size_t i = 0; i < values.size(); ++i)
+    largest = std::max(largest, std::abs(values[i] - wanted[i]));
   return largest;
 }
 
-/// f(x) = W2 leaky_relu(W1 x + b1, 0.01) + b2, a worked example with numbers from an independent program.
+/// f(x) = W2 leaky_relu(W1 x + b1, 0.01) + b2, a worked example with numbers from an independent
+/// program.
 Mlp example() {
   Mlp mlp{{}, parse_activation("leaky_relu"), false};
-  mlp.layers.push_back({rows({1, -.5, .3, .8, -1.2, .4, .5, .5}, 2), from_vector<double>({.1, -.2, .3, -.4}, {4})});
-  mlp.layers.push_back({rows({.4, -.6, .2, .9, -.3, .7, .5, -.1}, 4), from_vector<double>({.05, -.05}, {2})});
+  mlp.layers.push_back(
+      {rows({1, -.5, .3, .8, -1.2, .4, .5, .5}, 2), from_vector<double>({.1, -.2, .3, -.4}, {4})});
+  mlp.layers.push_back(
+      {rows({.4, -.6, .2, .9, -.3, .7, .5, -.1}, 4), from_vector<double>({.05, -.05}, {2})});
   return mlp;
 }
 
-// Sums of at most 5 products of numbers below 2: 20 roundings of 2^-53 and as many in the reference.
+// Sums of at most 5 products of numbers below 2: 20 roundings of 2^-53 and as many in the
+// reference.
 constexpr double rounding = 1e-14;
 
 }  // namespace
@@ -40,11 +45,12 @@ constexpr double rounding = 1e-14;
 TEST_CASE("values and Jacobians of a small network") {
   const Tensor x = rows({.5, .2, -1, .3, .2, -.9}, 2);
   const Mlp mlp = example();
-  CHECK(largest_difference(mlp(x), {.18311, -.12404999999999997, .36461000000000005, .7620799999999999,
-                                    .34781000000000006, -.28176999999999996}) < rounding);
+  CHECK(largest_difference(mlp(x), {.18311, -.12404999999999997, .36461000000000005,
+                                    .7620799999999999, .34781000000000006, -.28176999999999996}) <
+        rounding);
   const Tensor j = jacobian([&](const Tensor& t) { return mlp(t); }, x);
-  CHECK(largest_difference(
-            j, {.2221, -.6747, -.0965, .7115, -.2333, .0777, -.6014, .2066, .4003, -.1995, -.3044, .1571}) < rounding);
+  CHECK(largest_difference(j, {.2221, -.6747, -.0965, .7115, -.2333, .0777, -.6014, .2066, .4003,
+                               -.1995, -.3044, .1571}) < rounding);
 }
 
 TEST_CASE("gradients reach every parameter of a network and match central differences") {
@@ -67,7 +73,8 @@ TEST_CASE("gradients reach every parameter of a network and match central differ
       moved[0][i] = moved[0][i] + h * direction;
       moved[1][i] = moved[1][i] - h * direction;
     }
-    const double difference = (loss(unflatten(mlp, moved[0])).item() - loss(unflatten(mlp, moved[1])).item()) / (2 * h);
+    const double difference =
+        (loss(unflatten(mlp, moved[0])).item() - loss(unflatten(mlp, moved[1])).item()) / (2 * h);
     // Error h^2/6 f''' (1e-10 times the size of f''', of order 10) plus 1e-16 / h.
     CHECK(along == doctest::Approx(difference).epsilon(1e-7));
   }
@@ -75,7 +82,8 @@ TEST_CASE("gradients reach every parameter of a network and match central differ
 
 TEST_CASE("skip connections add the input of hidden layers of equal width") {
   Mlp mlp{{}, parse_activation("relu"), true};
-  for (int i = 0; i < 3; ++i) mlp.layers.push_back({rows({i == 1 ? -1. : 1., 0, 0, 1}, 2), Tensor()});
+  for (int i = 0; i < 3; ++i)
+    mlp.layers.push_back({rows({i == 1 ? -1. : 1., 0, 0, 1}, 2), Tensor()});
   // relu(x) + x, then h + relu(diag(-1, 1) h), then the last layer: identity without skip.
   CHECK(largest_difference(mlp(rows({1, -2, -3, 4}, 2)), {2, -2, 0, 16}) == 0);
   mlp.skip = false;

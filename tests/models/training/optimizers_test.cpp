@@ -27,7 +27,8 @@ void check_run(const OptimizerConfig& config, const std::map<int, Values>& wante
     const auto expected = wanted.find(t);
     if (expected == wanted.end()) continue;
     const auto now = p[0].array().to_vector<double>();
-    // Each step rounds a handful of times at magnitude 2 (2^-52 each), here and in the reference: 10 * 10 * 4.4e-16.
+    // Each step rounds a handful of times at magnitude 2 (2^-52 each), here and in the reference:
+    // 10 * 10 * 4.4e-16.
     for (size_t i = 0; i < 3; ++i) CHECK(std::abs(now[i] - expected->second[i]) < 5e-14);
   }
   CHECK(optimizer.steps() == 10);
@@ -46,12 +47,14 @@ TEST_CASE("Adam and AdamW follow PyTorch") {
   check_run(config("adam"), {{1, {0.9900000009999999, -1.9900000005, 0.49000000018508155}},
                              {2, {0.9803481813521252, -1.980000001, 0.48923460085209053}},
                              {10, {0.9015410917238035, -1.9000000050000003, 0.5046973629655146}}});
-  check_run(config("adam", 0.1), {{1, {0.9900000004999999, -1.99000000025, 0.4900000001694047}},
-                                  {2, {0.9800897048601187, -1.9800006607894254, 0.48824249246570134}},
-                                  {10, {0.8996561566674816, -1.9000821854097538, 0.4983846081038694}}});
-  check_run(config("adamw", 0.1), {{1, {0.9890000009999999, -1.9880000005, 0.48950000018508155}},
-                                   {2, {0.9783591813511252, -1.9760120009995001, 0.4882451008519054}},
-                                   {10, {0.8920238056848203, -1.8805385674945385, 0.49973100778618756}}});
+  check_run(config("adam", 0.1),
+            {{1, {0.9900000004999999, -1.99000000025, 0.4900000001694047}},
+             {2, {0.9800897048601187, -1.9800006607894254, 0.48824249246570134}},
+             {10, {0.8996561566674816, -1.9000821854097538, 0.4983846081038694}}});
+  check_run(config("adamw", 0.1),
+            {{1, {0.9890000009999999, -1.9880000005, 0.48950000018508155}},
+             {2, {0.9783591813511252, -1.9760120009995001, 0.4882451008519054}},
+             {10, {0.8920238056848203, -1.8805385674945385, 0.49973100778618756}}});
   CHECK(OptimizerConfig::named("adamw", 1).weight_decay == 0.01);
 }
 
@@ -61,12 +64,14 @@ TEST_CASE("SGD and gradient descent follow PyTorch") {
                                     {10, {0.945, -1.98, 0.514174477464559}}};
   check_run(config("sgd"), plain);
   check_run(config("gradient_descent"), plain);
-  check_run(config("sgd", 0, 0.9), {{1, {0.999, -1.998, 0.4945969769413186}},
-                                    {2, {0.9961, -1.9942, 0.4938957245539768}},
-                                    {10, {0.822429536481, -1.9172378807819999, 0.531892719944288}}});
-  check_run(config("sgd", 0.1, 0.9), {{1, {0.998, -1.996, 0.4940969769413186}},
-                                      {2, {0.993202, -1.988404, 0.4924516275770354}},
-                                      {10, {0.7823964293008917, -1.8359162310138266, 0.5110290524123611}}});
+  check_run(config("sgd", 0, 0.9),
+            {{1, {0.999, -1.998, 0.4945969769413186}},
+             {2, {0.9961, -1.9942, 0.4938957245539768}},
+             {10, {0.822429536481, -1.9172378807819999, 0.531892719944288}}});
+  check_run(config("sgd", 0.1, 0.9),
+            {{1, {0.998, -1.996, 0.4940969769413186}},
+             {2, {0.993202, -1.988404, 0.4924516275770354}},
+             {10, {0.7823964293008917, -1.8359162310138266, 0.5110290524123611}}});
 }
 
 TEST_CASE("functional gradient descent equals the fused one and can be differentiated") {
@@ -74,7 +79,8 @@ TEST_CASE("functional gradient descent equals the fused one and can be different
   const Tensors stepped = gradient_step(p, Tensors{gradient_at(1)}, 0.01);
   Optimizer optimizer(config("sgd"), p);
   optimizer.update(p, {gradient_at(1)}, 0.01);
-  const auto fused = p[0].array().to_vector<double>(), functional = stepped[0].array().to_vector<double>();
+  const auto fused = p[0].array().to_vector<double>(),
+             functional = stepped[0].array().to_vector<double>();
   // fma or not: one rounding of a number below 2
   for (size_t i = 0; i < 3; ++i) CHECK(std::abs(fused[i] - functional[i]) < 5e-16);
 
@@ -107,9 +113,11 @@ TEST_CASE("gradients that are broadcast views are understood, wrong ones refused
   Optimizer optimizer(config("sgd"), p);
   optimizer.update(p, {broadcast_to(full({1}, 1, DType::f64), {2})}, 0.5);
   CHECK(p[0].array().to_vector<double>() == Values{0.5, 1.5});
-  CHECK_THROWS_WITH_AS(optimizer.update(p, {zeros({3}, DType::f64)}, 0.5), doctest::Contains("[3]"), Error);
+  CHECK_THROWS_WITH_AS(optimizer.update(p, {zeros({3}, DType::f64)}, 0.5), doctest::Contains("[3]"),
+                       Error);
   CHECK_THROWS_AS(optimizer.update(p, {}, 0.5), Error);
-  CHECK_THROWS_WITH_AS(Optimizer(config("sgd"), {zeros({3}, DType::i32)}), doctest::Contains("i32"), Error);
+  CHECK_THROWS_WITH_AS(Optimizer(config("sgd"), {zeros({3}, DType::i32)}), doctest::Contains("i32"),
+                       Error);
   CHECK_THROWS_AS(Optimizer(config("sgd"), {broadcast_to(zeros({1}, DType::f64), {3})}), Error);
   CHECK_THROWS_WITH_AS(OptimizerConfig::named("adma", 1), doctest::Contains("adma"), Error);
   CHECK_THROWS_AS(Optimizer(config("adam", -1), p), Error);
@@ -150,10 +158,12 @@ TEST_CASE("schedules have PyTorch's definitions") {
   CHECK(rate("linear(1, 0.2, 100)", 25) == doctest::Approx(0.08).epsilon(1e-15));
   CHECK(rate("linear(1, 0.2, 100)", 500) == doctest::Approx(0.02).epsilon(1e-15));
   CHECK(rate("cosine(100, 0.02)", 0) == doctest::Approx(0.1).epsilon(1e-15));
-  CHECK(rate("cosine(100, 0.02)", 25) == doctest::Approx(0.02 + 0.04 * (1 + std::sqrt(0.5))).epsilon(1e-15));
+  CHECK(rate("cosine(100, 0.02)", 25) ==
+        doctest::Approx(0.02 + 0.04 * (1 + std::sqrt(0.5))).epsilon(1e-15));
   CHECK(rate("cosine(100)", 50) == doctest::Approx(0.05).epsilon(1e-15));
   CHECK(rate("cosine(100, 0.02)", 100) == doctest::Approx(0.02).epsilon(1e-15));
-  for (const char* whole : {"constant", "step(10, 0.5)", "linear(1, 0.2, 100)", "cosine(100, 0.02)"})
+  for (const char* whole :
+       {"constant", "step(10, 0.5)", "linear(1, 0.2, 100)", "cosine(100, 0.02)"})
     CHECK(Schedule::parse(whole).to_text() == whole);
   CHECK(Schedule::parse("cosine(100)").to_text() == "cosine(100, 0)");
   CHECK_THROWS_WITH_AS(Schedule::parse("cosnie(3)"), doctest::Contains("cosnie"), Error);

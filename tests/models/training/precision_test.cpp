@@ -41,27 +41,33 @@ std::vector<double> losses(const Mlp& start, const Array& data, double rate, DTy
 
 }  // namespace
 
-TEST_CASE("training of 3-[10x512]-3: f32 against double precision, double precision against NumPy") {
+TEST_CASE(
+    "training of 3-[10x512]-3: f32 against double precision, double precision against NumPy") {
   const Key seed(2024);
   const Array data = swiss_roll(seed.at("data"), 100, DType::f32);
-  const Mlp start = make_mlp({.widths = autoencoder_widths(3, depth, width)}, seed.at("parameters"));
+  const Mlp start =
+      make_mlp({.widths = autoencoder_widths(3, depth, width)}, seed.at("parameters"));
 
-  // A sum of `width` rounded terms is off by some sqrt(width) units; 2 * depth such products follow each other.
+  // A sum of `width` rounded terms is off by some sqrt(width) units; 2 * depth such products follow
+  // each other.
   const double bound = std::sqrt(2.0 * depth * width) * 0x1p-24;
   const Tensors single = slopes(start, Tensor(data));
   const Tensors exact = slopes(in_precision(start, DType::f64), Tensor(cast(data, DType::f64)));
   for (size_t i = 0; i < exact.size(); ++i) {
     CAPTURE(i);
-    CHECK(gradient_norm({cast(single[i], DType::f64) - exact[i]}) <= bound * gradient_norm({exact[i]}));
+    CHECK(gradient_norm({cast(single[i], DType::f64) - exact[i]}) <=
+          bound * gradient_norm({exact[i]}));
   }
 
-  // The loss before the last step by NumPy, from the same parameters: the forward and backward pass and Adam written
-  // out. At the larger rate 1e-16 grows to 1e-12 in these steps.
+  // The loss before the last step by NumPy, from the same parameters: the forward and backward pass
+  // and Adam written out. At the larger rate 1e-16 grows to 1e-12 in these steps.
   CHECK(std::abs(losses(start, data, 1e-3, DType::f64).back() - 0.09194251799644483) <= 1e-11);
   const std::vector<double> twin = losses(start, data, 1e-4, DType::f64);
   CHECK(std::abs(twin.back() - 0.2256529128843985) <= 1e-13);
-  // At 1e-3 half a unit of f32 in the start grows to 1e-3, at 1e-4 to 1e-9; there f32 stays as near as rounding lets
-  // it, or, where it takes the other side of a kink of the activation in one place, within some 1e-6.
+  // At 1e-3 half a unit of f32 in the start grows to 1e-3, at 1e-4 to 1e-9; there f32 stays as near
+  // as rounding lets it, or, where it takes the other side of a kink of the activation in one
+  // place, within some 1e-6.
   const std::vector<double> rounded = losses(start, data, 1e-4, DType::f32);
-  for (size_t step = 0; step < twin.size(); ++step) CHECK(std::abs(rounded[step] - twin[step]) <= 1e-5 * twin[step]);
+  for (size_t step = 0; step < twin.size(); ++step)
+    CHECK(std::abs(rounded[step] - twin[step]) <= 1e-5 * twin[step]);
 }

@@ -36,7 +36,8 @@ void with_stderr(int descriptor, const std::function<void()>& work) {
   close(before);
 }
 
-/// What can be read up to a newline, and what is there after it. A terminal hands its output over in parts.
+/// What can be read up to a newline, and what is there after it. A terminal hands its output over
+/// in parts.
 std::string all_of(int descriptor) {
   std::string all;
   pollfd ready{descriptor, POLLIN, 0};
@@ -51,7 +52,9 @@ std::string all_of(int descriptor) {
 
 }  // namespace
 
-TEST_CASE("progress: on a pipe the closing line alone, unless ten seconds pass; switched off nothing at all") {
+TEST_CASE(
+    "progress: on a pipe the closing line alone, unless ten seconds pass; switched off nothing at "
+    "all") {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   std::string told;
@@ -78,7 +81,8 @@ TEST_CASE("progress: on a pipe the closing line alone, unless ten seconds pass; 
   close(ends[1]);
 }
 
-TEST_CASE("progress: on a terminal one line is written again and again, with the time that is left") {
+TEST_CASE(
+    "progress: on a terminal one line is written again and again, with the time that is left") {
   const int terminal = posix_openpt(O_RDWR | O_NOCTTY);
   REQUIRE(terminal >= 0);
   REQUIRE(grantpt(terminal) == 0);
@@ -89,7 +93,9 @@ TEST_CASE("progress: on a terminal one line is written again and again, with the
   REQUIRE(tcgetattr(user, &raw) == 0);
   cfmakeraw(&raw);
   REQUIRE(tcsetattr(user, TCSANOW, &raw) == 0);
-  const auto wait = [] { std::this_thread::sleep_for(std::chrono::milliseconds(220)); };  // a line is due after 200
+  const auto wait = [] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(220));
+  };  // a line is due after 200
   SUBCASE("to its end") {
     std::string told;
     for (Clock::duration first = never, second = never;

@@ -1,4 +1,5 @@
-// Training by replay: the bits of training step by step, on every device that can record. Runs on --device.
+// Training by replay: the bits of training step by step, on every device that can record. Runs on
+// --device.
 #include "models/training/replay.h"
 
 #include <doctest/doctest.h>
@@ -111,7 +112,9 @@ TEST_CASE("replayed training has the bits of training step by step") {
   check_equal(options);
 }
 
-TEST_CASE("replayed training in f64 has the bits of training step by step, the optimiser's corrections included") {
+TEST_CASE(
+    "replayed training in f64 has the bits of training step by step, the optimiser's corrections "
+    "included") {
   const auto run = [](bool replay) {
     Mlp mlp = small_mlp(DType::f64);
     const Tensor x = data(DType::f64);
@@ -142,8 +145,8 @@ TEST_CASE("a loss that depends on more than the parameters is refused when it is
   const auto drifting = [&](const Mlp& m) { return mse(m(x), x) * (weight += 0.5); };
   const TrainOptions options = options_of(50, true);
   if (test_device().backend().can_capture()) {
-    CHECK_THROWS_WITH_AS(train(mlp, drifting, options), doctest::Contains("depends on more than the parameters"),
-                         Error);
+    CHECK_THROWS_WITH_AS(train(mlp, drifting, options),
+                         doctest::Contains("depends on more than the parameters"), Error);
   } else {
     CHECK(train(mlp, drifting, options).steps == 50);
   }
@@ -170,8 +173,8 @@ TEST_CASE("a loss that becomes infinite while replayed names the step, as step b
 }
 
 TEST_CASE("100 steps in f64 on this device and on the CPU agree to 1e-10") {
-  // Every operation is correctly rounded up to the order of sums and the last bits of exp: 1e-16 each, a hundred steps
-  // of a smooth loss and sums of up to 120 terms leave four digits of room.
+  // Every operation is correctly rounded up to the order of sums and the last bits of exp: 1e-16
+  // each, a hundred steps of a smooth loss and sums of up to 120 terms leave four digits of room.
   const auto run = [](const Device& device) {
     MlpConfig config{.widths = {3, 32, 32, 3}, .activation = {Unary::tanh}};
     config.dtype = DType::f64;

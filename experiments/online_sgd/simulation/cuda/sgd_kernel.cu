@@ -1,17 +1,19 @@
-// Online SGD on a GPU. One launch takes any number of steps with any number of trajectories, one trajectory a block.
-// The weights stay in registers as far as they fit (K = 3 units on 2,048 modes do, in f32 and f64). Each thread draws
-// the inputs that it uses, from the words of normals.h, so that a GPU has the random words of the CPU. Memory is read
-// at the start and written at the end and for snapshots of the order parameters at given steps.
+// Online SGD on a GPU. One launch takes any number of steps with any number of trajectories, one
+// trajectory a block. The weights stay in registers as far as they fit (K = 3 units on 2,048 modes
+// do, in f32 and f64). Each thread draws the inputs that it uses, from the words of normals.h, so
+// that a GPU has the random words of the CPU. Memory is read at the start and written at the end
+// and for snapshots of the order parameters at given steps.
 //
-// The floor. A step of D modes and K untied units draws D normals and does D (5 K + K (K + 1) / 2) multiply-adds: 21 a
-// mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15 instructions of Philox (60 for four words) and 27
-// of the quantile (13 fmas, 6 products, a log2 and a reciprocal of the special-function unit, the rest conversions and
-// bits): 63 instructions a mode and 63,000 a step for D = 1000. A multiprocessor issues 128 a cycle: 132 of them at
-// 1.75 GHz take 4.6e8 steps a second.
-// What the design adds. Two barriers a step and the totals of 12 sums, which one warp makes while the others draw the
-// next input: some 200 instructions of that warp. Four blocks of 128 threads on a multiprocessor (128 registers a
-// thread; ptxas -v says 40 bytes spilled) cover each other's barriers; 1,024 trajectories are 1.9 rounds of 528. Larger
-// networks spill weights to local memory, up to 2.7 KB a thread for six units on 4,096 modes in f64.
+// The floor. A step of D modes and K untied units draws D normals and does D (5 K + K (K + 1) / 2)
+// multiply-adds: 21 a mode for K = 3, of which 6 are those of v_k.v_a. A normal costs 15
+// instructions of Philox (60 for four words) and 27 of the quantile (13 fmas, 6 products, a log2
+// and a reciprocal of the special-function unit, the rest conversions and bits): 63 instructions a
+// mode and 63,000 a step for D = 1000. A multiprocessor issues 128 a cycle: 132 of them at 1.75 GHz
+// take 4.6e8 steps a second. What the design adds. Two barriers a step and the totals of 12 sums,
+// which one warp makes while the others draw the next input: some 200 instructions of that warp.
+// Four blocks of 128 threads on a multiprocessor (128 registers a thread; ptxas -v says 40 bytes
+// spilled) cover each other's barriers; 1,024 trajectories are 1.9 rounds of 528. Larger networks
+// spill weights to local memory, up to 2.7 KB a thread for six units on 4,096 modes in f64.
 #include <stdexcept>
 #include <string>
 
@@ -51,7 +53,8 @@ __device__ float normal_of(uint32_t word, float) {
 }
 
 template <class T, int B>
-__device__ void draw(const SgdTask<T>& task, KeyBits key, int64_t step, const T* scale, T (&x)[words * B]) {
+__device__ void draw(const SgdTask<T>& task, KeyBits key, int64_t step, const T* scale,
+                     T (&x)[words * B]) {
   const auto at = static_cast<uint64_t>(step);
   if (task.inputs) {
     const T* row = task.inputs + row_of_step(key, at, task.input_rows) * task.modes;
@@ -66,13 +69,15 @@ __device__ void draw(const SgdTask<T>& task, KeyBits key, int64_t step, const T*
   for (int b = 0; b < B; ++b) {
     const Philox4 drawn = step_words(key, threadIdx.x + static_cast<uint32_t>(b) * blockDim.x, at);
 #pragma unroll
-    for (int i = 0; i < words; ++i) x[words * b + i] = scale[mode_of(b, i)] * normal_of(drawn.v[i], T(0));
+    for (int i = 0; i < words; ++i)
+      x[words * b + i] = scale[mode_of(b, i)] * normal_of(drawn.v[i], T(0));
   }
 }
 
 /// This thread's part of every sum, into partial[sum][thread].
 template <class T, int K, int N>
-__device__ void add_up(const T (&w)[K][N], const T (&v)[K][N], const T (&x)[N], T* partial, int pitch) {
+__device__ void add_up(const T (&w)[K][N], const T (&v)[K][N], const T (&x)[N], T* partial,
+                       int pitch) {
   T sums[Plan<T, K>::sums] = {};
 #pragma unroll
   for (int m = 0; m < N; ++m) {
@@ -82,23 +87,26 @@ __device__ void add_up(const T (&w)[K][N], const T (&v)[K][N], const T (&x)[N], 
       sums[K + k] = std::fma(v[k][m], x[m], sums[K + k]);
 #pragma unroll
       for (int a = 0; a <= k; ++a)
-        sums[2 * K + k * (k + 1) / 2 + a] = std::fma(v[k][m], v[a][m], sums[2 * K + k * (k + 1) / 2 + a]);
+        sums[2 * K + k * (k + 1) / 2 + a] =
+            std::fma(v[k][m], v[a][m], sums[2 * K + k * (k + 1) / 2 + a]);
     }
   }
 #pragma unroll
-  for (int s = 0; s < Plan<T, K>::sums; ++s) partial[s * pitch + static_cast<int>(threadIdx.x)] = sums[s];
+  for (int s = 0; s < Plan<T, K>::sums; ++s)
+    partial[s * pitch + static_cast<int>(threadIdx.x)] = sums[s];
 }
 
 /// The first warp: totals of four sums at a time, 8 lanes each,
 /// then unit k in lane k. `bias` is that of the lane's unit.
 template <class T, int K>
-__device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* partial, int pitch, T& bias,
-                          Plan<T, K>& plan) {
+__device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* partial, int pitch,
+                          T& bias, Plan<T, K>& plan) {
   const int lane = static_cast<int>(threadIdx.x), sums = Plan<T, K>::sums;
   for (int first = 0; first < sums; first += 4) {
     const int s = first + lane / 8;
     T total = 0;
-    for (int i = lane % 8; s < sums && i < static_cast<int>(blockDim.x); i += 8) total += partial[s * pitch + i];
+    for (int i = lane % 8; s < sums && i < static_cast<int>(blockDim.x); i += 8)
+      total += partial[s * pitch + i];
     for (int bit = 4; bit > 0; bit /= 2) total += __shfl_xor_sync(~0u, total, bit);
     if (lane % 8 == 0 && s < sums) plan.totals[s] = total;
   }
@@ -118,14 +126,16 @@ __device__ void make_plan(const SgdTask<T>& task, const T* rates, const T* parti
   if (lane < K) bias += rates[rate_b] * gradient;
   const T all = field + gradient + bias;
   const int failed = __any_sync(~0u, lane < K && !(all - all == 0));
-  if (lane < K) plan.g[k] = value, plan.w_step[k] = rates[rate_w] * gradient, plan.v_step[k] = rates[rate_v] * value;
+  if (lane < K)
+    plan.g[k] = value, plan.w_step[k] = rates[rate_w] * gradient,
+    plan.v_step[k] = rates[rate_v] * value;
   if (lane == 0) plan.failed = failed;
 }
 
 /// plain: untied and without decay.
 template <bool plain, bool truncated, class T, int K, int N>
-__device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N], T (&w)[K][N],
-                       T (&v)[K][N]) {
+__device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N],
+                       T (&w)[K][N], T (&v)[K][N]) {
 #pragma unroll
   for (int m = 0; m < N; ++m) {
     T left = x[m], before[K];
@@ -134,7 +144,8 @@ __device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, 
 #pragma unroll
     for (int k = 0; k < K; ++k) {
       T from_v = v[k][m], from_w = w[k][m];
-      if (!plain) from_v = std::fma(-decay, from_v, from_v), from_w = std::fma(-decay, from_w, from_w);
+      if (!plain)
+        from_v = std::fma(-decay, from_v, from_v), from_w = std::fma(-decay, from_w, from_w);
       if (!plain && task.tied) from_v = std::fma(plan.w_step[k], x[m], from_v);
       v[k][m] = std::fma(plan.v_step[k], truncated ? before[k] : left, from_v);
       w[k][m] = !plain && task.tied ? v[k][m] : std::fma(plan.w_step[k], x[m], from_w);
@@ -143,15 +154,18 @@ __device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, 
 }
 
 template <class T, int K, int N>
-__device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N], T (&w)[K][N],
-                       T (&v)[K][N]) {
+__device__ void update(const SgdTask<T>& task, const Plan<T, K>& plan, T decay, const T (&x)[N],
+                       T (&w)[K][N], T (&v)[K][N]) {
   if (task.tied || decay != 0)
-    task.truncated ? update<false, true>(task, plan, decay, x, w, v) : update<false, false>(task, plan, decay, x, w, v);
+    task.truncated ? update<false, true>(task, plan, decay, x, w, v)
+                   : update<false, false>(task, plan, decay, x, w, v);
   else
-    task.truncated ? update<true, true>(task, plan, decay, x, w, v) : update<true, false>(task, plan, decay, x, w, v);
+    task.truncated ? update<true, true>(task, plan, decay, x, w, v)
+                   : update<true, false>(task, plan, decay, x, w, v);
 }
 
-/// Weights of one trajectory, and the row of a unit's encoder and decoder; null beyond the last unit.
+/// Weights of one trajectory, and the row of a unit's encoder and decoder; null beyond the last
+/// unit.
 template <class T>
 __device__ T* encoder_of(const SgdTask<T>& task, int64_t trajectory, int k) {
   if (k >= task.units) return nullptr;
@@ -164,10 +178,12 @@ __device__ T* decoder_of(const SgdTask<T>& task, int64_t trajectory, int k) {
 }
 
 template <class T, int K, int N>
-__device__ void store(const SgdTask<T>& task, int64_t trajectory, const T (&w)[K][N], const T (&v)[K][N], T bias) {
+__device__ void store(const SgdTask<T>& task, int64_t trajectory, const T (&w)[K][N],
+                      const T (&v)[K][N], T bias) {
 #pragma unroll
   for (int k = 0; k < K; ++k) {
-    T *const encoder = encoder_of(task, trajectory, k), *const decoder = decoder_of(task, trajectory, k);
+    T *const encoder = encoder_of(task, trajectory, k), *const decoder =
+                                                            decoder_of(task, trajectory, k);
 #pragma unroll
     for (int m = 0; m < N; ++m) {
       const int mode = mode_of(m / words, m % words);
@@ -182,9 +198,11 @@ template <class T>
 __device__ void take_snapshot(const SgdTask<T>& task, int64_t trajectory, int64_t snapshot) {
   const auto units = static_cast<int>(task.units), pairs = units * units;
   const int lane = static_cast<int>(threadIdx.x) % warp;
-  double* out = task.snapshots + (trajectory * task.snapshot_count + snapshot) * (4 * pairs + units);
+  double* out =
+      task.snapshots + (trajectory * task.snapshot_count + snapshot) * (4 * pairs + units);
   const T* scale = task.scale + trajectory * task.pitch;
-  for (int p = static_cast<int>(threadIdx.x) / warp; p < pairs; p += static_cast<int>(blockDim.x) / warp) {
+  for (int p = static_cast<int>(threadIdx.x) / warp; p < pairs;
+       p += static_cast<int>(blockDim.x) / warp) {
     const int k = p / units, a = p % units;
     const T *wk = encoder_of(task, trajectory, k), *vk = decoder_of(task, trajectory, k);
     const T *wa = encoder_of(task, trajectory, a), *va = decoder_of(task, trajectory, a);
@@ -224,7 +242,8 @@ __global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K <= 3 && B ==
       scale[mode] = here ? task.scale[trajectory * task.pitch + mode] : T(0);
 #pragma unroll
       for (int k = 0; k < K; ++k) {
-        const T *const encoder = encoder_of(task, trajectory, k), *const decoder = decoder_of(task, trajectory, k);
+        const T *const encoder = encoder_of(task, trajectory, k), *const decoder = decoder_of(
+                                                                      task, trajectory, k);
         w[k][m] = encoder && here ? encoder[mode] : T(0);
         v[k][m] = encoder && here ? decoder[mode] : T(0);
       }
@@ -237,7 +256,8 @@ __global__ void __launch_bounds__(most_threads, sizeof(T) == 4 && K <= 3 && B ==
     int64_t snapshot = 0, step = task.first;
     draw<T, B>(task, key, step, scale, x);
     for (;; ++step) {
-      if (snapshot < task.snapshot_count && static_cast<int64_t>(task.snapshot_steps[snapshot]) == step) {
+      if (snapshot < task.snapshot_count &&
+          static_cast<int64_t>(task.snapshot_steps[snapshot]) == step) {
         store(task, trajectory, w, v, bias);
         __syncthreads();
         take_snapshot(task, trajectory, snapshot++);
@@ -265,12 +285,13 @@ void launch_units(const cuda::Stream& stream, const SgdTask<T>& task) {
   // As few threads as hold all modes, 8 each (16 beyond 2,048 modes): whole warps.
   const int64_t each = task.pitch > 8 * most_threads ? 16 : 8;
   const int64_t threads = (task.pitch / each + warp - 1) / warp * warp;
-  const size_t bytes = static_cast<size_t>(Plan<T, K>::sums * (threads + 8) + threads * each) * sizeof(T);
+  const size_t bytes =
+      static_cast<size_t>(Plan<T, K>::sums * (threads + 8) + threads * each) * sizeof(T);
   if (bytes + sizeof(Plan<T, K>) > stream.shared_limit)
-    throw std::runtime_error("launch_sgd: K = " + std::to_string(task.units) + " on " + std::to_string(task.modes) +
-                             " modes needs " + std::to_string(bytes) +
-                             " bytes of shared memory, this GPU gives a block " + std::to_string(stream.shared_limit) +
-                             "; fewer modes, f32 or the CPU");
+    throw std::runtime_error("launch_sgd: K = " + std::to_string(task.units) + " on " +
+                             std::to_string(task.modes) + " modes needs " + std::to_string(bytes) +
+                             " bytes of shared memory, this GPU gives a block " +
+                             std::to_string(stream.shared_limit) + "; fewer modes, f32 or the CPU");
   const cuda::Grid grid{static_cast<unsigned>(std::min<int64_t>(task.trajectories, 1 << 20)),
                         static_cast<unsigned>(threads), bytes};
   cuda::launch(stream, grid, each == 8 ? sgd_kernel<T, K, 2> : sgd_kernel<T, K, 4>, task);
@@ -279,8 +300,8 @@ void launch_units(const cuda::Stream& stream, const SgdTask<T>& task) {
 template <class T>
 void launch_any(Backend& device, const SgdTask<T>& task) {
   const cuda::Stream* stream = cuda::stream_of(device);
-  if (!stream || task.kind == UnitKind::quadrature || task.units < 1 || task.units > most_kernel_units ||
-      task.modes > most_kernel_modes)
+  if (!stream || task.kind == UnitKind::quadrature || task.units < 1 ||
+      task.units > most_kernel_units || task.modes > most_kernel_modes)
     throw std::logic_error("launch_sgd: not a network for this kernel, or not on a CUDA device");
   if (task.trajectories == 0) return;
   // Units beyond the last are zero and stay so.
