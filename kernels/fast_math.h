@@ -15,6 +15,8 @@
 #define BASIN_HD
 #define BASIN_ONE_COPY [[gnu::noinline]]
 #endif
+// for what loops over lanes call: part of the loop at every level of optimisation
+#define BASIN_INLINE [[gnu::always_inline]] BASIN_HD inline
 
 namespace basin::scalar {
 

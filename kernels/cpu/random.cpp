@@ -2,6 +2,7 @@
 // that computes it.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
+#include "kernels/normal.h"
 
 namespace basin::cpu {
 namespace {
@@ -11,15 +12,18 @@ void draw(const View& out, KeyBits key, uint64_t offset, F&& convert) {
   const int64_t n = out.size();
   T* to = out.as<T>();
   parallel_for((n + grain - 1) / grain, [&](int64_t task) {
-    uint64_t loaded = ~uint64_t{0};
-    Philox4 words{};
-    for (int64_t i = task * grain; i < std::min(n, (task + 1) * grain); ++i) {
+    constexpr int64_t piece = 256;
+    uint32_t words[piece + 7];  // with what the first and last block have outside the piece
+    const int64_t end = std::min(n, (task + 1) * grain);
+    for (int64_t i = task * grain; i < end; i += piece) {
+      const int64_t count = std::min(piece, end - i);
       const uint64_t index = offset + static_cast<uint64_t>(i);
-      if (index / 4 != loaded) {
-        loaded = index / 4;
-        words = random_block(key, loaded);
+      const auto before = static_cast<int64_t>(index % 4);
+      for (int64_t w = 0; w < before + count; w += 4) {
+        const Philox4 block = random_block(key, (index + static_cast<uint64_t>(w)) / 4);
+        std::copy(block.v, block.v + 4, words + w);
       }
-      to[i] = convert(words.v[index % 4]);
+      for (int64_t j = 0; j < count; ++j) to[i + j] = convert(words[before + j]);
     }
   });
 }
@@ -34,7 +38,7 @@ void CpuBackend::random(Distribution kind, KeyBits key, uint64_t offset, const V
     if (kind == Distribution::uniform)
       draw<T>(out, key, offset, [](uint32_t word) { return to_unit<T>(word); });
     else
-      draw<T>(out, key, offset, [](uint32_t word) { return to_normal<T>(word); });
+      draw<T>(out, key, offset, [](uint32_t word) { return standard_normal<T>(word); });
   });
 }
 

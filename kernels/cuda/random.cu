@@ -2,6 +2,7 @@
 // makes one Philox block, four elements. Bytes moved: the output.
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/launch.h"
+#include "kernels/normal.h"
 #include "kernels/strided.h"
 
 namespace basin::cuda {
@@ -21,7 +22,8 @@ __global__ void random_kernel(T* out, Distribution kind, KeyBits key, uint64_t o
       if constexpr (sizeof(T) == 4 && T(0.5) == T(0))
         value = words.v[l];
       else
-        value = kind == Distribution::uniform ? to_unit<T>(words.v[l]) : to_normal<T>(words.v[l]);
+        value =
+            kind == Distribution::uniform ? to_unit<T>(words.v[l]) : standard_normal<T>(words.v[l]);
       out[index - offset] = value;
     }
   }

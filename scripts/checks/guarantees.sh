@@ -10,7 +10,7 @@ while IFS=$'\t' read -r file name; do
   cases=$((cases + 1))
   if [ ! -f "$file" ]; then
     complain "$file does not exist"
-  elif ! tr '\n' ' ' <"$file" | grep -qE "TEST_CASE[A-Z_]*\( *\"$(sed 's/[][\\.*^$+?(){}|/]/\\&/g' <<<"$name")\""; then
+  elif ! tr '\n' ' ' <"$file" | sed -E 's/" +"//g' | grep -qE "TEST_CASE[A-Z_]*\( *\"$(sed 's/[][\\.*^$+?(){}|/]/\\&/g' <<<"$name")\""; then
     complain "$file has no test case \"$name\""
   fi
 done < <(grep -oE '`tests/[a-z_/0-9]+\.cpp` "[^"]+"' $page | sed -E 's/^`([^`]+)` "(.*)"$/\1\t\2/')

@@ -126,7 +126,7 @@ class GramSimulator : public Simulator {
     const size_t blocks = random_.size() / 4;
     for (size_t b = 0; b < blocks; ++b) {
       const Philox4 words = random_block(key_, first + b);
-      for (size_t j = 0; j < 4; ++j) random_[4 * b + j] = to_normal<double>(words.v[j]);
+      for (size_t j = 0; j < 4; ++j) random_[4 * b + j] = standard_normal<double>(words.v[j]);
     }
     const auto m = static_cast<size_t>(spikes_);
     for (size_t i = 0; i < m; ++i) input_[i] = spike_sd_[static_cast<int64_t>(i)] * random_[i];

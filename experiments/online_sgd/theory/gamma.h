@@ -1,6 +1,7 @@
 // Gamma variates from a counter-based stream.
 #pragma once
 #include "engine/key.h"
+#include "kernels/normal.h"
 #include "kernels/philox.h"
 
 namespace basin::online {
@@ -12,7 +13,7 @@ inline double gamma_variate(KeyBits key, uint64_t first_block, double shape) {
   const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
   for (uint64_t block = first_block;; ++block) {
     const Philox4 words = random_block(key, block);
-    const double z = to_normal<double>(words.v[0]), t = 1 + c * z;
+    const double z = standard_normal<double>(words.v[0]), t = 1 + c * z;
     if (t <= 0) continue;
     const double cube = t * t * t, u = (words.v[1] + 0.5) * 2.3283064365386963e-10;
     if (shape >= 1 && u < 1 - 0.0331 * (z * z) * (z * z)) return d * cube;

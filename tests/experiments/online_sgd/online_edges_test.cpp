@@ -71,16 +71,6 @@ TEST_CASE(
             "1 bulk modes are fewer than the 2"));
 }
 
-TEST_CASE("online edges: normal variates to the ends of their words") {
-  // mpmath; 1.2e-9 is what the approximation promises.
-  const std::pair<uint32_t, double> exact[] = {
-      {0u, -6.3379577545537893},         {1u, -6.1664295178197502},
-      {1000u, -5.0398511259687115},      {0x6000000u, -1.9874278838270698},
-      {0x7000000u, -1.9213507724456333}, {0x7fffffffu, -2.9180993729166227e-10},
-      {0xffffffffu, 6.3379577545537893}};
-  for (const auto& [word, z] : exact) CHECK(std::abs(to_normal<double>(word) / z - 1) < 1.2e-9);
-}
-
 TEST_CASE("online edges: random bases are uniform on the orthogonal matrices") {
   // E tr Q = 0, E (tr Q)^2 = 1, E (tr Q)^4 = 3 for four dimensions and more.
   constexpr int count = 4000;

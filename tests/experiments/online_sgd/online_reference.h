@@ -61,7 +61,7 @@ inline online::Model model_of(int i) {
 inline Array some_rows(int64_t count, int64_t modes) {
   std::vector<double> values;
   for (int64_t i = 0; i < count * modes; ++i)
-    values.push_back(online::standard_normal<double>(online::mode_word({5, 6}, 0, i)));
+    values.push_back(standard_normal<double>(online::mode_word({5, 6}, 0, i)));
   return from_vector(values, {count, modes});
 }
 
