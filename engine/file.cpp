@@ -199,13 +199,36 @@ int open_to_append(const std::string& path) {
   return std::exchange(file.number, -1);
 }
 
-Bytes read_file(const std::string& path, uint64_t limit) {
+FileSource::FileSource(const std::string& path) : path_(path) {
   // O_NONBLOCK: opening a pipe must not wait for a writer before it is refused
-  const Descriptor file(open_file(path, O_RDONLY | O_NONBLOCK));
+  Descriptor file(open_file(path, O_RDONLY | O_NONBLOCK));
   struct stat status {};
   if (file.number < 0 || ::fstat(file.number, &status) != 0) fail("cannot read", path);
   require_regular(status, "cannot read", path);
-  const auto size = static_cast<uint64_t>(status.st_size);
+  size_ = static_cast<uint64_t>(status.st_size);
+  descriptor_ = std::exchange(file.number, -1);
+}
+
+FileSource::~FileSource() {
+  ::close(descriptor_);
+}
+
+void FileSource::read(uint64_t offset, void* to, size_t count) const {
+  for (size_t done = 0; done < count;) {
+    const ssize_t got = repeated([&] {
+      return ::pread(descriptor_, static_cast<char*>(to) + done, count - done,
+                     static_cast<off_t>(offset + done));
+    });
+    if (got < 0) fail("cannot read", path_);
+    require(got != 0, "cannot read ", path_, ": it was cut off at byte ", offset + done,
+            " while it was read");
+    done += static_cast<size_t>(got);
+  }
+}
+
+Bytes read_file(const std::string& path, uint64_t limit) {
+  const FileSource file(path);
+  const uint64_t size = file.size();
   require(size <= limit, "cannot read ", path, ": ", size, " bytes, more than the ", limit,
           " such a file may have");
   Bytes bytes;
@@ -215,14 +238,7 @@ Bytes read_file(const std::string& path, uint64_t limit) {
     throw Error(text("cannot read ", path, ": no memory for its ", size, " bytes"),
                 Fault::internal);
   }
-  for (size_t done = 0; done < size;) {
-    const ssize_t got =
-        repeated([&] { return ::read(file.number, bytes.data() + done, size - done); });
-    if (got < 0) fail("cannot read", path);
-    require(got != 0, "cannot read ", path, ": it was cut off at byte ", done,
-            " while it was read");
-    done += static_cast<size_t>(got);
-  }
+  file.read(0, bytes.data(), size);
   return bytes;
 }
 

@@ -34,6 +34,23 @@ void write_atomically(const std::string& path, const std::function<void(FileSink
 void write_atomically(const std::string& path, ByteSpan bytes);
 void write_atomically(const std::string& path, std::string_view characters);
 
+/// A file that is read in parts. Errors: missing, not readable, a folder or a device.
+class FileSource {
+ public:
+  explicit FileSource(const std::string& path);
+  FileSource(const FileSource&) = delete;
+  FileSource& operator=(const FileSource&) = delete;
+  ~FileSource();
+  uint64_t size() const { return size_; }
+  /// All of those bytes. Errors: the file was cut off since it was opened.
+  void read(uint64_t offset, void* to, size_t count) const;
+
+ private:
+  int descriptor_;
+  uint64_t size_ = 0;
+  std::string path_;
+};
+
 /// The whole file. Errors: missing, not readable, a folder or a device, larger than `limit` bytes.
 Bytes read_file(const std::string& path, uint64_t limit = uint64_t{4} << 30);
 

@@ -2,11 +2,14 @@
 
 #include <algorithm>
 #include <cstring>
+#include <functional>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <tuple>
 #include <utility>
 
 #include "engine/digest.h"
+#include "engine/formats/stored.h"
 
 namespace basin {
 namespace {
@@ -14,22 +17,19 @@ namespace {
 using Json = nlohmann::json;  // names sorted, so that equal input gives equal bytes
 
 constexpr uint64_t largest_header =
-    100'000'000;  // bytes; the limit of the reference implementation
-constexpr std::string_view dtype_names[] = {"F32", "F64", "I32", "U8",
-                                            "U32"};  // in the order of DType
-
+    100'000'000;              // bytes; the limit of the reference implementation
 constexpr int deepest = 127;  // levels of nesting; the limit of the reference implementation
 
 /// What the header says of one tensor.
 struct Claim {
-  DType dtype = DType::f32;
+  const Stored* type = nullptr;
   std::vector<uint64_t> shape, offsets;
   bool has_dtype = false, has_shape = false, has_offsets = false;
 };
 
 struct Entry {
   std::string name;
-  DType dtype;
+  const Stored* type;
   Shape shape;
   uint64_t begin, end;  // bytes after the header
 };
@@ -133,10 +133,8 @@ class Header : public nlohmann::json_sax<Json> {
     };
     if (field_ == "dtype") {
       once(claim_.has_dtype, kind == Kind::words, "a string");
-      const auto* known = std::find(std::begin(dtype_names), std::end(dtype_names), words);
-      require(known != std::end(dtype_names), where(), ": dtype ", words,
-              " is not one of F32, F64, I32, U8, U32");
-      claim_.dtype = static_cast<DType>(known - std::begin(dtype_names));
+      claim_.type = find_stored(words);
+      require(claim_.type, where(), ": dtype ", words, " is not one of ", stored_names());
     }
     if (field_ == "shape") {
       once(claim_.has_shape, kind == Kind::list, "a list of integers");
@@ -164,10 +162,12 @@ Entry checked_entry(const std::string& tensor, const Claim& claim, uint64_t data
           ": data_offsets must be [begin, end] within the ", data_size,
           " bytes of data; the file is truncated or its header is wrong");
   const uint64_t bytes = offsets[1] - offsets[0];
-  const Shape shape = checked_shape(claim.shape, claim.dtype, bytes, what);
-  require(static_cast<uint64_t>(shape.size()) * size_of(claim.dtype) == bytes, what, ": ",
-          claim.dtype, shape, " does not fill its ", bytes, " bytes");
-  return {tensor, claim.dtype, shape, offsets[0], offsets[1]};
+  const Shape shape = checked_shape(claim.shape, claim.type->dtype, UINT64_MAX, what);
+  const uint64_t needed = static_cast<uint64_t>(shape.size()) * claim.type->bytes;
+  require(needed == bytes, what, ": ", claim.type->name, shape, " needs ", needed,
+          " bytes, and its data_offsets span ", bytes,
+          "; the file is truncated or its header is wrong");
+  return {tensor, claim.type, shape, offsets[0], offsets[1]};
 }
 
 /// Sorts the tensors by place; they must lie back to back and end with the file.
@@ -192,23 +192,97 @@ std::string digest_entry(const std::string& digest) {
   return text('"', digest_key, "\":\"", digest, '"');
 }
 
-/// Errors: the digest is not that of the file, in which zeros stand for its own digits, or its
-/// entry is not to be found as it was written.
-void check_digest(ByteSpan bytes, size_t header_end, const std::string& digest,
-                  const std::string& file) {
-  const std::string_view all(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const size_t place = all.substr(0, header_end).find(digest_entry(digest));
-  const bool found = place != std::string_view::npos && digest.size() == digest_length;
-  require(found, "safetensors ", file, ": its entry ", digest_key, " is not spelled as basin does",
-          "; the file is damaged, or another program changed it and kept that entry");
-  const size_t digits = place + digest_entry("").size() - 1;
-  Sha256 hash;
-  hash.add(all.substr(0, digits));
-  hash.add(std::string(digest_length, '0'));
-  hash.add(all.substr(digits + digest_length));
-  require(hash.hex() == digest, "safetensors ", file,
-          ": its bytes do not give the SHA-256 in its metadata, ", digest,
-          "; the file is damaged, or another program changed it and kept the entry ", digest_key);
+/// Takes bytes of a file in their order. Errors: the digest is not that of the file, in which zeros
+/// stand for its own digits, or its entry is not to be found as it was written.
+class DigestCheck {
+ public:
+  DigestCheck(const std::string& start, const std::string& digest, const std::string& file)
+      : digest_(digest), what_("safetensors " + file) {
+    const size_t place = start.find(digest_entry(digest));
+    const bool found = place != std::string::npos && digest.size() == digest_length;
+    require(found, what_, ": its entry ", digest_key, " is not spelled as basin does",
+            "; the file is damaged, or another program changed it and kept that entry");
+    hash.add(std::string(start).replace(place + digest_entry("").size() - 1, digest_length,
+                                        std::string(digest_length, '0')));
+  }
+  void finish() const {
+    require(hash.hex() == digest_, what_, ": its bytes do not give the SHA-256 in its metadata, ",
+            digest_, "; the file is damaged, or another program changed it and kept the entry ",
+            digest_key);
+  }
+  Sha256 hash;  // add what follows
+
+ private:
+  std::string digest_, what_;
+};
+
+/// Fills a part of memory from a place in the file.
+using Read = std::function<void(uint64_t offset, void* to, size_t count)>;
+
+/// The tensor at `offset` of the file, in parts that go through `seen`.
+Array read_tensor(const Entry& entry, uint64_t offset, const Read& read,
+                  const std::function<void(const void*, size_t)>& seen, const std::string& what) {
+  const Array array(entry.shape, entry.type->dtype);
+  const size_t width = entry.type->bytes;
+  auto* to = static_cast<char*>(array.view().data);
+  Bytes buffer;
+  for (uint64_t left = entry.end - entry.begin, part = 0; left > 0; left -= part, offset += part) {
+    part = std::min(left, uint64_t{1} << 20);
+    void* place = to;
+    if (converted(*entry.type)) {
+      buffer.resize(part);
+      place = buffer.data();
+    }
+    read(offset, place, part);
+    seen(place, part);
+    if (converted(*entry.type)) widen(*entry.type, place, part / width, to, what);
+    to += part / width * size_of(entry.type->dtype);
+  }
+  return array;
+}
+
+SafeTensors read_all(uint64_t size, const Read& read, const std::string& file) {
+  require(size >= 8, "safetensors ", file, ": ", size,
+          " bytes are too few for a header; the file is truncated");
+  uint64_t header_size = 0;
+  read(0, &header_size, 8);
+  require(header_size <= std::min(largest_header, size - 8), "safetensors ", file,
+          ": the header claims ", header_size, " bytes, the file has ", size,
+          " and a header at most ", largest_header, "; the file is truncated or not safetensors");
+  std::string start(8 + header_size, ' ');
+  read(0, start.data(), start.size());
+  const std::string_view header = std::string_view(start).substr(8);
+  const uint64_t data_size = size - start.size();
+  require(header.find('\0') == header.npos, "safetensors ", file,
+          ": the header holds a zero byte; it is padded with spaces (0x20)");
+  // nlohmann would pass over a byte order mark
+  require(!header.starts_with('\xef'), "safetensors ", file,
+          ": broken header: it begins with no {");
+  Header parsed(file);
+  Json::sax_parse(header.begin(), header.end(), &parsed);
+  SafeTensors result;
+  result.metadata = std::move(parsed.metadata);
+  std::vector<Entry> entries;
+  for (const auto& [name, claim] : parsed.claims)
+    entries.push_back(checked_entry(name, claim, data_size, file));
+  check_layout(entries, data_size, file);
+  std::optional<DigestCheck> check;
+  if (const auto digest = result.metadata.find(digest_key); digest != result.metadata.end()) {
+    check.emplace(start, digest->second, file);
+    result.metadata.erase(digest);
+    result.sealed = true;
+  }
+  const auto seen = [&](const void* bytes, size_t count) {
+    if (check) check->hash.add(bytes, count);
+  };
+  for (const Entry& entry : entries) {
+    const std::string what = text("safetensors ", file, ": tensor \"", entry.name, '"');
+    result.tensors.emplace_back(entry.name,
+                                read_tensor(entry, start.size() + entry.begin, read, seen, what));
+    if (converted(*entry.type)) result.stored_as[entry.name] = entry.type->name;
+  }
+  if (check) check->finish();
+  return result;
 }
 
 }  // namespace
@@ -236,7 +310,7 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors,
     require(!json.contains(name), "safetensors ", path, ": two tensors have the name \"", name,
             '"');
     const uint64_t begin = std::exchange(cursor, cursor + bytes_of(array));
-    json[name] = {{"dtype", dtype_names[static_cast<int>(array.dtype())]},
+    json[name] = {{"dtype", stored_as(array.dtype()).name},
                   {"shape", std::vector<int64_t>(array.shape().begin(), array.shape().end())},
                   {"data_offsets", {begin, cursor}}};
   }
@@ -269,45 +343,20 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors,
 }
 
 SafeTensors load_safetensors(const std::string& path) {
-  return parse_safetensors(read_file(path), path);
+  const FileSource source(path);
+  return read_all(
+      source.size(),
+      [&](uint64_t offset, void* to, size_t count) { source.read(offset, to, count); }, path);
 }
 
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& file) {
-  const size_t size = bytes.size();
-  require(size >= 8, "safetensors ", file, ": ", size,
-          " bytes are too few for a header; the file is truncated");
-  uint64_t header_size = 0;
-  std::memcpy(&header_size, bytes.data(), 8);
-  require(header_size <= std::min(largest_header, size - 8), "safetensors ", file,
-          ": the header claims ", header_size, " bytes, the file has ", size,
-          " and a header at most ", largest_header, "; the file is truncated or not safetensors");
-  const ByteSpan header = bytes.subspan(8, header_size), data = bytes.subspan(8 + header_size);
-  require(std::find(header.begin(), header.end(), 0) == header.end(), "safetensors ", file,
-          ": the header holds a zero byte; it is padded with spaces (0x20)");
-  // nlohmann would pass over a byte order mark
-  require(header.empty() || header[0] != 0xef, "safetensors ", file,
-          ": broken header: it begins with no {");
-  Header parsed(file);
-  Json::sax_parse(header.begin(), header.end(), &parsed);
-  SafeTensors result;
-  result.metadata = std::move(parsed.metadata);
-  std::vector<Entry> entries;
-  for (const auto& [name, claim] : parsed.claims)
-    entries.push_back(checked_entry(name, claim, data.size(), file));
-  check_layout(entries, data.size(), file);
-  if (const auto digest = result.metadata.find(digest_key); digest != result.metadata.end()) {
-    check_digest(bytes, 8 + header_size, digest->second, file);
-    result.metadata.erase(digest);
-    result.sealed = true;
-  }
-  for (const Entry& entry : entries) {
-    const Array array(entry.shape, entry.dtype);
-    std::copy(data.begin() + static_cast<ptrdiff_t>(entry.begin),
-              data.begin() + static_cast<ptrdiff_t>(entry.end),
-              static_cast<uint8_t*>(array.view().data));
-    result.tensors.emplace_back(entry.name, array);
-  }
-  return result;
+  return read_all(
+      bytes.size(),
+      [&](uint64_t offset, void* to, size_t count) {
+        std::copy_n(bytes.begin() + static_cast<ptrdiff_t>(offset), count,
+                    static_cast<uint8_t*>(to));
+      },
+      file);
 }
 
 }  // namespace basin

@@ -17,6 +17,7 @@ using Metadata = std::map<std::string, std::string>;
 struct SafeTensors {
   NamedArrays tensors;  // in the order of their bytes: wide dtypes first, otherwise as saved
   Metadata metadata;
+  Metadata stored_as;   // of each converted tensor: its dtype in the file, "F16"
   bool sealed = false;  // the file carries the digest of its own bytes, and it is right
 };
 
@@ -30,9 +31,11 @@ inline constexpr char digest_key[] = "basin.sha256";
 void save_safetensors(const std::string& path, const NamedArrays& tensors,
                       const Metadata& metadata = {});
 
-/// Reads F32, F64, I32, U8 and U32 tensors into CPU memory. Every claim of the header is checked
-/// against the size of the file before anything is allocated, and its digest where it carries one
-/// (other writers' files have none). Errors name the file and the tensor.
+/// Reads tensors into CPU memory, which holds them once: F32, F64, I32, U8 and U32 as they are; F16,
+/// BF16, F8_E4M3 and F8_E5M2 as f32, I8, I16, U16 and I64 as i32, BOOL as u8 (see widen). Every
+/// claim of the header is checked against the size of the file before anything is allocated, and
+/// its digest where it carries one (other writers' files have none). Errors name the file and the
+/// tensor.
 SafeTensors load_safetensors(const std::string& path);
 /// The same from memory; `name` stands for the file in errors.
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& name);

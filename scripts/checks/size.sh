@@ -11,7 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rooms=(
   "kernels 95500"
   "kernels/cuda 126500"
-  "engine 81000"
+  "engine 83000"
+  "engine/formats 4000"
   "autograd 74000"
   "models/nets 25600"
   "models/training 41700"
@@ -20,11 +21,11 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 277000"
-  "tests 768000"
+  "tests 775000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=316000 most_lines=500
+day_budget=317923 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

@@ -1,4 +1,4 @@
-// Files of the engine: atomic writing, safetensors, .npy.
+// Files of the engine: atomic writing, .npy. Safetensors are in safetensors_test.cpp.
 #include <doctest/doctest.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -10,21 +10,16 @@
 #include <cmath>
 #include <cstring>
 #include <fstream>
-#include <limits>
 
 #include "engine/npy.h"
-#include "engine/safetensors.h"
 #include "engine/system.h"
+#include "tests/engine/specimens.h"
 #include "tests/files.h"
 
 using namespace basin;
 using namespace basin::test;
 
 namespace {
-
-ByteSpan as_bytes(const std::string& characters) {
-  return {reinterpret_cast<const uint8_t*>(characters.data()), characters.size()};
-}
 
 /// Files of this process end at `bytes` while it lives: the disk that runs full.
 class FileSizeLimit {
@@ -46,36 +41,6 @@ class FileSizeLimit {
   rlimit old_{};
   void (*old_handler_)(int) = nullptr;
 };
-
-/// The most memory that this process has had, in KiB; it only grows.
-int64_t peak_kib() {
-  rusage usage{};
-  ::getrusage(RUSAGE_SELF, &usage);
-  return usage.ru_maxrss;
-}
-
-/// Arrays of every dtype (wide ones first) and of every rank from 0 to 6, a view with strides, one
-/// without elements.
-NamedArrays specimens() {
-  const Array matrix =
-      from_vector<float>({1, -2.5f, 3e-40f, std::numeric_limits<float>::infinity(), 5, 6}, {2, 3});
-  return {{"scalar", full({}, 7, DType::f64)},
-          {"five", full({1, 2, 1, 2, 1}, 0.1, DType::f64)},
-          {"none", Array({0, 5}, DType::f32)},
-          {"matrix", matrix},
-          {"view", transpose(matrix)},
-          {"whole", from_vector<int32_t>({-2147483647, 0, 2147483647, 4}, {2, 1, 2})},
-          {"words", from_vector<uint32_t>({4294967295u, 1}, {1, 1, 2, 1})},
-          {"six", full({1, 2, 1, 2, 1, 2}, -3, DType::f32)},
-          {"bytes", from_vector<uint8_t>({0, 127, 255}, {3})}};
-}
-
-std::string safetensors(const std::string& header, size_t data_bytes) {
-  std::string bytes(8, '\0');
-  const uint64_t size = header.size();
-  std::memcpy(bytes.data(), &size, 8);
-  return bytes + header + std::string(data_bytes, 'x');
-}
 
 std::string npy(const std::string& header, size_t data_bytes) {
   std::string bytes = std::string("\x93NUMPY\x01\x00", 8) + "  " + header + '\n';
@@ -224,149 +189,6 @@ TEST_CASE("files: what cannot be read is named") {
   CHECK(has(error_of([] { read_file("/dev/zero"); }), "not a regular file"));
   write_atomically(folder / "big", "12345");
   CHECK(has(error_of([&] { read_file(folder / "big", 4); }), "5 bytes, more than the 4"));
-}
-
-TEST_CASE("safetensors: every dtype and rank, order and metadata come back") {
-  const TemporaryFolder folder;
-  const NamedArrays tensors = specimens();
-  const Metadata metadata{{"step", "17"}, {"with \"quotes\" and \xc3\xa4", "line\nbreak"}};
-  save_safetensors(folder / "a.safetensors", tensors, metadata);
-  const SafeTensors back = load_safetensors(folder / "a.safetensors");
-  CHECK(back.metadata == metadata);
-  REQUIRE(back.tensors.size() == tensors.size());
-  for (size_t i = 0; i < tensors.size(); ++i) {
-    CAPTURE(tensors[i].first);
-    CHECK(back.tensors[i].first == tensors[i].first);
-    CHECK(same(back.tensors[i].second, tensors[i].second));
-  }
-  save_safetensors(folder / "b.safetensors", back.tensors, back.metadata);
-  const std::string bytes = content(folder / "a.safetensors");
-  CHECK(content(folder / "b.safetensors") == bytes);
-  save_safetensors(folder / "c.safetensors", {tensors[8], tensors[0]});  // a byte before a double
-  CHECK(load_safetensors(folder / "c.safetensors").tensors[0].first == "scalar");
-
-  uint64_t header_size = 0;
-  std::memcpy(&header_size, bytes.data(), 8);
-  CHECK(header_size % 8 == 0);
-
-  for (size_t length = 0; length < bytes.size(); ++length) {  // cut off anywhere
-    CAPTURE(length);
-    CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes).first(length), "cut"); }),
-              "safetensors cut"));
-  }
-  CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes + "x"), "long"); }),
-            "1 bytes after the last tensor"));
-}
-
-TEST_CASE("safetensors: headers that lie are refused before anything is allocated") {
-  const auto error = [](const std::string& header, size_t data_bytes) {
-    const std::string bytes = safetensors(header, data_bytes);
-    return error_of([&] { parse_safetensors(as_bytes(bytes), "f"); });
-  };
-  const auto entry = [](const std::string& dtype, const std::string& shape,
-                        const std::string& offsets) {
-    return "{\"w\": {\"dtype\": \"" + dtype + "\", \"shape\": " + shape +
-           ", \"data_offsets\": " + offsets + "}}";
-  };
-  CHECK(error(entry("F32", "[2]", "[0, 8]"), 8) == "no error");
-  CHECK(has(error(entry("F32", "[4]", "[0, 8]"), 8), "f: tensor \"w\": f32[4] needs 16 bytes"));
-  CHECK(has(error(entry("F32", "[1]", "[0, 8]"), 8), "does not fill its 8 bytes"));
-  CHECK(has(error(entry("F32", "[2]", "[0, 8]"), 7),
-            "data_offsets must be [begin, end] within the 7 bytes"));
-  CHECK(has(error(entry("F32", "[2]", "[8, 0]"), 8), "data_offsets"));
-  CHECK(has(error(entry("F32", "[2]", "[0, 18446744073709551615]"), 8), "data_offsets"));
-  CHECK(has(error(entry("F32", "[2]", "[0]"), 8), "data_offsets"));
-  CHECK(has(error(entry("F32", "[2]", "[4, 12]"), 12), "begins at byte 4 where 0"));
-  CHECK(has(error(entry("F32", "[-2]", "[0, 8]"), 8), "at least 0"));
-  CHECK(has(error(entry("F32", "[2.0]", "[0, 8]"), 8), "at least 0"));
-  CHECK(has(error(entry("F32", "\"2\"", "[0, 8]"), 8), "must be a list"));
-  CHECK(has(error(entry("F16", "[4]", "[0, 8]"), 8), "F16"));
-  CHECK(has(error(entry("F32", "[2,1,1,1,1,1,1]", "[0, 8]"), 8), "holds more than 6"));
-  CHECK(has(error(entry("F32", "[4611686018427387905, 4]", "[0, 16]"), 16),
-            "more bytes than can be addressed"));
-  CHECK(has(error(entry("F32", "[0, 4611686018427387904, 4]", "[0, 0]"), 0),
-            "more bytes than can be addressed"));
-  CHECK(has(error("{\"w\": 3}", 0), "not an object"));
-  CHECK(has(error("[]", 0), "not a JSON object"));
-  CHECK(has(error("{\"w\": ", 0), "broken header"));
-  CHECK(has(error("{\"__metadata__\": {\"a\": 1}}", 0), "\"a\" must be a string"));
-  CHECK(has(error(std::string(200'000, '['), 0), "not a JSON object"));
-  const std::string absurd("\xff\xff\xff\xff\xff\xff\xff\x7f{}", 10);
-  CHECK(has(error_of([&] { parse_safetensors(as_bytes(absurd), "f"); }),
-            "the header claims 9223372036854775807 bytes"));
-  const std::string overlap =
-      "{\"a\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [0, 4]}, "
-      "\"b\": {\"dtype\": \"U8\", \"shape\": [4], \"data_offsets\": [2, 6]}}";
-  CHECK(has(error(overlap, 6), "tensor \"b\" begins at byte 2 where 4"));
-}
-
-TEST_CASE("safetensors: names that cannot be saved") {
-  const TemporaryFolder folder;
-  const Array one = full({1}, 1, DType::f32);
-  const auto error = [&](const NamedArrays& tensors) {
-    return error_of([&] { save_safetensors(folder / "x", tensors); });
-  };
-  CHECK(has(error({{"a", one}, {"a", one}}), "two tensors have the name \"a\""));
-  CHECK(has(error({{"__metadata__", one}}), "reserved"));
-  CHECK(has(error({{"\xff", one}}), "UTF-8"));
-  CHECK(has(error({{"a", Array()}}), "has no array"));
-  CHECK(folder.count() == 0);
-}
-
-TEST_CASE(
-    "safetensors: entries that the reference implementation reads, and those that it refuses") {
-  const auto error = [](const std::string& header, size_t data_bytes) {
-    const std::string bytes = safetensors(header, data_bytes);
-    return error_of([&] { parse_safetensors(as_bytes(bytes), "f"); });
-  };
-  const std::string w = R"("w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]})";
-  const std::string bytes = safetensors("{\"__metadata__\":null," + w + "}", 24);
-  const SafeTensors file = parse_safetensors(as_bytes(bytes), "f");
-  CHECK(file.metadata.empty());
-  REQUIRE(file.tensors.size() == 1);
-  CHECK(file.tensors[0].second.shape() == Shape{2, 3});
-  CHECK(error(" {" + w + "}\n\t ", 24) == "no error");
-  CHECK(error(R"({"w":{"format":[{"x":null}],"dtype":"F32","shape":[],"data_offsets":[0,4]}})",
-              4) == "no error");
-  CHECK(error(R"({"":{"dtype":"F32","shape":[],"data_offsets":[0,4]}})", 4) == "no error");
-  // of two entries with one name the last counts, as there
-  CHECK(error(R"({"w":{"dtype":"U8","shape":[1],"data_offsets":[0,1]},)" + w + "}", 24) ==
-        "no error");
-
-  CHECK(has(error("{" + w + "}" + std::string(2, '\0'), 24), "0x20"));  // padding
-  CHECK(has(error("\xef\xbb\xbf{" + w + "}", 24), "broken header"));    // a byte order mark
-  CHECK(has(error("{\"__metadata__\":{},\"__metadata__\":{}," + w + "}", 24), "twice"));
-  CHECK(has(error(R"({"w":{"dtype":"F32","dtype":"F32","shape":[1],"data_offsets":[0,4]}})", 4),
-            "twice"));
-  CHECK(has(error("{\"__metadata__\":{\"a\":null}," + w + "}", 24), "\"a\""));
-  CHECK(has(error("{\"__metadata__\":[]," + w + "}", 24), "__metadata__"));
-  CHECK(has(error("{\"__metadata__\":\"\"," + w + "}", 24), "__metadata__"));
-  CHECK(has(error(R"({"w":{"dtype":"F32","shape":[1]}})", 4), "data_offsets"));
-  CHECK(has(error(R"({"w":{"dtype":"F32","shape":null,"data_offsets":[0,4]}})", 4), "shape"));
-  CHECK(has(error("{" + w + "}", 25), "1 bytes after"));
-}
-
-TEST_CASE("safetensors: nesting is bounded, and so is memory") {
-  const auto nested = [](int depth) {  // as deep as serde_json goes, and one more
-    const std::string bytes =
-        safetensors("{\"w\":{\"x\":" + std::string(depth, '[') + std::string(depth, ']') +
-                        R"(,"dtype":"F32","shape":[1],"data_offsets":[0,4]}})",
-                    4);
-    return error_of([&] { parse_safetensors(as_bytes(bytes), "f"); });
-  };
-  CHECK(nested(125) == "no error");
-  CHECK(has(nested(126), "nested deeper"));
-  for (const char* unit : {"[", "[],", "{\"a\":", "{},", "0,", "\"\","}) {
-    std::string list = "{\"w\":{\"x\":[";
-    while (list.size() < 2'000'000) list += unit;
-    const std::string bytes = safetensors(list, 0);
-    [[maybe_unused]] const int64_t before = peak_kib();
-    CAPTURE(unit);
-    CHECK(has(error_of([&] { parse_safetensors(as_bytes(bytes), "f"); }), "safetensors f"));
-#ifndef BASIN_SANITIZED                   // which keeps what was freed
-    CHECK(peak_kib() - before < 10'000);  // five times the header
-#endif
-  }
 }
 
 TEST_CASE("npy: every dtype and rank comes back") {

@@ -159,14 +159,15 @@ ST_WORDS = ["{", "}", "[", "]", ":", ",", '"', "{}", "[]", "[[[[", "null", "true
             '"U8"', '"F16"', '"BOOL"', '"F4"', '"dtype"', '"shape"', '"data_offsets"', '"__metadata__"', "\\u0064", "\\ud800",
             "\\n", " ", "\n", "\t", "\ufeff", "\0", '"x":1,', '"dtype":"F32",', '"__metadata__":{},', '"__metadata__":null,',
             "1e999", "/", "[" * 127, "]" * 127]
-SIZES = {"F32": 4, "F64": 8, "I32": 4, "U8": 1, "U32": 4, "F16": 2, "BOOL": 1, "I64": 8}
+SIZES = {"F32": 4, "F64": 8, "I32": 4, "U8": 1, "U32": 4, "F16": 2, "BF16": 2, "F8_E4M3": 1, "F8_E5M2": 1, "I8": 1, "I16": 2,
+         "U16": 2, "I64": 8, "BOOL": 1, "U64": 8}
 
 
 def safetensors_file(dice):
     gap = lambda: dice.choice(("", "", "", "", "", " ", "\n", "\t"))
     entries, cursor = [], 0
     for _ in range(dice.randrange(4)):
-        dtype = dice.choice(("F32", "F32", "F64", "I32", "U8", "U32", "F16", "BOOL", "I64"))
+        dtype = dice.choice(list(SIZES))
         shape = [dice.randrange(4) for _ in range(dice.choice((0, 1, 1, 2, 3, 7)))]
         begin = cursor + (dice.choice((-1, 1, 3)) if dice.random() < .03 else 0)
         cursor = max(begin, 0) + int(numpy.prod(shape)) * SIZES[dtype] + (1 if dice.random() < .02 else 0)
@@ -190,7 +191,34 @@ def safetensors_file(dice):
     return edit_bytes(file, dice) if dice.random() < .1 else file
 
 
-ST_NAMES = {"F32": "f32", "F64": "f64", "I32": "i32", "U8": "u8", "U32": "u32"}
+# what basin reads them as, and how NumPy does
+ST_NAMES = {"F32": ("f32", "<f4"), "F64": ("f64", "<f8"), "I32": ("i32", "<i4"), "U8": ("u8", "u1"), "U32": ("u32", "<u4"),
+            "F16": ("f32", "<f2"), "BF16": ("f32", None), "F8_E4M3": ("f32", None), "F8_E5M2": ("f32", None),
+            "I8": ("i32", "i1"), "I16": ("i32", "<i2"), "U16": ("i32", "<u2"), "I64": ("i32", "<i8"), "BOOL": ("u8", "bool")}
+ST_PLAIN = {"f32": "<f4", "f64": "<f8", "i32": "<i4", "u8": "u1", "u32": "<u4"}
+
+
+def widened(dtype, data):
+    """The bytes of the numbers as basin keeps them."""
+    if dtype not in ST_NAMES:
+        return data
+    name, kind = ST_NAMES[dtype]
+    if dtype == "BF16":
+        return (numpy.frombuffer(data, "<u2").astype("<u4") << 16).tobytes()
+    if dtype == "F8_E5M2":
+        dtype, kind, data = "F16", "<f2", (numpy.frombuffer(data, "u1").astype("<u2") << 8).tobytes()
+    if dtype == "F8_E4M3":
+        bits = numpy.frombuffer(data, "u1").astype(int)
+        power, part = bits >> 3 & 15, bits & 7
+        size = numpy.where(power == 0, part / 512.0, (8 + part) * 2.0 ** (power - 10))
+        size = numpy.where(bits & 127 == 127, numpy.nan, size)
+        return numpy.copysign(size, numpy.where(bits > 127, -1.0, 1.0)).astype("<f4").tobytes()
+    numbers = numpy.frombuffer(data, "u1") != 0 if dtype == "BOOL" else numpy.frombuffer(data, kind)
+    if dtype == "F16":  # a NaN keeps its bits, of which NumPy sets one
+        bits = numpy.frombuffer(data, "<u2").astype("<u4")
+        nan = (bits & 0x8000) << 16 | 0x7f800000 | (bits & 0x3ff) << 13
+        return numpy.where(numpy.isnan(numbers), nan, numbers.astype("<f4").view("<u4")).astype("<u4").tobytes()
+    return numbers.astype(ST_PLAIN[name]).tobytes()
 
 
 def safetensors_reference(file):
@@ -201,8 +229,8 @@ def safetensors_reference(file):
     parts = []
     for name, tensor in tensors:
         shape = ", ".join(map(str, tensor["shape"]))
-        parts.append(f"t{name.encode().hex()}={ST_NAMES.get(tensor['dtype'], tensor['dtype'])}[{shape}] "
-                     f"{zlib.crc32(bytes(tensor['data']))}")
+        parts.append(f"t{name.encode().hex()}={ST_NAMES.get(tensor['dtype'], [tensor['dtype']])[0]}[{shape}] "
+                     f"{zlib.crc32(widened(tensor['dtype'], bytes(tensor['data'])))}")
     return "".join(part + ";" for part in sorted(parts)), ""
 
 
@@ -211,6 +239,8 @@ def safetensors_reason(file, ours, reference, note):
     if reference is not None and ours.startswith("refused"):
         if "is not one of F32" in ours:
             return "dtype that basin does not have"
+        if "I64 is read as i32" in ours:
+            return "an I64 that i32 does not hold"
         if '"shape" holds more than 6' in ours:
             return "rank above 6"
         if "more bytes than can be addressed" in ours:

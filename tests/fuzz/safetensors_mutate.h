@@ -25,6 +25,8 @@ inline constexpr std::string_view safetensors_words[] = {"{",
                                                          "\"U8\"",
                                                          "\"F16\"",
                                                          "\"BOOL\"",
+                                                         "\"F8_E4M3\"",
+                                                         "\"I64\"",
                                                          "\"dtype\"",
                                                          "\"shape\"",
                                                          "\"data_offsets\"",
@@ -54,11 +56,12 @@ inline std::string made_safetensors(Dice& dice, std::span<const std::string_view
   if (!metadata.empty()) entries.push_back("\"__metadata__\":" + metadata);
   uint64_t cursor = 0;
   for (uint64_t tensor = dice.below(4); tensor > 0; --tensor) {
-    const std::string dtype = dice.pick({"F32", "F32", "F64", "I32", "U8", "U32", "F16", "BOOL"});
-    uint64_t bytes = dtype == "F64"                     ? 8
-                     : dtype == "F16"                   ? 2
-                     : dtype == "U8" || dtype == "BOOL" ? 1
-                                                        : 4;
+    const std::string dtype =
+        dice.pick({"F32", "F32", "F64", "I32", "U8", "U32", "F16", "BF16", "F8_E4M3", "F8_E5M2",
+                   "I8", "I16", "U16", "I64", "BOOL", "U64"});
+    const size_t digit = dtype.find_first_of("123468");
+    const std::string bits = digit == std::string::npos ? "8" : dtype.substr(digit, 2);
+    uint64_t bytes = bits == "64" ? 8 : bits == "32" ? 4 : bits == "16" ? 2 : 1;
     std::string shape;
     for (uint64_t rank = dice.below(4); rank > 0; --rank) {
       const uint64_t dim = dice.below(4);
