@@ -287,15 +287,19 @@ SafeTensors read_all(uint64_t size, const Read& read, const std::string& file) {
 
 }  // namespace
 
-void save_safetensors(const std::string& path, const NamedArrays& tensors,
-                      const Metadata& metadata) {
+void save_safetensors(const std::string& path, const NamedArrays& tensors, const Metadata& metadata,
+                      Floats floats) {
   for (const auto& [name, array] : tensors)
     require(array.defined() && !name.empty() && name != "__metadata__", "safetensors ", path,
             ": tensor \"", name, "\" has no array, or a name that is empty or reserved");
+  const auto type_of = [&](const Array& array) -> const Stored& {
+    const bool narrow = array.dtype() == DType::f32 && floats != Floats::f32;
+    return narrow ? *find_stored(floats == Floats::f16 ? "F16" : "BF16") : stored_as(array.dtype());
+  };
   // Wide dtypes first, so that every tensor is aligned to its element size.
   NamedArrays ordered = tensors;
-  std::stable_sort(ordered.begin(), ordered.end(), [](const auto& a, const auto& b) {
-    return size_of(a.second.dtype()) > size_of(b.second.dtype());
+  std::stable_sort(ordered.begin(), ordered.end(), [&](const auto& a, const auto& b) {
+    return type_of(a.second).bytes > type_of(b.second).bytes;
   });
   const auto bytes_of = [](const Array& array) {
     return static_cast<uint64_t>(array.size()) * size_of(array.dtype());
@@ -309,8 +313,9 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors,
   for (const auto& [name, array] : ordered) {
     require(!json.contains(name), "safetensors ", path, ": two tensors have the name \"", name,
             '"');
-    const uint64_t begin = std::exchange(cursor, cursor + bytes_of(array));
-    json[name] = {{"dtype", stored_as(array.dtype()).name},
+    const uint64_t begin =
+        std::exchange(cursor, cursor + static_cast<uint64_t>(array.size()) * type_of(array).bytes);
+    json[name] = {{"dtype", type_of(array).name},
                   {"shape", std::vector<int64_t>(array.shape().begin(), array.shape().end())},
                   {"data_offsets", {begin, cursor}}};
   }
@@ -329,7 +334,14 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors,
   hash.add(&header_size, 8);
   hash.add(header);
   for (auto& [name, array] : ordered) {
+    const Stored& type = type_of(array);
     array = contiguous(copy_to(array, Device()));
+    if (converted(type)) {
+      const Array halves({array.size() * 2}, DType::u8);
+      narrow(type, array.data<float>(), static_cast<size_t>(array.size()), halves.view().data,
+             text("safetensors ", path, ": tensor \"", name, '"'));
+      array = halves;
+    }
     hash.add(array.view().data, bytes_of(array));
   }
   header.replace(

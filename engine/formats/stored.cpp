@@ -37,6 +37,27 @@ float from_e4m3(uint8_t x) {
   return scaled((x & 0x7fu) << 20, 0x1p120f, x >> 7);
 }
 
+uint16_t to_f16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value) & 0x7fffffffu;
+  const uint32_t sign = std::bit_cast<uint32_t>(value) >> 31 << 15;
+  uint32_t half = 0;
+  if (bits > 0x7f800000u)  // NaN
+    half = 0x7c00u | std::max((bits >> 13) & 0x3ffu, 1u);
+  else if (bits < 0x38800000u)  // subnormal: the last bit of 0.5 is worth as much as theirs
+    half = std::bit_cast<uint32_t>(std::bit_cast<float>(bits) + 0.5f) - 0x3f000000u;
+  else
+    half = std::min(((bits + 0xfffu + (bits >> 13 & 1u)) >> 13) - (112u << 10), 0x7c00u);
+  return static_cast<uint16_t>(sign | half);
+}
+
+uint16_t to_bf16(float value) {
+  const auto bits = std::bit_cast<uint32_t>(value);
+  const bool nan = (bits & 0x7fffffffu) > 0x7f800000u;
+  // a NaN whose first bits are those of infinity gets one that is not
+  if (nan) return static_cast<uint16_t>(bits >> 16 | (bits & 0x7f0000u ? 0u : 1u));
+  return static_cast<uint16_t>((bits + 0x7fffu + (bits >> 16 & 1u)) >> 16);
+}
+
 template <class From, class To, class F>
 void each(const void* from, size_t count, void* to, const F& f) {
   for (size_t i = 0; i < count; ++i) {
@@ -87,6 +108,20 @@ void widen(const Stored& type, const void* from, size_t count, void* to, const s
               I32::min(), " to ", I32::max(), "; its number ", x, " is outside");
       return static_cast<int32_t>(x);
     });
+}
+
+void narrow(const Stored& type, const float* from, size_t count, void* to,
+            const std::string& what) {
+  const bool half = type.name == "F16";
+  const uint32_t infinity = half ? 0x7c00 : 0x7f80;
+  each<float, uint16_t>(from, count, to, [&](float x) {
+    const uint16_t bits = half ? to_f16(x) : to_bf16(x);
+    const bool grew =
+        (bits & 0x7fffu) == infinity && (std::bit_cast<uint32_t>(x) & 0x7fffffffu) < 0x7f800000u;
+    require(!grew, what, ": its number ", x, " is larger than ", type.name, " holds (",
+            half ? "65504" : "3.3895e38", "); write it as F32");
+    return bits;
+  });
 }
 
 }  // namespace basin

@@ -27,4 +27,8 @@ inline bool converted(const Stored& type) {
 /// begin with `what`: an I64 that i32 does not hold.
 void widen(const Stored& type, const void* from, size_t count, void* to, const std::string& what);
 
+/// Numbers as F16 or BF16, rounded to nearest, ties to even; a NaN stays one. Errors begin with
+/// `what`: a finite number that would become infinite.
+void narrow(const Stored& type, const float* from, size_t count, void* to, const std::string& what);
+
 }  // namespace basin

@@ -11,8 +11,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 rooms=(
   "kernels 95500"
   "kernels/cuda 126500"
-  "engine 83000"
-  "engine/formats 4000"
+  "engine 83500"
+  "engine/formats 5200"
   "autograd 74000"
   "models/nets 25600"
   "models/training 41700"
@@ -21,11 +21,11 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 277000"
-  "tests 775000"
+  "tests 777000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=317923 most_lines=500
+day_budget=318533 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

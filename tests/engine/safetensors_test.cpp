@@ -4,7 +4,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <bit>
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -317,4 +317,62 @@ TEST_CASE("safetensors: places above 4 GiB") {
   source.read(far, end.data(), 7);
   CHECK(end == "the end");
   CHECK(has(error_of([&] { source.read(far, end.data(), 8); }), text("cut off at byte ", far + 7)));
+}
+
+TEST_CASE("safetensors: halves are written on request, rounded to nearest, ties to even") {
+  const TemporaryFolder folder;
+  const std::string path = folder / "half";
+  const auto data_of = [&](const std::string& file, size_t bytes) {
+    return file.substr(file.size() - bytes);
+  };
+  const auto save = [&](Floats floats, const std::vector<float>& numbers) {
+    const auto count = static_cast<int64_t>(numbers.size());
+    save_safetensors(path, {{"w", from_vector(numbers, {count})}}, {}, floats);
+    std::vector<uint16_t> halves(numbers.size());
+    std::memcpy(halves.data(), data_of(content(path), 2 * halves.size()).data(), 2 * halves.size());
+    return halves;
+  };
+  const auto all = iota<uint16_t>(65536);
+  for (const auto& [floats, dtype] : {std::pair{Floats::f16, "F16"}, {Floats::bf16, "BF16"}}) {
+    CAPTURE(dtype);
+    const std::vector<float> numbers = read_as<float>(dtype, all);
+    CHECK(save(floats, numbers) == all);  // NaNs too, bit for bit
+    const SafeTensors back = load_safetensors(path);
+    CHECK(back.sealed);
+    CHECK(back.stored_as == Metadata{{"w", dtype}});
+    std::vector<float> between;  // half-way to the next number, a little less, a little more
+    std::vector<uint16_t> expected;
+    for (uint16_t bits = 0; std::isfinite(numbers[bits + 1]); ++bits) {
+      const auto tie = static_cast<float>((double{numbers[bits]} + numbers[bits + 1]) / 2);
+      for (const float sign : {1.f, -1.f})
+        for (const int step : {-1, 0, 1}) {
+          const float near = step == 0 ? tie : std::nextafter(tie, step < 0 ? 0.f : HUGE_VALF);
+          const int up = step > 0 || (step == 0 && bits % 2 == 1);
+          between.push_back(sign * near);
+          expected.push_back(static_cast<uint16_t>((bits + up) | (sign < 0 ? 0x8000 : 0)));
+        }
+    }
+    CHECK(save(floats, between) == expected);
+  }
+  CHECK(save(Floats::f16, {std::nextafter(65520.f, 0.f)}) == std::vector<uint16_t>{0x7bff});
+  const auto error = [&](Floats floats, float x) {
+    return error_of([&] { save(floats, {1, x}); });
+  };
+  CHECK(has(error(Floats::f16, 65520), "tensor \"w\": its number 65520 is larger than F16 holds"));
+  CHECK(has(error(Floats::f16, -3e38f), "larger than F16"));
+  CHECK(has(error(Floats::bf16, std::numeric_limits<float>::max()), "larger than BF16"));
+  CHECK(error(Floats::f16, std::numeric_limits<float>::infinity()) == "no error");
+
+  // other dtypes stay, and every tensor begins at a multiple of its width
+  save_safetensors(path, specimens(), {{"a", "b"}}, Floats::bf16);
+  const SafeTensors mixed = load_safetensors(path);
+  CHECK(mixed.metadata == Metadata{{"a", "b"}});
+  CHECK(mixed.stored_as.size() == 4);
+  for (const auto& [name, array] : specimens()) {
+    const auto found = std::find_if(mixed.tensors.begin(), mixed.tensors.end(),
+                                    [&, &n = name](const auto& t) { return t.first == n; });
+    REQUIRE(found != mixed.tensors.end());
+    CHECK(found->second.shape() == array.shape());
+    if (array.dtype() != DType::f32) CHECK(same(found->second, array));
+  }
 }
