@@ -1,5 +1,5 @@
-// With krylov.cpp the only file outside kernels/cpu that sees Eigen. No matrix reaches Eigen empty,
-// with an entry that is not finite, or at a scale where its squares leave the range of double.
+// Sees Eigen, as krylov.cpp and engine/linalg/eigen.cpp do. No matrix reaches Eigen empty, with an
+// entry that is not finite, or at a scale where its squares leave the range of double.
 #include "models/dynamics/spectrum.h"
 
 #include <Eigen/Dense>

@@ -13,6 +13,7 @@ rooms=(
   "kernels/cuda 126500"
   "engine 83500"
   "engine/formats 5200"
+  "engine/linalg 23000"
   "autograd 74000"
   "models/nets 25600"
   "models/training 41700"
@@ -21,7 +22,7 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 215000"
   "experiments/online_sgd 277000"
-  "tests 777000"
+  "tests 795000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
