@@ -308,6 +308,17 @@ ssize_t wrapped_read(int file, void* data, size_t size) {
   return made;
 }
 
+ssize_t wrapped_pread(int file, void* data, size_t size, off_t place) AS("pread");
+ssize_t wrapped_pread(int file, void* data, size_t size, off_t place) {
+  static const auto real = next<ssize_t(int, void*, size_t, off_t)>("pread");
+  const Observed call(Call::read, file, nullptr);
+  if (call.fails()) return -1;
+  const bool part = call.is(Act::shorten) && size > 1;
+  const ssize_t made = real(file, data, part ? size / 2 : size, place);
+  call.made();
+  return made;
+}
+
 // These return the error instead of setting errno.
 int wrapped_thread(pthread_t* thread, const pthread_attr_t* attributes, void* (*work)(void*),
                    void* argument) AS("pthread_create");
