@@ -39,6 +39,12 @@ std::string architecture_of(const M& model) {
   }
 }
 
+/// The program of a network that is data, so that its file can be read without knowing it.
+template <class M>
+void add_program(const M& model, Metadata& metadata) {
+  if constexpr (requires { model.program(); }) metadata[M::program_key] = model.program();
+}
+
 /// Gives every parameter storage of its own, so that in-place updates reach no other copy of the
 /// model.
 Tensors owned_copies(const Tensors& tensors);
@@ -48,6 +54,7 @@ void save_model(const std::string& path, const M& model, Metadata metadata = {})
   NamedArrays entries;
   add_named(entries, "model.", parameter_names(model), flatten(model));
   metadata["architecture"] = architecture_of(model);
+  add_program(model, metadata);
   save_safetensors(path, entries, metadata);
 }
 

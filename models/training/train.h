@@ -99,9 +99,11 @@ TrainResult train(M& model, const L& loss, const TrainOptions& options) {
       return (void)step, loss(unflatten(model, flat));
     }
   };
+  TrainOptions carried = options;
+  add_program(model, carried.metadata);
   return train_flat(parameter_names(model), parameters, flat_loss,
                     std::is_invocable_v<const L&, const M&, int64_t>, architecture_of(model),
-                    options);
+                    carried);
 }
 
 /// The model with the parameters of the lowest-loss snapshot. Errors: none was kept.

@@ -1,0 +1,151 @@
+#include "models/nets/net_builder.h"
+
+#include "models/nets/net_ops.h"
+
+namespace basin {
+namespace {
+
+std::vector<double> twice(int64_t x) {
+  return {static_cast<double>(x), static_cast<double>(x)};
+}
+
+constexpr int64_t of_norm = -1;  // as the fan of a parameter: drawn as 1 or 0
+
+}  // namespace
+
+NetBuilder::NetBuilder(const Shape& input) : shapes_{input}, constant_{false} {
+  net_.input = input;
+}
+
+int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan fan) {
+  for (const int64_t side : shape)
+    require(side >= 1, "net: parameter ", name, " ", shape, " must have sides of at least 1");
+  declared_.push_back({name, shape, fan});
+  return static_cast<int64_t>(declared_.size()) - 1;
+}
+
+int64_t NetBuilder::node(const Net::Node& node, const std::string& where) try {
+  std::vector<ValueShape> in;
+  for (const int64_t v : node.inputs) {
+    require(v >= 0 && v < static_cast<int64_t>(shapes_.size()), "net: ", where, ": reads value ", v,
+            ", which is not there yet; there are ", shapes_.size());
+    in.push_back({shapes_[static_cast<size_t>(v)], constant_[static_cast<size_t>(v)]});
+  }
+  std::vector<Shape> parameters;
+  for (const int64_t p : node.parameters)
+    parameters.push_back(declared_.at(static_cast<size_t>(p)).shape);
+  const ValueShape out = shape_of(node, in, parameters, "net: " + where + " (" + node.op + ")");
+  net_.nodes.push_back(node);
+  shapes_.push_back(out.shape);
+  constant_.push_back(out.constant);
+  settled_ = declared_.size();
+  return static_cast<int64_t>(shapes_.size()) - 1;
+} catch (...) {
+  // a layer that is refused leaves no parameter behind
+  declared_.erase(declared_.begin() + static_cast<std::ptrdiff_t>(settled_), declared_.end());
+  throw;
+}
+
+int64_t NetBuilder::layer(const std::string& op, int64_t x, const std::string& name,
+                          const Shape& weight, int64_t outputs, const ConvOptions& options) {
+  Net::Node made{op, {x}, {}, {}, options.activation};
+  const Fan fan = fan_of(weight);
+  made.parameters.push_back(parameter(name + ".weight", weight, fan));
+  if (options.bias) made.parameters.push_back(parameter(name + ".bias", {outputs}, fan));
+  if (op != "linear") {
+    made.attributes["stride"] = twice(options.stride);
+    made.attributes["padding"] = twice(options.padding < 0 ? options.kernel / 2 : options.padding);
+  }
+  if (options.output_padding > 0) made.attributes["output_padding"] = twice(options.output_padding);
+  return node(made, name);
+}
+
+int64_t NetBuilder::dense(int64_t x, const std::string& name, int64_t units, const Activation& f,
+                          bool bias) {
+  const Shape& in = shape(x);
+  ConvOptions options;
+  options.bias = bias;
+  options.activation = f;
+  return layer("linear", x, name, {units, in[in.rank - 1]}, units, options);
+}
+
+int64_t NetBuilder::conv(int64_t x, const std::string& name, int64_t channels,
+                         const ConvOptions& options) {
+  return layer("conv2d", x, name, {channels, shape(x)[0], options.kernel, options.kernel}, channels,
+               options);
+}
+
+int64_t NetBuilder::conv_transpose(int64_t x, const std::string& name, int64_t channels,
+                                   const ConvOptions& options) {
+  return layer("conv_transpose2d", x, name, {shape(x)[0], channels, options.kernel, options.kernel},
+               channels, options);
+}
+
+int64_t NetBuilder::group_norm(int64_t x, const std::string& name, int64_t groups,
+                               const Activation& f, double eps) {
+  const int64_t channels = shape(x)[0];
+  Net::Node made{
+      "group_norm", {x}, {}, {{"groups", {static_cast<double>(groups)}}, {"eps", {eps}}}, f};
+  made.parameters = {parameter(name + ".weight", {channels}, {of_norm, 1}),
+                     parameter(name + ".bias", {channels}, {of_norm, 0})};
+  return node(made, name);
+}
+
+int64_t NetBuilder::apply(int64_t x, const Activation& f) {
+  return node({"apply", {x}, {}, {}, f}, to_string(f));
+}
+
+int64_t NetBuilder::add(int64_t x, int64_t y, const Activation& f) {
+  return node({"add", {x, y}, {}, {}, f}, "sum");
+}
+
+int64_t NetBuilder::concat(const std::vector<int64_t>& values, int64_t axis) {
+  return node({"concat", values, {}, {{"axis", {static_cast<double>(axis)}}}, {}}, "concat");
+}
+
+int64_t NetBuilder::upsample(int64_t x, int64_t factor) {
+  return node({"upsample_nearest", {x}, {}, {{"factor", {static_cast<double>(factor)}}}, {}},
+              "upsample");
+}
+
+int64_t NetBuilder::reshape(int64_t x, const Shape& shape) {
+  return node({"reshape", {x}, {}, {{"shape", {shape.begin(), shape.end()}}}, {}}, "reshape");
+}
+
+Net NetBuilder::drawn(const Key& key, const Initializer& init, DType dtype,
+                      const Device& device) const {
+  require(is_floating(dtype), "net: dtype ", dtype, " is not floating; use f32 or f64");
+  Net net = net_;
+  for (const Declared& d : declared_) {
+    Array values;
+    if (d.fan.in == of_norm)
+      values = full(d.shape, static_cast<double>(d.fan.out), dtype, device);
+    else if (d.shape.rank == 1)
+      values = init.bias(key.at(d.name), d.shape[0], d.fan, dtype, device);
+    else
+      values = init.weight(key.at(d.name), d.shape, d.fan, dtype, device);
+    net.parameters.push_back({d.name, values});
+  }
+  net.check();
+  return net;
+}
+
+Net NetBuilder::loaded(const NamedArrays& tensors, DType dtype, const Device& device) const {
+  std::map<std::string, const Array*> known;
+  for (const auto& [name, array] : tensors) known[name] = &array;
+  Net net = net_;
+  for (const Declared& d : declared_) {
+    const auto at = known.find(d.name);
+    require(at != known.end(), "net: the tensor ", d.name, " ", d.shape, " is missing");
+    require(at->second->shape() == d.shape && is_floating(at->second->dtype()), "net: the tensor ",
+            d.name, " is ", *at->second, "; needs floating numbers ", d.shape);
+    net.parameters.push_back({d.name, copy_to(cast(*at->second, dtype), device)});
+    known.erase(at);
+  }
+  require(known.empty(), "net: no layer has the tensor ",
+          known.empty() ? "" : known.begin()->first);
+  net.check();
+  return net;
+}
+
+}  // namespace basin

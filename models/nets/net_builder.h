@@ -1,0 +1,74 @@
+// Builds a Net: each function adds nodes and returns the number of the value that they give.
+//     NetBuilder b({1, 28, 28});
+//     int64_t h = b.conv(0, "encoder.0", 16, {.stride = 2, .activation = {Unary::relu}});
+//     b.name("code", h = b.dense(b.flatten(h), "encoder.1", 8));
+//     b.name("output", ...);
+//     Net net = b.drawn(Key(0));                       // or b.loaded(file.tensors)
+#pragma once
+#include <string>
+#include <vector>
+
+#include "models/nets/init.h"
+#include "models/nets/net.h"
+
+namespace basin {
+
+/// Of a convolution. Padding -1: half the kernel, so that stride 1 keeps the sides.
+struct ConvOptions {
+  int64_t kernel = 3, stride = 1, padding = -1, output_padding = 0;
+  bool bias = true;
+  Activation activation = {};
+};
+
+class NetBuilder {
+ public:
+  /// `input`: the shape of one example; value 0.
+  explicit NetBuilder(const Shape& input);
+
+  // Layers with parameters name + ".weight" and name + ".bias". Errors name the layer.
+  int64_t dense(int64_t x, const std::string& name, int64_t units, const Activation& f = {},
+                bool bias = true);
+  int64_t conv(int64_t x, const std::string& name, int64_t channels, const ConvOptions& = {});
+  int64_t conv_transpose(int64_t x, const std::string& name, int64_t channels, const ConvOptions&);
+  int64_t group_norm(int64_t x, const std::string& name, int64_t groups, const Activation& f = {},
+                     double eps = 1e-5);
+
+  // Operations without parameters.
+  int64_t apply(int64_t x, const Activation& f);
+  int64_t add(int64_t x, int64_t y, const Activation& f = {});
+  int64_t concat(const std::vector<int64_t>& values, int64_t axis = 0);
+  int64_t upsample(int64_t x, int64_t factor);
+  int64_t reshape(int64_t x, const Shape& shape);
+  int64_t flatten(int64_t x) { return reshape(x, {-1}); }
+
+  /// Any operation of the table; the parameters are those of parameter(). Errors: as Net::check.
+  int64_t node(const Net::Node& node, const std::string& where);
+  /// Declares a parameter and returns its place.
+  int64_t parameter(const std::string& name, const Shape& shape, Fan fan);
+
+  const Shape& shape(int64_t value) const { return shapes_.at(static_cast<size_t>(value)); }
+  void name(const std::string& name, int64_t value) { net_.values[name] = value; }
+
+  /// Weights and biases from key.at(their names), the scales of norms 1 and their shifts 0.
+  Net drawn(const Key& key, const Initializer& init = {}, DType dtype = DType::f32,
+            const Device& device = {}) const;
+  /// Parameters by name. Errors: one that is missing, left over or of another shape.
+  Net loaded(const NamedArrays& tensors, DType dtype = DType::f32, const Device& device = {}) const;
+
+ private:
+  struct Declared {
+    std::string name;
+    Shape shape;
+    Fan fan;
+  };
+  int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,
+                int64_t outputs, const ConvOptions& options);
+
+  Net net_;
+  std::vector<Shape> shapes_;
+  std::vector<bool> constant_;
+  std::vector<Declared> declared_;
+  size_t settled_ = 0;  // how many of them belong to nodes
+};
+
+}  // namespace basin

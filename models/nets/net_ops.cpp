@@ -1,0 +1,477 @@
+#include "models/nets/net_ops.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+
+#include "models/nets/norms.h"
+
+namespace basin {
+namespace {
+
+// Of a number of an attribute, and of the numbers of one example: products of the two stay exact.
+constexpr double largest = 0x1p26;
+constexpr int64_t most_numbers = int64_t{1} << 36;
+
+using Values = std::vector<ValueShape>;
+using Shapes = std::vector<Shape>;
+
+/// Reads the attributes of a node for its rule; errors name the node.
+struct Reader {
+  const Net::Node& node;
+  const std::string& where;
+
+  const std::vector<double>* find(const char* name) const {
+    const auto at = node.attributes.find(name);
+    return at == node.attributes.end() ? nullptr : &at->second;
+  }
+  std::vector<int64_t> whole(const char* name) const {
+    std::vector<int64_t> result;
+    if (const auto* numbers = find(name)) {
+      for (const double x : *numbers) {
+        require(x == std::floor(x) && std::abs(x) <= largest, where, ": ", name, " ", x,
+                " must be a whole number of at most 2^26");
+        result.push_back(static_cast<int64_t>(x));
+      }
+    }
+    return result;
+  }
+  int64_t one(const char* name, int64_t otherwise, int64_t least) const {
+    const std::vector<int64_t> numbers = whole(name);
+    require(numbers.size() <= 1, where, ": ", name, " must be one number, not ", numbers.size());
+    const int64_t x = numbers.empty() ? otherwise : numbers[0];
+    require(x >= least, where, ": ", name, " ", x, " is below ", least);
+    return x;
+  }
+  /// One number for both directions, or two.
+  std::array<int64_t, 2> pair(const char* name, int64_t otherwise, int64_t least) const {
+    std::vector<int64_t> numbers = whole(name);
+    require(numbers.size() <= 2, where, ": ", name, " must be one or two numbers, not ",
+            numbers.size());
+    if (numbers.empty()) numbers = {otherwise};
+    if (numbers.size() == 1) numbers.push_back(numbers[0]);
+    for (const int64_t x : numbers)
+      require(x >= least, where, ": ", name, " ", x, " is below ", least);
+    return {numbers[0], numbers[1]};
+  }
+  /// An axis of one example; negative ones count from the end.
+  int axis(int64_t a, const Shape& shape) const {
+    require(a >= -shape.rank && a < shape.rank, where, ": there is no axis ", a, " in ", shape,
+            " (the batch is left out)");
+    return static_cast<int>(a < 0 ? a + shape.rank : a);
+  }
+  Window window() const {
+    const auto stride = pair("stride", 1, 1), padding = pair("padding", 0, 0);
+    return {{stride[0], stride[1]}, {padding[0], padding[1]}};
+  }
+};
+
+const std::string nowhere;  // of nodes that were checked before
+
+int axis_with_batch(const Net::Node& node, const Tensor& x) {
+  const int64_t a = Reader{node, nowhere}.one("axis", 0, -max_rank);
+  return static_cast<int>(a < 0 ? a + x.rank() : a + 1);
+}
+
+Axes axes_with_batch(const Net::Node& node, const Tensor& x) {
+  Axes axes;
+  for (const int64_t a : Reader{node, nowhere}.whole("axes"))
+    axes.push_back(static_cast<int>(a < 0 ? a + x.rank() : a + 1));
+  return axes;
+}
+
+Tensor optional(Inputs parameters, size_t i) {
+  return i < parameters.size() ? parameters[i] : Tensor();
+}
+
+void require_bias(const Reader& r, const Shapes& parameters, int64_t outputs) {
+  if (parameters.size() > 1)
+    require(parameters[1] == Shape{outputs}, r.where, ": a bias ", parameters[1],
+            " does not fit; needs ", Shape{outputs});
+}
+
+// ---- linear ----
+
+Shape linear_shape(const Reader& r, const Values& in, const Shapes& p) {
+  Shape out = in[0].shape;
+  require(out.rank >= 1 && p[0].rank == 2 && p[0][1] == out[out.rank - 1], r.where, ": a weight ",
+          p[0], " does not fit the input ", out, "; needs [outputs, ",
+          out.rank > 0 ? out[out.rank - 1] : 1, "]");
+  require_bias(r, p, p[0][0]);
+  out[out.rank - 1] = p[0][0];
+  return out;
+}
+
+Tensor linear_value(const Net::Node& node, Inputs in, Inputs p) {
+  const Tensor& x = in[0];
+  if (x.rank() == 2) return linear(x, p[0], optional(p, 1), node.activation);
+  Shape shape = x.shape();
+  shape[shape.rank - 1] = p[0].dim(0);
+  return reshape(linear(reshape(x, {-1, x.dim(-1)}), p[0], optional(p, 1), node.activation), shape);
+}
+
+// ---- convolutions ----
+
+/// [channels, height, width] and a weight of rank 4 whose `axis` is the channels.
+void require_image(const Reader& r, const Shape& in, const Shape& weight, int axis) {
+  require(in.rank == 3 && weight.rank == 4 && weight[axis] == in[0], r.where, ": a weight ", weight,
+          " does not fit the input ", in, "; needs [channels, height, width], and as many channels",
+          " on axis ", axis, " of the weight");
+}
+
+Shape conv_shape(const Reader& r, const Values& in, const Shapes& p) {
+  const Shape& x = in[0].shape;
+  require_image(r, x, p[0], 1);
+  require_bias(r, p, p[0][0]);
+  const Window window = r.window();
+  Shape out{p[0][0]};
+  for (size_t i = 0; i < 2; ++i) {
+    const int axis = static_cast<int>(i);
+    const int64_t padded = x[axis + 1] + 2 * window.padding[i], kernel = p[0][axis + 2];
+    require(kernel >= 1 && kernel <= padded, r.where, ": the kernel ", kernel,
+            " is larger than the side ", x[axis + 1], " of ", x, " with padding ",
+            window.padding[i]);
+    out.push_back((padded - kernel) / window.stride[i] + 1);
+  }
+  return out;
+}
+
+Tensor conv_value(const Net::Node& node, Inputs in, Inputs p) {
+  return conv2d(in[0], p[0], optional(p, 1), node.activation, Reader{node, nowhere}.window());
+}
+
+Shape conv_transpose_shape(const Reader& r, const Values& in, const Shapes& p) {
+  const Shape& x = in[0].shape;
+  require_image(r, x, p[0], 0);
+  require_bias(r, p, p[0][1]);
+  const Window window = r.window();
+  const auto more = r.pair("output_padding", 0, 0);
+  Shape out{p[0][1]};
+  for (size_t i = 0; i < 2; ++i) {
+    const int axis = static_cast<int>(i);
+    require(more[i] < window.stride[i], r.where, ": output padding ", more[i],
+            " must be below the stride ", window.stride[i]);
+    out.push_back((x[axis + 1] - 1) * window.stride[i] - 2 * window.padding[i] + p[0][axis + 2] +
+                  more[i]);
+  }
+  return out;
+}
+
+Tensor conv_transpose_value(const Net::Node& node, Inputs in, Inputs p) {
+  const Reader r{node, nowhere};
+  return conv_transpose2d(in[0], p[0], optional(p, 1), node.activation, r.window(),
+                          r.pair("output_padding", 0, 0));
+}
+
+Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
+  Shape out = in[0].shape;
+  require(out.rank == 3, r.where, ": needs [channels, height, width], got ", out);
+  const int64_t factor = r.one("factor", 2, 1);
+  out[1] *= factor;
+  out[2] *= factor;
+  return out;
+}
+
+// ---- norms ----
+
+Shape group_norm_shape(const Reader& r, const Values& in, const Shapes& p) {
+  const Shape& x = in[0].shape;
+  const int64_t groups = r.one("groups", 1, 1);
+  require(x.rank >= 1 && x[0] % groups == 0, r.where, ": ", groups,
+          " groups do not divide the channels of ", x);
+  require(x.size() / groups > 1, r.where, ": a norm over one number of ", x,
+          " is 0 for every input");
+  for (const Shape& parameter : p)
+    require(parameter == Shape{x[0]}, r.where, ": a parameter ", parameter,
+            " does not fit; needs one number for each of the ", x[0], " channels");
+  const auto* eps = r.find("eps");
+  require(!eps || (eps->size() == 1 && (*eps)[0] > 0 && (*eps)[0] < 1), r.where,
+          ": eps must be one number between 0 and 1");
+  return x;
+}
+
+Tensor group_norm_value(const Net::Node& node, Inputs in, Inputs p) {
+  const Reader r{node, nowhere};
+  const auto* eps = r.find("eps");
+  return group_norm(in[0], r.one("groups", 1, 1), optional(p, 0), optional(p, 1),
+                    eps ? (*eps)[0] : 1e-5);
+}
+
+// ---- shapes ----
+
+Shape reshape_shape(const Reader& r, const Values& in, const Shapes&) {
+  Shape out;
+  int64_t known = 1, open = -1;
+  for (const int64_t n : r.whole("shape")) {
+    require(n >= 1 || (n == -1 && open < 0), r.where,
+            ": sizes must be at least 1, and one of them may be -1");
+    if (n == -1) open = out.rank;
+    out.push_back(n);
+    if (n > 0) known *= std::min(n, most_numbers / known + 1);
+  }
+  const int64_t size = in[0].shape.size();
+  require(out.rank >= 1 && out.rank < max_rank, r.where, ": needs a shape of rank 1 to ",
+          max_rank - 1);
+  require(open < 0 ? known == size : size % known == 0, r.where, ": ", in[0].shape, " has ", size,
+          " numbers, which ", out, " does not hold");
+  if (open >= 0) out[static_cast<int>(open)] = size / known;
+  return out;
+}
+
+Tensor reshape_value(const Net::Node& node, Inputs in, Inputs) {
+  Shape shape{in[0].dim(0)};
+  for (const int64_t n : Reader{node, nowhere}.whole("shape")) shape.push_back(n);
+  return reshape(in[0], shape);
+}
+
+Shape permute_shape(const Reader& r, const Values& in, const Shapes&) {
+  const Shape& x = in[0].shape;
+  Shape out;
+  std::vector<bool> seen(static_cast<size_t>(x.rank));
+  for (const int64_t a : r.whole("axes")) {
+    const int axis = r.axis(a, x);
+    require(!seen[static_cast<size_t>(axis)], r.where, ": axis ", a, " is named twice");
+    seen[static_cast<size_t>(axis)] = true;
+    out.push_back(x[axis]);
+  }
+  require(out.rank == x.rank, r.where, ": needs all ", x.rank, " axes of ", x);
+  return out;
+}
+
+Tensor permute_value(const Net::Node& node, Inputs in, Inputs) {
+  Axes axes{0};
+  for (const int axis : axes_with_batch(node, in[0])) axes.push_back(axis);
+  return permute(in[0], axes);
+}
+
+Shape concat_shape(const Reader& r, const Values& in, const Shapes&) {
+  Shape out = in[0].shape;
+  const int axis = r.axis(r.one("axis", 0, -max_rank), out);
+  for (size_t i = 1; i < in.size(); ++i) {
+    Shape other = in[i].shape;
+    if (other.rank == out.rank) other[axis] = out[axis];
+    require(other == out, r.where, ": cannot put ", in[i].shape, " beside ", in[0].shape,
+            " along axis ", axis);
+    out[axis] += in[i].shape[axis];
+  }
+  return out;
+}
+
+Shape slice_shape(const Reader& r, const Values& in, const Shapes&) {
+  Shape out = in[0].shape;
+  const int axis = r.axis(r.one("axis", 0, -max_rank), out);
+  const int64_t start = r.one("start", 0, 0), stop = r.one("stop", out[axis], start + 1),
+                step = r.one("step", 1, 1);
+  require(stop <= out[axis], r.where, ": stop ", stop, " is beyond axis ", axis, " of ", out);
+  out[axis] = (stop - start + step - 1) / step;
+  return out;
+}
+
+Tensor slice_value(const Net::Node& node, Inputs in, Inputs) {
+  const Reader r{node, nowhere};
+  const int axis = axis_with_batch(node, in[0]);
+  return slice(in[0], axis, r.one("start", 0, 0), r.one("stop", in[0].dim(axis), 1),
+               r.one("step", 1, 1));
+}
+
+// ---- reductions ----
+
+Shape mean_shape(const Reader& r, const Values& in, const Shapes&) {
+  const Shape& x = in[0].shape;
+  std::vector<bool> gone(static_cast<size_t>(x.rank));
+  for (const int64_t a : r.whole("axes")) gone[static_cast<size_t>(r.axis(a, x))] = true;
+  Shape out;
+  for (int i = 0; i < x.rank; ++i)
+    if (!gone[static_cast<size_t>(i)]) out.push_back(x[i]);
+  require(out.rank >= 1 && out.rank < x.rank, r.where,
+          ": needs axes to reduce, and one that is left, of ", x);
+  return out;
+}
+
+Shape softmax_shape(const Reader& r, const Values& in, const Shapes&) {
+  r.axis(r.one("axis", -1, -max_rank), in[0].shape);
+  return in[0].shape;
+}
+
+// ---- products and elementwise operations of two values ----
+
+Shape matmul_shape(const Reader& r, const Values& in, const Shapes&) {
+  const Shape &x = in[0].shape, &y = in[1].shape;
+  require(x.rank == 2 && y.rank == 2 && x[1] == y[0], r.where, ": cannot multiply ", x, " and ", y,
+          "; needs [m, k] and [k, n]");
+  return {x[0], y[1]};
+}
+
+Shape binary_shape(const Reader& r, const Values& in, const Shapes&) {
+  const bool first = in[0].shape.rank >= in[1].shape.rank;
+  const Shape &x = in[first ? 0 : 1].shape, &y = in[first ? 1 : 0].shape;
+  require(x.rank == y.rank || in[first ? 1 : 0].constant, r.where, ": ", in[0].shape, " and ",
+          in[1].shape, " have different ranks; reshape one, or make it a constant");
+  Shape out = x;
+  for (int i = 1; i <= y.rank; ++i) {
+    const int64_t a = x[x.rank - i], b = y[y.rank - i];
+    require(a == b || a == 1 || b == 1, r.where, ": ", in[0].shape, " and ", in[1].shape,
+            " do not fit: sides must be equal or 1");
+    out[x.rank - i] = std::max(a, b);
+  }
+  return out;
+}
+
+Shape same_shape(const Reader&, const Values& in, const Shapes&) {
+  return in[0].shape;
+}
+
+template <Tensor (*F)(const Tensor&, const Tensor&)>
+Tensor binary_value(const Net::Node&, Inputs in, Inputs) {
+  return F(in[0], in[1]);
+}
+
+struct Rule {
+  const char* name;
+  size_t least_inputs, most_inputs, least_parameters, most_parameters;
+  std::vector<const char*> attributes;
+  bool activates;  // evaluate() applies the activation itself
+  Shape (*shape)(const Reader&, const Values&, const Shapes&);
+  Tensor (*value)(const Net::Node&, Inputs, Inputs);
+};
+
+const std::vector<Rule>& rules() {
+  static const std::vector<Rule> all = {
+      {"linear", 1, 1, 1, 2, {}, true, linear_shape, linear_value},
+      {"conv2d", 1, 1, 1, 2, {"stride", "padding"}, true, conv_shape, conv_value},
+      {"conv_transpose2d",
+       1,
+       1,
+       1,
+       2,
+       {"stride", "padding", "output_padding"},
+       true,
+       conv_transpose_shape,
+       conv_transpose_value},
+      {"upsample_nearest",
+       1,
+       1,
+       0,
+       0,
+       {"factor"},
+       false,
+       upsample_shape,
+       [](const Net::Node& node, Inputs in, Inputs) {
+         return upsample_nearest(in[0], Reader{node, nowhere}.one("factor", 2, 1));
+       }},
+      {"group_norm", 1, 1, 0, 2, {"groups", "eps"}, false, group_norm_shape, group_norm_value},
+      {"apply",
+       1,
+       1,
+       0,
+       0,
+       {},
+       false,
+       same_shape,
+       [](const Net::Node&, Inputs in, Inputs) { return in[0]; }},
+      {"reshape", 1, 1, 0, 0, {"shape"}, false, reshape_shape, reshape_value},
+      {"permute", 1, 1, 0, 0, {"axes"}, false, permute_shape, permute_value},
+      {"concat",
+       1,
+       64,
+       0,
+       0,
+       {"axis"},
+       false,
+       concat_shape,
+       [](const Net::Node& node, Inputs in, Inputs) {
+         return concat(in, axis_with_batch(node, in[0]));
+       }},
+      {"slice", 1, 1, 0, 0, {"axis", "start", "stop", "step"}, false, slice_shape, slice_value},
+      {"mean",
+       1,
+       1,
+       0,
+       0,
+       {"axes"},
+       false,
+       mean_shape,
+       [](const Net::Node& node, Inputs in, Inputs) {
+         return mean(in[0], axes_with_batch(node, in[0]));
+       }},
+      {"softmax",
+       1,
+       1,
+       0,
+       0,
+       {"axis"},
+       false,
+       softmax_shape,
+       [](const Net::Node& node, Inputs in, Inputs) {
+         const int64_t a = Reader{node, nowhere}.one("axis", -1, -max_rank);
+         return softmax(in[0], static_cast<int>(a < 0 ? a : a + 1));
+       }},
+      {"matmul", 2, 2, 0, 0, {}, false, matmul_shape, binary_value<matmul>},
+      {"constant",
+       0,
+       0,
+       1,
+       1,
+       {},
+       false,
+       [](const Reader&, const Values&, const Shapes& p) { return p[0]; },
+       [](const Net::Node&, Inputs, Inputs p) { return p[0]; }},
+#define BINARY(name, ...) {#name, 2, 2, 0, 0, {}, false, binary_shape, binary_value<name>},
+#include "kernels/ops.def"
+  };
+  return all;
+}
+
+const Rule& rule_of(const std::string& op, const std::string& where) {
+  for (const Rule& rule : rules())
+    if (op == rule.name) return rule;
+  std::string names;
+  for (const Rule& rule : rules()) names += std::string(names.empty() ? "" : ", ") + rule.name;
+  throw Error(where + ": no operation has this name; there are " + names);
+}
+
+void require_count(const std::string& where, const char* what, size_t count, size_t least,
+                   size_t most) {
+  require(count >= least && count <= most, where, ": takes ", least,
+          least == most ? "" : " to " + std::to_string(most), " ", what, ", not ", count);
+}
+
+}  // namespace
+
+ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs,
+                    const std::vector<Shape>& parameters, const std::string& where) {
+  const Rule& rule = rule_of(node.op, where);
+  require_count(where, "inputs", inputs.size(), rule.least_inputs, rule.most_inputs);
+  require_count(where, "parameters", parameters.size(), rule.least_parameters,
+                rule.most_parameters);
+  for (const auto& [name, numbers] : node.attributes) {
+    require(std::any_of(rule.attributes.begin(), rule.attributes.end(),
+                        [&](const char* known) { return name == known; }),
+            where, ": has no attribute ", name);
+    for (const double x : numbers)
+      require(std::isfinite(x), where, ": ", name, " ", x, " is not finite");
+  }
+  const bool two = rule.shape == binary_shape;
+  for (const ValueShape& input : inputs)
+    require(!input.constant || (two && !(inputs[0].constant && inputs[1].constant)), where,
+            ": a constant goes only into elementwise operations, beside a value that is none");
+  const Shape shape = rule.shape({node, where}, inputs, parameters);
+  require(shape.rank < max_rank, where, ": gives ", shape, ", of too many axes");
+  int64_t numbers = 1;
+  for (int i = 0; i < shape.rank; ++i) {
+    require(shape[i] >= 1, where, ": gives ", shape, ": nothing is left");
+    require(shape[i] <= most_numbers / numbers, where, ": gives ", shape,
+            ", more than 2^36 numbers");
+    numbers *= shape[i];
+  }
+  return {shape, inputs.empty()};
+}
+
+Tensor evaluate(const Net::Node& node, Inputs inputs, Inputs parameters) {
+  const Rule& rule = rule_of(node.op, node.op);
+  const Tensor y = rule.value(node, inputs, parameters);
+  if (rule.activates || node.activation.op == Unary::identity) return y;
+  return apply_activation(node.activation, y);
+}
+
+}  // namespace basin

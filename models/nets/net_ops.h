@@ -1,0 +1,29 @@
+// The operations that a node of a Net can name: what each takes, the shape it gives, and the public
+// function of autograd/ops.h that it calls. Internal to models/nets.
+#pragma once
+#include <string>
+#include <vector>
+
+#include "models/nets/net.h"
+
+namespace basin {
+
+/// A value of a network for one example. A constant has no batch axis.
+struct ValueShape {
+  Shape shape;
+  bool constant = false;
+};
+
+/// What a node gives from the shapes of its inputs and parameters; `where` begins the errors.
+ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs,
+                    const std::vector<Shape>& parameters, const std::string& where);
+
+/// The value of a node that shape_of accepts, its activation included.
+Tensor evaluate(const Net::Node& node, Inputs inputs, Inputs parameters);
+
+/// True when the node reads no value at all.
+inline bool is_constant(const Net::Node& node) {
+  return node.inputs.empty();
+}
+
+}  // namespace basin
