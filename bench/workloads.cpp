@@ -113,27 +113,27 @@ std::unique_ptr<Workload> train_mlp(int64_t d, int depth, int64_t h, int64_t bat
 
 /// Images of so many channels -> filters -> ... -> 8 filters, each half as high and wide -> 128
 /// numbers, and back.
-ConvNet conv_autoencoder(int64_t channels, int64_t side, int64_t filters, const Device& device) {
-  ConvNetConfig config;
-  config.image = {channels, side, side}, config.device = device;
-  config.stages = strided_autoencoder(config.image, filters, 128);
-  return make_conv_net(config, seed);
+Net conv_autoencoder(int64_t channels, int64_t side, int64_t filters, const Device& device) {
+  return strided_autoencoder({channels, side, side}, filters, 128)
+      .drawn(seed, {}, DType::f32, device);
 }
 
 std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t batch,
                                      const Device& device) {
-  const ConvNet net = conv_autoencoder(channels, side, 32, device);
+  const Net net = conv_autoencoder(channels, side, 32, device);
   double flops = 0;
-  for (const Stage& s :
-       net.stages) {  // a product forward and two back, but no gradient of the data
-    const bool up = s.config.kind == StageConfig::Kind::conv_transpose,
-               dense = s.config.kind == StageConfig::Kind::dense;
-    const int64_t places = dense ? 1 : (up ? s.in : s.out)[1] * (up ? s.in : s.out)[2];
-    flops += (&s == &net.stages[0] ? 4.0 : 6.0) * static_cast<double>(s.weight.size() * places);
+  for (size_t i = 0; i < net.nodes.size(); ++i) {  // a product forward and two back, but no
+    const Net::Node& node = net.nodes[i];          // gradient of the data
+    if (node.parameters.empty()) continue;
+    const bool up = node.op == "conv_transpose2d";
+    const Shape& at = net.shapes[up ? static_cast<size_t>(node.inputs[0]) : i + 1];
+    const int64_t places = node.op == "linear" ? 1 : at[1] * at[2],
+                  weights = net.parameters[static_cast<size_t>(node.parameters[0])].value.size();
+    flops += (i == 0 ? 4.0 : 6.0) * static_cast<double>(weights * places);
   }
   const Array data =
       reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
-  return std::make_unique<Train<ConvNet>>(net, data, flops * static_cast<double>(batch));
+  return std::make_unique<Train<Net>>(net, data, flops * static_cast<double>(batch));
 }
 
 class Iterate final : public OnModel<Mlp> {
@@ -175,7 +175,7 @@ class Radius final : public OnModel<Mlp> {
 };
 
 /// All eigenvalues of a linear network on images, at the bottleneck; the others are zero.
-class Spectrum final : public OnModel<ConvNet> {
+class Spectrum final : public OnModel<Net> {
  public:
   using OnModel::OnModel;
   void run() override { values_ = eigenvalues(model_, Tensor(data_))[0]; }
@@ -191,19 +191,16 @@ class Spectrum final : public OnModel<ConvNet> {
 
 std::unique_ptr<Workload> spectrum(int64_t channels, int64_t side, int64_t filters,
                                    const Device& device) {
-  ConvNetConfig config;
-  config.image = {channels, side, side}, config.bias = false, config.activation = {},
-  config.device = device;
-  config.stages = down_to_one(config.image, filters);
-  return std::make_unique<Spectrum>(make_conv_net(config, seed),
-                                    points(1, config.image.size(), device));
+  const Net net = down_to_one({channels, side, side}, filters, {.activation = {}, .bias = false})
+                      .drawn(seed, {}, DType::f32, device);
+  return std::make_unique<Spectrum>(net, points(1, channels * side * side, device));
 }
 
 /// Many starting points iterated until they stand still; the network has learned a few images, so
 /// that it has attractors.
-class Converge final : public OnModel<ConvNet> {
+class Converge final : public OnModel<Net> {
  public:
-  Converge(ConvNet net, Array starts) : OnModel(std::move(net), std::move(starts)) {}
+  Converge(Net net, Array starts) : OnModel(std::move(net), std::move(starts)) {}
   void run() override {
     IterateOptions options;
     options.max_iterations = 200, options.tolerance = 1e-3;
@@ -222,14 +219,14 @@ class Converge final : public OnModel<ConvNet> {
 
 std::unique_ptr<Workload> converge(int64_t channels, int64_t side, int64_t starts,
                                    const Device& device) {
-  ConvNet net = conv_autoencoder(channels, side, 8, device);
+  Net net = conv_autoencoder(channels, side, 8, device);
   const Tensor x(
       copy_to(texture_images(seed.at("textures"), 10, channels, side, DType::f32), device));
   TrainOptions options;
   options.max_steps = 1500, options.progress = false;
   options.optimizer = OptimizerConfig::named("adam", 3e-3);
   train(
-      net, [&](const ConvNet& f) { return mse(f(x), x); }, options);
+      net, [&](const Net& f) { return mse(f(x), x); }, options);
   const Array from = uniform(seed.at("starts"), {starts, x.dim(1)}, DType::f32, 0, 1, device);
   return std::make_unique<Converge>(net, from);
 }

@@ -13,19 +13,10 @@
 namespace basin {
 namespace {
 
-ConvNet make_net(const Run& run, const LinearConv& c, const Key& key) {
-  ConvNetConfig net;
-  net.image = {1, c.side, c.side};
-  net.stages = filter_stack(net.image, c.depth, c.filters);
-  if (c.skip > 0)
-    for (int64_t end = c.skip; end <= c.depth; end += c.skip)
-      net.stages[static_cast<size_t>(end - 1)].add = end - c.skip;
-  net.activation = {};
-  net.bias = false;
-  net.init = Initializer::parse(c.training.init);
-  net.dtype = DType::f64;
-  net.device = run.device();
-  return make_conv_net(net, key);
+Net make_net(const Run& run, const LinearConv& c, const Key& key) {
+  return filter_stack({1, c.side, c.side}, c.depth, c.filters, {.activation = {}, .bias = false},
+                      c.skip)
+      .drawn(key, Initializer::parse(c.training.init), DType::f64, run.device());
 }
 
 /// Distance from 1 of the worst of the k eigenvalues nearest to it.
@@ -46,8 +37,8 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   const Array pixels =
       c.uniform ? uniform(images, shape, DType::f64) : normal(images, shape, DType::f64);
   const Tensor x(copy_to(pixels, run.device()));
-  const auto loss = [&](const ConvNet& f) { return mse(f(x), x); };
-  ConvNet net;
+  const auto loss = [&](const Net& f) { return mse(f(x), x); };
+  Net net;
   TrainResult trained;
   const auto fit = [&](const std::string& label, double rate, int64_t steps) {
     net = make_net(run, c, key.at("net"));

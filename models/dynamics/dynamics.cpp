@@ -182,6 +182,11 @@ Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& opt
   });
 }
 
+Trajectories iterate(const Net& f, const Array& start, const IterateOptions& options) {
+  if (const std::optional<Mlp> chain = as_mlp(f)) return iterate(*chain, start, options);
+  return iterate(Map([&](const Tensor& x) { return f(x); }), start, options);
+}
+
 Nearest nearest(const Array& points, const Array& examples) {
   require(points.rank() == 2 && examples.rank() == 2 && points.dim(1) == examples.dim(1) &&
               examples.dim(0) > 0,

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "models/nets/mlp.h"
+#include "models/nets/net.h"
 
 namespace basin {
 
@@ -38,6 +39,8 @@ struct Trajectories {
 /// not ascending from 0 up to max_iterations.
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options = {});
 Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options = {});
+/// A chain of dense layers is iterated like an Mlp.
+Trajectories iterate(const Net& f, const Array& start, const IterateOptions& options = {});
 
 struct Nearest {
   std::vector<int64_t> index;    // [N], row of the closest example, the first at a tie

@@ -1,8 +1,10 @@
 #include "models/dynamics/linear_operator.h"
 
 #include <algorithm>
+#include <array>
 
 #include "autograd/transforms.h"
+#include "models/nets/init.h"
 
 namespace basin {
 namespace {
@@ -21,15 +23,32 @@ void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, i
           "products, eigenvalues(net, x) only a matrix of the bottleneck");
 }
 
-/// M [m, n] as a tensor for products.
-Tensor stage_matrix(const Stage& s) {
-  const StageConfig& c = s.config;
-  const Window window{{c.stride, c.stride}, {c.padding, c.padding}};
-  if (c.kind == StageConfig::Kind::upsample) return Tensor(upsample_matrix(s.in, c.stride));
-  if (c.kind == StageConfig::Kind::dense)
-    return Tensor(copy_to(cast(s.weight.array(), DType::f64), {}));
-  if (c.kind == StageConfig::Kind::conv) return Tensor(conv_matrix(s.weight.array(), s.in, window));
-  return transpose(Tensor(conv_matrix(s.weight.array(), s.out, window)));
+std::array<int64_t, 2> pair_of(const Net::Node& node, const char* name, int64_t otherwise) {
+  const auto at = node.attributes.find(name);
+  if (at == node.attributes.end() || at->second.empty()) return {otherwise, otherwise};
+  return {static_cast<int64_t>(at->second.front()), static_cast<int64_t>(at->second.back())};
+}
+
+/// What a node does to the rows of its inputs, each a value as a function of the network's input.
+/// `in` and `out`: shapes of its first input and of what it gives.
+Tensor pushed(const Net& net, const Net::Node& node, const Tensors& rows, const Shape& in,
+              const Shape& out) {
+  const std::string& op = node.op;
+  if (op == "reshape" || op == "apply") return rows[0];
+  if (op == "add") return rows[0] + rows[1];
+  if (op == "sub") return rows[0] - rows[1];
+  if (op == "concat" && pair_of(node, "axis", 0)[0] == 0) return concat(rows, 0);
+  if (op == "upsample_nearest")
+    return matmul(Tensor(upsample_matrix(in, pair_of(node, "factor", 2)[0])), rows[0]);
+  const bool conv = op == "conv2d", up = op == "conv_transpose2d";
+  require(conv || up || (op == "linear" && in.rank == 1), "linear_matrix: no matrix is known for ",
+          op, " of ", in, "; use jacobian(net, x)");
+  const Array weight = net.parameters[static_cast<size_t>(node.parameters[0])].value.array();
+  if (!conv && !up) return matmul(Tensor(copy_to(cast(weight, DType::f64), {})), rows[0]);
+  const auto stride = pair_of(node, "stride", 1), padding = pair_of(node, "padding", 0);
+  const Window window{{stride[0], stride[1]}, {padding[0], padding[1]}};
+  const Tensor matrix(conv_matrix(weight, conv ? in : out, window));
+  return matmul(conv ? matrix : transpose(matrix), rows[0]);
 }
 
 }  // namespace
@@ -79,34 +98,34 @@ Array upsample_matrix(const Shape& image, int64_t factor) {
   return matrix;
 }
 
-Array linear_matrix(const ConvNet& net, int64_t memory_limit) {
-  const int64_t d = net.image.size();
+Array linear_matrix(const Net& net, int64_t memory_limit) {
+  const int64_t d = net.input.size(), last = net.value("output");
   check_memory("linear_matrix", d, d, 8, memory_limit);
   Array identity = zeros({d, d}, DType::f64);
   fill(identity.with({d}, {d + 1}, 0), 1.0);
   Tensors values{Tensor(identity)};  // rows of values[v]: value v as a function of the input
-  for (const Stage& s : net.stages) {
-    const bool linear = !s.config.activate || net.activation.op == Unary::identity;
-    require(linear, "linear_matrix: the network has the activation ", to_string(net.activation),
-            "; a matrix describes it only at a point: jacobian(net, x)");
-    double held = 0;  // values that later stages may read, and the matrix of this one
+  for (int64_t v = 1; v <= last; ++v) {
+    const Net::Node& node = net.nodes[static_cast<size_t>(v) - 1];
+    require(node.activation.op == Unary::identity && !node.inputs.empty(),
+            "linear_matrix: the network has the activation ", to_string(node.activation),
+            " or a constant; a matrix describes it only at a point: jacobian(net, x)");
+    const Shape &in = net.shapes[static_cast<size_t>(node.inputs[0])],
+                &out = net.shapes[static_cast<size_t>(v)];
+    double held = 0;  // values that later nodes may read, and the matrix of this one
     for (const Tensor& value : values)
       if (value.defined()) held += 8.0 * static_cast<double>(value.size());
-    held += 8.0 * static_cast<double>(s.out.size()) * static_cast<double>(s.in.size());
-    check_memory("linear_matrix", s.out.size(), d, 8, memory_limit, held);
-    Tensor in = values.back();
-    if (s.config.concat >= 0)
-      in = concat(Tensors{in, values[static_cast<size_t>(s.config.concat)]}, 0);
-    Tensor out = matmul(stage_matrix(s), in);
-    if (s.config.add >= 0) out = out + values[static_cast<size_t>(s.config.add)];
-    for (size_t v = 0; v < values.size(); ++v) {
-      const auto reads = [v](const Stage& later) {
-        return later.config.add == static_cast<int64_t>(v) ||
-               later.config.concat == static_cast<int64_t>(v);
+    held += 8.0 * static_cast<double>(out.size()) * static_cast<double>(in.size());
+    check_memory("linear_matrix", out.size(), d, 8, memory_limit, held);
+    Tensors rows;
+    for (const int64_t i : node.inputs) rows.push_back(values[static_cast<size_t>(i)]);
+    values.push_back(pushed(net, node, rows, in, out));
+    for (int64_t u = 0; u < v; ++u) {
+      const auto reads = [u](const Net::Node& later) {
+        return std::count(later.inputs.begin(), later.inputs.end(), u) > 0;
       };
-      if (std::none_of(&s + 1, net.stages.data() + net.stages.size(), reads)) values[v] = Tensor();
+      if (std::none_of(net.nodes.begin() + v, net.nodes.begin() + last, reads))
+        values[static_cast<size_t>(u)] = Tensor();
     }
-    values.push_back(out);
   }
   return values.back().array();
 }

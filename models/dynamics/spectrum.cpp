@@ -332,11 +332,17 @@ std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x) {
   return result;
 }
 
-std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x) {
-  const ConvNet wide = in_f64(net);
+std::vector<Eigenvalues> eigenvalues(const Net& net, const Tensor& x) {
+  if (const std::optional<Mlp> chain = as_mlp(net)) return eigenvalues(*chain, x);
+  const Net wide = in_f64(net);
+  const int64_t narrow = wide.bottleneck(), end = wide.value("output");
   const Tensor points(cast(x.array(), DType::f64));
-  const Map encode = [&](const Tensor& rows) { return wide.encode(rows); };
-  const Map decode = [&](const Tensor& rows) { return wide.decode(rows); };
+  const Map encode = [&](const Tensor& rows) {
+    return reshape(wide.between(rows, 0, narrow), {rows.dim(0), -1});
+  };
+  const Map decode = [&](const Tensor& rows) {
+    return reshape(wide.between(rows, narrow, end), {rows.dim(0), -1});
+  };
   std::vector<Eigenvalues> result;
   for (int64_t i = 0; i < x.dim(0); ++i) {
     const Tensor point = slice(points, 0, i, i + 1), code = encode(point);
@@ -348,7 +354,7 @@ std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x) {
   return result;
 }
 
-std::vector<double> spectral_radius(const ConvNet& net, const Tensor& x) {
+std::vector<double> spectral_radius(const Net& net, const Tensor& x) {
   std::vector<double> result;
   for (const Eigenvalues& values : eigenvalues(net, x)) result.push_back(largest_modulus(values));
   return result;

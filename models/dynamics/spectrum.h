@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "models/dynamics/dynamics.h"
-#include "models/nets/conv_net.h"
+#include "models/nets/net.h"
 #include "models/nets/mlp.h"
 
 namespace basin {
@@ -46,10 +46,10 @@ std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x);
 /// Largest modulus at every row of x [B, d]; a fixed point with a value below 1 is an attractor.
 std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x);
 
-/// The same for a network on images, at every row of x [B, d], from jvps: with the bottleneck z =
-/// encode(x) of k numbers, J_encode(x) J_decode(z) [k, k] has the non-zero eigenvalues of the
-/// Jacobian.
-std::vector<Eigenvalues> eigenvalues(const ConvNet& net, const Tensor& x);
-std::vector<double> spectral_radius(const ConvNet& net, const Tensor& x);
+/// The same for any network, at every row of x [B, d]: a chain of dense layers as an Mlp, another
+/// from jvps. With the bottleneck z = encode(x) of k numbers, J_encode(x) J_decode(z) [k, k] has the
+/// non-zero eigenvalues of the Jacobian.
+std::vector<Eigenvalues> eigenvalues(const Net& net, const Tensor& x);
+std::vector<double> spectral_radius(const Net& net, const Tensor& x);
 
 }  // namespace basin

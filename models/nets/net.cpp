@@ -19,19 +19,17 @@ std::string where_is(const Net& net, size_t node) {
 
 /// What each of the values up to `last` is still read for, counted; nothing at or before `first` is
 /// evaluated but constants.
-std::vector<int> reads_of(const Net& net, int64_t first, int64_t last, const std::string& from,
-                          const std::string& to) {
+std::vector<int> reads_of(const Net& net, int64_t first, int64_t last) {
   std::vector<int> reads(static_cast<size_t>(last) + 1);
   reads[static_cast<size_t>(last)] = 1;
-  for (int64_t v = last; v > 0; --v) {
+  for (int64_t v = last; v >= 0; --v) {
     if (v == first || reads[static_cast<size_t>(v)] == 0) continue;
-    const Net::Node& node = net.nodes[static_cast<size_t>(v) - 1];
-    require(v > first || is_constant(node), "net: the value \"", to, "\" is not a function of \"",
-            from, "\" alone: it reads value ", v, " (", node.op, "), which lies before that");
-    for (const int64_t input : node.inputs) ++reads[static_cast<size_t>(input)];
+    const bool constant = v > 0 && is_constant(net.nodes[static_cast<size_t>(v) - 1]);
+    require(v > first || constant, "net: value ", last, " is not a function of value ", first,
+            " alone: it reads value ", v, ", which lies before that");
+    for (const int64_t input : net.nodes[static_cast<size_t>(v) - 1].inputs)
+      ++reads[static_cast<size_t>(input)];
   }
-  require(first == 0 || reads[0] == 0, "net: the value \"", to, "\" is not a function of \"", from,
-          "\" alone: it reads the input of the network");
   return reads;
 }
 
@@ -41,21 +39,41 @@ int64_t Net::value(const std::string& name) const {
   if (name == "input") return 0;
   const auto at = values.find(name);
   if (at != values.end()) return at->second;
+  if (name == "code") return bottleneck();
   std::string known = "input";
   for (const auto& [other, number] : values) known += ", " + other;
   throw Error("net: no value is called \"" + name + "\"; there are " + known);
 }
 
+int64_t Net::bottleneck() const {
+  const int64_t last = value("output");
+  std::vector<int64_t> reader(static_cast<size_t>(last) + 1);  // the last value that reads it
+  for (int64_t v = 1; v <= last; ++v)
+    for (const int64_t i : nodes[static_cast<size_t>(v) - 1].inputs)
+      reader[static_cast<size_t>(i)] = v;
+  int64_t best = 0, around = 0;  // the last reader of all values before v
+  for (int64_t v = 0; v <= last; ++v) {
+    const size_t at = static_cast<size_t>(v);
+    if (v > 0 && is_constant(nodes[at - 1])) continue;
+    if (around <= v && shapes.at(at).size() < shapes[static_cast<size_t>(best)].size()) best = v;
+    around = std::max(around, reader[at]);
+  }
+  return best;
+}
+
 Tensor Net::between(const Tensor& x, const std::string& from, const std::string& to) const {
-  const int64_t first = value(from), last = value(to);
+  return between(x, value(from), value(to));
+}
+
+Tensor Net::between(const Tensor& x, int64_t first, int64_t last) const {
   require(shapes.size() == nodes.size() + 1, "net: call check() before the network is evaluated");
-  require(first <= last, "net: the value \"", to, "\" lies before \"", from, "\"");
+  require(first >= 0 && first <= last && last <= static_cast<int64_t>(nodes.size()), "net: value ",
+          last, " does not lie between value ", first, " and ", nodes.size());
   const Shape& in = shapes[static_cast<size_t>(first)];
   const bool rows = in.rank > 1 && x.rank() == 2 && x.dim(1) == in.size();
   require(rows || (x.rank() == in.rank + 1 && x.dim(1) == in[0]), "net: x ", x.array(),
-          " does not fit the value \"", from, "\"; needs [batch, ...] with examples ", in,
-          ", or rows of as many numbers");
-  std::vector<int> reads = reads_of(*this, first, last, from, to);
+          " does not fit; needs images or rows [batch, ...] of examples ", in);
+  std::vector<int> reads = reads_of(*this, first, last);
   std::vector<Tensor> found(reads.size());
   Shape shape{x.dim(0)};
   for (const int64_t side : in) shape.push_back(side);
@@ -164,6 +182,28 @@ std::string Net::architecture() const {
   return text("net ", input, ", ", nodes.size(), " nodes, ", parameter_count(*this),
               " parameters, ", parameters.empty() ? "" : name_of(parameters[0].value.dtype()),
               ", program ", sha256(all).substr(0, 16));
+}
+
+std::optional<Mlp> as_mlp(const Net& net) {
+  if (net.input.rank != 1 || net.nodes.empty() ||
+      net.value("output") != static_cast<int64_t>(net.nodes.size()))
+    return {};
+  Mlp mlp;
+  mlp.activation = net.nodes.front().activation;
+  for (size_t i = 0; i < net.nodes.size(); ++i) {
+    const Net::Node& node = net.nodes[i];
+    const Activation after = i + 1 < net.nodes.size() ? mlp.activation : Activation{};
+    if (node.op != "linear" || node.inputs[0] != static_cast<int64_t>(i) ||
+        node.activation.op != after.op || node.activation.a != after.a ||
+        node.activation.b != after.b)
+      return {};
+    Linear layer;
+    layer.weight = net.parameters[static_cast<size_t>(node.parameters[0])].value;
+    if (node.parameters.size() > 1)
+      layer.bias = net.parameters[static_cast<size_t>(node.parameters[1])].value;
+    mlp.layers.push_back(layer);
+  }
+  return mlp;
 }
 
 }  // namespace basin

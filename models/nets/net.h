@@ -2,11 +2,13 @@
 // list is built by net_builder.h, read from a file, trained, iterated, differentiated and printed.
 #pragma once
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "autograd/ops.h"
 #include "engine/safetensors.h"
+#include "models/nets/mlp.h"
 
 namespace basin {
 
@@ -44,14 +46,19 @@ struct Net {
   /// smaller than `input` where all operations allow it. Errors: a shape that does not fit.
   Tensor operator()(const Tensor& x) const { return between(x, "input", "output"); }
   /// The part before the value "code", and the part after it: decode(encode(x)) is the network.
-  /// Errors: no value has that name; what follows reads a value that lies before it.
+  /// Where no value has that name it is the bottleneck. Errors: what follows reads a value that lies
+  /// before it.
   Tensor encode(const Tensor& x) const { return between(x, "input", "code"); }
   Tensor decode(const Tensor& code) const { return between(code, "code", "output"); }
   /// From one named value to another; "input" is value 0.
   Tensor between(const Tensor& x, const std::string& from, const std::string& to) const;
 
+  Tensor between(const Tensor& x, int64_t from, int64_t to) const;
+
   /// Number of a named value. Errors: there is none; the message lists those that there are.
   int64_t value(const std::string& name) const;
+  /// The first of the smallest values that no skip goes around; 0 where that is the input.
+  int64_t bottleneck() const;
   /// Finds the shapes of all values. Errors name the node: an unknown operation or attribute, a
   /// number of inputs or parameters that the operation does not take, a value that is not there
   /// yet, shapes that do not fit; and a parameter that is not used or has the name of another.
@@ -63,6 +70,10 @@ struct Net {
   /// One line, equal for two networks exactly when their parameters are exchangeable.
   std::string architecture() const;
 };
+
+/// The same network as an Mlp, which fused kernels and cyclic spectra know; nothing where it is not
+/// a chain of dense layers with one activation after all but the last.
+std::optional<Mlp> as_mlp(const Net& net);
 
 /// The network of a program with the parameters of a file, converted to `dtype`. A parameter is
 /// looked for by its name, then as "model." + name. Errors name `name` and the place: not JSON,

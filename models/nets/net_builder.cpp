@@ -17,6 +17,12 @@ NetBuilder::NetBuilder(const Shape& input) : shapes_{input}, constant_{false} {
   net_.input = input;
 }
 
+const Shape& NetBuilder::shape(int64_t value) const {
+  require(value >= 0 && value < static_cast<int64_t>(shapes_.size()), "net: value ", value,
+          " is not there yet; there are 0 (the input) to ", shapes_.size() - 1);
+  return shapes_[static_cast<size_t>(value)];
+}
+
 int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan fan) {
   for (const int64_t side : shape)
     require(side >= 1, "net: parameter ", name, " ", shape, " must have sides of at least 1");
@@ -26,11 +32,7 @@ int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan f
 
 int64_t NetBuilder::node(const Net::Node& node, const std::string& where) try {
   std::vector<ValueShape> in;
-  for (const int64_t v : node.inputs) {
-    require(v >= 0 && v < static_cast<int64_t>(shapes_.size()), "net: ", where, ": reads value ", v,
-            ", which is not there yet; there are ", shapes_.size());
-    in.push_back({shapes_[static_cast<size_t>(v)], constant_[static_cast<size_t>(v)]});
-  }
+  for (const int64_t v : node.inputs) in.push_back({shape(v), constant_[static_cast<size_t>(v)]});
   std::vector<Shape> parameters;
   for (const int64_t p : node.parameters)
     parameters.push_back(declared_.at(static_cast<size_t>(p)).shape);

@@ -46,7 +46,8 @@ class NetBuilder {
   /// Declares a parameter and returns its place.
   int64_t parameter(const std::string& name, const Shape& shape, Fan fan);
 
-  const Shape& shape(int64_t value) const { return shapes_.at(static_cast<size_t>(value)); }
+  /// Of one example. Errors: no such value.
+  const Shape& shape(int64_t value) const;
   void name(const std::string& name, int64_t value) { net_.values[name] = value; }
 
   /// Weights and biases from key.at(their names), the scales of norms 1 and their shifts 0.

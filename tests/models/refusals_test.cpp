@@ -8,7 +8,7 @@
 #include "autograd/transforms.h"
 #include "models/dynamics/linear_operator.h"
 #include "models/nets/call_text.h"
-#include "models/nets/conv_net.h"
+#include "models/nets/net_builder.h"
 #include "models/training/checkpoint.h"
 #include "models/training/optimizers.h"
 #include "models/training/train.h"
@@ -189,32 +189,24 @@ TEST_CASE("texts of settings refuse what they cannot read") {
 
 TEST_CASE("networks and operators refuse settings out of range") {
   const Key key(1);
-  const auto with = [&](const StageConfig& stage) {
-    return [=] { (void)make_conv_net({.image = {1, 4, 4}, .stages = {stage}}, key); };
-  };
-  using Kind = StageConfig::Kind;
-  refused("a dense stage needs the image", with(StageConfig::dense({2, 2})));
-  refused("a dense stage needs the image", with(StageConfig::dense({2, 0, 1})));
-  refused("stride or factor 0 is below 1", with(StageConfig::upsample(0)));
-  refused("at least one channel", with(StageConfig::conv(0)));
-  refused("at least one channel", with({Kind::conv, 1, 0}));
-  refused("at least one channel", with({Kind::conv, 1, 3, 1, -1}));
-  refused("output padding 2", with({Kind::conv_transpose, 1, 3, 2, 1, 2}));
-  refused("output padding -1", with({Kind::conv_transpose, 1, 3, 2, 1, -1}));
-  refused("nothing is left", with({Kind::conv_transpose, 1, 1, 1, 3}));
-  refused("the image must be [channels, height, width]", [&] {
-    (void)make_conv_net({.image = {4, 4}, .stages = {StageConfig::conv(1)}}, key);
+  NetBuilder b({1, 4, 4});
+  refused("factor 0 is below 1", [&] { b.upsample(0, 0); });
+  refused("must have sides of at least 1", [&] { b.conv(0, "a", 0); });
+  refused("must have sides of at least 1", [&] { b.conv(0, "a", 1, {.kernel = 0}); });
+  refused("stride 0 is below 1", [&] { b.conv(0, "a", 1, {.stride = 0}); });
+  refused("output padding 2",
+          [&] { b.conv_transpose(0, "a", 1, {.stride = 2, .output_padding = 2}); });
+  refused("nothing is left", [&] { b.conv_transpose(0, "a", 1, {.kernel = 1, .padding = 3}); });
+  refused("does not fit the input [4]", [&] { NetBuilder({4}).conv(0, "a", 1); });
+  refused("sides of at least 1", [&] {
+    NetBuilder none({1, 0, 4});
+    none.name("output", 0);
+    (void)none.drawn(key);
   });
-  refused("the image must be [channels, height, width]", [&] {
-    (void)make_conv_net({.image = {1, 0, 4}, .stages = {StageConfig::conv(1)}}, key);
-  });
-  refused("needs at least one stage", [&] {
-    (void)make_conv_net({.image = {1, 4, 4}, .stages = {}}, key);
-  });
-  const ConvNet net = make_conv_net({.image = {1, 4, 4}, .stages = {StageConfig::conv(2)}}, key);
-  for (const Shape& wrong :
-       {Shape{2, 15}, Shape{16}, Shape{1, 2, 4, 4}, Shape{1, 1, 5, 4}, Shape{1, 1, 4, 5}})
-    refused("does not fit; needs images", [&] { (void)net(zeros(wrong, DType::f32)); });
+  b.name("output", b.conv(0, "a", 2));
+  const Net net = b.drawn(key);
+  for (const Shape& wrong : {Shape{2, 15}, Shape{16}, Shape{1, 2, 4, 4}, Shape{1, 1, 4}})
+    refused("does not fit", [&] { (void)net(zeros(wrong, DType::f32)); });
   const Array weight = zeros({2, 1, 3, 3}, DType::f64);
   refused("conv_matrix: weight", [&] {
     (void)conv_matrix(zeros({3, 3}, DType::f64), {1, 4, 4}, {});

@@ -75,16 +75,13 @@ struct Data {
 };
 const std::string others = "other images", gaussian = "Gaussian noise", flat = "uniform noise";
 
-Problem<ConvNet, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
+Problem<Net, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
   const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
   const ImageSets sets = config.source.choose(run, key.at("images"), c.images, config.starts);
   const Shape shape = sets.others.shape(), image = config.source.shape();
-  const ConvNet net = make_conv_net({.image = image,
-                                     .stages = down_to_one(image, config.filters),
-                                     .activation = parse_activation(config.activation),
-                                     .init = Initializer::parse(config.init),
-                                     .device = run.device()},
-                                    key.at("net"));
+  const Net net =
+      down_to_one(image, config.filters, {.activation = parse_activation(config.activation)})
+          .drawn(key.at("net"), Initializer::parse(config.init), DType::f32, run.device());
   if (trial.seed == 0) run.say(net.table());
   return {.model = net,
           .data = {sets.images,
@@ -105,7 +102,7 @@ Nearest relative_nearest(const Array& points, const Array& examples) {
 }
 
 Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial,
-                     const ConvNet& net, const Data& data, const TrainResult& trained) {
+                     const Net& net, const Data& data, const TrainResult& trained) {
   const Array& images = data.examples;
   std::vector<double> radii;
   run.timed("spectra", [&] { radii = spectral_radius(net, Tensor(images)); });

@@ -59,16 +59,10 @@ struct Config {
 };
 
 /// A linear network of 3x3 convolutions without biases on side x side images.
-ConvNet make_stack(const Run& run, int64_t side, int64_t depth, int64_t filters,
-                   const std::string& init, const Key& key) {
-  return make_conv_net({.image = {1, side, side},
-                        .stages = filter_stack({1, side, side}, depth, filters),
-                        .activation = {},
-                        .bias = false,
-                        .init = Initializer::parse(init),
-                        .dtype = DType::f64,
-                        .device = run.device()},
-                       key);
+Net make_stack(const Run& run, int64_t side, int64_t depth, int64_t filters,
+               const std::string& init, const Key& key) {
+  return filter_stack({1, side, side}, depth, filters, {.activation = {}, .bias = false})
+      .drawn(key, Initializer::parse(init), DType::f64, run.device());
 }
 
 std::string square(int64_t side) {
@@ -111,8 +105,8 @@ struct Data {
   Array examples;
 };
 
-Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case& c,
-                               const Trial& trial) {
+Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
+                           const Trial& trial) {
   const auto seed = static_cast<uint64_t>(trial.seed);
   const Key one = run.key().at("image").at(static_cast<uint64_t>(c.side)).at(seed);
   const Key two = run.key().at("corollary").at(static_cast<uint64_t>(c.filters)).at(seed);
@@ -130,9 +124,10 @@ Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case&
 }
 
 /// What one convolution has learned: its operator's rank, and its kernel.
-void measure_one(Measurements& m, const ConvNet& net, const Array& matrix) {
+void measure_one(Measurements& m, const Net& net, const Array& matrix) {
   const std::vector<double> singular = singular_values(matrix);
-  const std::vector<double> kernel = copy_to(net.stages[0].weight.array(), {}).to_vector<double>();
+  const std::vector<double> kernel =
+      copy_to(net.parameters[0].value.array(), {}).to_vector<double>();
   double rank = 0, from_delta = 0;
   for (const double v : singular) rank += v > 1e-6 * std::max(1.0, singular[0]);
   for (size_t i = 0; i < kernel.size(); ++i)
@@ -156,7 +151,7 @@ void measure_two(Measurements& m, const Array& matrix, const Tensor& x) {
   m.add("least distance", length(projection * Tensor(from_vector(forced, matrix.shape()))));
 }
 
-Measurements measure(const Run& run, const Config&, const Case& c, const Trial&, const ConvNet& net,
+Measurements measure(const Run& run, const Config&, const Case& c, const Trial&, const Net& net,
                      const Data& data, const TrainResult& trained) {
   Measurements m;
   m.add("loss", trained.loss);
@@ -237,7 +232,7 @@ void theorem_5(Run& run, const Config& config, Chart& chart) {
       const std::string layers = text(depth, depth == 1 ? " layer" : " layers");
       Samples counts;
       for (const int64_t filters : {1, 8}) {
-        const ConvNet net = make_stack(run, side, depth, filters, "constant(1)", run.key());
+        const Net net = make_stack(run, side, depth, filters, "constant(1)", run.key());
         const Array matrix = linear_matrix(net, run.memory_limit());
         counts.values.push_back(zeros_of(matrix));
         if (filters == 1 && depth == side - 2)

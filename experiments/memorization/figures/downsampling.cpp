@@ -75,23 +75,18 @@ struct Case {
   std::string name;
   int64_t images;
   Network network;
-  std::vector<StageConfig> stages;
+  NetBuilder layers;  // all linear, without biases
 };
 
 struct Data {
   Array examples, noise;
 };
 
-Problem<ConvNet, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
+Problem<Net, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
   const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
   const Array images = config.source.choose(run, key.at("images"), c.images, 0).images;
-  const ConvNet net = make_conv_net({.image = config.source.shape(),
-                                     .stages = c.stages,
-                                     .activation = {},
-                                     .bias = false,
-                                     .init = Initializer::parse(c.network.init),
-                                     .device = run.device()},
-                                    key.at("net"));
+  const Net net =
+      c.layers.drawn(key.at("net"), Initializer::parse(c.network.init), DType::f32, run.device());
   if (trial.seed == 0) run.say(net.table());
   const Shape inputs{config.noise, images.dim(1)};
   return {.model = net,
@@ -110,7 +105,7 @@ Array sheet(const Config& config, const Data& data, const Array& outputs) {
 }
 
 Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial,
-                     const ConvNet& net, const Data& data, const TrainResult& trained) {
+                     const Net& net, const Data& data, const TrainResult& trained) {
   Eigenvalues spectrum;
   run.timed("spectra", [&] { spectrum = eigenvalues(net, Tensor(cell(data.examples, 0)))[0]; });
   std::vector<double> moduli;
@@ -202,11 +197,12 @@ void claim_d2(Run& run, const CaseResult& trained) {
 void compute(Run& run, const Config& config) {
   require(config.d1.adam.steps > 0, "downsampling: steps must be positive");
   const Shape image = config.source.shape();
-  const std::vector<StageConfig> to_one = down_to_one(image, config.d1.filters);
+  const LayerStyle linear{.activation = {}, .bias = false};
+  const NetBuilder to_one = down_to_one(image, config.d1.filters, linear);
   std::vector<Case> cases{{"D1-two", 2, config.d1, to_one}, {"D1-one", 1, config.d1, to_one}};
   if (config.d2.adam.steps > 0)
-    cases.push_back(
-        {"D2-one", 1, config.d2, down_to_four(image, config.deep_layers, config.d2.filters)});
+    cases.push_back({"D2-one", 1, config.d2,
+                     down_to_four(image, config.deep_layers, config.d2.filters, linear)});
   const Study study = train_cases(
       run, cases, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
       [&](const auto&... of) { return measure(run, config, of...); });

@@ -93,13 +93,10 @@ Data make_data(const Run& run, const Config& config, const Key& key) {
   return {sets.images, concat(inputs, 0).array()};
 }
 
-ConvNet make_net(const Run& run, const Config& config, const Key& key) {
-  ConvNetConfig net;
-  net.image = config.source.shape();
-  net.stages = down_to_one(net.image, config.filters);
-  net.activation = parse_activation(config.activation);
-  net.device = run.device();
-  return make_conv_net(net, key);
+Net make_net(const Run& run, const Config& config, const Key& key) {
+  const LayerStyle style{.activation = parse_activation(config.activation)};
+  return down_to_one(config.source.shape(), config.filters, style)
+      .drawn(key, {}, DType::f32, run.device());
 }
 
 /// Where inputs are after one iteration and after all of them.
@@ -107,7 +104,7 @@ struct Moved {
   Array once, end;
 };
 
-Moved move(Run& run, const Config& config, const ConvNet& net, const Array& inputs) {
+Moved move(Run& run, const Config& config, const Net& net, const Array& inputs) {
   Moved moved{net(Tensor(inputs)).array(), {}};
   run.timed("iterate", [&] { moved.end = iterates(net, inputs, {config.iterations})[0]; });
   return moved;
@@ -118,7 +115,7 @@ double average(const std::vector<double>& values) {
 }
 
 /// The network after so many steps. A list has one number for each kind of input.
-Measurements measure(Run& run, const Config& config, const ConvNet& net, const Data& data,
+Measurements measure(Run& run, const Config& config, const Net& net, const Data& data,
                      const Moved& moved) {
   const Tensor x(data.train), learned = net(x);
   const auto images = static_cast<double>(config.examples);
@@ -214,10 +211,10 @@ class Sheet {
 Measurements train_and_measure(Run& run, const Config& config, const Trial& trial) {
   const Key key = run.key().at(static_cast<uint64_t>(trial.seed));
   const Data data = make_data(run, config, key);
-  ConvNet net = make_net(run, config, key.at("net"));
-  ConvNet kept = net;
+  Net net = make_net(run, config, key.at("net"));
+  Net kept = net;
   const Tensor x(data.train);
-  const auto loss = [&](const ConvNet& f) { return mse(f(x), x); };
+  const auto loss = [&](const Net& f) { return mse(f(x), x); };
   TrainOptions options;
   options.keep_best_after_fraction = 0.9;
   options.optimizer = OptimizerConfig::named("adam", config.rate);

@@ -86,24 +86,21 @@ Data choose(const Run& run, const Config& config, int64_t seed) {
   return {sets.images, normal(key.at("noise"), shape, DType::f32, 0, 1, run.device()), sets.others};
 }
 
-Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case& c,
-                               const Trial& trial) {
+Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
+                           const Trial& trial) {
   Data data = choose(run, config, trial.seed);
   const Key key = run.key().at("net").at(static_cast<uint64_t>(trial.seed)).at(c.start.name);
   const Shape image = config.source.shape();
-  const ConvNet net = make_conv_net({.image = image,
-                                     .stages = down_to_one(image, config.filters),
-                                     .activation = parse_activation(config.activation),
-                                     .bias = c.bias,
-                                     .init = Initializer::parse(c.start.init),
-                                     .device = run.device()},
-                                    key.at(c.bias ? 1 : 0));
+  const LayerStyle style{.activation = parse_activation(config.activation), .bias = c.bias};
+  const Net net = down_to_one(image, config.filters, style)
+                      .drawn(key.at(c.bias ? 1 : 0), Initializer::parse(c.start.init), DType::f32,
+                             run.device());
   for (const double v : column(reshape(net(Tensor(data.examples)), {-1, 1}).array(), 0))
     data.square_before += v * v;
   return {.model = net, .data = data, .options = constant_rate("adam", config.rate, config.steps)};
 }
 
-Measurements measure(const Case& c, const Trial& trial, const ConvNet& net, const Data& data,
+Measurements measure(const Case& c, const Trial& trial, const Net& net, const Data& data,
                      const TrainResult& trained) {
   const Array noise = net(Tensor(data.noise)).array(), others = net(Tensor(data.others)).array();
   Measurements m;

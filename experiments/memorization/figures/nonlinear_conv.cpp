@@ -19,7 +19,7 @@
 #include "experiments/harness/table.h"
 #include "experiments/harness/training.h"
 #include "experiments/memorization/images.h"
-#include "models/nets/conv_net.h"
+#include "experiments/memorization/networks.h"
 
 namespace basin {
 namespace {
@@ -87,15 +87,6 @@ struct Data {
   Array examples, inputs;
 };
 
-/// Layers of one 3x3 filter with the activation after each.
-std::vector<StageConfig> layers(const Config& config, bool skips) {
-  const auto depth = static_cast<size_t>(skips ? config.ten.depth : config.nine.depth);
-  std::vector<StageConfig> stages(depth, StageConfig::conv(1));
-  for (size_t end = 2; skips && end <= depth; end += 2)
-    stages[end - 1] = stages[end - 1].plus(static_cast<int64_t>(end - 2));
-  return stages;
-}
-
 /// A black 4x4 image with a white square in the upper left corner, [1, 16].
 Array white_square(int64_t square) {
   std::vector<double> pixels(16);
@@ -104,8 +95,8 @@ Array white_square(int64_t square) {
   return from_vector(pixels, {1, 16});
 }
 
-Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case& c,
-                               const Trial& trial) {
+Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
+                           const Trial& trial) {
   const bool skips = c.square == 0;
   const int64_t side = skips ? 2 : 4;
   const Training& training = skips ? config.ten : config.nine;
@@ -113,14 +104,10 @@ Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Case&
   const Array images =
       skips ? from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}) : white_square(c.square);
   const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
-  const ConvNet net = make_conv_net({.image = {1, side, side},
-                                     .stages = layers(config, skips),
-                                     .activation = parse_activation(config.activation),
-                                     .bias = c.bias,
-                                     .init = Initializer::parse(init),
-                                     .dtype = DType::f64,
-                                     .device = run.device()},
-                                    key.at("net"));
+  const LayerStyle style{
+      .activation = parse_activation(config.activation), .bias = c.bias, .last_linear = false};
+  const Net net = filter_stack({1, side, side}, training.depth, 1, style, skips ? 2 : 0)
+                      .drawn(key.at("net"), Initializer::parse(init), DType::f64, run.device());
   const Array inputs = normal(key.at("inputs"), {training.inputs, side * side}, DType::f64);
   return {.model = net,
           .data = {copy_to(images, run.device()), copy_to(inputs, run.device())},
@@ -159,7 +146,7 @@ Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
 }
 
 /// Figure 10: the outputs after one and after all iterations beside the two images.
-void follow(Measurements& m, const Config& config, const ConvNet& net, const Data& data) {
+void follow(Measurements& m, const Config& config, const Net& net, const Data& data) {
   const std::vector<Array> at = iterates(net, data.inputs, {0, 1, config.iterations});
   const Nearest once = nearest(at[1], data.examples), end = nearest(at[2], data.examples);
   m.add("at once", fraction_within(once, config.radius));
@@ -170,8 +157,8 @@ void follow(Measurements& m, const Config& config, const ConvNet& net, const Dat
   m.add("sheet", sheet(at, config.shown, 2));
 }
 
-Measurements measure(const Run&, const Config& config, const Case& c, const Trial&,
-                     const ConvNet& net, const Data& data, const TrainResult& trained) {
+Measurements measure(const Run&, const Config& config, const Case& c, const Trial&, const Net& net,
+                     const Data& data, const TrainResult& trained) {
   Measurements m;
   m.add("loss", trained.loss);
   m.add("steps", static_cast<double>(trained.steps));

@@ -88,16 +88,13 @@ Data choose(const Run& run, const Config& config, const Trial& trial) {
   return {sets.images, concat(all, 0).array()};
 }
 
-Problem<ConvNet, Data> problem(const Run& run, const Config& config, const Variant& v,
-                               const Trial& trial) {
+Problem<Net, Data> problem(const Run& run, const Config& config, const Variant& v,
+                           const Trial& trial) {
   const Shape image = config.source.shape();
-  const ConvNetConfig net{.image = image,
-                          .stages = unet(image, config.filters, config.levels, v.first_skip),
-                          .activation = parse_activation(config.activation),
-                          .init = Initializer::parse(config.init),
-                          .device = run.device()};
+  const NetBuilder net = unet(image, config.filters, config.levels, v.first_skip,
+                              {.activation = parse_activation(config.activation)});
   const Key key = run.key().at(v.name).at(static_cast<uint64_t>(trial.seed));
-  return {.model = make_conv_net(net, key),
+  return {.model = net.drawn(key, Initializer::parse(config.init), DType::f32, run.device()),
           .data = choose(run, config, trial),
           .options = constant_rate("adam", config.rate, config.steps)};
 }
@@ -121,7 +118,7 @@ Array sheet(const Config& config, const Array& image, const std::vector<Array>& 
 }
 
 Measurements measure(Run& run, const Config& config, const Variant&, const Trial& trial,
-                     const ConvNet& net, const Data& data, const TrainResult& trained) {
+                     const Net& net, const Data& data, const TrainResult& trained) {
   const Array& image = data.examples;
   Measurements m;
   m.add("loss", trained.loss);

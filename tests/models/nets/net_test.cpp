@@ -8,7 +8,8 @@
 
 #include "autograd/transforms.h"
 #include "autograd/tree.h"
-#include "models/nets/conv_net.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
 #include "models/nets/net_builder.h"
@@ -66,27 +67,30 @@ TEST_CASE("net: a chain of dense nodes has the bits of the same Mlp") {
   CHECK(same(net.encode(x), mlp.encode(x)));
   CHECK(same(net.decode(net.encode(x)), mlp(x)));
   CHECK(parameter_names(net) == parameter_names(mlp));
+  CHECK(net.bottleneck() == 2);
+  const Array start = normal(Key(3), {5, 6}, DType::f32);
+  CHECK(same(iterate(net, start).points, iterate(mlp, start).points));
+  CHECK(spectral_radius(net, x) == spectral_radius(mlp, x));  // the cyclic product
 }
 
-TEST_CASE("net: convolutions, a dense stage and skips have the bits of the same ConvNet") {
-  ConvNetConfig config;
-  config.image = {1, 8, 8};
-  config.stages = {StageConfig::conv(4, 2), StageConfig::conv(4).plus(1),
-                   StageConfig::dense({4, 4, 4}), StageConfig::conv_up(3).linear(),
-                   StageConfig::conv(1).beside(0).linear()};
-  config.activation = leaky;
-  const ConvNet by_hand = make_conv_net(config, Key(4));
+TEST_CASE("net: convolutions, a dense layer and skips have the bits of the same operations") {
   NetBuilder b({1, 8, 8});
-  const int64_t first = b.conv(0, "stages.0", 4, {.stride = 2, .activation = leaky});
-  int64_t h = b.add(b.conv(first, "stages.1", 4), first, leaky);
-  h = b.reshape(b.dense(b.flatten(h), "stages.2", 64, leaky), {4, 4, 4});
-  h = b.conv_transpose(h, "stages.3", 3, {.stride = 2, .output_padding = 1});
-  b.name("output", b.conv(b.concat({h, 0}), "stages.4", 1));
+  const int64_t first = b.conv(0, "a", 4, {.stride = 2, .activation = leaky});
+  int64_t h = b.add(b.conv(first, "b", 4), first, leaky);
+  h = b.reshape(b.dense(b.flatten(h), "c", 64, leaky), {4, 4, 4});
+  h = b.conv_transpose(h, "d", 3, {.stride = 2, .output_padding = 1});
+  b.name("output", b.conv(b.concat({h, 0}), "e", 1));
   const Net net = b.drawn(Key(4));
+  const auto p = [&](size_t i) { return net.parameters[i].value; };
+  const Window two{{2, 2}, {1, 1}}, one{{1, 1}, {1, 1}};
   const Tensor x = normal(Key(5), {3, 1, 8, 8}, DType::f32);
-  CHECK(same(net(x), by_hand(x)));
-  const Tensor rows = reshape(x, {3, 64});
-  CHECK(same(net(rows), by_hand(rows)));
+  const Tensor down = conv2d(x, p(0), p(1), leaky, two);
+  Tensor y = leaky_relu(conv2d(down, p(2), p(3), {}, one) + down, 0.01);
+  y = reshape(linear(reshape(y, {3, 64}), p(4), p(5), leaky), {3, 4, 4, 4});
+  y = conv_transpose2d(y, p(6), p(7), {}, two, {1, 1});
+  y = conv2d(concat(Tensors{y, x}, 1), p(8), p(9), {}, one);
+  CHECK(same(net(x), y));
+  CHECK(same(net(reshape(x, {3, 64})), reshape(y, {3, 64})));
   CHECK(net.table().find("conv2d") != std::string::npos);
 }
 
@@ -241,7 +245,7 @@ TEST_CASE("net: errors of a builder and of an evaluation") {
   const Net net = b.drawn(Key(1));
   const Tensor x = normal(Key(1), {2, 3, 8, 8}, DType::f32);
   CHECK(net(x).shape() == Shape{2, 7, 8, 8});
-  CHECK(has(error_of([&] { net.decode(net.encode(x)); }), "reads the input"));
+  CHECK(has(error_of([&] { net.decode(net.encode(x)); }), "reads value 0"));
   CHECK(has(error_of([&] { net.between(x, "input", "middle"); }), "there are input, code, output"));
   CHECK(has(error_of([&] { net(normal(Key(1), {2, 4, 8, 8}, DType::f32)); }), "does not fit"));
   CHECK(has(error_of([&] { b.loaded({}); }), "first.weight"));

@@ -1,7 +1,5 @@
 // Networks on images: shapes, errors, skips, PyTorch's convolutions, and several ways to the same
 // linear operator.
-#include "models/nets/conv_net.h"
-
 #include <doctest/doctest.h>
 
 #include "autograd/transforms.h"
@@ -12,23 +10,19 @@
 #include "models/nets/losses.h"
 #include "models/training/train.h"
 #include "tests/files.h"
-#include "tests/models/nets/conv_net_reference.h"
+#include "tests/models/nets/image_nets_reference.h"
 
 using namespace basin;
-using S = StageConfig;
 using test::error_of;
 using test::has;
 
 namespace {
 
-ConvNet make(const Shape& image, std::vector<StageConfig> stages, const Activation& f = {},
-             bool bias = false) {
-  ConvNetConfig config;
-  config.image = image, config.stages = std::move(stages), config.activation = f,
-  config.bias = bias;
-  config.dtype = DType::f64;
-  return make_conv_net(config, Key(5).at("net"));
+Net in_f64(const NetBuilder& builder) {
+  return builder.drawn(Key(5).at("net"), {}, DType::f64);
 }
+
+const LayerStyle linear_style{.activation = {}, .bias = false};
 
 Tensor values(const std::vector<double>& list, const Shape& shape) {
   return Tensor(from_vector(list, shape));
@@ -50,19 +44,37 @@ double distance(const Tensor& a, const Tensor& b) {
 }
 
 /// The parameters of a network, in order, replaced.
-void set_parameters(ConvNet& net, const std::vector<std::vector<double>>& lists) {
+void set_parameters(Net& net, const std::vector<std::vector<double>>& lists) {
   Tensors flat = flatten(net);
   REQUIRE(flat.size() == lists.size());
   for (size_t i = 0; i < flat.size(); ++i) flat[i] = values(lists[i], flat[i].shape());
   net = unflatten(net, flat);
 }
 
-ConvNet down_up_net() {
-  ConvNet net = make({1, 4, 4}, {S::conv(2, 2), S::conv(2, 2), S::upsample(2), S::conv(2),
-                                 S::upsample(2), S::conv(1)});
+/// Down to one pixel in two steps, and up again; linear.
+Net down_up_net() {
+  NetBuilder b({1, 4, 4});
+  int64_t h = b.conv(0, "a", 2, {.stride = 2, .bias = false});
+  h = b.upsample(b.conv(h, "b", 2, {.stride = 2, .bias = false}), 2);
+  h = b.upsample(b.conv(h, "c", 2, {.bias = false}), 2);
+  b.name("output", b.conv(h, "d", 1, {.bias = false}));
+  Net net = in_f64(b);
   set_parameters(net, {reference::down_up_weights_0, reference::down_up_weights_1,
                        reference::down_up_weights_2, reference::down_up_weights_3});
   return net;
+}
+
+/// Every kind of layer that linear_matrix knows.
+Net all_kinds(const Activation& f, bool bias) {
+  NetBuilder b({2, 8, 8});
+  const ConvOptions plain{.bias = bias};
+  const int64_t one = b.conv(0, "a", 4, {.stride = 2, .bias = bias, .activation = f});
+  int64_t h = b.add(b.conv(one, "b", 4, plain), one, f);
+  h = b.reshape(b.dense(b.flatten(h), "c", 8, f, bias), {2, 2, 2});
+  h = b.conv_transpose(h, "d", 3, {.stride = 2, .output_padding = 1, .bias = bias});
+  h = b.upsample(b.conv(b.concat({h, one}), "e", 5, plain), 2);
+  b.name("output", b.conv(h, "f", 2, plain));
+  return in_f64(b);
 }
 
 }  // namespace
@@ -107,77 +119,73 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
     }
 }
 
-TEST_CASE("conv net: the strided autoencoder has the shapes and parameters of its layers") {
+TEST_CASE("image nets: the strided autoencoder has the shapes and parameters of its layers") {
   const Shape image{3, 32, 32};
-  const ConvNet net =
-      make(image, strided_autoencoder(image, 4, 7), {Unary::leaky_relu, 0.01}, true);
-  CHECK(net.shape_at(4) == Shape{32, 2, 2});
-  CHECK(net.bottleneck() == 5);
-  CHECK(net.shape_at(net.stages.size()) == image);
+  const Net net = in_f64(strided_autoencoder(image, 4, 7));
+  CHECK(net.shapes[4] == Shape{32, 2, 2});
+  CHECK(net.shapes[static_cast<size_t>(net.bottleneck())] == Shape{7});
+  CHECK(net.shapes.back() == image);
   const int64_t kernels = (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32) * 9,
                 dense = 128 * 7 + 7 + 7 * 128 + 128;
   const int64_t all = kernels + (4 + 8 + 16 + 32) + dense + kernels + (16 + 8 + 4 + 3);
   CHECK(parameter_count(net) == all);
-  CHECK(has(net.table(), "conv 3x3 4 stride 2"));
+  CHECK(has(net.table(), "conv2d padding 1 1 stride 2 2 leaky_relu(0.01) of 0"));
   CHECK(has(net.table(), std::to_string(all)));
   const Tensor x(normal(Key(1), {2, 3, 32, 32}, DType::f64)), rows = reshape(x, {2, -1});
   CHECK(net(x).shape() == Shape{2, 3, 32, 32});
   CHECK(distance(reshape(net(x), {2, -1}), net(rows)) == 0);
   CHECK(net.encode(rows).shape() == Shape{2, 7});
-  CHECK(distance(net.decode(net.encode(rows)), net(rows)) == 0);
+  CHECK(distance(net.decode(net.encode(rows)), net(x)) == 0);
 }
 
-TEST_CASE("conv net: skips add before the activation, and concatenate channels") {
+TEST_CASE("image nets: skips add before the activation, and concatenate channels") {
   const Activation f{Unary::tanh};
   const Window window{{1, 1}, {1, 1}};
-  const ConvNet net =
-      make({2, 4, 4}, {S::conv(2), S::conv(2).plus(0), S::conv(1).beside(1).linear()}, f, true);
-  const Stage &a = net.stages[0], &b = net.stages[1], &c = net.stages[2];
+  NetBuilder b({2, 4, 4});
+  const int64_t first = b.conv(0, "a", 2, {.activation = f}),
+                second = b.add(b.conv(first, "b", 2), 0, f);
+  b.name("output", b.conv(b.concat({second, first}), "c", 1));
+  const Net net = in_f64(b);
+  const auto p = [&](size_t i) { return net.parameters[i].value; };
   const Tensor x(normal(Key(1), {3, 2, 4, 4}, DType::f64));
-  const Tensor one = tanh(conv2d(x, a.weight, a.bias, {}, window));
-  const Tensor two = tanh(conv2d(one, b.weight, b.bias, {}, window) + x);
-  CHECK(distance(net(x), conv2d(concat(Tensors{two, one}, 1), c.weight, c.bias, {}, window)) <
-        1e-14);
-  CHECK(net.bottleneck() == 0);  // every smaller value has a skip around it
+  const Tensor one = tanh(conv2d(x, p(0), p(1), {}, window));
+  const Tensor two = tanh(conv2d(one, p(2), p(3), {}, window) + x);
+  CHECK(distance(net(x), conv2d(concat(Tensors{two, one}, 1), p(4), p(5), {}, window)) < 1e-14);
+  CHECK(net.bottleneck() == 5);  // the output: every other smaller value has a skip around it
 }
 
-TEST_CASE("conv net: what does not fit is told with the stage, the rule and the mend") {
+TEST_CASE("image nets: what does not fit is told with the layer, the rule and the mend") {
   const Shape image{3, 20, 20};
-  const auto message = [&](const Shape& shape, const std::vector<StageConfig>& stages) {
-    return error_of([&] { make(shape, stages); });
-  };
-  CHECK(
-      has(message(image, strided_autoencoder(image, 4, 8)), "stride 2 does not divide the side 5"));
-  S large = S::conv(1);
-  large.kernel = 25;
-  CHECK(has(message(image, {large}), "the kernel 25 is larger than the side 20"));
-  S extra = S::conv_up(3);
-  extra.output_padding = 2;
-  CHECK(has(message(image, {extra}), "output padding 2 must be at least 0 and below the stride 2"));
-  CHECK(has(message(image, {S::conv(4).plus(0)}), "cannot add [3, 20, 20] to [4, 20, 20]"));
-  CHECK(has(message(image, {S::conv(4, 2), S::conv(3).beside(0)}), "heights and widths differ"));
-  CHECK(has(message(image, {S::conv(3).plus(1)}), "comes later"));
-  CHECK(has(message(image, {}), "at least one stage"));
+  CHECK(has(error_of([&] { strided_autoencoder(image, 4, 8); }), "16 does not divide the sides"));
+  CHECK(has(error_of([&] { unet(image, 4, 3, 0); }), "8 does not divide the sides"));
   CHECK(has(error_of([&] { down_to_one({3, 12, 12}, 4); }), "power of 2"));
-  const ConvNet net = make(image, {S::conv(3)});
+  NetBuilder b(image);
+  CHECK(has(error_of([&] { b.conv(0, "a", 1, {.kernel = 25, .padding = 1}); }),
+            "the kernel 25 is larger than the side 20"));
+  CHECK(has(error_of([&] { b.conv_transpose(0, "a", 3, {.stride = 2, .output_padding = 2}); }),
+            "output padding 2 must be below the stride 2"));
+  CHECK(has(error_of([&] { b.add(b.conv(0, "a", 4), 0); }), "[4, 20, 20] and [3, 20, 20]"));
+  CHECK(has(error_of([&] { b.concat({b.conv(0, "b", 4, {.stride = 2}), 0}); }), "cannot put"));
+  CHECK(has(error_of([&] { b.conv(9, "c", 4); }), "not there yet"));
+  const Net net = in_f64(filter_stack(image, 1, 1));
   CHECK(has(error_of([&] {
               net(Tensor(zeros({2, 1, 20, 20}, DType::f64)));
             }),
-            "needs images [batch, 3, 20, 20]"));
+            "examples [3, 20, 20]"));
 }
 
-TEST_CASE("conv net: the initial numbers have PyTorch's ranges") {
-  ConvNetConfig config;
-  config.image = {3, 8, 8}, config.stages = {S::conv(64), S::conv_up(16)};
-  const ConvNet net = make_conv_net(config, Key(3));
+TEST_CASE("image nets: the initial numbers have PyTorch's ranges") {
+  NetBuilder b({3, 8, 8});
+  b.name("output", b.conv_transpose(b.conv(0, "a", 64), "b", 16, {.stride = 2}));
+  const Net net = b.drawn(Key(3));
   // torch.nn.Conv2d: fan-in 3 * 9; ConvTranspose2d [64, 16, 3, 3] counts dimension 1: 16 * 9
   const double bounds[] = {1 / std::sqrt(27.0), 1 / std::sqrt(144.0)};
-  for (size_t i = 0; i < 2; ++i)
-    for (const Tensor& t : {net.stages[i].weight, net.stages[i].bias}) {
-      const auto [worst, size] = difference(t.array(), t.array());
-      CHECK(size <= bounds[i]);
-      CHECK(size > bounds[i] / 2);  // 16 uniform numbers all in half of the range: 2e-5
-    }
+  for (size_t i = 0; i < 4; ++i) {
+    const Array numbers = net.parameters[i].value.array();
+    const auto [worst, size] = difference(numbers, numbers);
+    CHECK(size <= bounds[i / 2]);
+    CHECK(size > bounds[i / 2] / 2);  // 16 uniform numbers all in half of the range: 2e-5
+  }
 }
 
 TEST_CASE("matrices of convolutions and of upsampling have the published entries") {
@@ -199,7 +207,7 @@ TEST_CASE("matrices of convolutions and of upsampling have the published entries
 }
 
 TEST_CASE("the operator of a network: product of matrices, jvps, and the published numbers") {
-  const ConvNet net = down_up_net();
+  const Net net = down_up_net();
   const Array expected = from_vector(reference::down_up_operator, {16, 16});
   CHECK(difference(linear_matrix(net), expected).first < 1e-14);
   const Map map = [&](const Tensor& x) { return net(x); };
@@ -216,11 +224,8 @@ TEST_CASE("the operator of a network: product of matrices, jvps, and the publish
 }
 
 TEST_CASE("both linearisations agree for every kind of stage") {
-  const std::vector<StageConfig> stages{S::conv(4, 2), S::conv(4).plus(1),   S::dense({2, 2, 2}),
-                                        S::conv_up(3), S::conv(5).beside(1), S::upsample(2),
-                                        S::conv(2)};
   for (const bool bias : {false, true}) {  // the linear part has no biases
-    const ConvNet net = make({2, 8, 8}, stages, {}, bias);
+    const Net net = all_kinds({}, bias);
     const Map map = [&](const Tensor& x) { return net(x); };
     const Tensor x(normal(Key(2), {1, 128}, DType::f64));
     CHECK(difference(linear_matrix(net), linear_matrix(map, x)).first < 1e-13);
@@ -228,18 +233,14 @@ TEST_CASE("both linearisations agree for every kind of stage") {
     for (size_t i = 0; i < 4; ++i)
       CHECK(std::abs(std::abs(dense[i]) - std::abs(narrow[i])) < 1e-10);
   }
-  CHECK(has(error_of([&] {
-              linear_matrix(make({2, 8, 8}, stages, {Unary::relu}));
-            }),
-            "only at a point"));
-  CHECK(has(error_of([&] {
-              linear_matrix(make({3, 64, 64}, {S::conv(3)}), 1 << 20);
-            }),
+  CHECK(has(error_of([&] { linear_matrix(all_kinds({Unary::relu}, false)); }), "only at a point"));
+  const Net large = in_f64(filter_stack({3, 64, 64}, 1, 1, linear_style));
+  CHECK(has(error_of([&] { linear_matrix(large, 1 << 20); }),
             "above the limit of 1 MiB; raise --memory-limit"));
 }
 
 TEST_CASE("the Jacobian of a small convolutional network is the published one") {
-  ConvNet net = make({1, 2, 2}, {S::conv(2), S::conv(1).linear()}, {Unary::leaky_relu, 0.01}, true);
+  Net net = in_f64(filter_stack({1, 2, 2}, 2, 2));
   using namespace reference;
   set_parameters(net, {jacobian_w1, jacobian_b1, jacobian_w2, jacobian_b2});
   const Tensor x = values(jacobian_x, {1, 4});
@@ -253,24 +254,21 @@ TEST_CASE("the Jacobian of a small convolutional network is the published one") 
 
 TEST_CASE("a U-Net trains, its checkpoint loads, and another network's is refused") {
   const Shape image{3, 8, 8};
-  ConvNetConfig config;
-  config.image = image, config.stages = unet(image, 8, 3, 1);
-  ConvNet net = make_conv_net(config, Key(1));
-  CHECK(net.shape_at(net.stages.size()) == image);
+  Net net = unet(image, 8, 3, 1).drawn(Key(1));
+  CHECK(net.shapes.back() == image);
   const Tensor x(uniform(Key(2), {1, 192}, DType::f32, 0, 1));
   const test::TemporaryFolder folder;
   TrainOptions options;
   options.max_steps = 30, options.progress = false;
   options.optimizer = OptimizerConfig::named("adam", 1e-3);
   options.checkpoint = folder / "net.safetensors";
-  const auto loss = [&](const ConvNet& f) { return mse(f(x), x); };
+  const auto loss = [&](const Net& f) { return mse(f(x), x); };
   const double before = loss(net).item();
   const TrainResult trained = train(net, loss, options);
   CHECK(trained.loss < 0.7 * before);
-  ConvNet read = make_conv_net(config, Key(7));
+  Net read = unet(image, 8, 3, 1).drawn(Key(7));
   load_model(options.checkpoint, read);
   CHECK(distance(read(x), net(x)) == 0);
-  config.stages = unet(image, 8, 3, 0);
-  ConvNet other = make_conv_net(config, Key(1));
-  CHECK(has(error_of([&] { load_model(options.checkpoint, other); }), "conv net 3x8x8"));
+  Net other = unet(image, 8, 3, 0).drawn(Key(1));
+  CHECK(has(error_of([&] { load_model(options.checkpoint, other); }), "net [3, 8, 8]"));
 }
