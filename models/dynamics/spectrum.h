@@ -4,8 +4,8 @@
 #include <vector>
 
 #include "models/dynamics/dynamics.h"
-#include "models/nets/net.h"
 #include "models/nets/mlp.h"
+#include "models/nets/net.h"
 
 namespace basin {
 
