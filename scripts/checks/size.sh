@@ -22,7 +22,7 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 192500"
   "experiments/online_sgd 277000"
-  "tests 808000"
+  "tests 812000"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
