@@ -131,7 +131,8 @@ Tensor logsumexp(const Tensor& x, int axis, bool keep = false);
 Tensor matmul(const Tensor& x, const Tensor& y);
 /// activation(x[B, I] w[O, I]^T + bias[O]), one fused kernel; bias may be
 /// undefined. Fuses when the activation's slope can be had from its output
-/// (identity, relu, leaky relu, sigmoid, tanh, selu, exp), else applies it after.
+/// (identity, relu, leaky relu, sigmoid, tanh, selu, exp, celu, softsign, relu6,
+/// hardsigmoid), else applies it after.
 Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias,
               const Activation& activation = {});
 

@@ -152,6 +152,19 @@ BASIN_HD inline double silu_of(double x) {
   return x < -700.0 ? times_exp(low, low) : x / (1.0 + std::exp(-x));
 }
 
+/// exp(x / a): a rounded quotient alone would lose as many units as its size.
+template <class T>
+BASIN_HD inline T exp_ratio_of(T x, T a) {
+  const T t = x / a, e = exp_of(t);
+  return t > T(-1000) && t < T(80) ? e + e * (std::fma(-t, a, x) / a) : e;
+}
+/// x tanh(ln(1 + exp(x))): rational in c = sigmoid(-x), beside silu(x) a factor of 1 to 1.21.
+template <class T>
+BASIN_HD inline T mish_of(T x) {
+  const T c = sigmoid_of(-x);
+  return silu_of(x) * (T(1) + c * (T(1) - c) / (T(1) + c * c));
+}
+
 /// The leading half of the bits: its square is exact.
 BASIN_HD inline float leading(float x) {
   return std::bit_cast<float>(std::bit_cast<uint32_t>(x) & 0xFFFFF000u);

@@ -196,6 +196,7 @@ Tensor slope_of(const Activation& f, const Tensor& x, const Tensor& y) {
 
 Tensor slope_by_output(const Activation& f, const Tensor& y) {
   using T = double;
+  const double a = f.a;
   switch (f.op) {
 #define BY_OUTPUT(name, derivative) \
   case Unary::name:                 \
@@ -239,7 +240,8 @@ std::vector<OpEntry> elementwise_table() {
     // the other side of a kink
     const bool one_sided = op == Unary::relu || op == Unary::leaky_relu || op == Unary::selu ||
                            op == Unary::abs || op == Unary::unit_step || op == Unary::leaky_step ||
-                           op == Unary::sign;
+                           op == Unary::sign || op == Unary::elu || op == Unary::celu ||
+                           op == Unary::celu_step || op == Unary::softsign || op == Unary::relu6;
     if (one_sided) table.back().samples.push_back({"mirrored", call, {{3, 4}}, -high, -low});
     if (op == Unary::clamp || op == Unary::in_interval)
       for (const double side : {-2.0, 1.1})

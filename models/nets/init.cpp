@@ -30,7 +30,10 @@ Activation parse_activation(const std::string& input) {
   Call call = parse_call(input, "activation");
   if (call.name == "linear") call.name = "identity";
   if (call.name == "swish") call.name = "silu";
-  if (call.name == "leaky_relu" && call.arguments.empty()) call.arguments = {"0.01"};
+  if (call.arguments.empty()) {
+    if (call.name == "leaky_relu") call.arguments = {"0.01"};
+    if (call.name == "elu" || call.name == "celu") call.arguments = {"1"};
+  }
   Activation result{static_cast<Unary>(index_of(unary_names, call.name, "activation"))};
   const size_t count = parameter_counts[static_cast<size_t>(result.op)];
   const auto numbers = number_arguments(call, count, count, "activation");
@@ -38,6 +41,8 @@ Activation parse_activation(const std::string& input) {
   if (count > 1) result.b = numbers[1];
   require(result.op != Unary::leaky_relu || result.a > 0, "activation: slope of ", input,
           " must be positive");
+  require(result.op != Unary::celu || result.a != 0, "activation: the parameter of ", input,
+          " must not be 0");
   return result;
 }
 

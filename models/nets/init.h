@@ -6,9 +6,9 @@
 
 namespace basin {
 
-/// "relu", "leaky_relu" (slope 0.01), "leaky_relu(0.2)", "clamp(-1, 1)": any name of
-/// kernels/ops.def with its parameters; "linear" is identity and "swish" is silu.
-/// Errors: unknown name, wrong number of parameters, leaky slope not positive.
+/// "relu", "leaky_relu" (slope 0.01), "leaky_relu(0.2)", "elu" and "celu" (parameter 1), "clamp(-1,
+/// 1)": any name of kernels/ops.def with its parameters; "linear" is identity and "swish" is silu.
+/// Errors: unknown name, wrong number of parameters, leaky slope not positive, celu(0).
 Activation parse_activation(const std::string& input);
 std::string to_string(const Activation& activation);
 

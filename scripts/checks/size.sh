@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 95500"
+  "kernels 97263"
   "kernels/cuda 126500"
   "engine 83500"
   "engine/formats 5200"
@@ -22,11 +22,11 @@ rooms=(
   "experiments/harness 169000"
   "experiments/memorization 192500"
   "experiments/online_sgd 277000"
-  "tests 812000"
+  "tests 813116"
   "bench 45500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=348500 most_lines=500
+day_budget=350579 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

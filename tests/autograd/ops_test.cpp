@@ -190,6 +190,15 @@ constexpr struct {
     {"sigmoid", 0.679178699175393, -1.25, 0.22270013882530884},
     {"tanh", 0.6351489523872873, -1.25, -0.8482836399575129},
     {"selu", 0.7880257405166103, -1.25, -1.2543954463378648},
+    {"elu", 0.75, -1.25, -0.4994466421978669},
+    {"celu", 0.75, -1.25, -0.8850804372178694},
+    {"celu_step", 1.0, -1.25, 0.4793644486953708},
+    {"log_sigmoid", -0.38687100611489994, -1.25, -1.501929081345373},
+    {"mish", 0.6100183352182934, -1.25, -0.30841396114152775},
+    {"softsign", 0.42857142857142855, -1.25, -0.5555555555555556},
+    {"relu6", 0.75, -1.25, 0.0},
+    {"hardsigmoid", 0.625, -1.25, 0.2916666666666667},
+    {"hardswish", 0.46875, -1.25, -0.3645833333333333},
     {"softplus", 1.1368710061148999, -1.25, 0.2519290813453729},
     {"silu", 0.5093840243815447, -1.25, -0.27837517353163604},
     {"gelu", 0.5800294857173488, -1.25, -0.1320622170835691},
@@ -231,7 +240,9 @@ TEST_CASE("NaN is not swallowed, and slopes survive at the ends") {
                one = full({1}, 1, DType::f32, device);
   for (const Tensor& y :
        {relu(nan), leaky_relu(nan, 0.1), abs(nan), maximum(nan, one), maximum(one, nan),
-        minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan)})
+        minimum(nan, one), minimum(one, nan), clamp(nan, -1, 1), selu(nan), softplus(nan),
+        elu(nan, 1), celu(nan, 1), mish(nan), softsign(nan), relu6(nan), hardsigmoid(nan),
+        hardswish(nan), log_sigmoid(nan)})
     CHECK(std::isnan(y.item()));
   const Tensor x = full({1}, -20, DType::f32, device);
   CHECK(grad([](const Tensor& t) { return sum(softplus(t)); }, x).item() ==

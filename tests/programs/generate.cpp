@@ -16,8 +16,15 @@ bool one_of(const std::string& name, std::initializer_list<const char*> names) {
   return std::find(names.begin(), names.end(), name) != names.end();
 }
 
-bool has_kink_at_zero(const std::string& name) {
-  return one_of(name, {"unit_step", "leaky_step", "sign", "abs", "relu", "leaky_relu", "selu"});
+/// Where an operation, with the parameters of the table, or a derivative of it has a kink.
+std::vector<double> kinks_of(const std::string& name) {
+  if (one_of(name, {"clamp", "in_interval"})) return {-1, 1};
+  if (one_of(name, {"hardsigmoid", "hardswish"})) return {-3, 3};
+  if (name == "relu6") return {0, 6};
+  if (one_of(name, {"unit_step", "leaky_step", "sign", "abs", "relu", "leaky_relu", "selu", "elu",
+                    "celu", "celu_step", "softsign"}))
+    return {0};
+  return {};
 }
 
 std::vector<double> numbers_of(const Array& x) {
@@ -206,17 +213,13 @@ std::optional<Program> Generator::body(const std::vector<Array>& arguments, int 
 int Generator::apply(const OpEntry& entry, int x) {
   const Sample& sample = entry.samples[0];
   const std::string& name = entry.name;
-  const bool kink = has_kink_at_zero(name), bounded = one_of(name, {"clamp", "in_interval"});
-  if (kink && !stays_away(x, 0)) return -1;
-  if (bounded && !(stays_away(x, -1) && stays_away(x, 1))) return -1;  // the bounds of the table
-  if (!kink && sample.low > 0 && !within(x, 0.2, largest_value)) x = positive(x);
+  const std::vector<double> kinks = kinks_of(name);
+  for (const double kink : kinks)
+    if (!stays_away(x, kink)) return -1;
+  if (kinks.empty() && sample.low > 0 && !within(x, 0.2, largest_value)) x = positive(x);
   const auto call = sample.call;
   return add(name, name, {x}, [=](Context& c, const Tensors& in) {
-    if (kink) c.note(in[0]);
-    if (bounded) {
-      c.note(in[0], -1);
-      c.note(in[0], 1);
-    }
+    for (const double kink : kinks) c.note(in[0], kink);
     return call(in);
   });
 }

@@ -125,6 +125,9 @@ Activation Generator::activation(std::string& name) {
                {"relu", {Unary::relu}},
                {"leaky relu", {Unary::leaky_relu, 0.2}},
                {"selu", {Unary::selu}},
+               {"celu", {Unary::celu, 1.3}},
+               {"softsign", {Unary::softsign}},
+               {"mish", {Unary::mish}},
                {"exp", {Unary::exp}},
                {"silu", {Unary::silu}},
                {"gelu", {Unary::gelu}},
@@ -139,7 +142,8 @@ Activation Generator::activation(std::string& name) {
 
 namespace {
 bool kinked(const Activation& f) {
-  return f.op == Unary::relu || f.op == Unary::leaky_relu || f.op == Unary::selu;
+  return f.op == Unary::relu || f.op == Unary::leaky_relu || f.op == Unary::selu ||
+         f.op == Unary::celu || f.op == Unary::softsign;
 }
 }  // namespace
 

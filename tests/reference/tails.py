@@ -131,6 +131,43 @@ def selu(x):
     return scale * alpha * mp.expm1(x) if x > -1000 else -scale * alpha, scale * alpha * e(x), scale * alpha * e(x)
 
 
+def elu(a):
+    return lambda x: (x, 1, 0) if x > 0 else (a * mp.expm1(max(x, -1000)), a * e(x), a * e(x))
+
+
+def celu(a):
+    return lambda x: (x, 1, 0) if x > 0 else (a * mp.expm1(max(x / a, -1000)), e(x / a), e(x / a) / a)
+
+
+def celu_step(a):
+    return lambda x: (1, 0, 0) if x > 0 else (e(x / a), e(x / a) / a, e(x / a) / a**2)
+
+
+def log_sigmoid(x):
+    f, s, curve = softplus(-x)
+    return -f, s, -curve
+
+
+def mish(x):
+    """x t for t = tanh(softplus(x)), t'' = t' times the sum of `parts`."""
+    if mp.isinf(x):
+        return (max(x, 0), x > 0, 0), (0, 0, 0)
+    s, c = sigmoid_parts(x)
+    t, slope = s * (1 + c) / (1 + c * c), 4 * c * c * s / (1 + c * c)**2
+    parts = c, -2 * s, 4 * s * c * c / (1 + c * c)
+    return (x * t, t + x * slope, slope * (2 + x * mp.fsum(parts))), (
+        abs(x) * t, max(t, abs(x) * slope), slope * max(2, abs(x) * max(abs(p) for p in parts)))
+
+
+def softsign(x):
+    d = 1 + abs(x)
+    return mp.sign(x) if mp.isinf(x) else x / d, 1 / d**2, -2 * mp.sign(x) / d**3
+
+
+def hardswish(x):
+    return (x * (x + 3) / 6, (2 * x + 3) / 6, mp.mpf(1) / 3) if abs(x) < 3 else (max(x, 0), x > 0, 0)
+
+
 def wave(f, x):
     return NAN if mp.isinf(x) else f(x)
 
@@ -230,6 +267,7 @@ def functions(kind):
     wide = kind == "f64"
     end = 760 if wide else 115
     g_end = 39 if wide else 14.9
+    celus = [(-1.7 * end, -1.1 * end, 12), (-1.1 * end, -15, 8)]
     far = [(-end, -0.7 * end, 10), (-0.7 * end, -15, 6), (0.8 * end, end, 8)]
     bells = [(-g_end, -0.6 * g_end, 10), (-0.6 * g_end, -0.2, 14), (0.2, g_end, 14)]
     erfs = [(0.3, 1.2, 10), (1.2, 7, 12), (5, 28 if wide else 10.5, 14), (-28 if wide else -10.5, -0.3, 12)]
@@ -275,6 +313,17 @@ def functions(kind):
         "softplus": ((0, 0), softplus, NAN, far + [(-15, 40, 30)], full),
         "silu": ((0, 0), silu, NAN, near(-1.2784645427610738, -2.3993572805154) + far + [(-15, 40, 30)], full),
         "gelu": ((0, 0), gelu, NAN, near(-0.75179152748, -math.sqrt(2)) + bells + [(-6, -5, 3)], full),
+        "elu": ((0.7, 0), elu(p["c"]), NAN, far + near(-0.5) + [(-60, 0, 24)], full),
+        "celu": ((1.7, 0), celu(p["s"]), NAN, celus + near(-0.85) + [(-60, 0, 24)], full),
+        "celu_step": ((1.7, 0), celu_step(p["s"]), NAN, celus + [(-60, 0, 24)], full),
+        "log_sigmoid": ((0, 0), log_sigmoid, NAN, far + [(-40, 15, 30)], full),
+        "mish": ((0, 0), mish, NAN, near(-1.1924319551, -2.2563779) + far + [(-20, 40, 40), (0.4 * end, 0.52 * end, 12)],
+                 full),
+        "softsign": ((0, 0), softsign, NAN, [(-20, 20, 24)], full),
+        "relu6": ((0, 0), piecewise(lambda x: min(max(x, 0), 6), lambda x: 0 < x < 6), NAN, near(6), thin),
+        "hardsigmoid": ((0, 0), piecewise(lambda x: min(max(x + 3, 0), 6) / 6, lambda x: mp.mpf(abs(x) < 3) / 6), NAN,
+                        near(-3, 3), full),
+        "hardswish": ((0, 0), hardswish, NAN, near(-3, -1.5, 3), full),
         "cosid": ((0, 0), cosid, NAN, near(0.7390851332151607, -math.pi / 2) + zeros, full),
         "sine_ripple": ((0, 0), sine_ripple, NAN, near(2 * math.pi / 30) + tens, full),
         "cos_ten": ((0, 0), cos_ten, NAN, tens, full),
@@ -283,6 +332,8 @@ def functions(kind):
         "power:3": ((3, 0), power(mp.mpf(3)), NAN, [], full),
         "power:0.3": ((0.3, 0), power(p["h"]), NAN, [], full),
         "power:-1.7": ((-1.7, 0), power(-p["s"]), NAN, [], full),
+        "elu:1.7": ((1.7, 0), elu(p["s"]), NAN, far + [(-60, 0, 24)], full),
+        "celu:0.7": ((0.7, 0), celu(p["c"]), NAN, far + [(-60, 0, 24)], full),
         "bell:1": ((1, 0), narrow_bell, NAN, erfs, full),
         "x_bell:1": ((1, 0), narrow_x_bell, NAN, erfs, full),
     }

@@ -125,9 +125,12 @@ TEST_CASE("initialisers and activations survive the way through text") {
         "kaiming_uniform(relu)", "kaiming_normal(leaky_relu(0.2)) scale=2"})
     CHECK(Initializer::parse(name).to_string() == name);
   CHECK(Initializer::parse("kaiming_normal").to_string() == "kaiming_normal(relu)");
-  for (const char* name :
-       {"relu", "leaky_relu(0.2)", "clamp(-1, 0.5)", "scaled_erf", "sine_ripple", "power(3)"})
+  for (const char* name : {"relu", "leaky_relu(0.2)", "clamp(-1, 0.5)", "scaled_erf", "sine_ripple",
+                           "power(3)", "elu(-0.5)", "celu(2)", "mish", "hardswish", "hardsigmoid",
+                           "relu6", "softsign", "log_sigmoid"})
     CHECK(to_string(parse_activation(name)) == name);
+  CHECK(to_string(parse_activation("elu")) == "elu(1)");
+  CHECK(to_string(parse_activation("celu")) == "celu(1)");
   CHECK(to_string(parse_activation(" leaky_relu ")) == "leaky_relu(0.01)");
   CHECK(to_string(parse_activation("swish")) == "silu");
 }
@@ -148,4 +151,5 @@ TEST_CASE("bad texts are refused with the offending word") {
   CHECK_THROWS_WITH_AS(parse_activation("rleu"), doctest::Contains("rleu"), Error);
   CHECK_THROWS_WITH_AS(parse_activation("clamp(1)"), doctest::Contains("clamp"), Error);
   CHECK_THROWS_WITH_AS(parse_activation("leaky_relu(0)"), doctest::Contains("positive"), Error);
+  CHECK_THROWS_WITH_AS(parse_activation("celu(0)"), doctest::Contains("must not be 0"), Error);
 }
