@@ -65,10 +65,14 @@ Array checked_sides(const std::string& call, const Array& b, int64_t rows) {
   return copy;
 }
 
+/// NaN where an element is one.
 double largest(const Array& dense) {
   const double* x = dense.data<double>();
   double most = 0;
-  for (int64_t i = 0; i < dense.size(); ++i) most = std::max(most, std::abs(x[i]));
+  for (int64_t i = 0; i < dense.size(); ++i) {
+    if (std::isnan(x[i])) return x[i];
+    most = std::max(most, std::abs(x[i]));
+  }
   return most;
 }
 
@@ -292,6 +296,8 @@ Eigh eigh(const Array& a, const Array& b) {
   const Array half = solve_rows(right, left, false, true);
   const Array c = solve_rows(right, columns_first(half), false, true);
   symmetrize(c);
+  require(std::isfinite(largest(c)), call, "; b is so near singular that the problem leaves the ",
+          "range of f64; scale its variables alike");
   const int of_c = scale_down(c);
   const Array values = eigh_in_place(call, c);
   const Array vectors = columns_first(solve_rows(right, columns_first(c), false, false));

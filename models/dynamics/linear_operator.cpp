@@ -35,8 +35,12 @@ Tensor pushed(const Net& net, const Net::Node& node, const Tensors& rows, const 
               const Shape& out) {
   const std::string& op = node.op;
   if (op == "reshape" || op == "apply") return rows[0];
-  if (op == "add") return rows[0] + rows[1];
-  if (op == "sub") return rows[0] - rows[1];
+  if (op == "add" || op == "sub") {
+    const Shape& other = net.shapes[static_cast<size_t>(node.inputs[1])];
+    require(in == other, "linear_matrix: ", op, " of ", in, " and ", other,
+            " repeats numbers; use jacobian(net, x)");
+    return op == "add" ? rows[0] + rows[1] : rows[0] - rows[1];
+  }
   if (op == "concat" && pair_of(node, "axis", 0)[0] == 0) return concat(rows, 0);
   if (op == "upsample_nearest")
     return matmul(Tensor(upsample_matrix(in, pair_of(node, "factor", 2)[0])), rows[0]);
@@ -99,6 +103,7 @@ Array upsample_matrix(const Shape& image, int64_t factor) {
 }
 
 Array linear_matrix(const Net& net, int64_t memory_limit) {
+  require(net.shapes.size() == net.nodes.size() + 1, "linear_matrix: call net.check() before");
   const int64_t d = net.input.size(), last = net.value("output");
   check_memory("linear_matrix", d, d, 8, memory_limit);
   Array identity = zeros({d, d}, DType::f64);

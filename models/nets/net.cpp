@@ -17,6 +17,11 @@ std::string where_is(const Net& net, size_t node) {
   return text("net: node ", node, " (", net.nodes[node].op, ")");
 }
 
+void require_checked(const Net& net) {
+  require(net.shapes.size() == net.nodes.size() + 1,
+          "net: call check() before the network is used");
+}
+
 /// What each of the values up to `last` is still read for, counted; nothing at or before `first` is
 /// evaluated but constants.
 std::vector<int> reads_of(const Net& net, int64_t first, int64_t last) {
@@ -46,6 +51,7 @@ int64_t Net::value(const std::string& name) const {
 }
 
 int64_t Net::bottleneck() const {
+  require_checked(*this);
   const int64_t last = value("output");
   std::vector<int64_t> reader(static_cast<size_t>(last) + 1);  // the last value that reads it
   for (int64_t v = 1; v <= last; ++v)
@@ -66,7 +72,7 @@ Tensor Net::between(const Tensor& x, const std::string& from, const std::string&
 }
 
 Tensor Net::between(const Tensor& x, int64_t first, int64_t last) const {
-  require(shapes.size() == nodes.size() + 1, "net: call check() before the network is evaluated");
+  require_checked(*this);
   require(first >= 0 && first <= last && last <= static_cast<int64_t>(nodes.size()), "net: value ",
           last, " does not lie between value ", first, " and ", nodes.size());
   const Shape& in = shapes[static_cast<size_t>(first)];
@@ -178,7 +184,8 @@ std::string Net::table() const {
 }
 
 std::string Net::architecture() const {
-  const std::string all = program();
+  std::string all = program();
+  for (const Parameter& p : parameters) all += text(p.value.shape());
   return text("net ", input, ", ", nodes.size(), " nodes, ", parameter_count(*this),
               " parameters, ", parameters.empty() ? "" : name_of(parameters[0].value.dtype()),
               ", program ", sha256(all).substr(0, 16));

@@ -75,12 +75,13 @@ struct Net {
 /// a chain of dense layers with one activation after all but the last.
 std::optional<Mlp> as_mlp(const Net& net);
 
-/// The network of a program with the parameters of a file, converted to `dtype`. A parameter is
-/// looked for by its name, then as "model." + name. Errors name `name` and the place: not JSON,
+/// The network of a program with the parameters of a file, converted to `dtype`; their tensors are
+/// called prefix + name. Errors name `name` and the place: not JSON,
 /// fields that are missing, unknown or of another kind, absurd sizes, a tensor that is missing, and
 /// all of Net::check. Nothing is allocated from a number of the program.
 Net parse_program(const std::string& program, const NamedArrays& tensors, const std::string& name,
-                  DType dtype = DType::f32, const Device& device = {});
+                  DType dtype = DType::f32, const Device& device = {},
+                  const std::string& prefix = "");
 
 /// A safetensors file with the program and the parameters; written atomically.
 void save_net(const std::string& path, const Net& net, Metadata metadata = {});

@@ -14,6 +14,8 @@ constexpr int64_t of_norm = -1;  // as the fan of a parameter: drawn as 1 or 0
 }  // namespace
 
 NetBuilder::NetBuilder(const Shape& input) : shapes_{input}, constant_{false} {
+  require(input.rank >= 1 && input.rank < max_rank, "net: the input ", input, " must have 1 to ",
+          max_rank - 1, " axes, without the batch");
   net_.input = input;
 }
 
@@ -30,26 +32,34 @@ int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan f
   return static_cast<int64_t>(declared_.size()) - 1;
 }
 
-int64_t NetBuilder::node(const Net::Node& node, const std::string& where) try {
+int64_t NetBuilder::node(const Net::Node& node, const std::string& where) {
   std::vector<ValueShape> in;
   for (const int64_t v : node.inputs) in.push_back({shape(v), constant_[static_cast<size_t>(v)]});
   std::vector<Shape> parameters;
-  for (const int64_t p : node.parameters)
-    parameters.push_back(declared_.at(static_cast<size_t>(p)).shape);
+  for (const int64_t p : node.parameters) {
+    require(p >= 0 && p < static_cast<int64_t>(declared_.size()), "net: ", where, ": parameter ", p,
+            " is not declared");
+    parameters.push_back(declared_[static_cast<size_t>(p)].shape);
+  }
   const ValueShape out = shape_of(node, in, parameters, "net: " + where + " (" + node.op + ")");
   net_.nodes.push_back(node);
   shapes_.push_back(out.shape);
   constant_.push_back(out.constant);
-  settled_ = declared_.size();
   return static_cast<int64_t>(shapes_.size()) - 1;
+}
+
+int64_t NetBuilder::layer_node(const Net::Node& made, const std::string& name) try {
+  return node(made, name);
 } catch (...) {
-  // a layer that is refused leaves no parameter behind
-  declared_.erase(declared_.begin() + static_cast<std::ptrdiff_t>(settled_), declared_.end());
+  declared_.resize(declared_.size() - made.parameters.size());
   throw;
 }
 
 int64_t NetBuilder::layer(const std::string& op, int64_t x, const std::string& name,
                           const Shape& weight, int64_t outputs, const ConvOptions& options) {
+  const bool fits = options.padding >= 0 || (options.padding == -1 && options.kernel % 2 == 1);
+  require(op == "linear" || fits, "net: ", name, ": padding ", options.padding, " of a kernel of ",
+          options.kernel, ": give a padding of at least 0; -1, half the kernel, is for odd ones");
   Net::Node made{op, {x}, {}, {}, options.activation};
   const Fan fan = fan_of(weight);
   made.parameters.push_back(parameter(name + ".weight", weight, fan));
@@ -59,7 +69,7 @@ int64_t NetBuilder::layer(const std::string& op, int64_t x, const std::string& n
     made.attributes["padding"] = twice(options.padding < 0 ? options.kernel / 2 : options.padding);
   }
   if (options.output_padding > 0) made.attributes["output_padding"] = twice(options.output_padding);
-  return node(made, name);
+  return layer_node(made, name);
 }
 
 int64_t NetBuilder::dense(int64_t x, const std::string& name, int64_t units, const Activation& f,
@@ -90,7 +100,7 @@ int64_t NetBuilder::group_norm(int64_t x, const std::string& name, int64_t group
       "group_norm", {x}, {}, {{"groups", {static_cast<double>(groups)}}, {"eps", {eps}}}, f};
   made.parameters = {parameter(name + ".weight", {channels}, {of_norm, 1}),
                      parameter(name + ".bias", {channels}, {of_norm, 0})};
-  return node(made, name);
+  return layer_node(made, name);
 }
 
 int64_t NetBuilder::apply(int64_t x, const Activation& f) {
@@ -98,6 +108,8 @@ int64_t NetBuilder::apply(int64_t x, const Activation& f) {
 }
 
 int64_t NetBuilder::add(int64_t x, int64_t y, const Activation& f) {
+  require(shape(x) == shape(y), "net: cannot add ", shape(y), " to ", shape(x),
+          ": the shapes must be equal");
   return node({"add", {x, y}, {}, {}, f}, "sum");
 }
 

@@ -13,7 +13,8 @@
 
 namespace basin {
 
-/// Of a convolution. Padding -1: half the kernel, so that stride 1 keeps the sides.
+/// Of a convolution. Padding -1: half the kernel, which must be odd, so that
+/// stride 1 keeps the sides.
 struct ConvOptions {
   int64_t kernel = 3, stride = 1, padding = -1, output_padding = 0;
   bool bias = true;
@@ -65,11 +66,13 @@ class NetBuilder {
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,
                 int64_t outputs, const ConvOptions& options);
 
+  /// A node with the parameters declared last: where it is refused they go.
+  int64_t layer_node(const Net::Node& made, const std::string& name);
+
   Net net_;
   std::vector<Shape> shapes_;
   std::vector<bool> constant_;
   std::vector<Declared> declared_;
-  size_t settled_ = 0;  // how many of them belong to nodes
 };
 
 }  // namespace basin

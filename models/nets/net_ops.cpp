@@ -149,6 +149,7 @@ Shape conv_transpose_shape(const Reader& r, const Values& in, const Shapes& p) {
   Shape out{p[0][1]};
   for (size_t i = 0; i < 2; ++i) {
     const int axis = static_cast<int>(i);
+    require(p[0][axis + 2] >= 1, r.where, ": the weight ", p[0], " is empty");
     require(more[i] < window.stride[i], r.where, ": output padding ", more[i],
             " must be below the stride ", window.stride[i]);
     out.push_back((x[axis + 1] - 1) * window.stride[i] - 2 * window.padding[i] + p[0][axis + 2] +
@@ -185,8 +186,8 @@ Shape group_norm_shape(const Reader& r, const Values& in, const Shapes& p) {
     require(parameter == Shape{x[0]}, r.where, ": a parameter ", parameter,
             " does not fit; needs one number for each of the ", x[0], " channels");
   const auto* eps = r.find("eps");
-  require(!eps || (eps->size() == 1 && (*eps)[0] > 0 && (*eps)[0] < 1), r.where,
-          ": eps must be one number between 0 and 1");
+  require(!eps || (eps->size() == 1 && (*eps)[0] >= 1e-30 && (*eps)[0] < 1), r.where,
+          ": eps must be one number from 1e-30 to 1");
   return x;
 }
 
@@ -279,7 +280,11 @@ Tensor slice_value(const Net::Node& node, Inputs in, Inputs) {
 Shape mean_shape(const Reader& r, const Values& in, const Shapes&) {
   const Shape& x = in[0].shape;
   std::vector<bool> gone(static_cast<size_t>(x.rank));
-  for (const int64_t a : r.whole("axes")) gone[static_cast<size_t>(r.axis(a, x))] = true;
+  for (const int64_t a : r.whole("axes")) {
+    const auto axis = static_cast<size_t>(r.axis(a, x));
+    require(!gone[axis], r.where, ": axis ", a, " is named twice");
+    gone[axis] = true;
+  }
   Shape out;
   for (int i = 0; i < x.rank; ++i)
     if (!gone[static_cast<size_t>(i)]) out.push_back(x[i]);
@@ -444,11 +449,12 @@ ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs
   require_count(where, "inputs", inputs.size(), rule.least_inputs, rule.most_inputs);
   require_count(where, "parameters", parameters.size(), rule.least_parameters,
                 rule.most_parameters);
-  for (const auto& [name, numbers] : node.attributes) {
+  for (const auto& attribute : node.attributes) {
+    const std::string& name = attribute.first;
     require(std::any_of(rule.attributes.begin(), rule.attributes.end(),
                         [&](const char* known) { return name == known; }),
             where, ": has no attribute ", name);
-    for (const double x : numbers)
+    for (const double x : attribute.second)
       require(std::isfinite(x), where, ": ", name, " ", x, " is not finite");
   }
   const bool two = rule.shape == binary_shape;

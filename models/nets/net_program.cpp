@@ -7,7 +7,8 @@
 namespace basin {
 namespace {
 
-using Json = nlohmann::ordered_json;  // fields in the order in which a person reads them
+using Json = nlohmann::json;             // its objects are found in logarithmic time
+using Ordered = nlohmann::ordered_json;  // for writing: fields as a person reads them
 
 constexpr int version = 1;
 constexpr size_t most_nodes = 1'000'000, largest_program = 64'000'000;
@@ -57,7 +58,8 @@ class Place {
   template <class F>
   void each_field(F&& f) const {
     require(json_.is_object(), where_, ": must be an object { }");
-    for (const auto& entry : json_.items()) f(entry.key(), at(entry.key().c_str()));
+    for (const auto& entry : json_.items())
+      f(entry.key(), Place(entry.value(), where_ + "." + entry.key()));
   }
 
  private:
@@ -74,18 +76,17 @@ Shape shape_at(const Place& place) {
 /// Finds each parameter once; the same name again is the same parameter.
 struct Parameters {
   Net& net;
-  const NamedArrays& tensors;
   DType dtype;
   const Device& device;
   std::map<std::string, const Array*> known;
+  std::string prefix;  // "model." in the checkpoint of a training
   std::map<std::string, int64_t> places;
 
   int64_t place_of(const std::string& name, const std::string& where) {
     const auto before = places.find(name);
     if (before != places.end()) return before->second;
-    auto at = known.find(name);
-    if (at == known.end()) at = known.find("model." + name);
-    require(at != known.end(), where, ": the file has no tensor \"", name, "\"");
+    const auto at = known.find(prefix + name);
+    require(at != known.end(), where, ": the file has no tensor \"", prefix, name, "\"");
     require(is_floating(at->second->dtype()), where, ": the tensor \"", name, "\" is ",
             at->second->dtype(), "; a parameter must be f32 or f64");
     const auto place = static_cast<int64_t>(net.parameters.size());
@@ -108,16 +109,24 @@ Net::Node node_at(const Place& place, Parameters& parameters) {
     place.at("attributes").each_field([&](const std::string& name, const Place& value) {
       value.each(64, [&](const Place& x) { node.attributes[name].push_back(x.number()); });
     });
-  if (place.has("activation")) node.activation = parse_activation(place.at("activation").word());
+  if (place.has("activation")) {
+    const Place activation = place.at("activation");
+    const std::string word = activation.word();
+    try {
+      node.activation = parse_activation(word);
+    } catch (const Error& error) {
+      throw Error(activation.where() + ": " + error.what(), error.fault());
+    }
+  }
   return node;
 }
 
 }  // namespace
 
 std::string Net::program() const {
-  Json nodes_of = Json::array();
+  Ordered nodes_of = Ordered::array();
   for (const Net::Node& node : nodes) {
-    Json json;
+    Ordered json;
     json["op"] = node.op;
     json["inputs"] = node.inputs;
     for (const int64_t p : node.parameters)
@@ -126,7 +135,7 @@ std::string Net::program() const {
     if (node.activation.op != Unary::identity) json["activation"] = to_string(node.activation);
     nodes_of.push_back(json);
   }
-  Json json;
+  Ordered json;
   json["version"] = version;
   json["input"] = std::vector<int64_t>(input.begin(), input.end());
   json["nodes"] = nodes_of;
@@ -135,7 +144,7 @@ std::string Net::program() const {
 }
 
 Net parse_program(const std::string& program, const NamedArrays& tensors, const std::string& name,
-                  DType dtype, const Device& device) try {
+                  DType dtype, const Device& device, const std::string& prefix) try {
   require(program.size() <= largest_program, "program of ", name, ": has ", program.size(),
           " bytes; at most ", largest_program);
   const Json json = Json::parse(program);
@@ -146,7 +155,7 @@ Net parse_program(const std::string& program, const NamedArrays& tensors, const 
           version);
   Net net;
   net.input = shape_at(all.at("input"));
-  Parameters parameters{net, tensors, dtype, device, {}, {}};
+  Parameters parameters{net, dtype, device, {}, prefix, {}};
   for (const auto& [tensor, array] : tensors) parameters.known[tensor] = &array;
   all.at("nodes").each(
       most_nodes, [&](const Place& place) { net.nodes.push_back(node_at(place, parameters)); });
@@ -176,7 +185,10 @@ Net load_net(const std::string& path, DType dtype, const Device& device) {
   require(program != file.metadata.end(), "net: ", path, " carries no program (metadata \"",
           Net::program_key,
           "\"); save it with save_net, or build the network and load its parameters");
-  return parse_program(program->second, file.tensors, path, dtype, device);
+  // save_model and trainings say which architecture their "model." is
+  const bool checkpoint = file.metadata.count("architecture") > 0;
+  return parse_program(program->second, file.tensors, path, dtype, device,
+                       checkpoint ? "model." : "");
 }
 
 }  // namespace basin

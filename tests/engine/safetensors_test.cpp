@@ -333,7 +333,9 @@ TEST_CASE("safetensors: halves are written on request, rounded to nearest, ties 
     return halves;
   };
   const auto all = iota<uint16_t>(65536);
-  for (const auto& [floats, dtype] : {std::pair{Floats::f16, "F16"}, {Floats::bf16, "BF16"}}) {
+  for (const auto& kind : {std::pair{Floats::f16, "F16"}, {Floats::bf16, "BF16"}}) {
+    const Floats floats = kind.first;
+    const char* const dtype = kind.second;
     CAPTURE(dtype);
     const std::vector<float> numbers = read_as<float>(dtype, all);
     CHECK(save(floats, numbers) == all);  // NaNs too, bit for bit

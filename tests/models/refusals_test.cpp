@@ -192,7 +192,8 @@ TEST_CASE("networks and operators refuse settings out of range") {
   NetBuilder b({1, 4, 4});
   refused("factor 0 is below 1", [&] { b.upsample(0, 0); });
   refused("must have sides of at least 1", [&] { b.conv(0, "a", 0); });
-  refused("must have sides of at least 1", [&] { b.conv(0, "a", 1, {.kernel = 0}); });
+  refused("give a padding", [&] { b.conv(0, "a", 1, {.kernel = 4}); });
+  refused("must have sides of at least 1", [&] { b.conv(0, "a", 1, {.kernel = 0, .padding = 0}); });
   refused("stride 0 is below 1", [&] { b.conv(0, "a", 1, {.stride = 0}); });
   refused("output padding 2",
           [&] { b.conv_transpose(0, "a", 1, {.stride = 2, .output_padding = 2}); });

@@ -164,7 +164,8 @@ TEST_CASE("image nets: what does not fit is told with the layer, the rule and th
             "the kernel 25 is larger than the side 20"));
   CHECK(has(error_of([&] { b.conv_transpose(0, "a", 3, {.stride = 2, .output_padding = 2}); }),
             "output padding 2 must be below the stride 2"));
-  CHECK(has(error_of([&] { b.add(b.conv(0, "a", 4), 0); }), "[4, 20, 20] and [3, 20, 20]"));
+  CHECK(
+      has(error_of([&] { b.add(b.conv(0, "a", 4), 0); }), "cannot add [3, 20, 20] to [4, 20, 20]"));
   CHECK(has(error_of([&] { b.concat({b.conv(0, "b", 4, {.stride = 2}), 0}); }), "cannot put"));
   CHECK(has(error_of([&] { b.conv(9, "c", 4); }), "not there yet"));
   const Net net = in_f64(filter_stack(image, 1, 1));
@@ -234,6 +235,10 @@ TEST_CASE("both linearisations agree for every kind of stage") {
       CHECK(std::abs(std::abs(dense[i]) - std::abs(narrow[i])) < 1e-10);
   }
   CHECK(has(error_of([&] { linear_matrix(all_kinds({Unary::relu}, false)); }), "only at a point"));
+  NetBuilder outer({4});
+  const int64_t column = outer.reshape(0, {4, 1}), row = outer.reshape(0, {1, 4});
+  outer.name("output", outer.node({"add", {column, row}, {}, {}, {}}, "outer"));
+  CHECK(has(error_of([&] { linear_matrix(outer.drawn(Key(1))); }), "repeats numbers"));
   const Net large = in_f64(filter_stack({3, 64, 64}, 1, 1, linear_style));
   CHECK(has(error_of([&] { linear_matrix(large, 1 << 20); }),
             "above the limit of 1 MiB; raise --memory-limit"));

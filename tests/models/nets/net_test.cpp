@@ -23,7 +23,7 @@ using namespace basin::test;
 
 namespace {
 
-const Activation relu_{Unary::relu}, leaky{Unary::leaky_relu, 0.01};
+const Activation leaky{Unary::leaky_relu, 0.01};
 
 /// A small autoencoder of images: strides, a norm, a skip, a concatenation, a dense code, a
 /// transposed convolution and an upsampling.
@@ -173,6 +173,26 @@ TEST_CASE("net: a training goes on from its checkpoint, which carries the networ
   CHECK(back.program() == straight.program());
 }
 
+TEST_CASE("net: names with model. in them, and networks of equal size, are told apart") {
+  const TemporaryFolder folder;
+  NetBuilder b({3});
+  b.name("output", b.dense(b.dense(0, "a", 3, {}, false), "model.a", 3, {}, false));
+  const Net net = b.drawn(Key(1));
+  const Tensor x = normal(Key(2), {4, 3}, DType::f32);
+  save_net(folder / "net", net);
+  save_model(folder / "model", net);
+  CHECK(same(load_net(folder / "net")(x), net(x)));
+  CHECK(same(load_net(folder / "model")(x), net(x)));
+  const auto two = [](int64_t first, int64_t second) {
+    NetBuilder of({10});
+    const int64_t h = of.dense(of.dense(0, "a", first), "b", second);
+    of.name("output", of.dense(h, "c", 10));
+    return of.drawn(Key(1)).architecture();
+  };
+  CHECK(two(4, 7) != two(7, 4));
+  CHECK(two(4, 7) == two(4, 7));
+}
+
 TEST_CASE("net: a program that a person writes") {
   const NamedArrays tensors = {{"w", from_vector<float>({1, 2, 3, 4}, {2, 2})},
                                {"table", from_vector<float>({10, 20}, {2})}};
@@ -217,7 +237,7 @@ TEST_CASE("net: programs that lie are refused, and say where") {
   CHECK(has(nodes(R"({"op": "linear", "inputs": [0], "parameters": ["k"]})"), "f32 or f64"));
   CHECK(has(nodes(R"({"op": "linear", "inputs": [0]})"), "takes 1 to 2 parameters, not 0"));
   CHECK(has(nodes(R"({"op": "add", "inputs": [0]})"), "takes 2 inputs, not 1"));
-  CHECK(has(nodes(R"({"op": "apply", "inputs": [0], "activation": "no"})"), "\"no\""));
+  CHECK(has(nodes(R"({"op": "apply", "inputs": [0], "activation": "no"})"), "nodes[0].activation"));
   CHECK(has(nodes(R"({"op": "apply", "inputs": [0], "attributes": {"x": [1]}})"), "attribute x"));
   CHECK(has(nodes(R"({"op": "apply", "inputs": 0})"), "must be a list"));
   CHECK(has(nodes(R"({"op": "reshape", "inputs": [0], "attributes": {"shape": [3]}})"), "[3]"));
@@ -239,7 +259,7 @@ TEST_CASE("net: errors of a builder and of an evaluation") {
   CHECK(has(error_of([&] { b.conv(0, "big", 4, {.kernel = 11, .padding = 0}); }), "net: big"));
   CHECK(has(error_of([&] { b.add(0, 7); }), "not there yet"));
   const int64_t h = b.conv(0, "first", 4, {.stride = 2});
-  CHECK(has(error_of([&] { b.add(0, h); }), "do not fit"));
+  CHECK(has(error_of([&] { b.add(0, h); }), "must be equal"));
   b.name("code", h);
   b.name("output", b.concat({b.upsample(h, 2), 0}));
   const Net net = b.drawn(Key(1));
