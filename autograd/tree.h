@@ -35,10 +35,23 @@ void visit_parameters(P& p, F&& f, const std::string& name = "") {
   }
 }
 
+/// f(tensor) for the same ones, without the cost of their names.
+template <class P, class F>
+void visit_tensors(P& p, F&& f) {
+  if constexpr (std::is_same_v<std::remove_const_t<P>, Tensor>) {
+    if (p.defined()) f(p);
+  } else if constexpr (is_vector<std::remove_const_t<P>>::value) {
+    for (auto& field : p) visit_tensors(field, f);
+  } else {
+    const_cast<std::remove_const_t<P>&>(p).each_parameter(
+        [&](const char*, auto& field) { visit_tensors(field, f); });
+  }
+}
+
 template <class P>
 Tensors flatten(const P& p) {
   Tensors flat;
-  visit_parameters(p, [&](const std::string&, const Tensor& t) { flat.push_back(t); });
+  visit_tensors(p, [&](const Tensor& t) { flat.push_back(t); });
   return flat;
 }
 
@@ -54,14 +67,14 @@ template <class P>
 P unflatten(const P& shape, Inputs flat) {
   P result = shape;
   size_t i = 0;
-  visit_parameters(result, [&](const std::string&, Tensor& t) { t = flat[i++]; });
+  visit_tensors(result, [&](Tensor& t) { t = flat[i++]; });
   return result;
 }
 
 template <class P>
 int64_t parameter_count(const P& p) {
   int64_t count = 0;
-  visit_parameters(p, [&](const std::string&, const Tensor& t) { count += t.size(); });
+  visit_tensors(p, [&](const Tensor& t) { count += t.size(); });
   return count;
 }
 

@@ -16,6 +16,7 @@
 #include "bench/workloads.h"
 #include "engine/build_info.h"
 #include "engine/file.h"
+#include "engine/linalg/linalg.h"
 #include "kernels/threads.h"
 #include "models/nets/call_text.h"
 
@@ -74,6 +75,7 @@ json answer(const std::string& line, std::unique_ptr<bench::Workload>& work, con
             {"flags", build.flags},
             {"device", device.backend().description()},
             {"cuda", cuda_build_description()},
+            {"linalg", linalg_kernel()},
             {"flops", work ? work->flops() : 0}};
   }
   if (verb == "names") return bench::workload_names();

@@ -6,6 +6,7 @@
 #include "autograd/transforms.h"
 #include "data/synthetic.h"
 #include "data/textures.h"
+#include "engine/linalg/linalg.h"
 #include "experiments/memorization/networks.h"
 #include "models/dynamics/dynamics.h"
 #include "models/dynamics/spectrum.h"
@@ -122,13 +123,14 @@ std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t bat
                                      const Device& device) {
   const Net net = conv_autoencoder(channels, side, 32, device);
   double flops = 0;
-  for (size_t i = 0; i < net.nodes.size(); ++i) {  // a product forward and two back, but no
-    const Net::Node& node = net.nodes[i];          // gradient of the data
+  const std::vector<Net::Node>& nodes = net.program().nodes;
+  for (size_t i = 0; i < nodes.size(); ++i) {  // a product forward and two back, but no gradient
+    const Net::Node& node = nodes[i];          // of the data
     if (node.parameters.empty()) continue;
     const bool up = node.op == "conv_transpose2d";
-    const Shape& at = net.shapes[up ? static_cast<size_t>(node.inputs[0]) : i + 1];
+    const Shape& at = net.shape(up ? node.inputs[0] : static_cast<int64_t>(i) + 1);
     const int64_t places = node.op == "linear" ? 1 : at[1] * at[2],
-                  weights = net.parameters[static_cast<size_t>(node.parameters[0])].value.size();
+                  weights = net.parameters()[static_cast<size_t>(node.parameters[0])].size();
     flops += (i == 0 ? 4.0 : 6.0) * static_cast<double>(weights * places);
   }
   const Array data =
@@ -249,6 +251,63 @@ class MatMul final : public Workload {
   Tensor x_, y_;
 };
 
+/// Eigenvalues and vectors of a symmetric matrix in f64; its data are the f32 numbers x of
+/// (x + x^T) / 2.
+class Eigh final : public Workload {
+ public:
+  explicit Eigh(int64_t n)
+      : data_(points(n, n, {})),
+        matrix_(((cast(Tensor(data_), DType::f64) + cast(transpose(Tensor(data_)), DType::f64)) / 2)
+                    .array()) {}
+  void run() override { values_ = linalg::eigh(matrix_).values.to_vector<double>(); }
+  std::vector<double> check(bool) override {
+    run();
+    return {values_.front(), values_[values_.size() / 2], values_.back()};
+  }
+  std::vector<Array> parameters() const override { return {}; }
+  Array data() const override { return data_; }
+  double flops() const override { return 0; }
+
+ private:
+  Array data_, matrix_;
+  std::vector<double> values_;
+};
+
+/// The smallest network of the experiments, two convolutions of one filter on 4x4 in f64: what a
+/// node list costs beside the same operations written by hand.
+class Smallest final : public Workload {
+ public:
+  explicit Smallest(bool by_hand)
+      : by_hand_(by_hand),
+        net_(filter_stack({1, 4, 4}, 2, 1, {.activation = {}, .bias = false})
+                 .drawn(seed, {}, DType::f64)),
+        x_(uniform(seed.at("data"), {1, 1, 4, 4}, DType::f64)) {}
+  void run() override {
+    const Window window{{1, 1}, {1, 1}};
+    const auto hand = [&](const Tensors& w) {
+      return mse(conv2d(conv2d(x_, w[0], {}, {}, window), w[1], {}, {}, window), x_);
+    };
+    const auto nodes = [&](const Net& net) { return mse(net(x_), x_); };
+    if (by_hand_)
+      gradient_ = value_and_grad_flat(hand, net_.parameters()).second;
+    else
+      gradient_ = value_and_grad(nodes, net_).second.parameters();
+  }
+  std::vector<double> check(bool) override {
+    run();
+    return gradient_[0].to_vector<double>();
+  }
+  std::vector<Array> parameters() const override { return {}; }
+  Array data() const override { return cast(x_, DType::f32).array(); }
+  double flops() const override { return 0; }
+
+ private:
+  bool by_hand_;
+  Net net_;
+  Tensor x_;
+  Tensors gradient_;
+};
+
 /// tanh of one number and its derivative.
 class Tiny final : public Workload {
  public:
@@ -278,11 +337,14 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   std::string kind;
   in >> kind;
   if (kind == "tiny") return std::make_unique<Tiny>(device);
+  if (name == "smallest by hand") return std::make_unique<Smallest>(true);
+  if (name == "smallest by nodes") return std::make_unique<Smallest>(false);
   int64_t d = 0, h = 0, batch = 1;
   int depth = 0;
   char x = 0, x2 = 0;
   in >> d;
   if (kind == "matmul" && !in.fail() && d > 3) return std::make_unique<MatMul>(d, device);
+  if (kind == "eigh" && !in.fail() && d > 3) return std::make_unique<Eigh>(d);
   if (kind == "conv" || kind == "spectrum" || kind == "converge") {
     int64_t side = 0, width = 0, count = 0;
     in >> x >> side >> x2 >> width >> count;

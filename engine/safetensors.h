@@ -30,16 +30,16 @@ enum class Floats { f32, f16, bf16 };
 
 /// Writes the arrays atomically (see write_atomically), with a digest of all bytes of the file in
 /// the metadata. The same input gives the same bytes. Errors: a name given twice, empty,
-/// "__metadata__" or not UTF-8; metadata "basin.sha256"; the file cannot be written; a finite number that f16 or bf16, to which it
-/// is rounded (to nearest, ties to even), does not hold.
+/// "__metadata__" or not UTF-8; metadata "basin.sha256"; the file cannot be written; a finite
+/// number that f16 or bf16, to which it is rounded (to nearest, ties to even), does not hold.
 void save_safetensors(const std::string& path, const NamedArrays& tensors,
                       const Metadata& metadata = {}, Floats floats = Floats::f32);
 
-/// Reads tensors into CPU memory, which holds them once: F32, F64, I32, U8 and U32 as they are; F16,
-/// BF16, F8_E4M3 and F8_E5M2 as f32, I8, I16, U16 and I64 as i32, BOOL as u8 (see widen). Every
-/// claim of the header is checked against the size of the file before anything is allocated, and
-/// its digest where it carries one (other writers' files have none). Errors name the file and the
-/// tensor.
+/// Reads tensors into CPU memory, which holds them once: F32, F64, I32, U8 and U32 as they are;
+/// F16, BF16, F8_E4M3 and F8_E5M2 as f32, I8, I16, U16 and I64 as i32, BOOL as u8 (see widen).
+/// Every claim of the header is checked against the size of the file before anything is allocated,
+/// and its digest where it carries one (other writers' files have none). Errors name the file and
+/// the tensor.
 SafeTensors load_safetensors(const std::string& path);
 /// The same from memory; `name` stands for the file in errors.
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& name);

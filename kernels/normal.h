@@ -1,8 +1,8 @@
-// Standard normal variates from one 32-bit random word each, without branches, so that compilers turn
-// loops over them into vector code; fma, products, sums, one division and bits only, so that every
-// device has the same bits. In f32 all arithmetic is f32: in f64 the kernel of a GPU would be bound
-// by its arithmetic, not by its memory. (In f32 the kernel of online SGD takes the log2 and the
-// division of the chip instead.)
+// Standard normal variates from one 32-bit random word each, without branches, so that compilers
+// turn loops over them into vector code; fma, products, sums, one division and bits only, so that
+// every device has the same bits. In f32 all arithmetic is f32: in f64 the kernel of a GPU would be
+// bound by its arithmetic, not by its memory. (In f32 the kernel of online SGD takes the log2 and
+// the division of the chip instead.)
 #pragma once
 #include <bit>
 #include <cmath>

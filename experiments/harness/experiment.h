@@ -10,7 +10,8 @@
 //     };
 //     void compute(Run& run, const Config& config) { ...; run.claim({...}); }
 //     BASIN_EXPERIMENT(Config, compute, .name = "swiss-roll", .paper = "memorization",
-//                      .figure = "figure 2", .summary = "what it shows, in one line", .needs = {"mnist"})
+//                      .figure = "figure 2", .summary = "what it shows, in one line",
+//                      .needs = {"mnist"})
 #pragma once
 #include <functional>
 #include <string>

@@ -1,7 +1,6 @@
 #include "models/dynamics/linear_operator.h"
 
 #include <algorithm>
-#include <array>
 
 #include "autograd/transforms.h"
 #include "models/nets/init.h"
@@ -23,12 +22,6 @@ void check_memory(const char* what, int64_t rows, int64_t cols, int64_t bytes, i
           "products, eigenvalues(net, x) only a matrix of the bottleneck");
 }
 
-std::array<int64_t, 2> pair_of(const Net::Node& node, const char* name, int64_t otherwise) {
-  const auto at = node.attributes.find(name);
-  if (at == node.attributes.end() || at->second.empty()) return {otherwise, otherwise};
-  return {static_cast<int64_t>(at->second.front()), static_cast<int64_t>(at->second.back())};
-}
-
 /// What a node does to the rows of its inputs, each a value as a function of the network's input.
 /// `in` and `out`: shapes of its first input and of what it gives.
 Tensor pushed(const Net& net, const Net::Node& node, const Tensors& rows, const Shape& in,
@@ -36,22 +29,20 @@ Tensor pushed(const Net& net, const Net::Node& node, const Tensors& rows, const 
   const std::string& op = node.op;
   if (op == "reshape" || op == "apply") return rows[0];
   if (op == "add" || op == "sub") {
-    const Shape& other = net.shapes[static_cast<size_t>(node.inputs[1])];
+    const Shape& other = net.shape(node.inputs[1]);
     require(in == other, "linear_matrix: ", op, " of ", in, " and ", other,
             " repeats numbers; use jacobian(net, x)");
     return op == "add" ? rows[0] + rows[1] : rows[0] - rows[1];
   }
-  if (op == "concat" && pair_of(node, "axis", 0)[0] == 0) return concat(rows, 0);
+  if (op == "concat" && node.whole("axis", 0) == 0) return concat(rows, 0);
   if (op == "upsample_nearest")
-    return matmul(Tensor(upsample_matrix(in, pair_of(node, "factor", 2)[0])), rows[0]);
+    return matmul(Tensor(upsample_matrix(in, node.whole("factor", 2))), rows[0]);
   const bool conv = op == "conv2d", up = op == "conv_transpose2d";
   require(conv || up || (op == "linear" && in.rank == 1), "linear_matrix: no matrix is known for ",
           op, " of ", in, "; use jacobian(net, x)");
-  const Array weight = net.parameters[static_cast<size_t>(node.parameters[0])].value.array();
+  const Array weight = net.parameters()[static_cast<size_t>(node.parameters[0])].array();
   if (!conv && !up) return matmul(Tensor(copy_to(cast(weight, DType::f64), {})), rows[0]);
-  const auto stride = pair_of(node, "stride", 1), padding = pair_of(node, "padding", 0);
-  const Window window{{stride[0], stride[1]}, {padding[0], padding[1]}};
-  const Tensor matrix(conv_matrix(weight, conv ? in : out, window));
+  const Tensor matrix(conv_matrix(weight, conv ? in : out, node.window()));
   return matmul(conv ? matrix : transpose(matrix), rows[0]);
 }
 
@@ -103,19 +94,18 @@ Array upsample_matrix(const Shape& image, int64_t factor) {
 }
 
 Array linear_matrix(const Net& net, int64_t memory_limit) {
-  require(net.shapes.size() == net.nodes.size() + 1, "linear_matrix: call net.check() before");
-  const int64_t d = net.input.size(), last = net.value("output");
+  const std::vector<Net::Node>& nodes = net.program().nodes;
+  const int64_t d = net.shape(0).size(), last = net.value("output");
   check_memory("linear_matrix", d, d, 8, memory_limit);
   Array identity = zeros({d, d}, DType::f64);
   fill(identity.with({d}, {d + 1}, 0), 1.0);
   Tensors values{Tensor(identity)};  // rows of values[v]: value v as a function of the input
   for (int64_t v = 1; v <= last; ++v) {
-    const Net::Node& node = net.nodes[static_cast<size_t>(v) - 1];
+    const Net::Node& node = nodes[static_cast<size_t>(v) - 1];
     require(node.activation.op == Unary::identity && !node.inputs.empty(),
             "linear_matrix: the network has the activation ", to_string(node.activation),
             " or a constant; a matrix describes it only at a point: jacobian(net, x)");
-    const Shape &in = net.shapes[static_cast<size_t>(node.inputs[0])],
-                &out = net.shapes[static_cast<size_t>(v)];
+    const Shape &in = net.shape(node.inputs[0]), &out = net.shape(v);
     double held = 0;  // values that later nodes may read, and the matrix of this one
     for (const Tensor& value : values)
       if (value.defined()) held += 8.0 * static_cast<double>(value.size());
@@ -128,7 +118,7 @@ Array linear_matrix(const Net& net, int64_t memory_limit) {
       const auto reads = [u](const Net::Node& later) {
         return std::count(later.inputs.begin(), later.inputs.end(), u) > 0;
       };
-      if (std::none_of(net.nodes.begin() + v, net.nodes.begin() + last, reads))
+      if (std::none_of(nodes.begin() + v, nodes.begin() + last, reads))
         values[static_cast<size_t>(u)] = Tensor();
     }
   }

@@ -47,8 +47,8 @@ std::vector<Eigenvalues> eigenvalues(const Mlp& mlp, const Tensor& x);
 std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x);
 
 /// The same for any network, at every row of x [B, d]: a chain of dense layers as an Mlp, another
-/// from jvps. With the bottleneck z = encode(x) of k numbers, J_encode(x) J_decode(z) [k, k] has the
-/// non-zero eigenvalues of the Jacobian.
+/// from jvps. With the bottleneck z = encode(x) of k numbers, J_encode(x) J_decode(z) [k, k] has
+/// the non-zero eigenvalues of the Jacobian.
 std::vector<Eigenvalues> eigenvalues(const Net& net, const Tensor& x);
 std::vector<double> spectral_radius(const Net& net, const Tensor& x);
 

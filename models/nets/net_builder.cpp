@@ -9,14 +9,11 @@ std::vector<double> twice(int64_t x) {
   return {static_cast<double>(x), static_cast<double>(x)};
 }
 
-constexpr int64_t of_norm = -1;  // as the fan of a parameter: drawn as 1 or 0
-
 }  // namespace
 
 NetBuilder::NetBuilder(const Shape& input) : shapes_{input}, constant_{false} {
-  require(input.rank >= 1 && input.rank < max_rank, "net: the input ", input, " must have 1 to ",
-          max_rank - 1, " axes, without the batch");
-  net_.input = input;
+  require_example("input", input);
+  program_.input = input;
 }
 
 const Shape& NetBuilder::shape(int64_t value) const {
@@ -25,11 +22,16 @@ const Shape& NetBuilder::shape(int64_t value) const {
   return shapes_[static_cast<size_t>(value)];
 }
 
-int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan fan) {
-  for (const int64_t side : shape)
-    require(side >= 1, "net: parameter ", name, " ", shape, " must have sides of at least 1");
-  declared_.push_back({name, shape, fan});
+int64_t NetBuilder::declare(const Declared& parameter) {
+  for (const int64_t side : parameter.shape)
+    require(side >= 1, "net: parameter ", parameter.name, " ", parameter.shape,
+            " must have sides of at least 1");
+  declared_.push_back(parameter);
   return static_cast<int64_t>(declared_.size()) - 1;
+}
+
+int64_t NetBuilder::parameter(const std::string& name, const Shape& shape, Fan fan) {
+  return declare({name, shape, fan, {}});
 }
 
 int64_t NetBuilder::node(const Net::Node& node, const std::string& where) {
@@ -42,7 +44,7 @@ int64_t NetBuilder::node(const Net::Node& node, const std::string& where) {
     parameters.push_back(declared_[static_cast<size_t>(p)].shape);
   }
   const ValueShape out = shape_of(node, in, parameters, "net: " + where + " (" + node.op + ")");
-  net_.nodes.push_back(node);
+  program_.nodes.push_back(node);
   shapes_.push_back(out.shape);
   constant_.push_back(out.constant);
   return static_cast<int64_t>(shapes_.size()) - 1;
@@ -98,8 +100,8 @@ int64_t NetBuilder::group_norm(int64_t x, const std::string& name, int64_t group
   const int64_t channels = shape(x)[0];
   Net::Node made{
       "group_norm", {x}, {}, {{"groups", {static_cast<double>(groups)}}, {"eps", {eps}}}, f};
-  made.parameters = {parameter(name + ".weight", {channels}, {of_norm, 1}),
-                     parameter(name + ".bias", {channels}, {of_norm, 0})};
+  made.parameters = {declare({name + ".weight", {channels}, {}, 1}),
+                     declare({name + ".bias", {channels}, {}, 0})};
   return layer_node(made, name);
 }
 
@@ -126,40 +128,42 @@ int64_t NetBuilder::reshape(int64_t x, const Shape& shape) {
   return node({"reshape", {x}, {}, {{"shape", {shape.begin(), shape.end()}}}, {}}, "reshape");
 }
 
+Net NetBuilder::with(Tensors parameters) const {
+  Net::Program program = program_;
+  for (const Declared& d : declared_) program.parameters.push_back(d.name);
+  return {std::move(program), std::move(parameters)};
+}
+
 Net NetBuilder::drawn(const Key& key, const Initializer& init, DType dtype,
                       const Device& device) const {
   require(is_floating(dtype), "net: dtype ", dtype, " is not floating; use f32 or f64");
-  Net net = net_;
+  Tensors parameters;
   for (const Declared& d : declared_) {
-    Array values;
-    if (d.fan.in == of_norm)
-      values = full(d.shape, static_cast<double>(d.fan.out), dtype, device);
+    if (d.constant)
+      parameters.push_back(full(d.shape, *d.constant, dtype, device));
     else if (d.shape.rank == 1)
-      values = init.bias(key.at(d.name), d.shape[0], d.fan, dtype, device);
+      parameters.push_back(init.bias(key.at(d.name), d.shape[0], d.fan, dtype, device));
     else
-      values = init.weight(key.at(d.name), d.shape, d.fan, dtype, device);
-    net.parameters.push_back({d.name, values});
+      parameters.push_back(init.weight(key.at(d.name), d.shape, d.fan, dtype, device));
   }
-  net.check();
-  return net;
+  return with(std::move(parameters));
 }
 
 Net NetBuilder::loaded(const NamedArrays& tensors, DType dtype, const Device& device) const {
   std::map<std::string, const Array*> known;
   for (const auto& [name, array] : tensors) known[name] = &array;
-  Net net = net_;
+  Tensors parameters;
   for (const Declared& d : declared_) {
     const auto at = known.find(d.name);
     require(at != known.end(), "net: the tensor ", d.name, " ", d.shape, " is missing");
     require(at->second->shape() == d.shape && is_floating(at->second->dtype()), "net: the tensor ",
             d.name, " is ", *at->second, "; needs floating numbers ", d.shape);
-    net.parameters.push_back({d.name, copy_to(cast(*at->second, dtype), device)});
+    parameters.push_back(copy_to(cast(*at->second, dtype), device));
     known.erase(at);
   }
   require(known.empty(), "net: no layer has the tensor ",
           known.empty() ? "" : known.begin()->first);
-  net.check();
-  return net;
+  return with(std::move(parameters));
 }
 
 }  // namespace basin

@@ -5,6 +5,7 @@
 //     b.name("output", ...);
 //     Net net = b.drawn(Key(0));                       // or b.loaded(file.tensors)
 #pragma once
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -13,8 +14,8 @@
 
 namespace basin {
 
-/// Of a convolution. Padding -1: half the kernel, which must be odd, so that
-/// stride 1 keeps the sides.
+/// Of a convolution. Padding -1: half the kernel, which must be odd, so that stride 1 keeps the
+/// sides.
 struct ConvOptions {
   int64_t kernel = 3, stride = 1, padding = -1, output_padding = 0;
   bool bias = true;
@@ -42,14 +43,14 @@ class NetBuilder {
   int64_t reshape(int64_t x, const Shape& shape);
   int64_t flatten(int64_t x) { return reshape(x, {-1}); }
 
-  /// Any operation of the table; the parameters are those of parameter(). Errors: as Net::check.
+  /// Any operation of the table; the parameters are those of parameter(). Errors: as Net().
   int64_t node(const Net::Node& node, const std::string& where);
   /// Declares a parameter and returns its place.
   int64_t parameter(const std::string& name, const Shape& shape, Fan fan);
 
   /// Of one example. Errors: no such value.
   const Shape& shape(int64_t value) const;
-  void name(const std::string& name, int64_t value) { net_.values[name] = value; }
+  void name(const std::string& name, int64_t value) { program_.values[name] = value; }
 
   /// Weights and biases from key.at(their names), the scales of norms 1 and their shifts 0.
   Net drawn(const Key& key, const Initializer& init = {}, DType dtype = DType::f32,
@@ -62,14 +63,16 @@ class NetBuilder {
     std::string name;
     Shape shape;
     Fan fan;
+    std::optional<double> constant;  // what drawn() fills it with, else it is drawn
   };
+  int64_t declare(const Declared& parameter);
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,
                 int64_t outputs, const ConvOptions& options);
-
   /// A node with the parameters declared last: where it is refused they go.
   int64_t layer_node(const Net::Node& made, const std::string& name);
+  Net with(Tensors parameters) const;
 
-  Net net_;
+  Net::Program program_;
   std::vector<Shape> shapes_;
   std::vector<bool> constant_;
   std::vector<Declared> declared_;

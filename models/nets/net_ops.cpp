@@ -9,30 +9,42 @@
 namespace basin {
 namespace {
 
+struct Reader;
+using Values = std::vector<ValueShape>;
+using Shapes = std::vector<Shape>;
+
+struct Count {
+  size_t least, most;
+};
+
+}  // namespace
+
+struct NodeRule {
+  const char* name;
+  Count inputs, parameters;
+  Shape (*shape)(const Reader&, const Values&, const Shapes&);
+  Tensor (*value)(const Net::Node&, Inputs, Inputs);
+  std::vector<const char*> attributes;
+  bool activates = false;  // its value has the activation already
+};
+
+namespace {
+
 // Of a number of an attribute, and of the numbers of one example: products of the two stay exact.
 constexpr double largest = 0x1p26;
 constexpr int64_t most_numbers = int64_t{1} << 36;
 
-using Values = std::vector<ValueShape>;
-using Shapes = std::vector<Shape>;
-
-/// Reads the attributes of a node for its rule; errors name the node.
+/// Checks the attributes of a node for its rule; errors name the node.
 struct Reader {
   const Net::Node& node;
   const std::string& where;
 
-  const std::vector<double>* find(const char* name) const {
-    const auto at = node.attributes.find(name);
-    return at == node.attributes.end() ? nullptr : &at->second;
-  }
   std::vector<int64_t> whole(const char* name) const {
     std::vector<int64_t> result;
-    if (const auto* numbers = find(name)) {
-      for (const double x : *numbers) {
-        require(x == std::floor(x) && std::abs(x) <= largest, where, ": ", name, " ", x,
-                " must be a whole number of at most 2^26");
-        result.push_back(static_cast<int64_t>(x));
-      }
+    for (const double x : node.numbers(name)) {
+      require(x == std::floor(x) && std::abs(x) <= largest, where, ": ", name, " ", x,
+              " must be a whole number of at most 2^26");
+      result.push_back(static_cast<int64_t>(x));
     }
     return result;
   }
@@ -43,16 +55,13 @@ struct Reader {
     require(x >= least, where, ": ", name, " ", x, " is below ", least);
     return x;
   }
-  /// One number for both directions, or two.
   std::array<int64_t, 2> pair(const char* name, int64_t otherwise, int64_t least) const {
-    std::vector<int64_t> numbers = whole(name);
+    const std::vector<int64_t> numbers = whole(name);
     require(numbers.size() <= 2, where, ": ", name, " must be one or two numbers, not ",
             numbers.size());
-    if (numbers.empty()) numbers = {otherwise};
-    if (numbers.size() == 1) numbers.push_back(numbers[0]);
     for (const int64_t x : numbers)
       require(x >= least, where, ": ", name, " ", x, " is below ", least);
-    return {numbers[0], numbers[1]};
+    return node.pair(name, otherwise);
   }
   /// An axis of one example; negative ones count from the end.
   int axis(int64_t a, const Shape& shape) const {
@@ -61,22 +70,21 @@ struct Reader {
     return static_cast<int>(a < 0 ? a + shape.rank : a);
   }
   Window window() const {
-    const auto stride = pair("stride", 1, 1), padding = pair("padding", 0, 0);
-    return {{stride[0], stride[1]}, {padding[0], padding[1]}};
+    pair("stride", 1, 1);
+    pair("padding", 0, 0);
+    return node.window();
   }
 };
 
-const std::string nowhere;  // of nodes that were checked before
-
-int axis_with_batch(const Net::Node& node, const Tensor& x) {
-  const int64_t a = Reader{node, nowhere}.one("axis", 0, -max_rank);
-  return static_cast<int>(a < 0 ? a + x.rank() : a + 1);
+/// An axis of one example as one of x, which has the batch in front.
+int with_batch(int64_t axis, const Tensor& x) {
+  return static_cast<int>(axis < 0 ? axis + x.rank() : axis + 1);
 }
 
 Axes axes_with_batch(const Net::Node& node, const Tensor& x) {
   Axes axes;
-  for (const int64_t a : Reader{node, nowhere}.whole("axes"))
-    axes.push_back(static_cast<int>(a < 0 ? a + x.rank() : a + 1));
+  for (const double a : node.numbers("axes"))
+    axes.push_back(with_batch(static_cast<int64_t>(a), x));
   return axes;
 }
 
@@ -137,10 +145,10 @@ Shape conv_shape(const Reader& r, const Values& in, const Shapes& p) {
 }
 
 Tensor conv_value(const Net::Node& node, Inputs in, Inputs p) {
-  return conv2d(in[0], p[0], optional(p, 1), node.activation, Reader{node, nowhere}.window());
+  return conv2d(in[0], p[0], optional(p, 1), node.activation, node.window());
 }
 
-Shape conv_transpose_shape(const Reader& r, const Values& in, const Shapes& p) {
+Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
   const Shape& x = in[0].shape;
   require_image(r, x, p[0], 0);
   require_bias(r, p, p[0][1]);
@@ -158,10 +166,9 @@ Shape conv_transpose_shape(const Reader& r, const Values& in, const Shapes& p) {
   return out;
 }
 
-Tensor conv_transpose_value(const Net::Node& node, Inputs in, Inputs p) {
-  const Reader r{node, nowhere};
-  return conv_transpose2d(in[0], p[0], optional(p, 1), node.activation, r.window(),
-                          r.pair("output_padding", 0, 0));
+Tensor up_value(const Net::Node& node, Inputs in, Inputs p) {
+  return conv_transpose2d(in[0], p[0], optional(p, 1), node.activation, node.window(),
+                          node.pair("output_padding", 0));
 }
 
 Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
@@ -171,6 +178,10 @@ Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
   out[1] *= factor;
   out[2] *= factor;
   return out;
+}
+
+Tensor upsample_value(const Net::Node& node, Inputs in, Inputs) {
+  return upsample_nearest(in[0], node.whole("factor", 2));
 }
 
 // ---- norms ----
@@ -185,17 +196,16 @@ Shape group_norm_shape(const Reader& r, const Values& in, const Shapes& p) {
   for (const Shape& parameter : p)
     require(parameter == Shape{x[0]}, r.where, ": a parameter ", parameter,
             " does not fit; needs one number for each of the ", x[0], " channels");
-  const auto* eps = r.find("eps");
-  require(!eps || (eps->size() == 1 && (*eps)[0] >= 1e-30 && (*eps)[0] < 1), r.where,
+  const std::vector<double>& eps = r.node.numbers("eps");
+  require(eps.empty() || (eps.size() == 1 && eps[0] >= 1e-30 && eps[0] < 1), r.where,
           ": eps must be one number from 1e-30 to 1");
   return x;
 }
 
 Tensor group_norm_value(const Net::Node& node, Inputs in, Inputs p) {
-  const Reader r{node, nowhere};
-  const auto* eps = r.find("eps");
-  return group_norm(in[0], r.one("groups", 1, 1), optional(p, 0), optional(p, 1),
-                    eps ? (*eps)[0] : 1e-5);
+  const std::vector<double>& eps = node.numbers("eps");
+  return group_norm(in[0], node.whole("groups", 1), optional(p, 0), optional(p, 1),
+                    eps.empty() ? 1e-5 : eps[0]);
 }
 
 // ---- shapes ----
@@ -221,7 +231,7 @@ Shape reshape_shape(const Reader& r, const Values& in, const Shapes&) {
 
 Tensor reshape_value(const Net::Node& node, Inputs in, Inputs) {
   Shape shape{in[0].dim(0)};
-  for (const int64_t n : Reader{node, nowhere}.whole("shape")) shape.push_back(n);
+  for (const double n : node.numbers("shape")) shape.push_back(static_cast<int64_t>(n));
   return reshape(in[0], shape);
 }
 
@@ -258,6 +268,10 @@ Shape concat_shape(const Reader& r, const Values& in, const Shapes&) {
   return out;
 }
 
+Tensor concat_value(const Net::Node& node, Inputs in, Inputs) {
+  return concat(in, with_batch(node.whole("axis", 0), in[0]));
+}
+
 Shape slice_shape(const Reader& r, const Values& in, const Shapes&) {
   Shape out = in[0].shape;
   const int axis = r.axis(r.one("axis", 0, -max_rank), out);
@@ -269,10 +283,9 @@ Shape slice_shape(const Reader& r, const Values& in, const Shapes&) {
 }
 
 Tensor slice_value(const Net::Node& node, Inputs in, Inputs) {
-  const Reader r{node, nowhere};
-  const int axis = axis_with_batch(node, in[0]);
-  return slice(in[0], axis, r.one("start", 0, 0), r.one("stop", in[0].dim(axis), 1),
-               r.one("step", 1, 1));
+  const int axis = with_batch(node.whole("axis", 0), in[0]);
+  return slice(in[0], axis, node.whole("start", 0), node.whole("stop", in[0].dim(axis)),
+               node.whole("step", 1));
 }
 
 // ---- reductions ----
@@ -293,9 +306,17 @@ Shape mean_shape(const Reader& r, const Values& in, const Shapes&) {
   return out;
 }
 
+Tensor mean_value(const Net::Node& node, Inputs in, Inputs) {
+  return mean(in[0], axes_with_batch(node, in[0]));
+}
+
 Shape softmax_shape(const Reader& r, const Values& in, const Shapes&) {
   r.axis(r.one("axis", -1, -max_rank), in[0].shape);
   return in[0].shape;
+}
+
+Tensor softmax_value(const Net::Node& node, Inputs in, Inputs) {
+  return softmax(in[0], with_batch(node.whole("axis", -1), in[0]));
 }
 
 // ---- products and elementwise operations of two values ----
@@ -331,124 +352,75 @@ Tensor binary_value(const Net::Node&, Inputs in, Inputs) {
   return F(in[0], in[1]);
 }
 
-struct Rule {
-  const char* name;
-  size_t least_inputs, most_inputs, least_parameters, most_parameters;
-  std::vector<const char*> attributes;
-  bool activates;  // evaluate() applies the activation itself
-  Shape (*shape)(const Reader&, const Values&, const Shapes&);
-  Tensor (*value)(const Net::Node&, Inputs, Inputs);
-};
+Tensor same_value(const Net::Node&, Inputs in, Inputs) {
+  return in[0];
+}
 
-const std::vector<Rule>& rules() {
-  static const std::vector<Rule> all = {
-      {"linear", 1, 1, 1, 2, {}, true, linear_shape, linear_value},
-      {"conv2d", 1, 1, 1, 2, {"stride", "padding"}, true, conv_shape, conv_value},
-      {"conv_transpose2d",
-       1,
-       1,
-       1,
-       2,
-       {"stride", "padding", "output_padding"},
-       true,
-       conv_transpose_shape,
-       conv_transpose_value},
-      {"upsample_nearest",
-       1,
-       1,
-       0,
-       0,
-       {"factor"},
-       false,
-       upsample_shape,
-       [](const Net::Node& node, Inputs in, Inputs) {
-         return upsample_nearest(in[0], Reader{node, nowhere}.one("factor", 2, 1));
-       }},
-      {"group_norm", 1, 1, 0, 2, {"groups", "eps"}, false, group_norm_shape, group_norm_value},
-      {"apply",
-       1,
-       1,
-       0,
-       0,
-       {},
-       false,
-       same_shape,
-       [](const Net::Node&, Inputs in, Inputs) { return in[0]; }},
-      {"reshape", 1, 1, 0, 0, {"shape"}, false, reshape_shape, reshape_value},
-      {"permute", 1, 1, 0, 0, {"axes"}, false, permute_shape, permute_value},
-      {"concat",
-       1,
-       64,
-       0,
-       0,
-       {"axis"},
-       false,
-       concat_shape,
-       [](const Net::Node& node, Inputs in, Inputs) {
-         return concat(in, axis_with_batch(node, in[0]));
-       }},
-      {"slice", 1, 1, 0, 0, {"axis", "start", "stop", "step"}, false, slice_shape, slice_value},
-      {"mean",
-       1,
-       1,
-       0,
-       0,
-       {"axes"},
-       false,
-       mean_shape,
-       [](const Net::Node& node, Inputs in, Inputs) {
-         return mean(in[0], axes_with_batch(node, in[0]));
-       }},
-      {"softmax",
-       1,
-       1,
-       0,
-       0,
-       {"axis"},
-       false,
-       softmax_shape,
-       [](const Net::Node& node, Inputs in, Inputs) {
-         const int64_t a = Reader{node, nowhere}.one("axis", -1, -max_rank);
-         return softmax(in[0], static_cast<int>(a < 0 ? a : a + 1));
-       }},
-      {"matmul", 2, 2, 0, 0, {}, false, matmul_shape, binary_value<matmul>},
-      {"constant",
-       0,
-       0,
-       1,
-       1,
-       {},
-       false,
-       [](const Reader&, const Values&, const Shapes& p) { return p[0]; },
-       [](const Net::Node&, Inputs, Inputs p) { return p[0]; }},
-#define BINARY(name, ...) {#name, 2, 2, 0, 0, {}, false, binary_shape, binary_value<name>},
+Shape constant_shape(const Reader&, const Values&, const Shapes& p) {
+  return p[0];
+}
+
+Tensor constant_value(const Net::Node&, Inputs, Inputs p) {
+  return p[0];
+}
+
+const std::vector<NodeRule>& rules() {
+  constexpr Count none{0, 0}, one{1, 1}, two{2, 2}, weight_and_bias{1, 2}, up_to_two{0, 2};
+  const std::vector<const char*> window{"stride", "padding"},
+      up_window{"stride", "padding", "output_padding"}, part{"axis", "start", "stop", "step"};
+  static const std::vector<NodeRule> all = {
+      {"linear", one, weight_and_bias, linear_shape, linear_value, {}, true},
+      {"conv2d", one, weight_and_bias, conv_shape, conv_value, window, true},
+      {"conv_transpose2d", one, weight_and_bias, up_shape, up_value, up_window, true},
+      {"upsample_nearest", one, none, upsample_shape, upsample_value, {"factor"}},
+      {"group_norm", one, up_to_two, group_norm_shape, group_norm_value, {"groups", "eps"}},
+      {"apply", one, none, same_shape, same_value, {}},
+      {"reshape", one, none, reshape_shape, reshape_value, {"shape"}},
+      {"permute", one, none, permute_shape, permute_value, {"axes"}},
+      {"concat", {1, 64}, none, concat_shape, concat_value, {"axis"}},
+      {"slice", one, none, slice_shape, slice_value, part},
+      {"mean", one, none, mean_shape, mean_value, {"axes"}},
+      {"softmax", one, none, softmax_shape, softmax_value, {"axis"}},
+      {"matmul", two, none, matmul_shape, binary_value<matmul>, {}},
+      {"constant", none, one, constant_shape, constant_value, {}},
+#define BINARY(name, ...) {#name, two, none, binary_shape, binary_value<name>, {}},
 #include "kernels/ops.def"
   };
   return all;
 }
 
-const Rule& rule_of(const std::string& op, const std::string& where) {
-  for (const Rule& rule : rules())
-    if (op == rule.name) return rule;
-  std::string names;
-  for (const Rule& rule : rules()) names += std::string(names.empty() ? "" : ", ") + rule.name;
-  throw Error(where + ": no operation has this name; there are " + names);
-}
-
-void require_count(const std::string& where, const char* what, size_t count, size_t least,
-                   size_t most) {
-  require(count >= least && count <= most, where, ": takes ", least,
-          least == most ? "" : " to " + std::to_string(most), " ", what, ", not ", count);
+void require_count(const std::string& where, const char* what, size_t count, Count allowed) {
+  require(count >= allowed.least && count <= allowed.most, where, ": takes ", allowed.least,
+          allowed.least == allowed.most ? "" : " to " + std::to_string(allowed.most), " ", what,
+          ", not ", count);
 }
 
 }  // namespace
 
+const NodeRule& rule_of(const std::string& op, const std::string& where) {
+  for (const NodeRule& rule : rules())
+    if (op == rule.name) return rule;
+  std::string names;
+  for (const NodeRule& rule : rules()) names += std::string(names.empty() ? "" : ", ") + rule.name;
+  throw Error(where + ": no operation has this name; there are " + names);
+}
+
+void require_example(const char* what, const Shape& shape) {
+  require(shape.rank >= 1 && shape.rank < max_rank, "net: the ", what, " ", shape,
+          " must have 1 to ", max_rank - 1, " axes, without the batch");
+  int64_t numbers = 1;
+  for (const int64_t side : shape) {
+    require(side >= 1 && side <= most_numbers / numbers, "net: the ", what, " ", shape,
+            " must have sides of at least 1 and at most 2^36 numbers");
+    numbers *= side;
+  }
+}
+
 ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs,
                     const std::vector<Shape>& parameters, const std::string& where) {
-  const Rule& rule = rule_of(node.op, where);
-  require_count(where, "inputs", inputs.size(), rule.least_inputs, rule.most_inputs);
-  require_count(where, "parameters", parameters.size(), rule.least_parameters,
-                rule.most_parameters);
+  const NodeRule& rule = rule_of(node.op, where);
+  require_count(where, "inputs", inputs.size(), rule.inputs);
+  require_count(where, "parameters", parameters.size(), rule.parameters);
   for (const auto& attribute : node.attributes) {
     const std::string& name = attribute.first;
     require(std::any_of(rule.attributes.begin(), rule.attributes.end(),
@@ -473,8 +445,7 @@ ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs
   return {shape, inputs.empty()};
 }
 
-Tensor evaluate(const Net::Node& node, Inputs inputs, Inputs parameters) {
-  const Rule& rule = rule_of(node.op, node.op);
+Tensor evaluate(const NodeRule& rule, const Net::Node& node, Inputs inputs, Inputs parameters) {
   const Tensor y = rule.value(node, inputs, parameters);
   if (rule.activates || node.activation.op == Unary::identity) return y;
   return apply_activation(node.activation, y);

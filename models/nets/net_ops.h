@@ -14,12 +14,19 @@ struct ValueShape {
   bool constant = false;
 };
 
+/// Errors: an axis count or sizes that no value has; `what` names it.
+void require_example(const char* what, const Shape& shape);
+
 /// What a node gives from the shapes of its inputs and parameters; `where` begins the errors.
 ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs,
                     const std::vector<Shape>& parameters, const std::string& where);
 
-/// The value of a node that shape_of accepts, its activation included.
-Tensor evaluate(const Net::Node& node, Inputs inputs, Inputs parameters);
+/// What an operation is, found once for each node. Errors begin with `where`: none has that name.
+struct NodeRule;
+const NodeRule& rule_of(const std::string& op, const std::string& where);
+
+/// The value of a node that shape_of accepts, its activation included; `rule` is that of its op.
+Tensor evaluate(const NodeRule& rule, const Net::Node& node, Inputs inputs, Inputs parameters);
 
 /// True when the node reads no value at all.
 inline bool is_constant(const Net::Node& node) {

@@ -75,7 +75,8 @@ Shape shape_at(const Place& place) {
 
 /// Finds each parameter once; the same name again is the same parameter.
 struct Parameters {
-  Net& net;
+  std::vector<std::string>& names;
+  Tensors tensors;
   DType dtype;
   const Device& device;
   std::map<std::string, const Array*> known;
@@ -89,8 +90,9 @@ struct Parameters {
     require(at != known.end(), where, ": the file has no tensor \"", prefix, name, "\"");
     require(is_floating(at->second->dtype()), where, ": the tensor \"", name, "\" is ",
             at->second->dtype(), "; a parameter must be f32 or f64");
-    const auto place = static_cast<int64_t>(net.parameters.size());
-    net.parameters.push_back({name, copy_to(cast(*at->second, dtype), device)});
+    const auto place = static_cast<int64_t>(names.size());
+    names.push_back(name);
+    tensors.push_back(copy_to(cast(*at->second, dtype), device));
     places[name] = place;
     return place;
   }
@@ -123,23 +125,23 @@ Net::Node node_at(const Place& place, Parameters& parameters) {
 
 }  // namespace
 
-std::string Net::program() const {
+std::string Net::program_text() const {
   Ordered nodes_of = Ordered::array();
-  for (const Net::Node& node : nodes) {
+  for (const Node& node : program().nodes) {
     Ordered json;
     json["op"] = node.op;
     json["inputs"] = node.inputs;
     for (const int64_t p : node.parameters)
-      json["parameters"].push_back(parameters[static_cast<size_t>(p)].name);
+      json["parameters"].push_back(program().parameters[static_cast<size_t>(p)]);
     for (const auto& [name, numbers] : node.attributes) json["attributes"][name] = numbers;
     if (node.activation.op != Unary::identity) json["activation"] = to_string(node.activation);
     nodes_of.push_back(json);
   }
   Ordered json;
   json["version"] = version;
-  json["input"] = std::vector<int64_t>(input.begin(), input.end());
+  json["input"] = std::vector<int64_t>(shape(0).begin(), shape(0).end());
   json["nodes"] = nodes_of;
-  json["values"] = values;
+  json["values"] = program().values;
   return json.dump();
 }
 
@@ -153,20 +155,19 @@ Net parse_program(const std::string& program, const NamedArrays& tensors, const 
   const int64_t written = all.at("version").whole();
   require(written == version, all.where(), ": has version ", written, "; this build reads ",
           version);
-  Net net;
-  net.input = shape_at(all.at("input"));
-  Parameters parameters{net, dtype, device, {}, prefix, {}};
+  Net::Program read;
+  read.input = shape_at(all.at("input"));
+  Parameters parameters{read.parameters, {}, dtype, device, {}, prefix, {}};
   for (const auto& [tensor, array] : tensors) parameters.known[tensor] = &array;
   all.at("nodes").each(
-      most_nodes, [&](const Place& place) { net.nodes.push_back(node_at(place, parameters)); });
+      most_nodes, [&](const Place& place) { read.nodes.push_back(node_at(place, parameters)); });
   all.at("values").each_field(
-      [&](const std::string& value, const Place& place) { net.values[value] = place.whole(); });
+      [&](const std::string& value, const Place& place) { read.values[value] = place.whole(); });
   try {
-    net.check();
+    return Net(std::move(read), std::move(parameters.tensors));
   } catch (const Error& error) {
     throw Error("program of " + name + ": " + error.what(), error.fault());
   }
-  return net;
 } catch (const nlohmann::json::exception& error) {
   throw Error(
       text("program of ", name, ": broken JSON: ", std::string(error.what()).substr(0, 300)));
@@ -174,8 +175,9 @@ Net parse_program(const std::string& program, const NamedArrays& tensors, const 
 
 void save_net(const std::string& path, const Net& net, Metadata metadata) {
   NamedArrays tensors;
-  for (const Net::Parameter& p : net.parameters) tensors.emplace_back(p.name, p.value.array());
-  metadata[Net::program_key] = net.program();
+  for (size_t i = 0; i < net.parameters().size(); ++i)
+    tensors.emplace_back(net.program().parameters[i], net.parameters()[i].array());
+  metadata[Net::program_key] = net.program_text();
   save_safetensors(path, tensors, metadata);
 }
 

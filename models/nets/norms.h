@@ -5,8 +5,9 @@
 namespace basin {
 
 /// (x - mean) / sqrt(variance + eps) within each example and group of neighbouring channels, then
-/// times weight[C] plus bias[C], each of which may be undefined; x [B, C, ...]. The variance is that
-/// of all numbers, divided by their count (torch.nn.GroupNorm). Errors: groups that do not divide C.
+/// times weight[C] plus bias[C], each of which may be undefined; x [B, C, ...]. The variance is
+/// that of all numbers, divided by their count (torch.nn.GroupNorm). Errors: groups that do not
+/// divide C.
 inline Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
                          double eps = 1e-5) {
   require(x.rank() >= 2 && groups >= 1 && x.dim(1) % groups == 0, "group_norm: ", groups,

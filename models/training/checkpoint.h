@@ -42,7 +42,7 @@ std::string architecture_of(const M& model) {
 /// The program of a network that is data, so that its file can be read without knowing it.
 template <class M>
 void add_program(const M& model, Metadata& metadata) {
-  if constexpr (requires { model.program(); }) metadata[M::program_key] = model.program();
+  if constexpr (requires { model.program_text(); }) metadata[M::program_key] = model.program_text();
 }
 
 /// Gives every parameter storage of its own, so that in-place updates reach no other copy of the

@@ -18,7 +18,7 @@ if [ "${1:-}" = --plain ]; then
   preset+=(-B "$build" -DBASIN_SANITIZE=)
   kind="libFuzzer without sanitizers"
 fi
-one_buffer=(call checkpoint cifar config gzip idx jpeg npy png pnm safetensors)
+one_buffer=(call checkpoint cifar config gzip idx jpeg npy png pnm program safetensors)
 targets=("${@:-}")
 [ $# -gt 0 ] || targets=("${one_buffer[@]}" folder record differential)
 bash scripts/setup.sh clang-14 libclang-rt-14-dev

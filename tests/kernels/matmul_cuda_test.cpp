@@ -156,7 +156,8 @@ TEST_CASE("cuda: layers with bias and activation") {
   struct Case {
     Activation activation;
     std::function<double(double)> f;
-    // error of the f32 function, in units of 1: two in the last place (tests/kernels/fast_math_test.cpp)
+    // error of the f32 function, in units of 1: two in the last place
+    // (tests/kernels/fast_math_test.cpp)
     double units;
   };
   const std::vector<Case> cases{

@@ -126,8 +126,7 @@ Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
 /// What one convolution has learned: its operator's rank, and its kernel.
 void measure_one(Measurements& m, const Net& net, const Array& matrix) {
   const std::vector<double> singular = singular_values(matrix);
-  const std::vector<double> kernel =
-      copy_to(net.parameters[0].value.array(), {}).to_vector<double>();
+  const std::vector<double> kernel = copy_to(net.parameters()[0].array(), {}).to_vector<double>();
   double rank = 0, from_delta = 0;
   for (const double v : singular) rank += v > 1e-6 * std::max(1.0, singular[0]);
   for (size_t i = 0; i < kernel.size(); ++i)

@@ -122,9 +122,9 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
 TEST_CASE("image nets: the strided autoencoder has the shapes and parameters of its layers") {
   const Shape image{3, 32, 32};
   const Net net = in_f64(strided_autoencoder(image, 4, 7));
-  CHECK(net.shapes[4] == Shape{32, 2, 2});
-  CHECK(net.shapes[static_cast<size_t>(net.bottleneck())] == Shape{7});
-  CHECK(net.shapes.back() == image);
+  CHECK(net.shape(4) == Shape{32, 2, 2});
+  CHECK(net.shape(net.bottleneck()) == Shape{7});
+  CHECK(net.shape(net.value("output")) == image);
   const int64_t kernels = (3 * 4 + 4 * 8 + 8 * 16 + 16 * 32) * 9,
                 dense = 128 * 7 + 7 + 7 * 128 + 128;
   const int64_t all = kernels + (4 + 8 + 16 + 32) + dense + kernels + (16 + 8 + 4 + 3);
@@ -146,7 +146,7 @@ TEST_CASE("image nets: skips add before the activation, and concatenate channels
                 second = b.add(b.conv(first, "b", 2), 0, f);
   b.name("output", b.conv(b.concat({second, first}), "c", 1));
   const Net net = in_f64(b);
-  const auto p = [&](size_t i) { return net.parameters[i].value; };
+  const auto p = [&](size_t i) { return net.parameters()[i]; };
   const Tensor x(normal(Key(1), {3, 2, 4, 4}, DType::f64));
   const Tensor one = tanh(conv2d(x, p(0), p(1), {}, window));
   const Tensor two = tanh(conv2d(one, p(2), p(3), {}, window) + x);
@@ -182,7 +182,7 @@ TEST_CASE("image nets: the initial numbers have PyTorch's ranges") {
   // torch.nn.Conv2d: fan-in 3 * 9; ConvTranspose2d [64, 16, 3, 3] counts dimension 1: 16 * 9
   const double bounds[] = {1 / std::sqrt(27.0), 1 / std::sqrt(144.0)};
   for (size_t i = 0; i < 4; ++i) {
-    const Array numbers = net.parameters[i].value.array();
+    const Array numbers = net.parameters()[i].array();
     const auto [worst, size] = difference(numbers, numbers);
     CHECK(size <= bounds[i / 2]);
     CHECK(size > bounds[i / 2] / 2);  // 16 uniform numbers all in half of the range: 2e-5
@@ -260,7 +260,7 @@ TEST_CASE("the Jacobian of a small convolutional network is the published one") 
 TEST_CASE("a U-Net trains, its checkpoint loads, and another network's is refused") {
   const Shape image{3, 8, 8};
   Net net = unet(image, 8, 3, 1).drawn(Key(1));
-  CHECK(net.shapes.back() == image);
+  CHECK(net.shape(net.value("output")) == image);
   const Tensor x(uniform(Key(2), {1, 192}, DType::f32, 0, 1));
   const test::TemporaryFolder folder;
   TrainOptions options;

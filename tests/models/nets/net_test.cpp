@@ -81,7 +81,7 @@ TEST_CASE("net: convolutions, a dense layer and skips have the bits of the same 
   h = b.conv_transpose(h, "d", 3, {.stride = 2, .output_padding = 1});
   b.name("output", b.conv(b.concat({h, 0}), "e", 1));
   const Net net = b.drawn(Key(4));
-  const auto p = [&](size_t i) { return net.parameters[i].value; };
+  const auto p = [&](size_t i) { return net.parameters()[i]; };
   const Window two{{2, 2}, {1, 1}}, one{{1, 1}, {1, 1}};
   const Tensor x = normal(Key(5), {3, 1, 8, 8}, DType::f32);
   const Tensor down = conv2d(x, p(0), p(1), leaky, two);
@@ -135,14 +135,14 @@ TEST_CASE("net: a file carries the network, and reading it back gives the same b
   const Net net = small_net(DType::f32);
   save_net(folder / "net.safetensors", net);
   const Net back = load_net(folder / "net.safetensors");
-  CHECK(back.program() == net.program());
+  CHECK(back.program_text() == net.program_text());
   CHECK(back.architecture() == net.architecture());
   CHECK(back.table() == net.table());
   const Tensor x = some_images(3, DType::f32);
   CHECK(same(back(x), net(x)));
   CHECK(same(back.encode(x), net.encode(x)));
   const Net wide = load_net(folder / "net.safetensors", DType::f64);
-  CHECK(wide.parameters[0].value.dtype() == DType::f64);
+  CHECK(wide.parameters()[0].dtype() == DType::f64);
   save_safetensors(folder / "plain.safetensors", {{"w", full({2}, 1, DType::f32)}});
   CHECK(has(error_of([&] { load_net(folder / "plain.safetensors"); }), "carries no program"));
 }
@@ -170,7 +170,7 @@ TEST_CASE("net: a training goes on from its checkpoint, which carries the networ
   CHECK((content(folder / "straight") == content(folder / "parts")));
   const Net back = load_net(folder / "straight");
   CHECK(same(back(x), straight(x)));
-  CHECK(back.program() == straight.program());
+  CHECK(back.program_text() == straight.program_text());
 }
 
 TEST_CASE("net: names with model. in them, and networks of equal size, are told apart") {
