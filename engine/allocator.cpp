@@ -184,6 +184,10 @@ Ledger& ledger_of(const Device& device) {
   return *found;
 }
 
+/// Made before main(): after a fork() while another thread was making it, the child would wait for
+/// that thread, which it does not have, for ever.
+[[maybe_unused]] const Ledger& made_at_start = ledger_of({});
+
 }  // namespace
 
 Block allocate(const Device& device, size_t bytes) {

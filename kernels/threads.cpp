@@ -156,6 +156,10 @@ struct Owner {
   Pool* pool;
 };
 
+/// Made before main(): a child of a fork() during the first call would wait for ever for the thread
+/// that was making it.
+[[maybe_unused]] const Owner& made_at_start = Owner::owner();
+
 Pool& pool() {
   return *Owner::owner().pool;
 }

@@ -23,6 +23,8 @@ const Kernel& kernel() {
   return *current();
 }
 
+[[maybe_unused]] const Kernel& made_at_start = kernel();  // as in kernels/threads.cpp
+
 void require_f64(const std::string& call, const char* name, const Array& x) {
   require(x.defined(), call, "; ", name, " is an empty Array: give it a shape");
   require(x.dtype() == DType::f64, call, "; ", name,

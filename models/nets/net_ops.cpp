@@ -389,6 +389,8 @@ const std::vector<NodeRule>& rules() {
   return all;
 }
 
+[[maybe_unused]] const auto& made_at_start = rules();  // as in kernels/threads.cpp
+
 void require_count(const std::string& where, const char* what, size_t count, Count allowed) {
   require(count >= allowed.least && count <= allowed.most, where, ": takes ", allowed.least,
           allowed.least == allowed.most ? "" : " to " + std::to_string(allowed.most), " ", what,

@@ -54,7 +54,7 @@ int child(const std::function<int()>& work) {
   std::fflush(nullptr);  // the child's exit() writes what is still to be written
   const pid_t id = fork();
   if (id == 0) {
-    alarm(600);
+    alarm(120);
     std::exit(work());
   }
   int status = 0;
