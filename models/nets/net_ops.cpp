@@ -1,96 +1,11 @@
 #include "models/nets/net_ops.h"
 
 #include <algorithm>
-#include <array>
-#include <cmath>
 
-#include "models/nets/norms.h"
+#include "models/nets/net_rules.h"
 
 namespace basin {
 namespace {
-
-struct Reader;
-using Values = std::vector<ValueShape>;
-using Shapes = std::vector<Shape>;
-
-struct Count {
-  size_t least, most;
-};
-
-}  // namespace
-
-struct NodeRule {
-  const char* name;
-  Count inputs, parameters;
-  Shape (*shape)(const Reader&, const Values&, const Shapes&);
-  Tensor (*value)(const Net::Node&, Inputs, Inputs);
-  std::vector<const char*> attributes;
-  bool activates = false;  // its value has the activation already
-};
-
-namespace {
-
-// Of a number of an attribute, and of the numbers of one example: products of the two stay exact.
-constexpr double largest = 0x1p26;
-constexpr int64_t most_numbers = int64_t{1} << 36;
-
-/// Checks the attributes of a node for its rule; errors name the node.
-struct Reader {
-  const Net::Node& node;
-  const std::string& where;
-
-  std::vector<int64_t> whole(const char* name) const {
-    std::vector<int64_t> result;
-    for (const double x : node.numbers(name)) {
-      require(x == std::floor(x) && std::abs(x) <= largest, where, ": ", name, " ", x,
-              " must be a whole number of at most 2^26");
-      result.push_back(static_cast<int64_t>(x));
-    }
-    return result;
-  }
-  int64_t one(const char* name, int64_t otherwise, int64_t least) const {
-    const std::vector<int64_t> numbers = whole(name);
-    require(numbers.size() <= 1, where, ": ", name, " must be one number, not ", numbers.size());
-    const int64_t x = numbers.empty() ? otherwise : numbers[0];
-    require(x >= least, where, ": ", name, " ", x, " is below ", least);
-    return x;
-  }
-  std::array<int64_t, 2> pair(const char* name, int64_t otherwise, int64_t least) const {
-    const std::vector<int64_t> numbers = whole(name);
-    require(numbers.size() <= 2, where, ": ", name, " must be one or two numbers, not ",
-            numbers.size());
-    for (const int64_t x : numbers)
-      require(x >= least, where, ": ", name, " ", x, " is below ", least);
-    return node.pair(name, otherwise);
-  }
-  /// An axis of one example; negative ones count from the end.
-  int axis(int64_t a, const Shape& shape) const {
-    require(a >= -shape.rank && a < shape.rank, where, ": there is no axis ", a, " in ", shape,
-            " (the batch is left out)");
-    return static_cast<int>(a < 0 ? a + shape.rank : a);
-  }
-  Window window() const {
-    pair("stride", 1, 1);
-    pair("padding", 0, 0);
-    return node.window();
-  }
-};
-
-/// An axis of one example as one of x, which has the batch in front.
-int with_batch(int64_t axis, const Tensor& x) {
-  return static_cast<int>(axis < 0 ? axis + x.rank() : axis + 1);
-}
-
-Axes axes_with_batch(const Net::Node& node, const Tensor& x) {
-  Axes axes;
-  for (const double a : node.numbers("axes"))
-    axes.push_back(with_batch(static_cast<int64_t>(a), x));
-  return axes;
-}
-
-Tensor optional(Inputs parameters, size_t i) {
-  return i < parameters.size() ? parameters[i] : Tensor();
-}
 
 void require_bias(const Reader& r, const Shapes& parameters, int64_t outputs) {
   if (parameters.size() > 1)
@@ -182,30 +97,6 @@ Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
 
 Tensor upsample_value(const Net::Node& node, Inputs in, Inputs) {
   return upsample_nearest(in[0], node.whole("factor", 2));
-}
-
-// ---- norms ----
-
-Shape group_norm_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  const int64_t groups = r.one("groups", 1, 1);
-  require(x.rank >= 1 && x[0] % groups == 0, r.where, ": ", groups,
-          " groups do not divide the channels of ", x);
-  require(x.size() / groups > 1, r.where, ": a norm over one number of ", x,
-          " is 0 for every input");
-  for (const Shape& parameter : p)
-    require(parameter == Shape{x[0]}, r.where, ": a parameter ", parameter,
-            " does not fit; needs one number for each of the ", x[0], " channels");
-  const std::vector<double>& eps = r.node.numbers("eps");
-  require(eps.empty() || (eps.size() == 1 && eps[0] >= 1e-30 && eps[0] < 1), r.where,
-          ": eps must be one number from 1e-30 to 1");
-  return x;
-}
-
-Tensor group_norm_value(const Net::Node& node, Inputs in, Inputs p) {
-  const std::vector<double>& eps = node.numbers("eps");
-  return group_norm(in[0], node.whole("groups", 1), optional(p, 0), optional(p, 1),
-                    eps.empty() ? 1e-5 : eps[0]);
 }
 
 // ---- shapes ----
@@ -364,16 +255,21 @@ Tensor constant_value(const Net::Node&, Inputs, Inputs p) {
   return p[0];
 }
 
+/// With the rules of the other files.
+std::vector<NodeRule> joined(std::vector<NodeRule> all) {
+  for (const NodeRule& rule : norm_rules()) all.push_back(rule);
+  return all;
+}
+
 const std::vector<NodeRule>& rules() {
-  constexpr Count none{0, 0}, one{1, 1}, two{2, 2}, weight_and_bias{1, 2}, up_to_two{0, 2};
+  constexpr Count none{0, 0}, one{1, 1}, two{2, 2}, weight_and_bias{1, 2};
   const std::vector<const char*> window{"stride", "padding"},
       up_window{"stride", "padding", "output_padding"}, part{"axis", "start", "stop", "step"};
-  static const std::vector<NodeRule> all = {
+  static const std::vector<NodeRule> all = joined({
       {"linear", one, weight_and_bias, linear_shape, linear_value, {}, true},
       {"conv2d", one, weight_and_bias, conv_shape, conv_value, window, true},
       {"conv_transpose2d", one, weight_and_bias, up_shape, up_value, up_window, true},
       {"upsample_nearest", one, none, upsample_shape, upsample_value, {"factor"}},
-      {"group_norm", one, up_to_two, group_norm_shape, group_norm_value, {"groups", "eps"}},
       {"apply", one, none, same_shape, same_value, {}},
       {"reshape", one, none, reshape_shape, reshape_value, {"shape"}},
       {"permute", one, none, permute_shape, permute_value, {"axes"}},
@@ -385,7 +281,7 @@ const std::vector<NodeRule>& rules() {
       {"constant", none, one, constant_shape, constant_value, {}},
 #define BINARY(name, ...) {#name, two, none, binary_shape, binary_value<name>, {}},
 #include "kernels/ops.def"
-  };
+  });
   return all;
 }
 
