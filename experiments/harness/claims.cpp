@@ -42,6 +42,25 @@ void Claims::claim(const Claim& claim) {
       claim.valid && std::isfinite(margin) ? Json(margin) : Json(), claim.criterion.text);
 }
 
+Words Claims::words(const std::string& paper) {
+  return {*this, paper};
+}
+
+void Words::claim(const std::string& of, const Samples& measured, const Criterion& criterion,
+                  const std::string& remark) const {
+  claims_.claim({of, paper_, measured, criterion, false, remark});
+}
+
+void Words::literal(const std::string& of, const Samples& measured, const Criterion& criterion,
+                    const std::string& remark) const {
+  claims_.claim({of, paper_, measured, criterion, true, remark});
+}
+
+void Words::report(const std::string& of, const Samples& measured,
+                   const std::string& remark) const {
+  claims_.report(of, paper_, measured, remark);
+}
+
 std::string measured_text(const Json& claim) {
   const auto number = [](const Json& value) {
     return value.is_number() ? short_number(value) : "not finite";

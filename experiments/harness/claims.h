@@ -51,11 +51,15 @@ struct Claim {
   bool valid = true;  // false: nothing that deserves to be judged was measured, the row is missed
 };
 
+class Words;
+
 /// The claims of one run, as they stand in result.json.
 class Claims {
  public:
   /// Errors: nothing measured, a row of that name is there.
   void claim(const Claim& claim);
+  /// The paper's words, for the rows about them.
+  Words words(const std::string& paper);
   /// A number beside the paper's without a criterion.
   void report(const std::string& of, const std::string& paper, const Samples& measured,
               const std::string& remark = "") {
@@ -68,6 +72,27 @@ class Claims {
   /// (see Bound; null: only reported, or not finite), literal, remark}; `measured` is the median of
   /// the values, null when it is not finite.
   Json claims_ = Json::array();
+};
+
+/// Words of the paper and the rows about them, in the order of a Claim's members:
+///     const Words grows = run.words("it imposes no bound on the growth of the weight vector");
+///     grows.claim("norm of the weights at the end", norms, every_seed(above(10)));
+///     grows.report("the same at half time", earlier);
+class Words {
+ public:
+  Words(Claims& claims, std::string paper) : claims_(claims), paper_(std::move(paper)) {}
+  void claim(const std::string& of, const Samples& measured, const Criterion& criterion,
+             const std::string& remark = "") const;
+  /// The words taken literally, where they are known not to hold everywhere (see Claim); the remark
+  /// says what is true instead.
+  void literal(const std::string& of, const Samples& measured, const Criterion& criterion,
+               const std::string& remark) const;
+  /// Without a criterion.
+  void report(const std::string& of, const Samples& measured, const std::string& remark = "") const;
+
+ private:
+  Claims& claims_;
+  std::string paper_;
 };
 
 /// "0.83 (0.79 .. 0.9)": the median and, when there are several seeds, the range.

@@ -152,6 +152,28 @@ TEST_CASE("claims: a miss of the paper's literal words does not count") {
             "1 of 1 claims held, and 0 of 1 of the paper's words taken literally"));
 }
 
+TEST_CASE("claims: rows about the same words") {
+  Rows rows;
+  const Words words = rows.words("the paper's words");
+  words.claim("claimed", {1, 3}, every_seed(above(0)), "how");
+  CHECK(rows.last()["statement"] == "claimed");
+  CHECK(rows.last()["paper"] == "the paper's words");
+  CHECK(rows.last()["criterion"] == "> 0 for every seed");
+  CHECK(rows.last()["held"] == true);
+  CHECK(rows.last()["literal"] == false);
+  CHECK(rows.last()["remark"] == "how");
+  words.literal("taken literally", 1, above(1), "what is true instead");
+  CHECK(rows.last()["held"] == false);
+  CHECK(rows.last()["literal"] == true);
+  CHECK(rows.last()["remark"] == "what is true instead");
+  words.report("reported", 2, "a remark");
+  CHECK(rows.last()["paper"] == "the paper's words");
+  CHECK(rows.last()["held"].is_null());
+  CHECK(rows.last()["remark"] == "a remark");
+  CHECK_THROWS_WITH_AS(words.report("reported", 2),
+                       doctest::Contains("there is a row of that name already"), Error);
+}
+
 TEST_CASE("claims: nothing measured and a name given twice are errors") {
   Rows rows;
   rows.claim({.of = "once", .paper = "", .measured = 1, .criterion = above(0)});
