@@ -20,6 +20,16 @@ std::vector<std::vector<double>> columns_of(const char* operation, const Array& 
   return columns;
 }
 
+/// rows lie inside x.
+Array gathered(const Array& x, const Array& rows) {
+  Shape shape = x.shape();
+  shape[0] = rows.dim(0);
+  const Array out(shape, x.dtype(), x.device());
+  const Array dense = contiguous(x), index = contiguous(rows);
+  x.device().backend().gather(out.view(), dense.view(), index.view());
+  return out;
+}
+
 template <class F>
 Array map_columns(const Array& x, DType dtype, size_t columns, const F& f) {
   require(
@@ -49,18 +59,25 @@ Array Batches::at(int64_t step) {
   return slice(order_, 0, begin, std::min(begin + batch_size_, n_));
 }
 
+Array Batches::take(const Array& x, const Step& step, const Device& device) {
+  require(x.defined() && x.rank() >= 1 && x.dim(0) == n_, "batches: made for ", n_,
+          " rows, asked for those of ", x);
+  if (x.device() == device)
+    return gathered(x, step.from_host({batch_size_}, DType::i32, device,
+                                      [this](int64_t number) { return at(number); }));
+  Shape shape = x.shape();
+  shape[0] = batch_size_;
+  return step.from_host(shape, x.dtype(), device,
+                        [this, x](int64_t number) { return gathered(x, at(number)); });
+}
+
 Array take_rows(const Array& x, const Array& rows) {
   require(x.defined() && rows.defined() && x.rank() >= 1 && rows.rank() == 1 &&
               rows.dtype() == DType::i32,
           "take_rows: needs x of rank 1 or more and rows i32 [m], got ", x, " and ", rows);
   for (const int32_t row : rows.to_vector<int32_t>())
     require(row >= 0 && row < x.dim(0), "take_rows: row ", row, " is outside ", x);
-  Shape shape = x.shape();
-  shape[0] = rows.dim(0);
-  const Array out(shape, x.dtype(), x.device());
-  const Array dense = contiguous(x), index = contiguous(copy_to(rows, x.device()));
-  x.device().backend().gather(out.view(), dense.view(), index.view());
-  return out;
+  return gathered(x, copy_to(rows, x.device()));
 }
 
 Array random_subset(const Key& key, int64_t n, int64_t count) {

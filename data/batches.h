@@ -2,7 +2,7 @@
 #pragma once
 #include <vector>
 
-#include "engine/key.h"
+#include "engine/step.h"
 
 namespace basin {
 
@@ -16,6 +16,10 @@ class Batches {
   int64_t per_epoch() const { return (n_ + batch_size_ - 1) / batch_size_; }
   /// The rows of step 0, 1, ...: i32 [at most batch_size].
   Array at(int64_t step);
+  /// The rows of x [n, ...] of this step, on `device`: [at most batch_size, ...]. An x of another
+  /// device stays there; only the rows go over, ahead of time in a recorded step. This object and
+  /// x live as long as the training. Errors: another number of rows than n.
+  Array take(const Array& x, const Step& step, const Device& device);
 
  private:
   Key key_;

@@ -69,7 +69,7 @@ class Bench {
 
   Array random(const Shape& shape, DType dtype = DType::f32) const {
     Array result(shape, dtype, device);
-    backend.random(Distribution::normal, Key(++*keys_).bits(), 0, result.view());
+    backend.random(Distribution::normal, Key(++*keys_).bits(), {}, 0, result.view());
     return result;
   }
   Array make(const Shape& shape, DType dtype = DType::f32) const {
@@ -229,8 +229,8 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   const Array index = from_vector(order, {rows}, bench.device);
   t.row("gather of rows", 2 * f, 0, [&] { on.gather(o, x, index.view()); });
   t.row("scatter_add of rows", 3 * f, 0, [&] { on.scatter_add(o, x, index.view()); });
-  t.row("random normal", f, 0, [&] { on.random(Distribution::normal, Key(7).bits(), 0, o); });
-  t.row("random uniform", f, 0, [&] { on.random(Distribution::uniform, Key(7).bits(), 0, o); });
+  t.row("random normal", f, 0, [&] { on.random(Distribution::normal, Key(7).bits(), {}, 0, o); });
+  t.row("random uniform", f, 0, [&] { on.random(Distribution::uniform, Key(7).bits(), {}, 0, o); });
 
   // rate 0: nothing grows over many calls
   const Array control = ControlBlock::of_update(bench.device, 1, 0, 1, {}).scalars();

@@ -54,7 +54,8 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
 
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
-  void random(Distribution kind, KeyBits key, uint64_t offset, const View& out) override;
+  void random(Distribution kind, KeyBits key, const View& step, uint64_t offset,
+              const View& out) override;
 
   TrainingKernels& training() override { return *this; }
   IterationKernels& iteration() override { return *this; }

@@ -30,7 +30,9 @@ void draw(const View& out, KeyBits key, uint64_t offset, F&& convert) {
 
 }  // namespace
 
-void CpuBackend::random(Distribution kind, KeyBits key, uint64_t offset, const View& out) {
+void CpuBackend::random(Distribution kind, KeyBits key, const View& step, uint64_t offset,
+                        const View& out) {
+  if (step.data) key = key_at(key, static_cast<uint64_t>(*step.as<const double>()));
   if (kind == Distribution::bits)
     return draw<uint32_t>(out, key, offset, [](uint32_t word) { return word; });
   with_float(out.dtype, [&](auto zero) {

@@ -9,7 +9,9 @@ namespace basin::cuda {
 namespace {
 
 template <class T>
-__global__ void random_kernel(T* out, Distribution kind, KeyBits key, uint64_t offset, int64_t n) {
+__global__ void random_kernel(T* out, Distribution kind, KeyBits key, const double* step,
+                              uint64_t offset, int64_t n) {
+  if (step) key = key_at(key, static_cast<uint64_t>(*step));
   const uint64_t first = offset / 4, end = offset + static_cast<uint64_t>(n),
                  blocks = (end + 3) / 4 - first;
   for (auto t = static_cast<uint64_t>(global_thread()); t < blocks;
@@ -31,15 +33,18 @@ __global__ void random_kernel(T* out, Distribution kind, KeyBits key, uint64_t o
 
 }  // namespace
 
-void CudaBackend::random(Distribution kind, KeyBits key, uint64_t offset, const View& out) {
+void CudaBackend::random(Distribution kind, KeyBits key, const View& step, uint64_t offset,
+                         const View& out) {
   const int64_t n = out.size();
   if (n == 0) return;
   const Grid grid{dim3(blocks_for(stream_, n / 4 + 1, 256)), dim3(256)};
+  const auto* number = step.as<const double>();
   if (kind == Distribution::bits)
-    return launch(stream_, grid, random_kernel<uint32_t>, out.as<uint32_t>(), kind, key, offset, n);
+    return launch(stream_, grid, random_kernel<uint32_t>, out.as<uint32_t>(), kind, key, number,
+                  offset, n);
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    launch(stream_, grid, random_kernel<T>, out.as<T>(), kind, key, offset, n);
+    launch(stream_, grid, random_kernel<T>, out.as<T>(), kind, key, number, offset, n);
   });
 }
 

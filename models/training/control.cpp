@@ -56,6 +56,11 @@ void ControlBlock::set_rates(int64_t slot, const std::vector<double>& rates) {
   assign(slice(rates_, 0, slot, slot + count), from_vector(rates, {count}, block_.device()));
 }
 
+Step ControlBlock::step(StepFeeds& feeds) const {
+  const auto at = [this](int i) { return slice(scalars_, 0, i, i + 1); };
+  return {at(control_step), at(control_slot), feeds};
+}
+
 void ControlBlock::clip(const Tensors& gradients, double max_norm) const {
   std::vector<View> views;
   for (const Tensor& g : gradients)

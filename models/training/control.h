@@ -4,6 +4,7 @@
 #include <limits>
 
 #include "engine/recorded_step.h"
+#include "engine/step.h"
 #include "kernels/training.h"
 #include "models/training/optimizers.h"
 
@@ -55,6 +56,8 @@ class ControlBlock {
   /// As it is now, for state_of; later work does not wait.
   LaterValues read_later() const { return LaterValues(block_); }
   static State state_of(LaterValues values);
+  /// The step that the block counts, for what a recorded loss draws or gets from the host by it.
+  Step step(StepFeeds& feeds) const;
   /// The scalars, f64 [control_size] (enum Control).
   const Array& scalars() const { return scalars_; }
 

@@ -15,7 +15,7 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
   return gradients;
 }
 
-ReplayedSteps::ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best,
+ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
                              Optimizer& optimizer, const TrainOptions& options)
     : loss_(loss),
       parameters_(parameters),
@@ -26,11 +26,29 @@ ReplayedSteps::ReplayedSteps(const Function& loss, const Tensors& parameters, co
       recorded_(parameters.at(0).device(), [this] { step(); }) {}
 
 void ReplayedSteps::step() {
-  auto [loss, gradients] = value_and_grad_flat(loss_, parameters_);
+  const Step now = control_.step(feeds_);
+  feeds_.begin();
+  auto [loss, gradients] =
+      value_and_grad_flat([&](const Tensors& p) { return loss_(p, now); }, parameters_);
+  feeds_.end();
   gradients = clipped(std::move(gradients), options_, control_);
   control_.advance(loss, optimizer_.config(), options_.stop_loss_below);
   if (!best_.empty()) control_.keep_best(parameters_, best_);
   optimizer_.update(parameters_, gradients, control_);
+}
+
+int64_t ReplayedSteps::issue(int64_t slot, int64_t first, int64_t count) {
+  count = feeds_.prepare(slot, first, count);
+  std::vector<double> rates;
+  for (int64_t i = 0; i < count; ++i)
+    rates.push_back(options_.schedule.rate(options_.optimizer.learning_rate, first + i));
+  if (count > 0) control_.set_rates(slot, rates);
+  try {
+    for (int64_t i = 0; i < count; ++i) recorded_.run();
+  } catch (const SmallerBatch&) {  // in the very first run, before it changed anything
+    return 0;
+  }
+  return count;
 }
 
 ReplayedSteps::Outcome ReplayedSteps::run(int64_t from, int64_t to, double best_loss,
@@ -42,14 +60,12 @@ ReplayedSteps::Outcome ReplayedSteps::run(int64_t from, int64_t to, double best_
   bool stop = false;
   while (pending || (issued < to && !stop)) {
     std::optional<LaterValues> next;
-    const int64_t count = stop ? 0 : std::min(chunk, to - issued), slot = (issued - from) % ring;
-    if (count > 0) {
-      std::vector<double> rates;
-      for (int64_t i = 0; i < count; ++i)
-        rates.push_back(options_.schedule.rate(options_.optimizer.learning_rate, issued + i));
-      control_.set_rates(slot, rates);
-      for (int64_t i = 0; i < count; ++i) recorded_.run();
-      next.emplace(control_.read_later());
+    const int64_t slot = (issued - from) % ring;
+    int64_t count = 0;
+    if (issued < to && !stop) {
+      count = issue(slot, issued, std::min({chunk, to - issued, ring - slot}));
+      stop = count == 0;
+      if (count > 0) next.emplace(control_.read_later());
     }
     if (pending) {
       const ControlBlock::State state = ControlBlock::state_of(std::move(*pending));
@@ -66,7 +82,7 @@ ReplayedSteps::Outcome ReplayedSteps::run(int64_t from, int64_t to, double best_
 
 double ReplayedSteps::loss_now(int64_t step) {
   control_.start(step, -std::numeric_limits<double>::infinity(), false);
-  recorded_.run();
+  if (issue(0, step, 1) == 0) return std::numeric_limits<double>::quiet_NaN();
   return control_.read().losses[0];
 }
 

@@ -11,6 +11,8 @@
 namespace basin {
 
 struct TrainOptions;
+/// The loss of these parameters at a step.
+using StepLoss = std::function<Tensor(const Tensors& parameters, const Step& step)>;
 
 /// The gradients of one step, clipped as the options say; by norm through the control block,
 /// without a host read.
@@ -21,7 +23,7 @@ class ReplayedSteps {
  public:
   /// `best`: where the parameters of the lowest loss go; empty when
   /// no snapshot is wanted. All tensors must stay where they are.
-  ReplayedSteps(const Function& loss, const Tensors& parameters, const Tensors& best,
+  ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
                 Optimizer& optimizer, const TrainOptions& options);
 
   struct Outcome {
@@ -29,10 +31,10 @@ class ReplayedSteps {
     std::vector<double> losses;  // losses[i]: after `from + i` updates
   };
   /// Steps from update number `from` up to `to`, or until the control block or pause(step, loss)
-  /// says stop.
+  /// says stop, or up to a step that gets a smaller batch than the others.
   Outcome run(int64_t from, int64_t to, double best_loss,
               const std::function<bool(int64_t, double)>& pause);
-  /// The loss of the parameters as they are, by the recorded step.
+  /// The loss of the parameters as they are, by the recorded step; NaN where its batch is smaller.
   double loss_now(int64_t step);
   bool keeps_best() const { return !best_.empty(); }
 
@@ -40,13 +42,16 @@ class ReplayedSteps {
   static constexpr int64_t chunk = 64,
                            ring = 2 * chunk;  // losses on their way and losses being made
   void step();
+  /// Runs the recorded step `count` times at most; returns how often it ran.
+  int64_t issue(int64_t slot, int64_t first, int64_t count);
 
-  Function loss_;
+  StepLoss loss_;
   const Tensors& parameters_;
   Tensors best_;
   Optimizer& optimizer_;
   const TrainOptions& options_;
   ControlBlock control_;
+  StepFeeds feeds_{ring};
   RecordedStep recorded_;
 };
 

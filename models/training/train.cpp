@@ -49,14 +49,14 @@ void check_options(const TrainOptions& o) {
 class Run {
  public:
   Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-      bool loss_reads_step, const std::string& architecture, const TrainOptions& options)
+      bool replayable, const std::string& architecture, const TrainOptions& options)
       : names_(names),
         parameters_(parameters),
         loss_(loss),
         architecture_(architecture),
         options_(options),
         optimizer_(options.optimizer, parameters),
-        replays_(options.replay && !loss_reads_step && !parameters.empty() &&
+        replays_(options.replay && replayable && !parameters.empty() &&
                  parameters[0].device().backend().can_capture()),
         best_from_(options.keep_best_after_fraction < 0
                        ? 0
@@ -102,7 +102,7 @@ TrainResult Run::go() {
   const InterruptGuard guard;
   Progress progress(options_.label, step_, options_.max_steps, options_.wall_seconds,
                     options_.progress);
-  const Function loss_now = [this](const Tensors& p) { return loss_(p, step_); };
+  const Function loss_now = [this](const Tensors& p) { return loss_(p, Step(step_)); };
   for (;; ++step_) {
     if (interrupted()) {
       if (!options_.checkpoint.empty()) save();
@@ -169,8 +169,7 @@ void Run::replay(Progress& progress) {
   if (to - from < 2) return;
   const bool in_window = from >= best_from_, keeps = keeps_best() && in_window;
   if (!replayed_ || replayed_->keeps_best() != keeps) {
-    const Function loss = [this](const Tensors& p) { return loss_(p, 0); };
-    replayed_ = std::make_unique<ReplayedSteps>(loss, parameters_, keeps ? best_ : Tensors{},
+    replayed_ = std::make_unique<ReplayedSteps>(loss_, parameters_, keeps ? best_ : Tensors{},
                                                 optimizer_, options_);
   }
   const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
@@ -197,8 +196,8 @@ void Run::check_replay(double loss) {
   if (std::isnan(expected) || loss == expected) return;
   require(std::abs(loss - expected) <= 1e-2 * std::abs(loss), options_.label, ": the loss of step ",
           step_, " is ", loss, " when computed and ", expected,
-          " when replayed, so it depends on more than the parameters; let it take the "
-          "step number, loss(model, step), or set replay = false");
+          " when replayed, so it depends on more than the parameters; let it draw by its "
+          "step, loss(model, const Step&), or set replay = false");
   if (!std::exchange(said_so_, true))
     std::fprintf(stderr, "%s: step %lld gives %.9g when computed and %.9g when replayed\n",
                  options_.label.c_str(), static_cast<long long>(step_), loss, expected);
@@ -282,7 +281,7 @@ std::string Run::origin(const Tensors& gradients) const {
   };
   {
     const ObserverScope scope(observer);
-    loss_(parameters_, step_);
+    loss_(parameters_, Step(step_));
   }
   if (!found.empty()) return found;
   for (size_t i = 0; i < gradients.size(); ++i)
@@ -339,12 +338,12 @@ const char* name_of(StoppedBy reason) {
 }
 
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
-                       const StepLoss& loss, bool loss_reads_step, const std::string& architecture,
+                       const StepLoss& loss, bool replayable, const std::string& architecture,
                        const TrainOptions& options) {
   check_options(options);
   const Device device = parameters.empty() ? Device() : parameters[0].device();
   const double before = static_cast<double>(memory_stats(device).live);
-  Run run(names, parameters, loss, loss_reads_step, architecture, options);
+  Run run(names, parameters, loss, replayable, architecture, options);
   try {
     return run.go();
   } catch (const OutOfMemory& error) {

@@ -7,6 +7,7 @@
 
 #include "models/training/checkpoint.h"
 #include "models/training/optimizers.h"
+#include "models/training/replay.h"
 
 namespace basin {
 
@@ -31,8 +32,8 @@ struct TrainOptions {
   /// half); negative: off.
   double keep_best_after_fraction = -1;
 
-  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep);
-  /// for losses that do not read the step number. The bits are those of steps done one by one.
+  /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep),
+  /// unless the loss takes an int64_t. The bits are those of steps done one by one.
   bool replay = true;
 
   std::string checkpoint;        // file, written when training ends in any orderly way; empty: none
@@ -72,15 +73,15 @@ class Diverged : public Error {
 
 /// A whole number of a training's checkpoint, such as its "step". Errors: it has none.
 int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key);
-using StepLoss = std::function<Tensor(const Tensors& parameters, int64_t step)>;
 
-/// train() on a flat list of parameters, which are written in place. A loss that reads the step is
-/// never replayed.
+/// train() on a flat list of parameters, which are written in place. `replayable`: the loss reads
+/// the host's memory only as from_host() of the step.
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
-                       const StepLoss& loss, bool loss_reads_step, const std::string& architecture,
+                       const StepLoss& loss, bool replayable, const std::string& architecture,
                        const TrainOptions& options);
 
-/// Minimises loss(model) or loss(model, step). The model gets storage of its own and is updated in
+/// Minimises loss(model) or loss(model, step), where `step` is a Step (engine/step.h), by which the
+/// loss draws noise and minibatches, or an int64_t, which is never replayed. The model gets storage of its own and is updated in
 /// place, so `report` may look at it. With the same options, N steps equal k steps, a checkpoint,
 /// and N - k steps after resuming, bit for bit. Errors: options out of range; a checkpoint that is
 /// damaged or has no digest, of another architecture, optimiser setting (the learning rate may
@@ -92,18 +93,20 @@ template <class M, class L>
 TrainResult train(M& model, const L& loss, const TrainOptions& options) {
   const Tensors parameters = owned_copies(flatten(model));
   model = unflatten(model, parameters);
-  const StepLoss flat_loss = [&](const Tensors& flat, int64_t step) -> Tensor {
-    if constexpr (std::is_invocable_v<const L&, const M&, int64_t>) {
+  constexpr bool by_step = std::is_invocable_v<const L&, const M&, const Step&>,
+                 by_number = std::is_invocable_v<const L&, const M&, int64_t>;
+  const StepLoss flat_loss = [&](const Tensors& flat, const Step& step) -> Tensor {
+    if constexpr (by_step)
       return loss(unflatten(model, flat), step);
-    } else {
+    else if constexpr (by_number)
+      return loss(unflatten(model, flat), step.number());
+    else
       return (void)step, loss(unflatten(model, flat));
-    }
   };
   TrainOptions carried = options;
   add_program(model, carried.metadata);
-  return train_flat(parameter_names(model), parameters, flat_loss,
-                    std::is_invocable_v<const L&, const M&, int64_t>, architecture_of(model),
-                    carried);
+  return train_flat(parameter_names(model), parameters, flat_loss, by_step || !by_number,
+                    architecture_of(model), carried);
 }
 
 /// The model with the parameters of the lowest-loss snapshot. Errors: none was kept.

@@ -9,24 +9,24 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 97263"
-  "kernels/cuda 126500"
-  "engine 83500"
+  "kernels 112000"
+  "kernels/cuda 140000"
+  "engine 90000"
   "engine/formats 5200"
   "engine/linalg 23500"
-  "autograd 74000"
-  "models/nets 60500"
-  "models/training 41900"
+  "autograd 84000"
+  "models/nets 75000"
+  "models/training 52000"
   "models/dynamics 37800"
-  "data 35000"
+  "data 41000"
   "experiments/harness 169000"
   "experiments/memorization 192500"
   "experiments/online_sgd 277000"
-  "tests 818500"
-  "bench 47000"
+  "tests 870000"
+  "bench 52000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=356500 most_lines=500
+day_budget=400000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
@@ -88,7 +88,7 @@ git diff --quiet HEAD -- 2>/dev/null && parent=HEAD~1
 git archive "$parent" 2>/dev/null | tar -x -C "$before" 2>/dev/null || true
 # without a commit before there is nothing to count, and no change
 { count . | sed 's/^/now /'; { count "$before" || true; } | sed 's/^/before /'; } |
-  awk -v table="$(printf '%s\n' "${rooms[@]}")" -v day="$in_a_day" -v day_budget=356500$day_budget -v most=$most_lines '
+  awk -v table="$(printf '%s\n' "${rooms[@]}")" -v day="$in_a_day" -v day_budget=$day_budget -v most=$most_lines '
     BEGIN { n = split(table, row, "\n"); days = split(day, of_day, " ") }
     { size[$1, $2] += $3; code[$1, $2] += $4; total[$1] += $3 }
     $1 == "now" && $2 == "none" { printf "%s belongs to no room\n", $6; bad = 1 }

@@ -246,8 +246,8 @@ Mlp train_digits(Run& run, const Config& config, const Trial& trial, const Array
   if (!full_batch && config.anneal)
     options.schedule = Schedule::parse(text("cosine(", steps, ", 0)"));
   Batches batches(run.key().at("batches"), digits.dim(0), config.batch);
-  const auto loss = [&](const Mlp& f, int64_t step) {
-    const Tensor x(take_rows(digits, batches.at(step)));
+  const auto loss = [&](const Mlp& f, const Step& step) {
+    const Tensor x(batches.take(digits, step, digits.device()));
     return mse(f(x), x);
   };
   const TrainResult trained = train_stage(run, trial.name, net, loss, options);

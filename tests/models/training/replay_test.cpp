@@ -6,6 +6,7 @@
 
 #include <cmath>
 
+#include "data/batches.h"
 #include "data/synthetic.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
@@ -211,7 +212,8 @@ TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
     const Mlp m = unflatten(mlp, p);
     return mse(m(x), x);
   };
-  ReplayedSteps steps(loss, parameters, best, optimizer, options);
+  ReplayedSteps steps([&](const Tensors& p, const Step&) { return loss(p); }, parameters, best,
+                      optimizer, options);
   const auto outcome = steps.run(0, 200, 1e30, [](int64_t, double) { return false; });
   CHECK(outcome.steps == 200);
   REQUIRE(outcome.losses.size() == 200);
@@ -222,4 +224,98 @@ TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
   const auto paused = steps.run(200, 1000, -1, [](int64_t step, double) { return step >= 300; });
   CHECK(paused.steps >= 300);
   CHECK(paused.steps < 1000);
+}
+
+namespace {
+
+/// Parameters, losses and reports of a training on minibatches with noise, masks and a VAE's samples.
+Trained by_steps(TrainOptions options, int64_t batch, bool data_on_host) {
+  Mlp mlp = small_mlp();
+  const Array x = swiss_roll(Key(12), 40, DType::f32);
+  const Array rows = data_on_host ? x : copy_to(x, test_device());
+  Batches batches(Key(5), 40, batch);
+  const auto loss = [&](const Mlp& m, const Step& step) {
+    const Tensor clean(batches.take(rows, step, test_device()));
+    const Tensor noise(normal(Key(6), step, clean.shape(), DType::f32, 0, 0.1, test_device()));
+    const Tensor keep =
+        Tensor(uniform(Key(7), step, clean.shape(), DType::f32, 0, 1, test_device())) < 0.8;
+    return mse(m(keep * clean + noise), clean);
+  };
+  Trained t;
+  options.report = [&](const TrainRow& row) { t.reported.push_back(row.loss); };
+  t.result = train(mlp, loss, options);
+  t.parameters = all_values<float>(flatten(mlp));
+  t.best = all_values<float>(t.result.best);
+  return t;
+}
+
+}  // namespace
+
+TEST_CASE(
+    "steps with minibatches, noise and masks are replayed with the bits of training step by step") {
+  // 40 rows in batches of 8 (five a epoch), of 16 (two, and one of 8), and more than there are
+  for (const int64_t batch : {8, 16, 100})
+    for (const bool data_on_host : {false, true}) {
+      CAPTURE(batch);
+      CAPTURE(data_on_host);
+      TrainOptions options = options_of(300, true);
+      options.report_every = 70;
+      options.keep_best_after_fraction = 0.5;
+      const Trained replayed = by_steps(options, batch, data_on_host);
+      options.replay = false;
+      const Trained eager = by_steps(options, batch, data_on_host);
+      CHECK(replayed.parameters == eager.parameters);
+      CHECK(replayed.best == eager.best);
+      CHECK(replayed.result.best_step == eager.result.best_step);
+      CHECK(replayed.reported == eager.reported);
+    }
+}
+
+TEST_CASE(
+    "a replayed training on minibatches resumes in the middle of an epoch with the same bits") {
+  const test::TemporaryFolder folder;
+  TrainOptions options = options_of(203, true);
+  const Trained whole = by_steps(options, 16, false);
+  options.max_steps = 91;  // 91 = 30 epochs of 3 steps, and one step
+  options.checkpoint = folder / "c.safetensors";
+  by_steps(options, 16, false);
+  options.max_steps = 203;
+  options.resume_from = options.checkpoint;
+  CHECK(by_steps(options, 16, false).parameters == whole.parameters);
+}
+
+TEST_CASE("steps are replayed when the device can, a batch from the host included") {
+  if (!test_device().backend().can_capture()) return;
+  // The loss is called by the host for the eager steps, the first run and the recording only.
+  Mlp mlp = small_mlp();
+  const Array x = swiss_roll(Key(12), 40, DType::f32);
+  Batches batches(Key(5), 40, 8);
+  int calls = 0;
+  const auto loss = [&](const Mlp& m, const Step& step) {
+    ++calls;
+    const Tensor rows(batches.take(x, step, test_device()));
+    return mse(m(rows), rows);
+  };
+  train(mlp, loss, options_of(300, true));
+  CHECK(calls <= 5);
+}
+
+TEST_CASE("a step says what it cannot do, and what would do") {
+  StepFeeds feeds(4);
+  const Array number = full({1}, 3, DType::f64), slot = full({1}, 0, DType::f64);
+  const Step recorded(number, slot, feeds);
+  CHECK_THROWS_WITH_AS(recorded.number(), doctest::Contains("normal(key, step)"), Error);
+  const auto of = [](const Shape& shape) {
+    return [=](int64_t) { return full(shape, 1, DType::f32); };
+  };
+  CHECK_THROWS_WITH_AS(Step(0).from_host({3}, DType::f32, {}, of({4})),
+                       doctest::Contains("asked for f32 [3]"), Error);
+  CHECK_THROWS_AS(Step(0).from_host({3}, DType::f64, {}, of({3})), Error);
+  CHECK(Step(0).from_host({3}, DType::f32, {}, of({2})).dim(0) == 2);
+  // the same bits, the number on the device or on the host
+  CHECK(normal(Key(1), recorded, {7}, DType::f64).to_vector<double>() ==
+        normal(Key(1).at(3), {7}, DType::f64).to_vector<double>());
+  Batches batches(Key(1), 10, 4);
+  CHECK_THROWS_WITH_AS(batches.take(full({11}, 0, DType::f32), Step(0), {}),
+                       doctest::Contains("10 rows"), Error);
 }
