@@ -126,8 +126,8 @@ class Backend {
   virtual void gather(const View& out, const View& in, const View& index) = 0;
   virtual void scatter_add(const View& out, const View& in, const View& index) = 0;
 
-  // random: element i depends on (key, offset + i) only; out contiguous; bits is u32. step is empty,
-  // or f64 [1]: then of key_at(key, step), as it is when the work is done
+  // random: element i depends on (key, offset + i) only; out contiguous; bits is u32. step is
+  // empty, or f64 [1]: then of key_at(key, step), as it is when the work is done
   virtual void random(Distribution kind, KeyBits key, const View& step, uint64_t offset,
                       const View& out) = 0;
 

@@ -53,8 +53,8 @@ BASIN_HD inline Philox4 random_block(KeyBits key, uint64_t block) {
                        key);
 }
 
-/// The key of an independent stream for each index. Counter words 2 and 3 are zero for draws, so such
-/// a key never equals words that a draw hands out.
+/// The key of an independent stream for each index. Counter words 2 and 3 are zero for draws, so
+/// such a key never equals words that a draw hands out.
 BASIN_HD inline KeyBits key_at(KeyBits key, uint64_t index) {
   const Philox4 r = philox4x32_10(
       {{static_cast<uint32_t>(index), static_cast<uint32_t>(index >> 32), 0x6b657973u, 1u}}, key);

@@ -81,14 +81,14 @@ TrainResult train_flat(const std::vector<std::string>& names, const Tensors& par
                        const TrainOptions& options);
 
 /// Minimises loss(model) or loss(model, step), where `step` is a Step (engine/step.h), by which the
-/// loss draws noise and minibatches, or an int64_t, which is never replayed. The model gets storage of its own and is updated in
-/// place, so `report` may look at it. With the same options, N steps equal k steps, a checkpoint,
-/// and N - k steps after resuming, bit for bit. Errors: options out of range; a checkpoint that is
-/// damaged or has no digest, of another architecture, optimiser setting (the learning rate may
-/// differ) or later step, or with numbers that are not finite; a loss or parameter that is not
-/// finite (names the step and the layer or parameter where that began; the last checkpoint stays);
-/// no memory left (says what share of the batch may fit); a loss that gives another value when
-/// replayed; Ctrl-C (checkpoint first, then Error with Fault::interrupted).
+/// loss draws noise and minibatches, or an int64_t, which is never replayed. The model gets storage
+/// of its own and is updated in place, so `report` may look at it. With the same options, N steps
+/// equal k steps, a checkpoint, and N - k steps after resuming, bit for bit. Errors: options out of
+/// range; a checkpoint that is damaged or has no digest, of another architecture, optimiser setting
+/// (the learning rate may differ) or later step, or with numbers that are not finite; a loss or
+/// parameter that is not finite (names the step and the layer or parameter where that began; the
+/// last checkpoint stays); no memory left (says what share of the batch may fit); a loss that gives
+/// another value when replayed; Ctrl-C (checkpoint first, then Error with Fault::interrupted).
 template <class M, class L>
 TrainResult train(M& model, const L& loss, const TrainOptions& options) {
   const Tensors parameters = owned_copies(flatten(model));

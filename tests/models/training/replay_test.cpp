@@ -228,7 +228,8 @@ TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
 
 namespace {
 
-/// Parameters, losses and reports of a training on minibatches with noise, masks and a VAE's samples.
+/// Parameters, losses and reports of a training on minibatches with noise, masks and a VAE's
+/// samples.
 Trained by_steps(TrainOptions options, int64_t batch, bool data_on_host) {
   Mlp mlp = small_mlp();
   const Array x = swiss_roll(Key(12), 40, DType::f32);
