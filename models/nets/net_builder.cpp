@@ -105,6 +105,11 @@ int64_t NetBuilder::group_norm(int64_t x, const std::string& name, int64_t group
   return layer_node(made, name);
 }
 
+int64_t NetBuilder::constant(const std::string& name, const Array& values) {
+  return layer_node({"constant", {}, {declare({name, values.shape(), {}, {}, values})}, {}, {}},
+                    name);
+}
+
 int64_t NetBuilder::apply(int64_t x, const Activation& f) {
   return node({"apply", {x}, {}, {}, f}, to_string(f));
 }
@@ -128,6 +133,28 @@ int64_t NetBuilder::reshape(int64_t x, const Shape& shape) {
   return node({"reshape", {x}, {}, {{"shape", {shape.begin(), shape.end()}}}, {}}, "reshape");
 }
 
+int64_t NetBuilder::permute(int64_t x, const Axes& axes) {
+  return node({"permute", {x}, {}, {{"axes", {axes.begin(), axes.end()}}}, {}}, "permute");
+}
+
+int64_t NetBuilder::slice(int64_t x, int64_t axis, int64_t start, int64_t stop) {
+  const auto number = [](int64_t n) { return std::vector<double>{static_cast<double>(n)}; };
+  return node({"slice",
+               {x},
+               {},
+               {{"axis", number(axis)}, {"start", number(start)}, {"stop", number(stop)}},
+               {}},
+              "slice");
+}
+
+int64_t NetBuilder::matmul(int64_t x, int64_t y, const Activation& f) {
+  return node({"matmul", {x, y}, {}, {}, f}, "matmul");
+}
+
+int64_t NetBuilder::softmax(int64_t x, int64_t axis) {
+  return node({"softmax", {x}, {}, {{"axis", {static_cast<double>(axis)}}}, {}}, "softmax");
+}
+
 Net NetBuilder::with(Tensors parameters) const {
   Net::Program program = program_;
   for (const Declared& d : declared_) program.parameters.push_back(d.name);
@@ -139,7 +166,9 @@ Net NetBuilder::drawn(const Key& key, const Initializer& init, DType dtype,
   require(is_floating(dtype), "net: dtype ", dtype, " is not floating; use f32 or f64");
   Tensors parameters;
   for (const Declared& d : declared_) {
-    if (d.constant)
+    if (d.values.defined())
+      parameters.push_back(copy_to(cast(d.values, dtype), device));
+    else if (d.constant)
       parameters.push_back(full(d.shape, *d.constant, dtype, device));
     else if (d.shape.rank == 1)
       parameters.push_back(init.bias(key.at(d.name), d.shape[0], d.fan, dtype, device));

@@ -35,6 +35,10 @@ class NetBuilder {
   int64_t group_norm(int64_t x, const std::string& name, int64_t groups, const Activation& f = {},
                      double eps = 1e-5);
 
+  /// A parameter that is the same for every example: a class token, a table of positions; `values`
+  /// is what drawn() gives it.
+  int64_t constant(const std::string& name, const Array& values);
+
   // Operations without parameters.
   int64_t apply(int64_t x, const Activation& f);
   int64_t add(int64_t x, int64_t y, const Activation& f = {});
@@ -42,6 +46,12 @@ class NetBuilder {
   int64_t upsample(int64_t x, int64_t factor);
   int64_t reshape(int64_t x, const Shape& shape);
   int64_t flatten(int64_t x) { return reshape(x, {-1}); }
+  /// The first axis of the result is axes[0] of x, and so on.
+  int64_t permute(int64_t x, const Axes& axes);
+  int64_t slice(int64_t x, int64_t axis, int64_t start, int64_t stop);
+  /// [..., m, k] [..., k, n]
+  int64_t matmul(int64_t x, int64_t y, const Activation& f = {});
+  int64_t softmax(int64_t x, int64_t axis = -1);
 
   /// Any operation of the table; the parameters are those of parameter(). Errors: as Net().
   int64_t node(const Net::Node& node, const std::string& where);
@@ -64,6 +74,7 @@ class NetBuilder {
     Shape shape;
     Fan fan;
     std::optional<double> constant;  // what drawn() fills it with, else it is drawn
+    Array values = {};               // or these
   };
   int64_t declare(const Declared& parameter);
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,

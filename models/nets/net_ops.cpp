@@ -146,6 +146,7 @@ Tensor permute_value(const Net::Node& node, Inputs in, Inputs) {
   return permute(in[0], axes);
 }
 
+/// Constants are the same for every example: a class token, say.
 Shape concat_shape(const Reader& r, const Values& in, const Shapes&) {
   Shape out = in[0].shape;
   const int axis = r.axis(r.one("axis", 0, -max_rank), out);
@@ -160,7 +161,17 @@ Shape concat_shape(const Reader& r, const Values& in, const Shapes&) {
 }
 
 Tensor concat_value(const Net::Node& node, Inputs in, Inputs) {
-  return concat(in, with_batch(node.whole("axis", 0), in[0]));
+  const auto fewer = [](const Tensor& x, const Tensor& y) { return x.rank() < y.rank(); };
+  const Tensor& example = *std::max_element(in.begin(), in.end(), fewer);
+  Tensors parts;
+  for (const Tensor& x : in) {
+    Shape shape = example.shape();
+    const int axis = with_batch(node.whole("axis", 0), example);
+    const bool constant = x.rank() < example.rank();
+    if (constant) shape[axis] = x.dim(axis - 1);
+    parts.push_back(constant ? broadcast_to(x, shape) : x);
+  }
+  return concat(parts, with_batch(node.whole("axis", 0), example));
 }
 
 Shape slice_shape(const Reader& r, const Values& in, const Shapes&) {
@@ -214,9 +225,24 @@ Tensor softmax_value(const Net::Node& node, Inputs in, Inputs) {
 
 Shape matmul_shape(const Reader& r, const Values& in, const Shapes&) {
   const Shape &x = in[0].shape, &y = in[1].shape;
-  require(x.rank == 2 && y.rank == 2 && x[1] == y[0], r.where, ": cannot multiply ", x, " and ", y,
-          "; needs [m, k] and [k, n]");
-  return {x[0], y[1]};
+  const int rank = x.rank;
+  bool fits = rank >= 2 && y.rank == rank && x[rank - 1] == y[rank - 2];
+  for (int i = 0; fits && i < rank - 2; ++i) fits = x[i] == y[i];
+  require(fits, r.where, ": cannot multiply ", x, " and ", y,
+          "; needs [..., m, k] and [..., k, n] with equal sides before them");
+  Shape out = x;
+  out[rank - 1] = y[rank - 1];
+  return out;
+}
+
+Tensor matmul_value(const Net::Node&, Inputs in, Inputs) {
+  const Tensor &x = in[0], &y = in[1];
+  Shape out = x.shape();
+  out[out.rank - 1] = y.dim(-1);
+  const auto matrices = [](const Tensor& t) {
+    return t.rank() == 3 ? t : reshape(t, {-1, t.dim(-2), t.dim(-1)});
+  };
+  return reshape(matmul(matrices(x), matrices(y)), out);
 }
 
 Shape binary_shape(const Reader& r, const Values& in, const Shapes&) {
@@ -277,7 +303,7 @@ const std::vector<NodeRule>& rules() {
       {"slice", one, none, slice_shape, slice_value, part},
       {"mean", one, none, mean_shape, mean_value, {"axes"}},
       {"softmax", one, none, softmax_shape, softmax_value, {"axis"}},
-      {"matmul", two, none, matmul_shape, binary_value<matmul>, {}},
+      {"matmul", two, none, matmul_shape, matmul_value, {}},
       {"constant", none, one, constant_shape, constant_value, {}},
 #define BINARY(name, ...) {#name, two, none, binary_shape, binary_value<name>, {}},
 #include "kernels/ops.def"
@@ -291,6 +317,10 @@ void require_count(const std::string& where, const char* what, size_t count, Cou
   require(count >= allowed.least && count <= allowed.most, where, ": takes ", allowed.least,
           allowed.least == allowed.most ? "" : " to " + std::to_string(allowed.most), " ", what,
           ", not ", count);
+}
+
+bool for_every_example(const ValueShape& value) {
+  return value.constant;
 }
 
 }  // namespace
@@ -327,10 +357,12 @@ ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs
     for (const double x : attribute.second)
       require(std::isfinite(x), where, ": ", name, " ", x, " is not finite");
   }
-  const bool two = rule.shape == binary_shape;
-  for (const ValueShape& input : inputs)
-    require(!input.constant || (two && !(inputs[0].constant && inputs[1].constant)), where,
-            ": a constant goes only into elementwise operations, beside a value that is none");
+  const bool beside = rule.shape == binary_shape || rule.shape == concat_shape;
+  const bool constant = std::any_of(inputs.begin(), inputs.end(), for_every_example),
+             all = std::all_of(inputs.begin(), inputs.end(), for_every_example);
+  require(!constant || (beside && !all), where,
+          ": a constant goes only into elementwise operations and concat, beside a value that is "
+          "none");
   const Shape shape = rule.shape({node, where}, inputs, parameters);
   require(shape.rank < max_rank, where, ": gives ", shape, ", of too many axes");
   int64_t numbers = 1;
