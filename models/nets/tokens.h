@@ -12,7 +12,8 @@ int64_t patches(NetBuilder& net, int64_t image, const std::string& name, int64_t
                 int64_t patch);
 
 /// softmax(q k^T / sqrt(width / heads)) v for each head, the heads side by side: q [m, width], k
-/// and v [n, width]. (Vaswani et al. 2017, equation 1) Errors: a width that the heads do not divide.
+/// and v [n, width]. (Vaswani et al. 2017, equation 1) Errors: a width that the heads do not
+/// divide.
 int64_t attention(NetBuilder& net, int64_t q, int64_t k, int64_t v, int64_t heads);
 
 /// Sines and cosines of the column and the row of each patch, f64 [rows columns, width]: sine and

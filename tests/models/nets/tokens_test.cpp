@@ -13,7 +13,8 @@ using namespace basin::test;
 
 namespace {
 
-/// softmax(q k^T / sqrt(d)) v of one head, by loops. q [m, d], k and v [n, d] from column `first` on.
+/// softmax(q k^T / sqrt(d)) v of one head, by loops. q [m, d], k and v [n, d] from column `first`
+/// on.
 std::vector<double> head_by_loops(const Tensor& q, const Tensor& k, const Tensor& v, int64_t first,
                                   int64_t d) {
   const auto at = [&](const Tensor& x, int64_t row, int64_t column) {
