@@ -355,7 +355,10 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors, const
 }
 
 SafeTensors load_safetensors(const std::string& path) {
-  const FileSource source(path);
+  return load_safetensors(FileSource(path), path);
+}
+
+SafeTensors load_safetensors(const FileSource& source, const std::string& path) {
   return read_all(
       source.size(),
       [&](uint64_t offset, void* to, size_t count) { source.read(offset, to, count); }, path);

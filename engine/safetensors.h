@@ -41,6 +41,7 @@ void save_safetensors(const std::string& path, const NamedArrays& tensors,
 /// and its digest where it carries one (other writers' files have none). Errors name the file and
 /// the tensor.
 SafeTensors load_safetensors(const std::string& path);
+SafeTensors load_safetensors(const FileSource& source, const std::string& path);
 /// The same from memory; `name` stands for the file in errors.
 SafeTensors parse_safetensors(ByteSpan bytes, const std::string& name);
 

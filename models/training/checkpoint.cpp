@@ -41,9 +41,9 @@ SafeTensors load_checkpoint(const std::string& path) {
   constexpr char mend[] =
       "; resume from another checkpoint, or delete this one to begin its training again";
   // A file that cannot be read, or for which there is no memory, may be good: keep it.
-  const Bytes bytes = read_file(path);
+  const FileSource source(path);
   try {
-    SafeTensors file = parse_safetensors(bytes, path);
+    SafeTensors file = load_safetensors(source, path);
     require(file.sealed, "it carries no digest (", digest_key,
             " in its metadata), so that nobody knows whether it is whole; it is damaged or of an "
             "older version");
