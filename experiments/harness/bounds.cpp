@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 #include "experiments/harness/table.h"
 
@@ -15,6 +16,10 @@ double unit_of(double end) {
 }
 
 }  // namespace
+
+double average(const std::vector<double>& values) {
+  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
+}
 
 double median(std::vector<double> values) {
   require(!values.empty(), "median: needs at least one value");
@@ -97,6 +102,12 @@ Criterion every_value(const Bound& bound) {
 
 Criterion some_seeds(size_t needed, const Bound& bound) {
   return {Criterion::Of::some, bound, text(bound.text, " for ", needed), needed};
+}
+
+Criterion most_seeds(int64_t needed, int64_t seeds, const Bound& bound) {
+  Criterion most = some_seeds(static_cast<size_t>(needed), bound);
+  most.text = text("in at least ", needed, " of ", seeds, " seeds ", bound.text);
+  return most;
 }
 
 SettingRule::SettingRule(const Bound& bound)

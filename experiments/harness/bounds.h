@@ -15,6 +15,8 @@ namespace basin {
 using Json = nlohmann::ordered_json;
 
 double median(std::vector<double> values);
+/// Not a number where there are none.
+double average(const std::vector<double>& values);
 
 /// An interval of numbers. `text` is how it is written: ">= 0.6".
 struct Bound {
@@ -69,6 +71,8 @@ Criterion every_seed(const Bound& bound);
 Criterion every_value(const Bound& bound);
 /// "> 1 for 4": of so many samples or more.
 Criterion some_seeds(size_t needed, const Bound& bound);
+/// "in at least 3 of 4 seeds > 1"
+Criterion most_seeds(int64_t needed, int64_t seeds, const Bound& bound);
 
 /// What a setting has to be. A bound is the rule of a number, and of every number of a list.
 class SettingRule {

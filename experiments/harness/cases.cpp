@@ -11,7 +11,7 @@ namespace {
 
 constexpr char lines_key[] = "metrics_lines";
 
-std::string stage_name(const std::string& name, int64_t seed) {
+std::string stage_name(const std::string& name, uint64_t seed) {
   return text(name, "-seed", seed);
 }
 
@@ -65,7 +65,7 @@ Study Run::study(const std::vector<std::string>& names, const std::vector<int64_
   for (size_t i = 0; i < names.size(); ++i) {
     require(different.insert(file_name(names[i])).second, "cases: two are named '", names[i],
             "', as a file's name");
-    for (int64_t seed = 0; seed < seeds[i]; ++seed)
+    for (uint64_t seed = 0; seed < static_cast<uint64_t>(seeds[i]); ++seed)
       tasks.push_back({i, {stage_name(names[i], seed), seed}});
   }
   for (const Task& task : tasks) stages.push_back(task.trial.name);

@@ -10,7 +10,8 @@
 namespace basin {
 namespace {
 
-std::string rgb(int colour) {
+std::string rgb(const Colour& of) {
+  const int colour = of.number;
   constexpr const char* palette[] = {"#0072b2", "#d55e00", "#009e73", "#e69f00",
                                      "#cc79a7", "#56b4e9", "#000000"};
   return colour < 0 ? "'#888888'"
@@ -199,6 +200,38 @@ std::string Chart::script() const {
 std::vector<double> column(const Array& rows, int64_t j) {
   require(rows.rank() == 2 && j >= 0 && j < rows.dim(1), "column: no column ", j, " in ", rows);
   return cast(copy_to(contiguous(slice(rows, 1, j, j + 1)), {}), DType::f64).to_vector<double>();
+}
+
+Curve curve_of(const Array& rows, Curve style) {
+  style.x = column(rows, 0);
+  style.y = column(rows, 1);
+  if (rows.dim(1) > 2) style.z = column(rows, 2);
+  return style;
+}
+
+Curve cobweb(const Array& trajectories, Curve style) {
+  const auto corner = [&](double x, double y) {
+    style.x.push_back(x);
+    style.y.push_back(y);
+  };
+  const int64_t counts = trajectories.dim(1);
+  const std::vector<double> x = trajectories.to_vector<double>();
+  for (size_t i = 0; i < x.size(); ++i) {
+    const bool begins = i % static_cast<size_t>(counts) == 0;
+    corner(begins ? NAN : x[i - 1], begins ? NAN : x[i]);  // a new path begins with a gap
+    corner(x[i], x[i]);
+  }
+  return style;
+}
+
+std::vector<double> on_axis(const std::vector<int64_t>& counts, double least) {
+  std::vector<double> values(counts.begin(), counts.end());
+  for (double& v : values) v = std::max(v, least);
+  return values;
+}
+
+Axis log_axis(const std::string& label, const std::vector<int64_t>& counts, double least) {
+  return {.label = label, .log = true, .low = least, .high = on_axis(counts, least).back()};
 }
 
 Array contact_sheet(const std::vector<std::vector<Array>>& rows, const Shape& image, int zoom) {

@@ -2,6 +2,7 @@
 #pragma once
 #include <limits>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -13,6 +14,12 @@ namespace basin {
 /// print): 0 blue, 1 vermilion, 2 green, 3 orange, 4 purple, 5 sky, 6 black, then again from the
 /// beginning; grey for what is only there to compare.
 constexpr int grey = -1;
+struct Colour {
+  int number = 0;
+  Colour() = default;
+  template <class T, class = std::enable_if_t<std::is_integral_v<T>>>
+  Colour(T of_palette) : number(static_cast<int>(of_palette)) {}  // NOLINT: a number is a colour
+};
 
 enum class Draw {
   line,
@@ -33,7 +40,7 @@ enum class Draw {
 struct Curve {
   std::vector<double> x = {}, y = {};
   std::string name = "";  // in the key; "" keeps it out
-  int colour = 0;
+  Colour colour = {};
   Draw draw = Draw::line;
   double size = 1;                 // of points, and width of lines
   std::vector<double> z = {};      // given for all curves of a panel: it is drawn in space
@@ -81,6 +88,14 @@ struct Chart {
 
 /// Column j of rows [N, d].
 std::vector<double> column(const Array& rows, int64_t j);
+/// A curve through rows [N, 2] or, in space, [N, 3]; the rest of it as in `style`.
+Curve curve_of(const Array& rows, Curve style = {});
+/// The staircases between f and the diagonal, of trajectories on the line [starts, iterations + 1].
+Curve cobweb(const Array& trajectories, Curve style = {});
+/// Counts as numbers of an axis, those below `least` at `least`: where 0 is drawn on a log axis.
+std::vector<double> on_axis(const std::vector<int64_t>& counts, double least = 0);
+/// The log axis of such counts.
+Axis log_axis(const std::string& label, const std::vector<int64_t>& counts, double least);
 
 /// Rows of images of one shape [C, H, W] as one picture u8, each pixel zoom x zoom. A cell is an
 /// array of C H W numbers in [0, 1] on any device; an undefined one is a gap, and short rows end

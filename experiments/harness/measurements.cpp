@@ -121,6 +121,15 @@ std::pair<Measurements, Metadata> load_measurements(const std::string& path) {
   return {measured, file.metadata};
 }
 
+const Measurements& CaseResult::median_seed(const std::string& name) const {
+  std::vector<const Measurements*> order;
+  for (const Measurements& m : seeds_) order.push_back(&m);
+  std::stable_sort(order.begin(), order.end(), [&](const Measurements* a, const Measurements* b) {
+    return a->number(name) < b->number(name);
+  });
+  return *order.at(order.size() / 2);
+}
+
 Samples CaseResult::operator[](const std::string& name) const {
   return of([&](const Measurements& m) { return m.number(name); });
 }

@@ -1,6 +1,7 @@
 // What was measured, by name: of one case at one seed, of all seeds of a case, of all cases.
 #pragma once
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -17,7 +18,10 @@ class Measurements {
   using Value = std::variant<double, std::vector<double>, Array>;
 
   /// Errors: the name is there already.
-  void add(const std::string& name, double value) { put(name, value); }
+  template <class T, class = std::enable_if_t<std::is_arithmetic_v<T>>>
+  void add(const std::string& name, T value) {
+    put(name, static_cast<double>(value));
+  }
   void add(const std::string& name, const std::vector<double>& values) { put(name, values); }
   /// An array of any dtype and device, for <case>-seed<i>-<name>.npy. It is kept on the CPU.
   void add(const std::string& name, const Array& array);
@@ -59,6 +63,8 @@ class CaseResult {
   const std::string& name() const { return name_; }
   size_t count() const { return seeds_.size(); }
   const Measurements& seed(size_t seed) const { return seeds_.at(seed); }
+  /// The seed whose number is the median, the upper one of two.
+  const Measurements& median_seed(const std::string& name) const;
   /// One number of every seed. Errors: as Measurements::number.
   Samples operator[](const std::string& name) const;
   /// Entry i of a list, of every seed. Errors: as Measurements::list; a list that is too short.
@@ -76,6 +82,43 @@ class CaseResult {
  private:
   std::string name_;
   std::vector<Measurements> seeds_;
+};
+
+/// The rows about one case: the same words begin their names, and what was measured is given as the
+/// name of a number of the case, or as samples. Rows about the same words of the paper: see Words.
+///     const CaseRows rows(run, "10x128: ", study["10x128"]);
+///     rows.claim("loss", "trained to convergence", "loss", below(1e-7));
+class CaseRows {
+ public:
+  /// `about` must live as long as these rows.
+  CaseRows(Claims& claims, std::string beginning, const CaseResult& about)
+      : claims_(claims), beginning_(std::move(beginning)), about_(about) {}
+
+  template <class Measured>
+  void claim(const std::string& of, const std::string& paper, const Measured& measured,
+             const Criterion& criterion, const std::string& remark = "") const {
+    claims_.claim({beginning_ + of, paper, samples(measured), criterion, false, remark});
+  }
+  /// The paper's words taken literally, where they are known not to hold everywhere (see Claim).
+  template <class Measured>
+  void literal(const std::string& of, const std::string& paper, const Measured& measured,
+               const Criterion& criterion, const std::string& remark) const {
+    claims_.claim({beginning_ + of, paper, samples(measured), criterion, true, remark});
+  }
+  /// Without a criterion.
+  template <class Measured>
+  void report(const std::string& of, const std::string& paper, const Measured& measured,
+              const std::string& remark = "") const {
+    claims_.report(beginning_ + of, paper, samples(measured), remark);
+  }
+
+ private:
+  Samples samples(const Samples& measured) const { return measured; }
+  Samples samples(const std::string& number) const { return about_[number]; }
+
+  Claims& claims_;
+  std::string beginning_;
+  const CaseResult& about_;
 };
 
 /// What Run::cases gives back: cases in their order, and by name.

@@ -338,13 +338,10 @@ void Run::plot(const std::string& name, const std::string& script, int width, in
     record_["skipped_figures"].push_back({{"figure", name + ".png"}, {"why", why}});
 }
 
-void Run::timed(const std::string& name, const std::function<void()>& work) {
-  const auto begin = std::chrono::steady_clock::now();
-  work();
-  const double seconds =
-      std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+void Run::add_seconds(const std::string& name, std::chrono::steady_clock::time_point begin) {
+  const std::chrono::duration<double> seconds = std::chrono::steady_clock::now() - begin;
   const std::lock_guard lock(mutex_);
-  record_["timings"][name] = record_["timings"].value(name, 0.0) + seconds;
+  record_["timings"][name] = record_["timings"].value(name, 0.0) + seconds.count();
 }
 
 void Run::say(const std::string& line) {

@@ -1,10 +1,12 @@
 // One run of one experiment: its settings, its folder, its claims and what else it reports.
 #pragma once
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <set>
 #include <string>
+#include <type_traits>
 #include <vector>
 
 #include "data/dataset.h"
@@ -37,7 +39,7 @@ struct Options {
 /// Which case, at which of its seeds, is being measured.
 struct Trial {
   std::string name;  // "6x128-seed0": of its files, its checkpoints and its row in result.json
-  int64_t seed;
+  uint64_t seed;
 };
 
 /// One run of one experiment: its settings, its folder, its claims and what else it reports.
@@ -87,6 +89,21 @@ class Run : public Claims {
   Study cases(const std::vector<Case>& all, int64_t seeds, const Measure& measure) {
     return cases(all, std::vector<int64_t>(all.size(), seeds), measure);
   }
+  /// The same for a function measure(run, config, case, trial), at case.seeds seeds where cases
+  /// have such a member, else at config.seeds.
+  template <class Config, class Case, class Measure>
+  Study cases(const Config& config, const std::vector<Case>& all, const Measure& measure) {
+    std::vector<int64_t> seeds;
+    for (const Case& c : all) {
+      if constexpr (requires { c.seeds; })
+        seeds.push_back(c.seeds);
+      else
+        seeds.push_back(config.seeds);
+    }
+    return cases(all, seeds, [&](const Case& c, const Trial& trial) {
+      return measure(*this, config, c, trial);
+    });
+  }
   /// A named value of result.json.
   void result(const std::string& name, const Json& value);
   /// An array as <name>.npy.
@@ -99,8 +116,19 @@ class Run : public Claims {
   /// <name>.gp run by gnuplot, giving <name>.png (see plot.h). Where gnuplot is missing the script
   /// stays and the figure is listed as skipped.
   void plot(const std::string& name, const std::string& script, int width, int height);
-  /// Runs work() and adds its seconds to timings[name].
-  void timed(const std::string& name, const std::function<void()>& work);
+  /// What work() gives; its seconds are added to timings[name].
+  template <class Work>
+  auto timed(const std::string& name, const Work& work) {
+    const auto begin = std::chrono::steady_clock::now();
+    if constexpr (std::is_void_v<decltype(work())>) {
+      work();
+      add_seconds(name, begin);
+    } else {
+      auto result = work();
+      add_seconds(name, begin);
+      return result;
+    }
+  }
   /// A line on the terminal.
   void say(const std::string& line);
 
@@ -109,6 +137,7 @@ class Run : public Claims {
   int execute();
 
  private:
+  void add_seconds(const std::string& name, std::chrono::steady_clock::time_point begin);
   Study study(const std::vector<std::string>& names, const std::vector<int64_t>& seeds,
               const std::function<Measurements(size_t, const Trial&)>& measure);
   std::string in_folder(const std::string& file) const { return folder_ + "/" + file; }

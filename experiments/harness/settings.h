@@ -11,19 +11,29 @@
 
 namespace basin {
 
+/// What the layers of a network are made of, where a figure has one choice for all its networks.
+struct Layers {
+  std::string activation = "leaky_relu", init = "torch_default";
+
+  template <class F>
+  void each_field(F&& f) {
+    f("activation", activation, parsed_by(parse_activation),
+      "any of kernels/ops.def, such as leaky_relu(0.01)");
+    f("init", init, parsed_by(Initializer::parse),
+      "initialiser, such as torch_default or xavier_uniform zero_bias");
+  }
+};
+
 /// A fully connected autoencoder whose hidden layers all have one width.
 struct DenseNet {
   int64_t depth = 10, width = 512;
-  std::string activation = "leaky_relu", init = "torch_default";
+  Layers layers = {};
 
   template <class F>
   void each_field(F&& f) {
     f("depth", depth, between(2, 10000), "weight matrices of the network");
     f("width", width, at_least(1), "units in every hidden layer");
-    f("activation", activation, parsed_by(parse_activation),
-      "any of kernels/ops.def, such as leaky_relu(0.01)");
-    f("init", init, parsed_by(Initializer::parse),
-      "initialiser, such as torch_default or xavier_uniform zero_bias");
+    layers.each_field(f);
   }
   /// "10x512"
   std::string name() const { return text(depth, "x", width); }
@@ -31,8 +41,8 @@ struct DenseNet {
   Mlp make(const Run& run, int64_t dimension, const Key& key) const {
     MlpConfig config;
     config.widths = autoencoder_widths(dimension, static_cast<int>(depth), width);
-    config.activation = parse_activation(activation);
-    config.init = Initializer::parse(init);
+    config.activation = parse_activation(layers.activation);
+    config.init = Initializer::parse(layers.init);
     config.device = run.device();
     return make_mlp(config, key);
   }
@@ -54,6 +64,11 @@ struct ConstantAdam {
   int64_t steps = 15000;
   double rate = 1e-3;
 
+  template <class F>
+  void each_field(F&& f) {
+    f("steps", steps, at_least(1), "full-batch Adam steps");
+    f("rate", rate, above(0), "Adam's constant rate; the lowest loss of the second half is kept");
+  }
   TrainOptions options() const {
     TrainOptions options = constant_rate("adam", rate, steps);
     options.keep_best_after_fraction = 0.5;
@@ -78,6 +93,12 @@ std::vector<Array> iterates(const Net& net, const Array& start,
   options.between = check_interrupt;
   options.record_at = counts;
   return iterate(net, start, options).snapshots;
+}
+/// The same; its seconds count as "iterate".
+template <class Net>
+std::vector<Array> iterates(Run& run, const Net& net, const Array& start,
+                            const std::vector<int64_t>& counts) {
+  return run.timed("iterate", [&] { return iterates(net, start, counts); });
 }
 
 }  // namespace basin

@@ -43,15 +43,18 @@ TrainResult train_stage(Run& run, const std::string& stage, M& model, const L& l
                           {"learning_rate", row.learning_rate},
                           {"seconds", row.seconds}});
   };
-  TrainResult result;
-  run.timed("train", [&] { result = train(model, loss, options); });
-  return result;
+  return run.timed("train", [&] { return train(model, loss, options); });
 }
+
+/// What a network is trained on, where a figure needs no other data.
+struct Examples {
+  Array examples;
+};
 
 /// What one case at one seed trains: a network on data, which are whatever the figure measures
 /// with. The loss is the mean square of f(x) - x over data.examples [n, ...] unless the problem has
 /// one of its own.
-template <class Model, class Data>
+template <class Model, class Data = Examples>
 struct Problem {
   Model model;
   Data data;
@@ -59,15 +62,25 @@ struct Problem {
   std::function<Tensor(const Model&)> loss = {};
 };
 
-/// Trains problem(case, trial) for every case and seed and measures each trained network by
-/// measure(case, trial, network, data, result): the parameters of the lowest loss where the options
-/// keep them, else the last ones. All networks of a figure are asked for at once; today they train
-/// side by side on threads, see Run::cases.
-template <class Case, class Seeds, class MakeProblem, class Measure>
-Study train_cases(Run& run, const std::vector<Case>& all, const Seeds& seeds,
+/// A network that was trained: the parameters of the lowest loss where the options keep them, else
+/// the last ones.
+template <class Case, class Model, class Data = Examples>
+struct Trained {
+  const Case& of;
+  const Trial& trial;
+  const Model& net;
+  const Data& data;
+  const TrainResult& result;
+};
+
+/// Trains problem(run, config, case, trial) for every case and seed (see Run::cases) and measures
+/// each network by measure(run, config, trained). All networks of a figure are asked for at once;
+/// today they train side by side on threads.
+template <class Config, class Case, class MakeProblem, class Measure>
+Study train_cases(Run& run, const Config& config, const std::vector<Case>& all,
                   const MakeProblem& problem, const Measure& measure) {
-  return run.cases(all, seeds, [&](const Case& c, const Trial& trial) {
-    auto p = problem(c, trial);
+  const auto train_one = [&](Run&, const Config&, const Case& c, const Trial& trial) {
+    auto p = problem(run, config, c, trial);
     if (!p.loss) {
       if constexpr (requires { Tensor(p.data.examples); })
         p.loss = [x = Tensor(p.data.examples)](const auto& f) { return mse(f(x), x); };
@@ -76,9 +89,11 @@ Study train_cases(Run& run, const std::vector<Case>& all, const Seeds& seeds,
                 ": the problem has neither a loss nor examples");
     }
     const TrainResult result = train_stage(run, trial.name, p.model, p.loss, p.options);
-    return measure(c, trial, result.best.empty() ? p.model : best_model(p.model, result), p.data,
-                   result);
-  });
+    if (!result.best.empty()) p.model = best_model(p.model, result);
+    using Net = Trained<Case, decltype(p.model), decltype(p.data)>;
+    return measure(run, config, Net{c, trial, p.model, p.data, result});
+  };
+  return run.cases(config, all, train_one);
 }
 
 }  // namespace basin

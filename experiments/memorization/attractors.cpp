@@ -4,15 +4,20 @@
 #include <cmath>
 #include <functional>
 
-#include "models/dynamics/dynamics.h"
-#include "models/dynamics/spectrum.h"
-
 namespace basin {
+
+std::vector<double> arrived(const std::vector<Array>& after, const Array& examples, double radius) {
+  std::vector<double> within;
+  for (const Array& points : after)
+    within.push_back(fraction_within(nearest(points, examples), radius));
+  return within;
+}
 
 void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& x, const Array& end,
                         double radius) {
-  std::vector<Eigenvalues> spectra;  // of the Jacobian at each training point, by falling modulus
-  run.timed("spectra", [&] { spectra = eigenvalues(net, Tensor(x)); });
+  // of the Jacobian at each training point, by falling modulus
+  const std::vector<Eigenvalues> spectra =
+      run.timed("spectra", [&] { return eigenvalues(net, Tensor(x)); });
   const auto n = static_cast<double>(spectra.size());
   const auto shown = std::min<size_t>(10, spectra[0].size());
   std::vector<double> radii, leading;
@@ -31,10 +36,10 @@ void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& 
   for (size_t i = 0; i < radii.size(); ++i) empty += radii[i] < 1 && basins[i] == 0;
 
   m.add("attractors", attracting / n);
-  m.add("largest radius", *std::max_element(radii.begin(), radii.end()));
+  m.add("largest radius", Samples(radii).largest());
   m.add("median radius", median(radii));
   m.add("complex", complex / n);
-  m.add("largest basin", *std::max_element(basins.begin(), basins.end()) / starts);
+  m.add("largest basin", Samples(basins).largest() / starts);
   m.add("unreached", attracting > 0 ? empty / attracting : 0);
   m.add("starts", starts);
   m.add("spectral radii", radii);
@@ -42,13 +47,13 @@ void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& 
   m.add("eigenvalues", from_vector(leading, {x.dim(0), static_cast<int64_t>(shown), 2}));
 }
 
-void report_attractors(Run& run, const std::string& net, const CaseResult& network) {
-  run.report(net + "largest spectral radius at a training point",
-             "largest eigenvalue < 1 (theorem 2)", network["largest radius"]);
-  run.report(net + "median spectral radius", "", network["median radius"]);
-  run.report(net + "training points whose leading eigenvalue is not real", "", network["complex"]);
-  run.report(net + "largest basin, as a fraction of the starts", "", network["largest basin"]);
-  run.report(net + "attractors whose basin holds no start", "", network["unreached"]);
+void report_attractors(const CaseRows& rows) {
+  rows.report("largest spectral radius at a training point", "largest eigenvalue < 1 (theorem 2)",
+              "largest radius");
+  rows.report("median spectral radius", "", "median radius");
+  rows.report("training points whose leading eigenvalue is not real", "", "complex");
+  rows.report("largest basin, as a fraction of the starts", "", "largest basin");
+  rows.report("attractors whose basin holds no start", "", "unreached");
 }
 
 namespace {
@@ -108,7 +113,7 @@ void draw_attractors(Run& run, const Study& networks) {
     for (size_t seed = 0; seed < network.count(); ++seed) {
       Curve& c = basins.curves.emplace_back(sorted_basins(network.seed(seed)));
       c.name = text("seed ", seed);
-      c.colour = static_cast<int>(seed);
+      c.colour = seed;
     }
     chart.panels.push_back(spectra);
     chart.panels.push_back(basins);

@@ -4,9 +4,25 @@
 #include <string>
 
 #include "experiments/harness/run.h"
-#include "models/nets/mlp.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 
 namespace basin {
+
+/// Adds, of a network at its training points x [n, d]:
+///   attractors            fraction of training points with spectral radius below 1
+///   median radius, spectral radii [n]
+template <class Net>
+void measure_radii(Run& run, Measurements& m, const Net& net, const Array& x) {
+  const std::vector<double> radii =
+      run.timed("spectra", [&] { return spectral_radius(net, Tensor(x)); });
+  m.add("attractors", static_cast<double>(attractor_count(radii)) / static_cast<double>(x.dim(0)));
+  m.add("median radius", median(radii));
+  m.add("spectral radii", radii);
+}
+
+/// Fraction of the points that are within `radius` of an example, after each iteration count.
+std::vector<double> arrived(const std::vector<Array>& after, const Array& examples, double radius);
 
 /// Adds, for a network at its training points x [n, d] from which `starts` trajectories ended at
 /// `end` [starts, d] (within `radius` counts as being there):
@@ -21,8 +37,8 @@ namespace basin {
 void measure_attractors(Run& run, Measurements& m, const Mlp& net, const Array& x, const Array& end,
                         double radius);
 
-/// Rows without criterion for one network; `net` begins their names.
-void report_attractors(Run& run, const std::string& net, const CaseResult& network);
+/// Rows without criterion for one network.
+void report_attractors(const CaseRows& rows);
 
 /// spectra-and-basins.png: a row for each network, the histogram of all spectral radii and the
 /// sorted basin sizes.

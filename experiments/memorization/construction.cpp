@@ -88,7 +88,7 @@ Array spaced_points(const Key& key, int64_t n, int64_t d, double gap) {
 
 theory::PiecewiseLinear piecewise_linear(const Array& points, double share) {
   const std::vector<double> delta = theory::PiecewiseLinear(points, 1e-9).delta;
-  return {points, share * *std::min_element(delta.begin(), delta.end())};
+  return {points, share * Samples(delta).least()};
 }
 
 Array combinations(const theory::PiecewiseLinear& f) {
@@ -114,7 +114,7 @@ Measurements measure_construction(const Key& key, const ConstructionSettings& se
   const theory::PiecewiseLinear f = piecewise_linear(examples, settings.share);
   const Mlp net = f.network();
   const Array all = combinations(f);
-  const double steepest = 1 - f.epsilon / *std::max_element(f.delta.begin(), f.delta.end());
+  const double steepest = 1 - f.epsilon / Samples(f.delta).largest();
   const std::vector<double> radii = spectral_radius(net, Tensor(all));
   double slope = 0;
   for (const double radius : radii) slope = std::max(slope, std::abs(radius - steepest));
@@ -136,6 +136,51 @@ Measurements measure_construction(const Key& key, const ConstructionSettings& se
   m.add("starts", starts);
   m.add("ends", ends);
   return m;
+}
+
+void draw_construction(Run& run, const ConstructionSettings& settings, const Measurements& line,
+                       const Measurements& plane) {
+  const theory::PiecewiseLinear f = piecewise_linear(line.array("examples"), settings.share);
+  const std::vector<double>& examples = f.values[0];
+  const Axis unit{.low = 0, .high = 1};
+  Curve error{};
+  for (int i = 0; i <= 1000; ++i) {
+    error.x.push_back(i / 1000.0);
+    error.y.push_back((f(0, error.x.back()) - error.x.back()) / f.epsilon);
+  }
+  const Curve fixed{.x = examples,
+                    .y = std::vector<double>(examples.size(), 0.0),
+                    .colour = 1,
+                    .draw = Draw::dots,
+                    .size = 1.6};
+  const Panel left{
+      .title = "(f(x) - x) / epsilon", .x = unit, .curves = {error, fixed}, .levels = {{0}}};
+  Panel middle{.title = "trajectories on the line",
+               .x = {.label = "iterations", .low = 0, .high = 120},
+               .y = unit,
+               .levels = {examples}};
+  for (int i = 0; i <= 40; ++i) {
+    Curve& c = middle.curves.emplace_back(Curve{.colour = 2, .size = 0.7});
+    double x = i / 40.0;
+    for (int t = 0; t <= 120; ++t) {
+      c.x.push_back(t);
+      c.y.push_back(x);
+      x = f(0, x);
+    }
+  }
+  const auto points = [&](const std::string& name, int colour, Draw draw, double size) {
+    return curve_of(plane.array(name),
+                    {.name = name, .colour = colour, .draw = draw, .size = size});
+  };
+  const Panel right{
+      .title = "in the plane",
+      .x = unit,
+      .y = unit,
+      .curves = {points("starts", grey, Draw::crosses, 0.6), points("ends", 2, Draw::dots, 1.4),
+                 points("examples", 1, Draw::circles, 3)},
+      .key = "below",
+      .equal = true};
+  run.draw({.name = "construction", .panels = {left, middle, right}});
 }
 
 }  // namespace basin

@@ -41,5 +41,9 @@ Array combinations(const theory::PiecewiseLinear& f);
 ///   examples, starts, ends      arrays [n or starts, d]
 Measurements measure_construction(const Key& key, const ConstructionSettings& settings, int64_t n,
                                   int64_t d);
+/// construction.png of a case on the line and one in the plane. Left: f(x) - x with the examples.
+/// Middle: trajectories on the line. Right: ends of trajectories in the plane.
+void draw_construction(Run& run, const ConstructionSettings& settings, const Measurements& line,
+                       const Measurements& plane);
 
 }  // namespace basin

@@ -11,25 +11,32 @@
 
 namespace basin {
 
-ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images,
-                        int64_t others, int64_t side) {
-  if (source != "textures" && source != "cifar")
-    throw unknown_name("image source", source, {"textures", "cifar"});
-  require(images > 0 && others >= 0, "images: needs at least one to train on, got ", images,
-          " and ", others, " others");
+ImageSets ImageSource::choose(const Run& run, const Key& key, int64_t count, int64_t others) const {
   Array all;
-  if (source == "textures") {
-    all = texture_images(key, images + others, 3, side, DType::f32);
+  if (images == "textures") {
+    all = texture_images(key, count + others, 3, side, DType::f32);
   } else {
     require(side == 16 || side == 32, "images: CIFAR-10 has a side of 32, or 16 when shrunk; got ",
             side);
     const LabelledImages set = load_cifar10(run.data(), Split::test);
-    all = pixel_rows(take_rows(set.images, random_subset(key, set.images.dim(0), images + others)),
+    all = pixel_rows(take_rows(set.images, random_subset(key, set.images.dim(0), count + others)),
                      DType::f32);
     if (side == 16) all = shrink_images(all, 3, 32, 2);
   }
   all = copy_to(all, run.device());
-  return {contiguous(slice(all, 0, 0, images)), contiguous(slice(all, 0, images, images + others))};
+  return {contiguous(slice(all, 0, 0, count)), contiguous(slice(all, 0, count, count + others))};
+}
+
+Net drawn(const Run& run, const NetBuilder& layers, const Key& key, const std::string& init) {
+  return layers.drawn(key, Initializer::parse(init), DType::f32, run.device());
+}
+
+Array gaussian_like(const Array& rows, const Key& key) {
+  return normal(key, rows.shape(), rows.dtype(), 0, 1, rows.device());
+}
+
+Array uniform_like(const Array& rows, const Key& key) {
+  return uniform(key, rows.shape(), rows.dtype(), 0, 1, rows.device());
 }
 
 Beside beside(const Array& outputs, const Array& image) {

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "experiments/harness/run.h"
+#include "models/nets/net_builder.h"
 
 namespace basin {
 
@@ -12,12 +13,6 @@ namespace basin {
 struct ImageSets {
   Array images, others;
 };
-
-/// source "textures" (made from the key), or "cifar" (CIFAR-10 test images of the run's data
-/// folder, in random order; for a side of 16 each pixel is the mean of four). Errors: another
-/// source, a side that is neither 16 nor 32 for CIFAR-10, more images than there are.
-ImageSets choose_images(const Run& run, const std::string& source, const Key& key, int64_t images,
-                        int64_t others, int64_t side);
 
 /// The settings of a figure on colour images.
 struct ImageSource {
@@ -32,10 +27,18 @@ struct ImageSource {
       "pixels along a side, divisible by 2 as often as the network halves it; for cifar 16 or 32");
   }
   Shape shape() const { return {3, side, side}; }
-  ImageSets choose(const Run& run, const Key& key, int64_t count, int64_t others) const {
-    return choose_images(run, images, key, count, others, side);
-  }
+  /// Textures are made from the key; CIFAR-10 test images of the run's data folder are in random
+  /// order, and for a side of 16 each pixel is the mean of four. Errors: a side that is neither 16
+  /// nor 32 for CIFAR-10, more images than there are.
+  ImageSets choose(const Run& run, const Key& key, int64_t count, int64_t others) const;
 };
+
+/// A network in f32 on the run's device; `init` is what Initializer::parse takes.
+Net drawn(const Run& run, const NetBuilder& layers, const Key& key, const std::string& init);
+
+/// Standard normal and uniform noise of the shape, dtype and device of some rows.
+Array gaussian_like(const Array& rows, const Key& key);
+Array uniform_like(const Array& rows, const Key& key);
 
 /// Each row y of outputs [N, d] beside an image x [1, d], whose direction is u = x / |x|.
 struct Beside {

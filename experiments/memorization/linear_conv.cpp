@@ -13,12 +13,6 @@
 namespace basin {
 namespace {
 
-Net make_net(const Run& run, const LinearConv& c, const Key& key) {
-  return filter_stack({1, c.side, c.side}, c.depth, c.filters, {.activation = {}, .bias = false},
-                      c.skip)
-      .drawn(key, Initializer::parse(c.training.init), DType::f64, run.device());
-}
-
 /// Distance from 1 of the worst of the k eigenvalues nearest to it.
 double from_one(const Eigenvalues& spectrum, int64_t k) {
   std::vector<double> distances;
@@ -29,9 +23,15 @@ double from_one(const Eigenvalues& spectrum, int64_t k) {
 
 }  // namespace
 
+Net linear_stack(const Run& run, const LinearStack& s, const std::string& init, const Key& key) {
+  return filter_stack({1, s.side, s.side}, s.depth, s.filters, {.activation = {}, .bias = false},
+                      s.skip)
+      .drawn(key, Initializer::parse(init), DType::f64, run.device());
+}
+
 Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& trial) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
-  const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
+  const Key key = run.key().at(c.name).at(trial.seed);
   const Shape shape{c.images, c.side * c.side};
   const Key images = key.at("images");
   const Array pixels =
@@ -41,7 +41,7 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   Net net;
   TrainResult trained;
   const auto fit = [&](const std::string& label, double rate, int64_t steps) {
-    net = make_net(run, c, key.at("net"));
+    net = linear_stack(run, {c.side, c.depth, c.filters, c.skip}, c.training.init, key.at("net"));
     try {
       trained = train_stage(run, label, net, loss,
                             constant_rate(c.training.optimizer, rate, steps, c.training.stop_loss));

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "experiments/harness/run.h"
+#include "models/nets/net.h"
 
 namespace basin {
 
@@ -17,7 +18,15 @@ struct LinearConvTraining {
   double slow_rate, stop_loss;
 };
 
-/// `depth` convolutions 3x3 without biases on images [1, side, side], in f64.
+/// `depth` convolutions 3x3 without biases on images [1, side, side].
+struct LinearStack {
+  int64_t side, depth, filters = 1;
+  int64_t skip = 0;  // layers that a skip goes over; 0: none
+};
+/// One in f64 on the run's device; `init` is what Initializer::parse takes.
+Net linear_stack(const Run& run, const LinearStack& shape, const std::string& init, const Key& key);
+
+/// A stack and how it is trained.
 struct LinearConv {
   std::string name;  // of the case, and of its random numbers
   int64_t side, images, depth;

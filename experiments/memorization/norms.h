@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "autograd/ops.h"
+#include "models/dynamics/dynamics.h"
 
 namespace basin {
 
@@ -20,6 +21,19 @@ inline double frobenius_norm(const Tensor& t) {
 /// The L2 norm of each row of [n, d], computed in the dtype of the rows.
 inline std::vector<double> row_norms(const Tensor& rows) {
   return cast(sqrt(sum(square(rows), {1})).array(), DType::f64).to_vector<double>();
+}
+
+/// The same, summed in f64.
+inline std::vector<double> exact_norms(const Array& rows) {
+  return nearest(rows, zeros({1, rows.dim(1)}, rows.dtype(), rows.device())).distance;
+}
+/// The nearest examples, with distances in units of their norms.
+inline Nearest relative_nearest(const Array& points, const Array& examples) {
+  Nearest found = nearest(points, examples);
+  const std::vector<double> norms = exact_norms(examples);
+  for (size_t i = 0; i < found.distance.size(); ++i)
+    found.distance[i] /= norms[static_cast<size_t>(found.index[i])];
+  return found;
 }
 
 }  // namespace basin

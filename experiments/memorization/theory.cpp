@@ -112,9 +112,22 @@ Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const
   return (Tensor(a) + matmul(transpose(residual), examples)).array();
 }
 
+double adaptive_rate_bound(const Array& x) {
+  const Tensor rows(x);
+  const double ratio = max(max(rows, {1}) / min(rows, {1}), {0}).item();
+  return 1 / (static_cast<double>(x.dim(0) * x.dim(1)) * ratio);
+}
+
 double infinite_width_eigenvalue(double norm) {
   const double square = norm * norm;
   return std::isinf(square) ? 1 : square / (square + 1);
+}
+
+double forced_zeros(int64_t side, int64_t depth) {
+  int64_t near = 0;
+  for (int64_t i = 0; i < side; ++i)
+    for (int64_t j = 0; j < side; ++j) near += std::abs(i - j) <= depth;
+  return static_cast<double>(side * side * side * side - near * near);
 }
 
 PiecewiseLinear::PiecewiseLinear(const Array& points, double allowed) : epsilon(allowed) {

@@ -26,10 +26,16 @@ Array preimage(const Activation& phi, const Array& y);
 Array chord_slopes(const Activation& phi, const Array& x);
 Array adaptive_step(const Array& a, const Array& x, const Activation& phi, const Array& slopes,
                     double gamma);
+/// Its rate gamma = 1 / (n L d), L being the largest ratio of two coordinates of an example.
+double adaptive_rate_bound(const Array& x);
 
 /// Theorem 3: the leading eigenvalue |x|^2 / (|x|^2 + 1) of the Jacobian at a single example for
 /// infinite width.
 double infinite_width_eigenvalue(double norm);
+
+/// Theorem 5: how many entries of the operator of `depth` convolutions 3x3 on images of this side
+/// are zero whatever the kernels: pairs of pixels further apart than depth.
+double forced_zeros(int64_t side, int64_t depth);
 
 /// Theorem 7 (appendix I.1): f with f(x_i) = x_i, slope 1 - epsilon / delta there and |f(x) - x| <=
 /// epsilon on [0, 1]^d, in each coordinate. `delta` is a quarter of the smallest gap between

@@ -25,7 +25,7 @@ struct Case {
 void compute(Run& run, const Config& config) {
   const Tensor x = from_vector<float>({1, 0, -1, 0.5, 0, -1}, {3, 2}, run.device());
   const auto measure = [&](const Case& c, const Trial& trial) {
-    const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
+    const Key key = run.key().at(c.name).at(trial.seed);
     const MlpConfig net{.widths = {2, config.width, config.width, 2}, .device = run.device()};
     Mlp model = make_mlp(net, key);
     TrainOptions options;

@@ -9,18 +9,10 @@
 //   attractors in d dimensions. On MNIST one or the other: 100 digits .82 attractors at a test MSE
 //   of .049, 1,000 and 10,000 digits none at .032 and .009.
 // Time: on one core smoke 1 s, quick 70 s; the paper preset was not run.
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-
 #include "data/batches.h"
 #include "data/idx.h"
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
 #include "experiments/memorization/construction.h"
-#include "experiments/memorization/digits.h"
-#include "experiments/memorization/norms.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -30,7 +22,7 @@ struct Config {
   std::vector<int64_t> line_points{2, 5};
   ConstructionSettings construction;
   std::vector<int64_t> digits{100, 1000, 10000}, steps{4000, 6000, 12000};
-  DenseNet net = {.depth = 7, .width = 256, .init = "torch_default zero_bias"};
+  DenseNet net = {.depth = 7, .width = 256, .layers = {.init = "torch_default zero_bias"}};
   int64_t batch = 100, tests = 10000, mnist_starts = 300, mnist_iterations = 500;
   int64_t checked = 1000, spectra = 20, rows = 10;
   double rate = 2e-3, near = 1;
@@ -91,112 +83,53 @@ struct Points {
 };
 
 void claim_construction(Run& run, const Config& config, const Points& p, const CaseResult& found) {
-  const std::string name = text("construction, n ", p.n, ", d ", p.d, ": ");
+  const CaseRows rows(run, text("construction, n ", p.n, ", d ", p.d, ": "), found);
   const std::string after = text(" after ", config.construction.iterations);
-  const double corners = std::pow(p.n, p.d), kinks = static_cast<double>(p.n + 1);
-  const auto claim = [&](const std::string& of, const std::string& paper,
-                         const std::string& measured, const Bound& bound) {
-    run.claim({.of = name + of, .paper = paper, .measured = found[measured], .criterion = bound});
-  };
-  claim("largest difference of the ReLU network from the formula on [0, 1]", "a 2-layer network",
-        "formula", below(1e-12));
-  claim("largest |f(x) - x| at the examples", "f(x_i) = x_i", "fixed", below(1e-12));
-  claim("difference of the spectral radius there from 1 - epsilon / delta", "slope a", "slope",
-        below(1e-9));
-  claim("largest |f(x) - x|, minus epsilon", "reconstruction error less than epsilon", "excess",
-        near(0, 1e-6));
-  claim("mean square of f(x) - x, in units of epsilon^2 / 3", "error less than epsilon", "error",
-        {.text = "<= 1.001", .high = 1.001});
+  rows.claim("largest difference of the ReLU network from the formula on [0, 1]",
+             "a 2-layer network", "formula", below(1e-12));
+  rows.claim("largest |f(x) - x| at the examples", "f(x_i) = x_i", "fixed", below(1e-12));
+  rows.claim("difference of the spectral radius there from 1 - epsilon / delta", "slope a", "slope",
+             below(1e-9));
+  rows.claim("largest |f(x) - x|, minus epsilon", "reconstruction error less than epsilon",
+             "excess", near(0, 1e-6));
+  rows.claim("mean square of f(x) - x, in units of epsilon^2 / 3", "error less than epsilon",
+             "error", Bound{.text = "<= 1.001", .high = 1.001});
   if (p.d == 1) {
-    claim("starts within 1e-6 of an example" + after, "x_i are attractors", "at examples",
-          at_least(1));
-    run.claim({.of = text("construction, n ", p.n, ", d 1: kinks of the formula"),
-               .paper = "n + 1 changepoints",
-               .measured = found.seed(0).number("kinks"),
-               .criterion = at_most(kinks),
-               .literal = true,
-               .remark = "2 n kinks, thus 2 n + 1 hidden units for a coordinate; with a fixed "
-                         "point of slope below 1 at each example at least 2 n - 2 are needed"});
+    rows.claim("starts within 1e-6 of an example" + after, "x_i are attractors", "at examples",
+               at_least(1));
+    rows.literal("kinks of the formula", "n + 1 changepoints", found.seed(0).number("kinks"),
+                 at_most(static_cast<double>(p.n + 1)),
+                 "2 n kinks, thus 2 n + 1 hidden units for a coordinate; with a fixed point of "
+                 "slope below 1 at each example at least 2 n - 2 are needed");
     return;
   }
-  claim("attractors whose coordinates are those of examples", "(not in the paper: n^d)",
-        "attractors", near(corners, 0));
-  claim("starts within 1e-6 of one of them" + after, "(not in the paper)", "at combinations",
-        at_least(1));
-  claim("how many of them were reached", "(not in the paper)", "combinations reached",
-        near(corners, 0));
-  run.claim({.of = name + "starts that end at an example",
-             .paper = "training examples are the attractors",
-             .measured = found["at examples"],
-             .criterion = at_least(0.99),
-             .literal = true,
-             .remark = text("every combination of the examples' coordinates attracts as well, ",
-                            corners, " in all")});
+  const double corners = std::pow(p.n, p.d);
+  rows.claim("attractors whose coordinates are those of examples", "(not in the paper: n^d)",
+             "attractors", near(corners, 0));
+  rows.claim("starts within 1e-6 of one of them" + after, "(not in the paper)", "at combinations",
+             at_least(1));
+  rows.claim("how many of them were reached", "(not in the paper)", "combinations reached",
+             near(corners, 0));
+  rows.literal("starts that end at an example", "training examples are the attractors",
+               "at examples", at_least(0.99),
+               text("every combination of the examples' coordinates attracts as well, ", corners,
+                    " in all"));
 }
 
-/// Left: f(x) - x with the examples. Middle: trajectories on the line. Right: ends of trajectories
-/// in the plane.
-void draw_construction(Run& run, const Config& config, const Measurements& line,
-                       const Measurements& plane) {
-  const theory::PiecewiseLinear f =
-      piecewise_linear(line.array("examples"), config.construction.share);
-  const std::vector<double>& examples = f.values[0];
-  Curve error{};
-  for (int i = 0; i <= 1000; ++i) {
-    error.x.push_back(i / 1000.0);
-    error.y.push_back((f(0, error.x.back()) - error.x.back()) / f.epsilon);
-  }
-  Panel left{.title = "(f(x) - x) / epsilon", .x = {.low = 0, .high = 1}, .levels = {{0}}};
-  left.curves = {error,
-                 {.x = examples,
-                  .y = std::vector<double>(examples.size(), 0.0),
-                  .colour = 1,
-                  .draw = Draw::dots,
-                  .size = 1.6}};
-  Panel middle{.title = "trajectories on the line",
-               .x = {.label = "iterations", .low = 0, .high = 120},
-               .y = {.low = 0, .high = 1},
-               .levels = {examples}};
-  for (int i = 0; i <= 40; ++i) {
-    Curve& c = middle.curves.emplace_back(Curve{.colour = 2, .size = 0.7});
-    double x = i / 40.0;
-    for (int t = 0; t <= 120; ++t) {
-      c.x.push_back(t);
-      c.y.push_back(x);
-      x = f(0, x);
-    }
-  }
-  const auto points = [&](const std::string& name, int colour, Draw draw, double size) {
-    const Array rows = plane.array(name);
-    return Curve{.x = column(rows, 0),
-                 .y = column(rows, 1),
-                 .name = name,
-                 .colour = colour,
-                 .draw = draw,
-                 .size = size};
-  };
-  const Panel right{
-      .title = "in the plane",
-      .x = {.low = 0, .high = 1},
-      .y = {.low = 0, .high = 1},
-      .curves = {points("starts", grey, Draw::crosses, 0.6), points("ends", 2, Draw::dots, 1.4),
-                 points("examples", 1, Draw::circles, 3)},
-      .key = "below",
-      .equal = true};
-  run.draw({.name = "construction", .panels = {left, middle, right}});
+Measurements measure_points(const Run& run, const Config& config, const Points& p,
+                            const Trial& trial) {
+  return measure_construction(run.key().at(p.name).at(trial.seed), config.construction, p.n, p.d);
 }
 
 void study_construction(Run& run, const Config& config) {
   std::vector<Points> all;
   for (const int64_t n : config.line_points) all.push_back({text("d1-n", n), n, 1});
   all.push_back({text("d2-n", config.plane_points), config.plane_points, 2});
-  const Study study = run.cases(all, config.seeds, [&](const Points& p, const Trial& trial) {
-    const Key key = run.key().at(p.name).at(static_cast<uint64_t>(trial.seed));
-    return measure_construction(key, config.construction, p.n, p.d);
-  });
+  const Study study = run.cases(config, all, measure_points);
   const size_t plane = all.size() - 1;
   for (size_t i = 0; i < all.size(); ++i) claim_construction(run, config, all[i], study[i]);
-  if (plane > 0) draw_construction(run, config, study[plane - 1].seed(0), study[plane].seed(0));
+  if (plane == 0) return;
+  draw_construction(run, config.construction, study[plane - 1].seed(0), study[plane].seed(0));
 }
 
 // ---- figure 11 ----
@@ -204,20 +137,21 @@ void study_construction(Run& run, const Config& config) {
 struct Network {
   std::string name;
   int64_t digits, steps;
+  int64_t seeds = 1;
 };
 
 struct DigitSets {
   Array train, test, starts;  // rows of 784 in [0, 1]
 };
 
-DigitSets choose_sets(const Run& run, const Config& config, const Array& train, const Array& test,
-                      int64_t count) {
-  const auto rows = [&](const Array& images, const std::string& stream, int64_t wanted) {
+DigitSets choose_sets(const Run& run, const Config& config, int64_t count) {
+  const auto rows = [&](Split split, const std::string& stream, int64_t wanted) {
+    const Array images = load_mnist(run.data(), split).images;
     const Array some =
         take_rows(images, random_subset(run.key().at(stream), images.dim(0), wanted));
     return copy_to(pixel_rows(some, DType::f32), run.device());
   };
-  DigitSets d{rows(train, "digits", count), rows(test, "tests", config.tests), {}};
+  DigitSets d{rows(Split::train, "digits", count), rows(Split::test, "tests", config.tests), {}};
   d.starts = contiguous(slice(d.test, 0, 0, config.mnist_starts));
   return d;
 }
@@ -264,18 +198,15 @@ void measure_own_ends(Run& run, const Config& config, const Mlp& net, const Arra
   const Array noise = normal(run.key().at("noise"), {count, 784}, DType::f32, 0, size);
   const Tensor digits(slice(train, 0, 0, count));
   const Array start = (digits + Tensor(copy_to(noise, run.device()))).array();
-  Array ends;
-  run.timed("iterate", [&] { ends = iterates(net, start, {config.mnist_iterations})[0]; });
+  const Array ends = iterates(run, net, start, {config.mnist_iterations})[0];
+  const std::vector<double> moved = row_norms(Tensor(ends) - digits);
   double stay = 0;
   std::vector<double> radii;
-  const std::vector<double> moved = row_norms(Tensor(ends) - digits);
   for (int64_t i = 0; i < count; ++i) {
     if (moved[static_cast<size_t>(i)] >= config.near) continue;
-    ++stay;
-    if (static_cast<int64_t>(radii.size()) < config.spectra)
-      run.timed("spectra", [&] {
-        radii.push_back(spectral_radius(net, Tensor(slice(ends, 0, i, i + 1)))[0]);
-      });
+    if (++stay > static_cast<double>(config.spectra)) continue;
+    const Tensor end(slice(ends, 0, i, i + 1));
+    radii.push_back(run.timed("spectra", [&] { return spectral_radius(net, end)[0]; }));
   }
   m.add("attractors", stay / static_cast<double>(count));
   m.add("spectral radii", radii);
@@ -293,21 +224,20 @@ Array sheet(const Config& config, const Array& train, const std::vector<Array>& 
   return trajectory_sheet(order, after, ends, train);
 }
 
-Measurements measure_digits(Run& run, const Config& config, const Network& n, const Trial& trial,
-                            const DigitSets& digits) {
+Measurements measure_digits(Run& run, const Config& config, const Network& n, const Trial& trial) {
+  const DigitSets digits = choose_sets(run, config, n.digits);
   const Mlp net = train_digits(run, config, trial, digits.train, n.steps);
   Measurements m;
   m.add("train mse", mean_error(net, digits.train));
   m.add("test mse", mean_error(net, digits.test));
   measure_own_ends(run, config, net, digits.train, m);
-  std::vector<Array> after;
-  run.timed("iterate", [&] { after = iterates(net, digits.starts, config.shown); });
+  const std::vector<Array> after = iterates(run, net, digits.starts, config.shown);
   const Nearest ends = nearest(after.back(), digits.train);
   const Tensor last(after.back());
   double settled = 0;
   for (const double step : row_norms(net(last) - last)) settled += step < 1e-2;
   m.add("test digits at a training digit", fraction_within(ends, config.near));
-  m.add("training digits hit", static_cast<double>(examples_hit(ends, n.digits, config.near)));
+  m.add("training digits hit", examples_hit(ends, n.digits, config.near));
   m.add("settled", settled / static_cast<double>(config.mnist_starts));
   m.add("distance at end", median(ends.distance));
   m.add("distance at start", median(nearest(digits.starts, digits.train).distance));
@@ -316,23 +246,21 @@ Measurements measure_digits(Run& run, const Config& config, const Network& n, co
   return m;
 }
 
-void report_digits(Run& run, const Config& config, const Network& n, const Measurements& m) {
-  const std::string net = text(config.net.name(), ", ", n.digits, " digits: ");
-  run.report(net + "train MSE", "0.00117 (50,000 digits, 7x512)", m.number("train mse"));
-  run.report(net + "test MSE", "0.00159 (50,000 digits, 7x512)", m.number("test mse"));
-  run.report(net + "fraction of training digits that are attractors", "(some, figure 11)",
-             m.number("attractors"));
-  run.report(
-      net + text("test digits whose trajectory ends within ", config.near, " of a training digit"),
-      "(some, figure 11)", m.number("test digits at a training digit"),
+void report_digits(Run& run, const Config& config, const Network& n, const CaseResult& found) {
+  const CaseRows rows(run, text(config.net.name(), ", ", n.digits, " digits: "), found);
+  const Measurements& m = found.seed(0);
+  rows.report("train MSE", "0.00117 (50,000 digits, 7x512)", "train mse");
+  rows.report("test MSE", "0.00159 (50,000 digits, 7x512)", "test mse");
+  rows.report("fraction of training digits that are attractors", "(some, figure 11)", "attractors");
+  rows.report(
+      text("test digits whose trajectory ends within ", config.near, " of a training digit"),
+      "(some, figure 11)", "test digits at a training digit",
       text("of ", m.number("training digits hit"), " different training digits"));
   const std::vector<double>& radii = m.list("spectral radii");
-  if (!radii.empty())
-    run.report(net +
-                   "largest spectral radius where trajectories from training digits ended "
-                   "beside them",
-               "attractors", *std::max_element(radii.begin(), radii.end()),
-               "below 1 at any fixed point that iteration finds");
+  if (radii.empty()) return;
+  rows.report("largest spectral radius where trajectories from training digits ended beside them",
+              "attractors", Samples(radii).largest(),
+              "below 1 at any fixed point that iteration finds");
 }
 
 /// Figure 11 wants both at once: the lowest test error of a network that takes a test digit to a
@@ -367,17 +295,9 @@ void study_digits(Run& run, const Config& config) {
     if (config.digits[i] > 0)
       networks.push_back({text("digits", config.digits[i]), config.digits[i], config.steps[i]});
   if (networks.empty()) return;
-  const Array train = load_mnist(run.data(), Split::train).images;
-  const Array test = load_mnist(run.data(), Split::test).images;
-  const Study study = run.cases(networks, 1, [&](const Network& n, const Trial& trial) {
-    const DigitSets digits = choose_sets(run, config, train, test, n.digits);
-    return measure_digits(run, config, n, trial, digits);
-  });
-  for (size_t i = 0; i < networks.size(); ++i) {
-    const Measurements& m = study[i].seed(0);
-    report_digits(run, config, networks[i], m);
-    if (m.has("sheet")) run.picture(networks[i].name, m.array("sheet"));
-  }
+  const Study study = run.cases(config, networks, measure_digits);
+  for (size_t i = 0; i < networks.size(); ++i) report_digits(run, config, networks[i], study[i]);
+  draw_sheets(run, study);
   claim_digits(run, study);
 }
 

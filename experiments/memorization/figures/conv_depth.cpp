@@ -10,12 +10,7 @@
 //   2 for one image (.03 rather than below .01 for 2x2), but not for three images, nor with the
 //   skips that the paper uses beyond 100 layers. Without them 144 and 267 layers do memorise.
 // Time: on one core smoke 1 s, quick 80 s, paper 7 min.
-#include <algorithm>
-#include <cmath>
-
-#include "experiments/harness/run.h"
-#include "experiments/harness/table.h"
-#include "experiments/memorization/linear_conv.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {

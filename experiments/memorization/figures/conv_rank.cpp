@@ -1,25 +1,18 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorems 4
-// and 5, lemma and corollary of section 4.
-// Paper: linear convolutions 3x3 without biases on one s x s image.
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   theorems 4 and 5, lemma and corollary of section 4: linear convolutions 3x3 without biases on
+//   one s x s image.
 // Claim: (theorem 4) one convolution trained by gradient descent from zero learns a map of rank
-// s^2, so it does not memorise. (Theorem 5) s - 1 layers are the fewest without forced zeros in the
-// operator, and a matrix with a forced zero is no projection onto an arbitrary image (lemma),
-// whatever the number of filters.
+//   s^2, so it does not memorise. (Theorem 5) s - 1 layers are the fewest without forced zeros in
+//   the operator, and a matrix with a forced zero is no projection onto an arbitrary image (lemma),
+//   whatever the number of filters.
 // Here: theorem 5 with kernels of ones, so that no entry is zero by chance; the corollary with two
-// trained layers on 4x4 images.
+//   trained layers on 4x4 images.
 // Expected: the kernel tends to the delta kernel and the operator to the identity; s - 2 all-ones
-// layers leave 32 of 81, 60 of 256, 96 of 625 and 140 of 1296 zeros for s = 3, 4, 5, 6, and s - 1
-// layers none.
+//   layers leave 32 of 81, 60 of 256, 96 of 625 and 140 of 1296 zeros for s = 3, 4, 5, 6, and s - 1
+//   layers none.
 // Time: on one core smoke and quick 2 s, paper 5 s.
-#include <algorithm>
-#include <cmath>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/table.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/networks.h"
+#include "experiments/memorization/figure.h"
 #include "models/dynamics/linear_operator.h"
-#include "models/dynamics/spectrum.h"
 
 namespace basin {
 namespace {
@@ -58,13 +51,6 @@ struct Config {
   }
 };
 
-/// A linear network of 3x3 convolutions without biases on side x side images.
-Net make_stack(const Run& run, int64_t side, int64_t depth, int64_t filters,
-               const std::string& init, const Key& key) {
-  return filter_stack({1, side, side}, depth, filters, {.activation = {}, .bias = false})
-      .drawn(key, Initializer::parse(init), DType::f64, run.device());
-}
-
 std::string square(int64_t side) {
   return text(side, "x", side);
 }
@@ -74,20 +60,11 @@ double zeros_of(const Array& matrix) {
   return static_cast<double>(std::count(values.begin(), values.end(), 0.0));
 }
 
-/// Zeros of a stack of `depth` 3x3 convolutions on side x side images: pairs of pixels further
-/// apart than depth.
-double expected_zeros(int64_t side, int64_t depth) {
-  int64_t near = 0;
-  for (int64_t i = 0; i < side; ++i)
-    for (int64_t j = 0; j < side; ++j) near += std::abs(i - j) <= depth;
-  return static_cast<double>(side * side * side * side - near * near);
-}
-
 // ---- trained networks: theorem 4 (one layer), and the corollary (two layers) ----
 
 struct Case {
   std::string name;
-  int64_t side, depth, filters;
+  int64_t side, depth, filters, seeds = 0;
   bool black = false;
 };
 
@@ -99,23 +76,17 @@ Case two_layers(int64_t filters) {
   return {text("two-layers-", filters, "-filters"), 4, 2, filters};
 }
 
-const Case black_image{"rank-4x4-black", 4, 1, 1, true};
+const Case black_image{"rank-4x4-black", 4, 1, 1, 1, true};
 
-struct Data {
-  Array examples;
-};
-
-Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
-                           const Trial& trial) {
-  const auto seed = static_cast<uint64_t>(trial.seed);
-  const Key one = run.key().at("image").at(static_cast<uint64_t>(c.side)).at(seed);
-  const Key two = run.key().at("corollary").at(static_cast<uint64_t>(c.filters)).at(seed);
+Problem<Net> problem(const Run& run, const Config& config, const Case& c, const Trial& trial) {
+  const Key one = run.key().at("image").at(static_cast<uint64_t>(c.side)).at(trial.seed);
+  const Key two = run.key().at("corollary").at(static_cast<uint64_t>(c.filters)).at(trial.seed);
   const bool single = c.depth == 1;
   const Shape shape{1, c.side * c.side};
   const Array image = c.black ? zeros(shape, DType::f64)
                               : uniform(single ? one : two.at("image"), shape, DType::f64);
-  return {.model = make_stack(run, c.side, c.depth, c.filters, single ? "zero" : "torch_default",
-                              two.at("net")),
+  return {.model = linear_stack(run, {c.side, c.depth, c.filters},
+                                single ? "zero" : "torch_default", two.at("net")),
           .data = {copy_to(image, run.device())},
           .options = single ? constant_rate("gradient_descent", config.rate, config.rank_steps,
                                             config.stop_loss)
@@ -127,11 +98,11 @@ Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
 void measure_one(Measurements& m, const Net& net, const Array& matrix) {
   const std::vector<double> singular = singular_values(matrix);
   const std::vector<double> kernel = copy_to(net.parameters()[0].array(), {}).to_vector<double>();
-  double rank = 0, from_delta = 0;
-  for (const double v : singular) rank += v > 1e-6 * std::max(1.0, singular[0]);
+  const auto counts = [&](double v) { return v > 1e-6 * std::max(1.0, singular[0]); };
+  double from_delta = 0;
   for (size_t i = 0; i < kernel.size(); ++i)
     from_delta = std::max(from_delta, std::abs(kernel[i] - (i == kernel.size() / 2 ? 1 : 0)));
-  m.add("rank", rank);
+  m.add("rank", std::count_if(singular.begin(), singular.end(), counts));
   m.add("smallest singular value", singular.back());
   m.add("from delta", from_delta);  // largest deviation of an entry of the kernel
   m.add("kernel", kernel);
@@ -143,65 +114,44 @@ void measure_two(Measurements& m, const Array& matrix, const Tensor& x) {
   std::vector<double> forced = matrix.to_vector<double>();  // 1 where the matrix is zero
   for (double& v : forced) v = v == 0;
   const Tensor projection = matmul(transpose(x), x) / sum(x * x).item();
-  const auto length = [](const Tensor& t) { return std::sqrt(sum(t * t).item()); };
   m.add("zeros", zeros_of(matrix));
   m.add("second modulus", std::abs(eigenvalues(matrix)[1]));
-  m.add("distance", length(Tensor(matrix) - projection));
-  m.add("least distance", length(projection * Tensor(from_vector(forced, matrix.shape()))));
+  m.add("distance", frobenius_norm(Tensor(matrix) - projection));
+  m.add("least distance", frobenius_norm(projection * Tensor(from_vector(forced, matrix.shape()))));
 }
 
-Measurements measure(const Run& run, const Config&, const Case& c, const Trial&, const Net& net,
-                     const Data& data, const TrainResult& trained) {
+Measurements measure(const Run& run, const Config&, const Trained<Case, Net>& trained) {
   Measurements m;
-  m.add("loss", trained.loss);
-  m.add("steps", static_cast<double>(trained.steps));
-  const Array matrix = linear_matrix(net, run.memory_limit());
-  if (c.depth == 1)
-    measure_one(m, net, matrix);
+  m.add("loss", trained.result.loss);
+  m.add("steps", trained.result.steps);
+  const Array matrix = linear_matrix(trained.net, run.memory_limit());
+  if (trained.of.depth == 1)
+    measure_one(m, trained.net, matrix);
   else
-    measure_two(m, matrix, Tensor(copy_to(data.examples, {})));
+    measure_two(m, matrix, Tensor(copy_to(trained.data.examples, {})));
   return m;
 }
 
-void claim_trained(Run& run, const Config& config, const Study& study) {
-  for (const int64_t side : config.rank_sides) {
-    const CaseResult& trained = study[one_layer(side).name];
-    const std::string name = "one convolution, " + square(side) + " image: ";
-    const auto full = static_cast<double>(side * side);
-    run.claim({.of = name + "rank of the learned operator",
-               .paper = text("learns a rank s^2 = ", full, " solution"),
-               .measured = trained["rank"],
-               .criterion = near(full, 0)});
-    run.claim({.of = name + "its smallest singular value",
-               .paper = "rank s^2",
-               .measured = trained["smallest singular value"],
-               .criterion = at_least(0.9)});
-    run.report(name + "largest deviation of the kernel from the delta kernel",
-               "(appendix D: the identity)", trained["from delta"]);
-  }
-  run.claim({.of = "one convolution, black 4x4 image: rank of the learned operator",
-             .paper = "rank s^2 for an image",
-             .measured = study[black_image.name]["rank"],
-             .criterion = near(16, 0),
-             .literal = true,
-             .remark = "a black image gives no gradient; the theorem is about images in general "
-                       "position"});
-  for (const int64_t filters : config.filters) {
-    const CaseResult& trained = study[two_layers(filters).name];
-    const std::string name =
-        text("two trained layers, ", filters, filters == 1 ? " filter" : " filters", ", 4x4: ");
-    const std::string paper =
-        "cannot memorize images of size 4x4, independently of the number of filters";
-    run.claim({.of = name + "entries that are exactly zero",
-               .paper = paper,
-               .measured = trained["zeros"],
-               .criterion = near(expected_zeros(4, 2), 0)});
-    run.report(
-        name + "distance to the projection onto the image", paper, trained["distance"],
-        "the forced zeros alone cost at least " + short_number(trained["least distance"].median()));
-    run.report(name + "second modulus of the spectrum (a memorising map has 0)", paper,
-               trained["second modulus"]);
-  }
+void claim_one_layer(Run& run, const CaseResult& trained, int64_t side) {
+  const CaseRows rows(run, "one convolution, " + square(side) + " image: ", trained);
+  rows.claim("rank of the learned operator", text("learns a rank s^2 = ", side * side, " solution"),
+             "rank", near(side * side, 0));
+  rows.claim("its smallest singular value", "rank s^2", "smallest singular value", at_least(0.9));
+  rows.report("largest deviation of the kernel from the delta kernel", "(appendix D: the identity)",
+              "from delta");
+}
+
+void claim_two_layers(Run& run, const CaseResult& trained, int64_t filters) {
+  const CaseRows rows(
+      run, text("two trained layers, ", filters, filters == 1 ? " filter" : " filters", ", 4x4: "),
+      trained);
+  const std::string paper =
+      "cannot memorize images of size 4x4, independently of the number of filters";
+  rows.claim("entries that are exactly zero", paper, "zeros", near(theory::forced_zeros(4, 2), 0));
+  rows.report(
+      "distance to the projection onto the image", paper, "distance",
+      "the forced zeros alone cost at least " + short_number(trained["least distance"].median()));
+  rows.report("second modulus of the spectrum (a memorising map has 0)", paper, "second modulus");
 }
 
 // ---- theorem 5 ----
@@ -231,7 +181,7 @@ void theorem_5(Run& run, const Config& config, Chart& chart) {
       const std::string layers = text(depth, depth == 1 ? " layer" : " layers");
       Samples counts;
       for (const int64_t filters : {1, 8}) {
-        const Net net = make_stack(run, side, depth, filters, "constant(1)", run.key());
+        const Net net = linear_stack(run, {side, depth, filters}, "constant(1)", run.key());
         const Array matrix = linear_matrix(net, run.memory_limit());
         counts.values.push_back(zeros_of(matrix));
         if (filters == 1 && depth == side - 2)
@@ -244,7 +194,7 @@ void theorem_5(Run& run, const Config& config, Chart& chart) {
            .paper = depth < side - 1 ? "at least s-1 layers are required"
                                      : "s-1 layers eliminate sparsity",
            .measured = counts,
-           .criterion = near(expected_zeros(side, depth), 0)});
+           .criterion = near(theory::forced_zeros(side, depth), 0)});
     }
 }
 
@@ -252,26 +202,33 @@ void compute(Run& run, const Config& config) {
   std::vector<Case> cases;
   for (const int64_t side : config.rank_sides) cases.push_back(one_layer(side));
   for (const int64_t filters : config.filters) cases.push_back(two_layers(filters));
-  std::vector<int64_t> seeds(cases.size(), config.seeds);
+  for (Case& c : cases) c.seeds = config.seeds;
   cases.push_back(black_image);
-  seeds.push_back(1);
-  const Study study = train_cases(
-      run, cases, seeds, [&](const auto&... of) { return problem(run, config, of...); },
-      [&](const auto&... of) { return measure(run, config, of...); });
-  claim_trained(run, config, study);
-
+  const Study study = train_cases(run, config, cases, problem, measure);
   Panel singular{.title = "singular values, one layer",
                  .x = {.label = "index"},
                  .y = {.low = 0, .high = 1.2},
                  .key = "bottom left"};
   for (const int64_t side : config.rank_sides) {
-    Curve& c = singular.curves.emplace_back();
-    c.y = study[one_layer(side).name].seed(0).list("singular values");
-    for (size_t i = 1; i <= c.y.size(); ++i) c.x.push_back(static_cast<double>(i));
-    c.name = square(side);
-    c.colour = static_cast<int>(singular.curves.size() - 1);
-    c.draw = Draw::line_points;
+    const CaseResult& trained = study[one_layer(side).name];
+    claim_one_layer(run, trained, side);
+    std::vector<int64_t> index(static_cast<size_t>(side * side));
+    std::iota(index.begin(), index.end(), 1);
+    singular.curves.push_back({.x = on_axis(index),
+                               .y = trained.seed(0).list("singular values"),
+                               .name = square(side),
+                               .colour = singular.curves.size(),
+                               .draw = Draw::line_points});
   }
+  run.claim({.of = "one convolution, black 4x4 image: rank of the learned operator",
+             .paper = "rank s^2 for an image",
+             .measured = study[black_image.name]["rank"],
+             .criterion = near(16, 0),
+             .literal = true,
+             .remark = "a black image gives no gradient; the theorem is about images in general "
+                       "position"});
+  for (const int64_t filters : config.filters)
+    claim_two_layers(run, study[two_layers(filters).name], filters);
   Chart chart{.name = "conv-rank", .panels = {singular}, .panel_width = 320, .panel_height = 360};
   theorem_5(run, config, chart);
   run.draw(chart);

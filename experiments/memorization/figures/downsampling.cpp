@@ -1,24 +1,15 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 7
-// and 8 (appendix G).
-// Paper: two linear convolutional networks: D1 goes down to 1x1 and is trained on two images; D2
-// goes down to 4x4, has 29 layers there and is trained on one image.
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   figures 7 and 8 (appendix G): two linear convolutional networks. D1 goes down to 1x1 and is
+//   trained on two images; D2 goes down to 4x4, has 29 layers there and is trained on one image.
 // Claim: linear convolutional networks memorize with few layers when strides bring the image down:
-// D1 has the spectrum 1, 1, [< 2e-2], D2 1, [< 7e-6]; Gaussian noise becomes a combination of the
-// training images.
+//   D1 has the spectrum 1, 1, [< 2e-2], D2 1, [< 7e-6]; Gaussian noise becomes a combination of the
+//   training images.
 // Here: the figures with the layers are lost. D1 has as many convolutions of stride 2 as it takes,
-// then [upsampling, convolution]; D2 one convolution to 4x4, 29 there, then the same.
+//   then [upsampling, convolution]; D2 one convolution to 4x4, 29 there, then the same.
 // Expected: at 16x16 both spectra within a few percent after 4000 steps; the small eigenvalues are
-// about 1e-2, not exactly 0.
+//   about 1e-2, not exactly 0.
 // Time: on one core smoke 1 s, quick 40 s, paper (CIFAR-10 at 32x32, 128 filters) 30 min.
-#include <algorithm>
-#include <cmath>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/images.h"
-#include "experiments/memorization/networks.h"
-#include "experiments/memorization/theory.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -83,12 +74,11 @@ struct Data {
 };
 
 Problem<Net, Data> problem(Run& run, const Config& config, const Case& c, const Trial& trial) {
-  const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
+  const Key key = run.key().at(c.name).at(trial.seed);
   const Array images = config.source.choose(run, key.at("images"), c.images, 0).images;
-  const Net net =
-      c.layers.drawn(key.at("net"), Initializer::parse(c.network.init), DType::f32, run.device());
-  if (trial.seed == 0) run.say(net.table());
   const Shape inputs{config.noise, images.dim(1)};
+  const Net net = drawn(run, c.layers, key.at("net"), c.network.init);
+  if (trial.seed == 0) run.say(net.table());
   return {.model = net,
           .data = {images, normal(key.at("noise"), inputs, DType::f32, 0, 1, run.device())},
           .options = c.network.adam.options()};
@@ -104,94 +94,63 @@ Array sheet(const Config& config, const Data& data, const Array& outputs) {
                        config.source.shape(), 4);
 }
 
-Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial,
-                     const Net& net, const Data& data, const TrainResult& trained) {
-  Eigenvalues spectrum;
-  run.timed("spectra", [&] { spectrum = eigenvalues(net, Tensor(cell(data.examples, 0)))[0]; });
+Measurements measure(Run& run, const Config& config, const Trained<Case, Net, Data>& trained) {
+  const Net& net = trained.net;
+  const Data& data = trained.data;
+  const Eigenvalues spectrum =
+      run.timed("spectra", [&] { return eigenvalues(net, Tensor(cell(data.examples, 0)))[0]; });
   std::vector<double> moduli;
   for (const auto& value : spectrum) moduli.push_back(std::abs(value));
-  // A network with fewer eigenvalues than images has none where one is asked for.
   const auto images = static_cast<size_t>(data.examples.dim(0));
-  const auto modulus = [&](size_t i) { return i < moduli.size() ? moduli[i] : 0; };
+  const auto modulus = [&](size_t i) { return i < moduli.size() ? moduli[i] : 0; };  // 0: none
   double from_one = 0;
   for (size_t i = 0; i < images; ++i) from_one = std::max(from_one, std::abs(modulus(i) - 1));
-
   const Array outputs = copy_to(net(Tensor(data.noise)).array(), {});
   const auto outside = [&](const Array& rows) {
     return median(theory::span_residuals(outputs, copy_to(rows, {})));
   };
   Measurements m;
-  m.add("loss", trained.best_loss);
+  m.add("loss", trained.result.best_loss);
   m.add("from 1", from_one);  // largest distance of as many leading moduli as there are images
   m.add("next modulus", modulus(images));
   m.add("outside images", outside(data.examples));
   m.add("outside f(images)", outside(net(Tensor(data.examples)).array()));
   m.add("moduli", moduli);
-  if (trial.seed == 0 && config.rows > 0) m.add("sheet", sheet(config, data, outputs));
+  if (trained.trial.seed == 0 && config.rows > 0) m.add("sheet", sheet(config, data, outputs));
   return m;
 }
 
 void claim_d1(Run& run, const Case& c, const CaseResult& trained) {
   const bool one = c.images == 1;
-  const std::string name = one ? "D1, one image: " : "D1, two images: ";
+  const CaseRows rows(run, one ? "D1, one image: " : "D1, two images: ", trained);
   const std::string spectrum = one ? "(as for two images)" : "spectrum 1, 1, [< 2e-2]";
-  run.claim({.of = name + "loss",
-             .paper = "trained for 10000 iterations",
-             .measured = trained["loss"],
-             .criterion = below(5e-4)});
-  run.claim({.of = name + "largest distance of the leading moduli from 1",
-             .paper = spectrum,
-             .measured = trained["from 1"],
-             .criterion = below(0.05)});
-  run.claim({.of = name + "next modulus",
-             .paper = spectrum,
-             .measured = trained["next modulus"],
-             .criterion = below(0.05)});
-  run.claim({.of = name + "next modulus against the paper's bound",
-             .paper = spectrum,
-             .measured = trained["next modulus"],
-             .criterion = below(0.02),
-             .literal = true,
-             .remark = "It is small and differs from seed to seed; the rank is the number of "
-                       "images only up to that."});
-  run.claim({.of = name + "part of f(noise) outside the span of the images, relative, median",
-             .paper = "outputs a linear combination of training images",
-             .measured = trained["outside images"],
-             .criterion = below(0.15)});
+  rows.claim("loss", "trained for 10000 iterations", "loss", below(5e-4));
+  rows.claim("largest distance of the leading moduli from 1", spectrum, "from 1", below(0.05));
+  rows.claim("next modulus", spectrum, "next modulus", below(0.05));
+  rows.literal("next modulus against the paper's bound", spectrum, "next modulus", below(0.02),
+               "It is small and differs from seed to seed; the rank is the number of images only "
+               "up to that.");
+  rows.claim("part of f(noise) outside the span of the images, relative, median",
+             "outputs a linear combination of training images", "outside images", below(0.15));
 }
 
 void claim_d2(Run& run, const CaseResult& trained) {
-  const std::string name = "D2, one image: ", spectrum = "spectrum 1, [< 7e-6]";
+  const CaseRows rows(run, "D2, one image: ", trained);
+  const std::string spectrum = "spectrum 1, [< 7e-6]";
   const std::string start =
       "The equal initial parameters alone give it: the filters of a layer act as one, whose powers "
       "are nearly of rank one.";
-  run.claim({.of = name + "distance of the leading modulus from 1",
-             .paper = spectrum,
-             .measured = trained["from 1"],
-             .criterion = below(0.05)});
-  run.claim({.of = name + "next modulus",
-             .paper = spectrum,
-             .measured = trained["next modulus"],
-             .criterion = below(7e-6),
-             .literal = true,
-             .remark = start});
-  run.claim(
-      {.of = name + "part of f(noise) that is no multiple of the training image, relative, median",
-       .paper = "outputs a multiple of the training image",
-       .measured = trained["outside images"],
-       .criterion = below(0.15),
-       .literal = true,
-       .remark = "It is a multiple of f(image), a smoothed image (next row)."});
-  run.report(name + "part of f(noise) that is no multiple of f(image), relative, median", "",
-             trained["outside f(images)"], start);
-  run.claim({.of = name + "loss",
-             .paper = "the eigenvector is the training image",
-             .measured = trained["loss"],
-             .criterion = below(5e-4),
-             .literal = true,
-             .remark = "Equal initial parameters keep all filters of a layer equal, so the layers "
-                       "act as one filter each and draw a smoothed image. Unequal ones (--set "
-                       "deep_init=xavier_uniform) reach 1e-4, with a next modulus of .1."});
+  rows.claim("distance of the leading modulus from 1", spectrum, "from 1", below(0.05));
+  rows.literal("next modulus", spectrum, "next modulus", below(7e-6), start);
+  rows.literal("part of f(noise) that is no multiple of the training image, relative, median",
+               "outputs a multiple of the training image", "outside images", below(0.15),
+               "It is a multiple of f(image), a smoothed image (next row).");
+  rows.report("part of f(noise) that is no multiple of f(image), relative, median", "",
+              "outside f(images)", start);
+  rows.literal("loss", "the eigenvector is the training image", "loss", below(5e-4),
+               "Equal initial parameters keep all filters of a layer equal, so the layers act as "
+               "one filter each and draw a smoothed image. Unequal ones (--set "
+               "deep_init=xavier_uniform) reach 1e-4, with a next modulus of .1.");
 }
 
 void compute(Run& run, const Config& config) {
@@ -203,12 +162,9 @@ void compute(Run& run, const Config& config) {
   if (config.d2.adam.steps > 0)
     cases.push_back({"D2-one", 1, config.d2,
                      down_to_four(image, config.deep_layers, config.d2.filters, linear)});
-  const Study study = train_cases(
-      run, cases, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
-      [&](const auto&... of) { return measure(run, config, of...); });
+  const Study study = train_cases(run, config, cases, problem, measure);
   draw_sheets(run, study);
-  claim_d1(run, cases[0], study[0]);
-  claim_d1(run, cases[1], study[1]);
+  for (size_t i = 0; i < 2; ++i) claim_d1(run, cases[i], study[i]);
   if (study.count() > 2) claim_d2(run, study[2]);
 }
 

@@ -11,16 +11,7 @@
 //   images. Earlier they end in a few blends (after 100 steps none at a representation), and one
 //   iteration alone hardly ever reaches one.
 // Time: on one core smoke 1 s, quick 110 s.
-#include <algorithm>
-#include <numeric>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/images.h"
-#include "experiments/memorization/networks.h"
-#include "experiments/memorization/norms.h"
-#include "experiments/memorization/representations.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -108,10 +99,6 @@ Moved move(Run& run, const Config& config, const Net& net, const Array& inputs) 
   Moved moved{net(Tensor(inputs)).array(), {}};
   run.timed("iterate", [&] { moved.end = iterates(net, inputs, {config.iterations})[0]; });
   return moved;
-}
-
-double average(const std::vector<double>& values) {
-  return std::accumulate(values.begin(), values.end(), 0.0) / static_cast<double>(values.size());
 }
 
 /// The network after so many steps. A list has one number for each kind of input.
@@ -209,7 +196,7 @@ class Sheet {
 /// is the network of lowest loss in the last tenth of the steps so far: at this rate the loss
 /// spikes now and then.
 Measurements train_and_measure(Run& run, const Config& config, const Trial& trial) {
-  const Key key = run.key().at(static_cast<uint64_t>(trial.seed));
+  const Key key = run.key().at(trial.seed);
   const Data data = make_data(run, config, key);
   Net net = make_net(run, config, key.at("net"));
   Net kept = net;

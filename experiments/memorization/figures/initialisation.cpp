@@ -1,25 +1,20 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 12
-// and appendix I.2.
-// Paper: a convolutional autoencoder is trained on one image from different initialisations.
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   figure 12 and appendix I.2: a convolutional autoencoder is trained on one image from different
+//   initialisations.
 // Claim: Kaiming initialisation gives a larger output before training than Xavier or PyTorch's
-// default, and after training on one image the network answers arbitrary inputs with a noisier
-// version of that image.
+//   default, and after training on one image the network answers arbitrary inputs with a noisier
+//   version of that image.
 // Here: the paper's network is lost, so its norms (Xavier .0087 and .0079, Kaiming 9.67 and 17.64)
-// compare by order only. Noise is measured by direction, because without biases the length of the
-// output follows that of the input.
+//   compare by order only. Noise is measured by direction, because without biases the length of the
+//   output follows that of the input.
 // Expected: output norm 29 times Xavier's (without biases exactly the product of the layers' ratios
-// of scale); what points away from the image's direction in the output is 2 to 6 times as large.
-// The norm before training alone does not decide: PyTorch's default with its random biases starts
-// at 1 and remembers as well as Xavier. The paper preset (CIFAR-10, 128 channels) was run in part
-// only: one seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and
-// residuals 4 times as large for other images but not always larger for noise.
+//   of scale); what points away from the image's direction in the output is 2 to 6 times as large.
+//   The norm before training alone does not decide: PyTorch's default with its random biases starts
+//   at 1 and remembers as well as Xavier. The paper preset (CIFAR-10, 128 channels) was run in part
+//   only: one seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and
+//   residuals 4 times as large for other images but not always larger for noise.
 // Time: on one core smoke 1 s, quick 30 s, paper 20 min.
-#include <cmath>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/images.h"
-#include "experiments/memorization/networks.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -45,8 +40,7 @@ struct Config {
     f("seeds", seeds, at_least(1), "independent choices of the image, the inputs and the weights");
     source.each_field(f);
     f("filters", filters, at_least(1), "channels in every layer");
-    f("activation", activation, parsed_by(parse_activation),
-      "after every layer but the last; any of kernels/ops.def");
+    f("activation", activation, parsed_by(parse_activation), "after every layer but the last");
     f("inputs", inputs, at_least(1), "inputs of each kind: Gaussian noise, other images");
     f("steps", steps, at_least(1), "Adam steps");
     f("rate", rate, above(0), "Adam's constant rate");
@@ -76,39 +70,36 @@ struct Case {
 /// The image to learn and the inputs of one seed, the same for all its networks.
 struct Data {
   Array examples, noise, others;  // [1, d], [inputs, d], [inputs, d]
-  double square_before = 0;       // |y|^2 of the untrained network's output
+  double norm_before = 0;         // of the untrained network's output
 };
 
-Data choose(const Run& run, const Config& config, int64_t seed) {
-  const Key key = run.key().at("data").at(static_cast<uint64_t>(seed));
+Data choose(const Run& run, const Config& config, uint64_t seed) {
+  const Key key = run.key().at("data").at(seed);
   const ImageSets sets = config.source.choose(run, key.at("images"), 1, config.inputs);
-  const Shape shape = sets.others.shape();
-  return {sets.images, normal(key.at("noise"), shape, DType::f32, 0, 1, run.device()), sets.others};
+  return {sets.images, gaussian_like(sets.others, key.at("noise")), sets.others};
 }
 
 Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
                            const Trial& trial) {
   Data data = choose(run, config, trial.seed);
-  const Key key = run.key().at("net").at(static_cast<uint64_t>(trial.seed)).at(c.start.name);
-  const Shape image = config.source.shape();
+  const Key key = run.key().at("net").at(trial.seed).at(c.start.name).at(c.bias ? 1 : 0);
   const LayerStyle style{.activation = parse_activation(config.activation), .bias = c.bias};
-  const Net net = down_to_one(image, config.filters, style)
-                      .drawn(key.at(c.bias ? 1 : 0), Initializer::parse(c.start.init), DType::f32,
-                             run.device());
-  for (const double v : column(reshape(net(Tensor(data.examples)), {-1, 1}).array(), 0))
-    data.square_before += v * v;
+  const NetBuilder layers = down_to_one(config.source.shape(), config.filters, style);
+  const Net net = drawn(run, layers, key, c.start.init);
+  data.norm_before = exact_norms(net(Tensor(data.examples)).array())[0];
   return {.model = net, .data = data, .options = constant_rate("adam", config.rate, config.steps)};
 }
 
-Measurements measure(const Case& c, const Trial& trial, const Net& net, const Data& data,
-                     const TrainResult& trained) {
-  const Array noise = net(Tensor(data.noise)).array(), others = net(Tensor(data.others)).array();
+Measurements measure(const Run&, const Config&, const Trained<Case, Net, Data>& trained) {
+  const Data& data = trained.data;
+  const Array noise = trained.net(Tensor(data.noise)).array();
+  const Array others = trained.net(Tensor(data.others)).array();
   Measurements m;
-  m.add("norm before", std::sqrt(data.square_before));
-  m.add("loss", trained.loss);
+  m.add("norm before", data.norm_before);
+  m.add("loss", trained.result.loss);
   m.add("residual noise", median(beside(noise, data.examples).residual));
   m.add("residual others", median(beside(others, data.examples).residual));
-  if (trial.seed > 0 || !c.bias) return m;
+  if (trained.trial.seed > 0 || !trained.of.bias) return m;
   m.add("outputs noise", noise);  // for the picture
   m.add("outputs others", others);
   return m;
@@ -163,32 +154,26 @@ Samples ratios(const Study& study, bool bias, const std::string& number) {
 }
 
 void claim(Run& run, const Study& study) {
+  const Words larger = run.words(
+      "Kaiming ... leads to an output with a larger l2 norm (9.67 and 17.64, Xavier .0087 and "
+      ".0079)");
+  const Words noisy =
+      run.words("noisy versions of the training examples when fed arbitrary inputs");
   for (const bool bias : {false, true}) {
-    const std::string name = bias ? "with biases: " : "no biases: ";
-    const std::string ratio = name + "Kaiming / Xavier, ";
-    const std::string noisy = "noisy versions of the training examples when fed arbitrary inputs";
-    run.claim({.of = ratio + "norm of the output before training",
-               .paper = "Kaiming ... leads to an output with a larger l2 norm (9.67 and 17.64, "
-                        "Xavier .0087 and .0079)",
-               .measured = ratios(study, bias, "norm before"),
-               .criterion = at_least(8)});
-    run.claim({.of = ratio + "residual of outputs for Gaussian noise",
-               .paper = noisy,
-               .measured = ratios(study, bias, "residual noise"),
-               .criterion = at_least(1.7)});
-    run.claim({.of = ratio + "residual of outputs for other images",
-               .paper = noisy,
-               .measured = ratios(study, bias, "residual others"),
-               .criterion = at_least(2)});
+    const std::string ratio = text(bias ? "with biases" : "no biases", ": Kaiming / Xavier, ");
+    larger.claim(ratio + "norm of the output before training", ratios(study, bias, "norm before"),
+                 at_least(8));
+    noisy.claim(ratio + "residual of outputs for Gaussian noise",
+                ratios(study, bias, "residual noise"), at_least(1.7));
+    noisy.claim(ratio + "residual of outputs for other images",
+                ratios(study, bias, "residual others"), at_least(2));
   }
   const std::string lost = "the paper's network is lost: only order and rough size compare";
   for (const Start& start : starts) {
-    const std::string name = "no biases: " + start.name + ": ";
-    const CaseResult& trained = study[Case{start, false}.name];
-    run.report(name + "norm of the output before training", start.paper, trained["norm before"],
-               start.name == "Xavier uniform" ? lost : "");
-    run.report(name + "residual for Gaussian noise", "(judged by eye in the paper)",
-               trained["residual noise"]);
+    const CaseRows rows(run, "no biases: " + start.name + ": ", study[Case{start, false}.name]);
+    rows.report("norm of the output before training", start.paper, "norm before",
+                start.name == "Xavier uniform" ? lost : "");
+    rows.report("residual for Gaussian noise", "(judged by eye in the paper)", "residual noise");
   }
 }
 
@@ -196,9 +181,7 @@ void compute(Run& run, const Config& config) {
   std::vector<Case> cases;
   for (const bool bias : {false, true})
     for (const Start& start : starts) cases.push_back({start, bias});
-  const Study study = train_cases(
-      run, cases, config.seeds, [&](const auto&... of) { return problem(run, config, of...); },
-      [&](const auto&... of) { return measure(of...); });
+  const Study study = train_cases(run, config, cases, problem, measure);
   draw_outputs(run, config, choose(run, config, 0), study);
   draw_residuals(run, cases, study);
   claim(run, study);

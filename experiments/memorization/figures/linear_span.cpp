@@ -7,14 +7,8 @@
 // Expected: the closed form to 1e-13 at every recorded step, the projection to 1e-13, n eigenvalues
 //   1 and d - n eigenvalues 0.
 // Time: 1 s.
-#include <algorithm>
-#include <cmath>
-
 #include "autograd/transforms.h"
-#include "experiments/harness/run.h"
-#include "experiments/memorization/norms.h"
-#include "experiments/memorization/theory.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -63,7 +57,7 @@ std::vector<Case> cases_of(const Run& run, const Config& config) {
 /// Gradient descent by the engine's own gradient, in the dtype of x and on its device; record(t, A)
 /// after each step.
 template <class F>
-Array descend(const Array& x, double gamma, int64_t steps, F&& record) {
+Tensor descend(const Array& x, double gamma, int64_t steps, F&& record) {
   const Tensor examples(x);
   Tensor a(zeros({x.dim(1), x.dim(1)}, x.dtype(), x.device()));
   const auto loss = [&](const Tensor& map) {
@@ -74,7 +68,7 @@ Array descend(const Array& x, double gamma, int64_t steps, F&& record) {
     record(t, Tensor(copy_to(a.array(), {})));
     check_interrupt();
   }
-  return copy_to(a.array(), {});
+  return Tensor(copy_to(a.array(), {}));
 }
 
 /// The largest distance of an eigenvalue from n ones and d - n zeros.
@@ -86,8 +80,7 @@ double distance_from_projection(const Eigenvalues& values, int64_t n) {
 }
 
 Measurements measure(const Run& run, const Config& config, const Case& c, const Trial& trial) {
-  const Key key = c.key.at(static_cast<uint64_t>(trial.seed));
-  const Array x = normal(key, {c.n, c.d}, DType::f64);
+  const Array x = normal(c.key.at(trial.seed), {c.n, c.d}, DType::f64);
   const Eigenvalues spectrum = eigenvalues(theory::covariance(x));
   const double gamma = config.rate / spectrum[0].real();
   const double slowest = 1 - gamma * spectrum[static_cast<size_t>(c.n - 1)].real();
@@ -104,61 +97,55 @@ Measurements measure(const Run& run, const Config& config, const Case& c, const 
     rows.insert(rows.end(), {static_cast<double>(t), frobenius_norm(now - projection),
                              frobenius_norm(expected - projection)});
   };
-  const Array a = descend(copy_to(x, run.device()), gamma, steps, compare);
-  const Array single = descend(copy_to(cast(x, DType::f32), run.device()), gamma, steps,
-                               [](int64_t, const Tensor&) {});
-  double rank = 0;
-  for (const double s : singular_values(a)) rank += s > 1e-8;
+  const Tensor a = descend(copy_to(x, run.device()), gamma, steps, compare);
+  const Tensor single = descend(copy_to(cast(x, DType::f32), run.device()), gamma, steps,
+                                [](int64_t, const Tensor&) {});
+  const std::vector<double> sizes = singular_values(a.array());
 
   Measurements m;
-  m.add("steps", static_cast<double>(steps));
+  m.add("steps", steps);
   m.add("closed form", closed_form);
-  m.add("projection", frobenius_norm(Tensor(a) - projection));
-  m.add("projection f32", frobenius_norm(Tensor(cast(single, DType::f64)) - projection));
-  m.add("rank", rank);
-  m.add("spectrum", distance_from_projection(eigenvalues(a), c.n));
+  m.add("projection", frobenius_norm(a - projection));
+  m.add("projection f32", frobenius_norm(cast(single, DType::f64) - projection));
+  m.add("rank", std::count_if(sizes.begin(), sizes.end(), [](double s) { return s > 1e-8; }));
+  m.add("spectrum", distance_from_projection(eigenvalues(a.array()), c.n));
   m.add("convergence", from_vector(rows, {static_cast<int64_t>(rows.size() / 3), 3}));
   return m;
 }
 
-void draw(Run& run, const Case& c, const Array& convergence) {
+void draw(Run& run, const std::string& examples, const Array& convergence) {
   const std::vector<double> t = column(convergence, 0);
-  Panel panel{.title = text(c.n, " examples in ", c.d, " dimensions"),
-              .x = {.label = "steps of gradient descent"},
-              .y = {.label = "|A(t) - P|", .log = true},
-              .key = "top right"};
-  panel.curves.push_back(
-      {.x = t, .y = column(convergence, 2), .name = "I - (I - gamma S)^t", .colour = 2});
-  panel.curves.push_back(
-      {.x = t, .y = column(convergence, 1), .name = "trained", .colour = 1, .draw = Draw::dots});
-  run.draw({.name = "convergence", .panels = {panel}, .panel_width = 720, .panel_height = 480});
-}
-
-void claim_case(Run& run, const Case& c, const CaseResult& found) {
-  const auto claim = [&](const std::string& of, const std::string& paper,
-                         const std::string& measured, const Bound& bound) {
-    run.claim({.of = text(c.n, " examples in ", c.d, " dimensions: ", of),
-               .paper = paper,
-               .measured = found[measured],
-               .criterion = bound});
-  };
-  const std::string limit = "converges to the projection on the span";
-  claim("largest difference from I-(I-gamma S)^t over the recorded steps", "equal at every step",
-        "closed form", below(1e-12));
-  claim("|A - P| at the end", limit, "projection", below(1e-11));
-  claim("the same trained in f32", limit, "projection f32", below(1e-4));
-  claim("rank", text("n = ", c.n), "rank", near(static_cast<double>(c.n), 0));
-  claim("largest distance of the eigenvalues from n ones and d - n zeros", "ones and zeros",
-        "spectrum", below(1e-10));
+  const Curve theory{
+      .x = t, .y = column(convergence, 2), .name = "I - (I - gamma S)^t", .colour = 2};
+  const Curve trained{
+      .x = t, .y = column(convergence, 1), .name = "trained", .colour = 1, .draw = Draw::dots};
+  run.draw({.name = "convergence",
+            .panels = {{.title = examples,
+                        .x = {.label = "steps of gradient descent"},
+                        .y = {.label = "|A(t) - P|", .log = true},
+                        .curves = {theory, trained},
+                        .key = "top right"}},
+            .panel_width = 720,
+            .panel_height = 480});
 }
 
 void compute(Run& run, const Config& config) {
   const std::vector<Case> cases = cases_of(run, config);
-  const Study study = run.cases(cases, config.seeds, [&](const Case& c, const Trial& trial) {
-    return measure(run, config, c, trial);
-  });
-  draw(run, cases.back(), study[cases.size() - 1].seed(0).array("convergence"));
-  for (size_t i = 0; i < cases.size(); ++i) claim_case(run, cases[i], study[i]);
+  const Study study = run.cases(config, cases, measure);
+  const std::string limit = "converges to the projection on the span";
+  for (size_t i = 0; i < cases.size(); ++i) {
+    const int64_t n = cases[i].n;
+    const std::string examples = text(n, " examples in ", cases[i].d, " dimensions");
+    const CaseRows rows(run, examples + ": ", study[i]);
+    rows.claim("largest difference from I-(I-gamma S)^t over the recorded steps",
+               "equal at every step", "closed form", below(1e-12));
+    rows.claim("|A - P| at the end", limit, "projection", below(1e-11));
+    rows.claim("the same trained in f32", limit, "projection f32", below(1e-4));
+    rows.claim("rank", text("n = ", n), "rank", near(n, 0));
+    rows.claim("largest distance of the eigenvalues from n ones and d - n zeros", "ones and zeros",
+               "spectrum", below(1e-10));
+    if (i + 1 == cases.size()) draw(run, examples, study[i].seed(0).array("convergence"));
+  }
 }
 
 BASIN_EXPERIMENT(

@@ -17,12 +17,7 @@
 //   iterations, but after one only .55 within 22 % of an image's norm; the third: a sixth of the
 //   digits at a training image at once.
 // Time: on one core smoke 1 s, quick 30 s, paper 1 min.
-#include <algorithm>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/attractors.h"
-#include "experiments/memorization/digits.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -35,6 +30,7 @@ struct Network {
   double radius;
   std::string init;
   std::vector<int64_t> iterations;
+  int64_t seeds = 0;  // those of the Config
 
   template <class F>
   void each_field(F&& f) {
@@ -103,12 +99,13 @@ struct Data {
   Digits digits;
 };
 
-Problem<Mlp, Data> problem(const Run& run, const Config& config, const LabelledImages& all,
-                           const Network& n, const Trial& trial) {
-  const Key key = run.key().at(n.name).at(static_cast<uint64_t>(trial.seed));
+Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& n,
+                           const Trial& trial) {
+  const LabelledImages all = load_mnist(run.data(), Split::test);
+  const Key key = run.key().at(n.name).at(trial.seed);
   const Digits digits = choose_digits(all, key.at("images"), n.images, config.starts, run.device());
   const DenseNet net{
-      .depth = n.depth, .width = config.width, .activation = config.activation, .init = n.init};
+      .depth = n.depth, .width = config.width, .layers = {config.activation, n.init}};
   return {.model = net.make(run, 784, key.at("net")),
           .data = {digits.train, digits},
           .options = n.adam.options()};
@@ -129,13 +126,13 @@ std::vector<int64_t> shown_starts(const std::vector<uint8_t>& labels, int64_t wa
   return rows;
 }
 
-Measurements measure(Run& run, const Config& config, const Network& n, const Trial& trial,
-                     const Mlp& net, const Digits& digits, const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp, Data>& trained) {
+  const Network& n = trained.of;
+  const Digits& digits = trained.data.digits;
+  const std::vector<Array> after = iterates(run, trained.net, digits.starts, n.iterations);
   Measurements m;
-  m.add("loss", trained.best_loss);
-  m.add("steps", static_cast<double>(trained.steps));
-  std::vector<Array> after;
-  run.timed("iterate", [&] { after = iterates(net, digits.starts, n.iterations); });
+  m.add("loss", trained.result.best_loss);
+  m.add("steps", trained.result.steps);
   std::vector<double> within, recovered;
   Nearest end;
   for (size_t i = 0; i < after.size(); ++i) {
@@ -150,8 +147,8 @@ Measurements measure(Run& run, const Config& config, const Network& n, const Tri
   m.add("within", within);
   m.add("recovered", recovered);
   m.add("recovered at the end", recovered.back());
-  measure_attractors(run, m, net, digits.train, after.back(), n.radius);
-  if (trial.seed > 0) return m;
+  measure_attractors(run, m, trained.net, digits.train, after.back(), n.radius);
+  if (trained.trial.seed > 0) return m;
   if (config.rows > 0)
     m.add("sheet", trajectory_sheet(shown_starts(digits.start_labels, config.rows), after, end,
                                     digits.train));
@@ -197,7 +194,7 @@ void claim_attractors(Run& run, const Config& config, const CaseResult& a) {
        .remark =
            "most training images are attractors, never all: the others repel, most of them in one "
            "direction only"});
-  report_attractors(run, net, a);
+  report_attractors(CaseRows(run, net, a));
 }
 
 void claim_superattractors(Run& run, const Config& config, const CaseResult& b) {
@@ -229,7 +226,7 @@ void claim_superattractors(Run& run, const Config& config, const CaseResult& b) 
              .criterion = at_least(0.9),
              .literal = true,
              .remark = "one iteration brings them near, ten to the image"});
-  report_attractors(run, net, b);
+  report_attractors(CaseRows(run, net, b));
 }
 
 /// The paper's words about one iteration, for the network that comes closest to them.
@@ -256,7 +253,7 @@ void claim_at_once(Run& run, const Config& config, const CaseResult& c) {
              c["within after 10"]);
   run.report(net + "fraction of training images that are attractors",
              "training examples are superattractors", c["attractors"]);
-  report_attractors(run, net, c);
+  report_attractors(CaseRows(run, net, c));
 }
 
 void claim_contrast(Run& run, const Config& config, const CaseResult& slow) {
@@ -282,24 +279,16 @@ void compute(Run& run, const Config& config) {
   needs(config.a, {50, 200});
   needs(config.b, {1, 10});
   needs(config.c, {1, 10});
-  const LabelledImages all = load_mnist(run.data(), Split::test);
   std::vector<Network> networks{config.a, config.b, config.c};
-  std::vector<int64_t> seeds(3, config.seeds);
+  for (Network& n : networks) n.seeds = config.seeds;
   if (config.contrast_steps > 0) {
     Network& slow = networks.emplace_back(config.a);
     slow.name = "contrast";
     slow.adam = {config.contrast_steps, 1e-4};
-    seeds.push_back(1);
+    slow.seeds = 1;
   }
-  const Study study = train_cases(
-      run, networks, seeds,
-      [&](const Network& n, const Trial& trial) { return problem(run, config, all, n, trial); },
-      [&](const Network& n, const Trial& trial, const Mlp& net, const Data& data,
-          const TrainResult& trained) {
-        return measure(run, config, n, trial, net, data.digits, trained);
-      });
-  for (const CaseResult& n : study)
-    if (n.seed(0).has("sheet")) run.picture(n.name(), n.seed(0).array("sheet"));
+  const Study study = train_cases(run, config, networks, problem, measure);
+  draw_sheets(run, study);
   draw_attractors(run, study);
   claim_attractors(run, config, study["attractors"]);
   claim_superattractors(run, config, study["superattractors"]);

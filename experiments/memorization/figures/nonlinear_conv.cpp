@@ -1,25 +1,16 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figures 9
-// and 10, appendix H.
-// Paper: (figure 9) 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1 at the start, are
-// trained on one 4x4 image. (Figure 10) 5 such layers with skips are trained on two orthogonal 2x2
-// images.
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   figures 9 and 10, appendix H. Figure 9: 29 leaky ReLU layers of one 3x3 filter, every parameter
+//   0.1 at the start, are trained on one 4x4 image. Figure 10: 5 such layers with skips are trained
+//   on two orthogonal 2x2 images.
 // Claim: (figure 9) they memorise: whatever goes in, the image comes out. (Figure 10) they give one
-// of the images rather than a combination.
+//   of the images rather than a combination.
 // Here: with and without biases, for a white pixel and a white 2x2 square.
 // Expected: figure 9 in the direction of the output (residual .005); the amplitude only with biases
-// and a white pixel (relative error .01), less for a 2x2 square (.2), and without biases it follows
-// the input. Figure 10 not in one application (.01 of the inputs within .1 of an image) but mostly
-// after 100, with biases.
+//   and a white pixel (relative error .01), less for a 2x2 square (.2), and without biases it
+//   follows the input. Figure 10 not in one application (.01 of the inputs within .1 of an image)
+//   but mostly after 100, with biases.
 // Time: on one core smoke 1 s, quick 10 s, paper 1 min.
-#include <algorithm>
-#include <cmath>
-#include <numeric>
-
-#include "experiments/harness/settings.h"
-#include "experiments/harness/table.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/images.h"
-#include "experiments/memorization/networks.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -59,20 +50,15 @@ struct Config {
   }
   template <class F>
   void each_field(F&& f) {
-    f("activation", activation, parsed_by(parse_activation),
-      "after every layer, the last one included");
+    f("activation", activation, parsed_by(parse_activation), "after every layer, the last too");
     f.group("", "figure 9: ", nine);
     f("constant", constant, "figure 9: every weight and bias at the start");
     f("shown", shown, at_least(1), "inputs in the pictures");
-    f.group("skip_",
-            "figure 10 (skips: the input of every two layers is added before the second's "
-            "activation): ",
-            ten);
+    f.group("skip_", "figure 10 (what goes into two layers is added to what they give): ", ten);
     f("skip_seeds", skip_seeds, at_least(1), "figure 10: independent weights and inputs");
     f("skip_init", skip_init, parsed_by(Initializer::parse), "figure 10: initialiser");
     f("iterations", iterations, at_least(2), "figure 10: applications of the network, besides one");
-    f("radius", radius, above(0),
-      "figure 10: L2 distance below which an output counts as a training image");
+    f("radius", radius, above(0), "figure 10: L2 distance below which an output is an image");
     f("wide_radius", wide_radius, above(0), "figure 10: the same, generously");
   }
 };
@@ -80,7 +66,7 @@ struct Config {
 struct Case {
   std::string name;
   bool bias;
-  int64_t square = 0;  // figure 9: side of the white square in the image; 0: figure 10
+  int64_t seeds = 1, square = 0;  // figure 9: side of the white square in the image; 0: figure 10
 };
 
 struct Data {
@@ -100,7 +86,7 @@ Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
   const bool skips = c.square == 0;
   const int64_t side = skips ? 2 : 4;
   const Training& training = skips ? config.ten : config.nine;
-  const Key key = skips ? run.key().at("skips").at(static_cast<uint64_t>(trial.seed)) : run.key();
+  const Key key = skips ? run.key().at("skips").at(trial.seed) : run.key();
   const Array images =
       skips ? from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}) : white_square(c.square);
   const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
@@ -114,26 +100,15 @@ Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
           .options = constant_rate("adam", training.rate, training.steps, training.stop_loss)};
 }
 
-/// Figure 9: the outputs beside the image.
-void compare(Measurements& m, const Array& outputs, const Array& image) {
-  const Beside found = beside(outputs, image);
-  m.add("residual", median(found.residual));
-  m.add("amplitude", median(found.amplitude));
-  m.add("error", median(found.error));
-  m.add("worst error", *std::max_element(found.error.begin(), found.error.end()));
-  m.add("outputs", outputs);
-}
-
-/// Fraction of rows [N, 4] with at least .9 of their square length on one of the two white pixels.
-double single_fraction(const Array& outputs) {
-  const std::vector<double> y = outputs.to_vector<double>();
+/// Fraction of outputs with at least .9 of their square length on one of the images.
+double single_fraction(const Array& outputs, const Array& images) {
   double count = 0;
-  for (size_t i = 0; i < y.size(); i += 4) {
-    const double all =
-        y[i] * y[i] + y[i + 1] * y[i + 1] + y[i + 2] * y[i + 2] + y[i + 3] * y[i + 3];
-    count += std::max(y[i], y[i + 3]) > std::sqrt(0.9 * all);
+  for (int64_t i = 0; i < images.dim(0); ++i) {
+    const Beside found = beside(outputs, cell(images, i));
+    for (size_t k = 0; k < found.residual.size(); ++k)
+      count += found.amplitude[k] > 0 && found.residual[k] < std::sqrt(0.1);
   }
-  return 4 * count / static_cast<double>(y.size());
+  return count / static_cast<double>(outputs.dim(0));
 }
 
 /// A row of images for each of `all` [N, side * side]; dimmed, so that white differs from the
@@ -145,105 +120,88 @@ Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
   return contact_sheet(rows, {1, side, side}, 64 / static_cast<int>(side));
 }
 
-/// Figure 10: the outputs after one and after all iterations beside the two images.
-void follow(Measurements& m, const Config& config, const Net& net, const Data& data) {
-  const std::vector<Array> at = iterates(net, data.inputs, {0, 1, config.iterations});
+/// Figure 9: the outputs beside the image. Figure 10: those after one and after all iterations
+/// beside the two images.
+Measurements measure(const Run&, const Config& config, const Trained<Case, Net, Data>& trained) {
+  const Data& data = trained.data;
+  Measurements m;
+  m.add("loss", trained.result.loss);
+  m.add("steps", trained.result.steps);
+  if (trained.of.square > 0) {
+    const Array outputs = trained.net(Tensor(data.inputs)).array();
+    const Beside found = beside(outputs, data.examples);
+    m.add("residual", median(found.residual));
+    m.add("amplitude", median(found.amplitude));
+    m.add("error", median(found.error));
+    m.add("worst error", Samples(found.error).largest());
+    m.add("outputs", outputs);
+    return m;
+  }
+  const std::vector<Array> at = iterates(trained.net, data.inputs, {0, 1, config.iterations});
   const Nearest once = nearest(at[1], data.examples), end = nearest(at[2], data.examples);
   m.add("at once", fraction_within(once, config.radius));
   m.add("near at once", fraction_within(once, config.wide_radius));
-  m.add("single at once", single_fraction(copy_to(at[1], {})));
+  m.add("single at once", single_fraction(at[1], data.examples));
   m.add("later", fraction_within(end, config.radius));
-  m.add("images reached", static_cast<double>(examples_hit(end, 2, config.radius)));
+  m.add("images reached", examples_hit(end, 2, config.radius));
   m.add("sheet", sheet(at, config.shown, 2));
-}
-
-Measurements measure(const Run&, const Config& config, const Case& c, const Trial&, const Net& net,
-                     const Data& data, const TrainResult& trained) {
-  Measurements m;
-  m.add("loss", trained.loss);
-  m.add("steps", static_cast<double>(trained.steps));
-  if (c.square == 0)
-    follow(m, config, net, data);
-  else
-    compare(m, copy_to(net(Tensor(data.inputs)).array(), {}), copy_to(data.examples, {}));
   return m;
 }
 
 void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const std::string name = text(config.nine.depth, " layers, ", c.square, "x", c.square,
-                                " square, ", c.bias ? "biases: " : "no biases: ");
+  const CaseRows rows(run,
+                      text(config.nine.depth, " layers, ", c.square, "x", c.square, " square, ",
+                           c.bias ? "biases: " : "no biases: "),
+                      trained);
   const std::string words = "test examples give the training image";
-  run.claim({.of = name + "part of the output that is not along the training image (median)",
-             .paper = words,
-             .measured = trained["residual"],
-             .criterion = below(0.03)});
-  const bool pixel = c.square == 1;
-  std::string remark = "without biases the network is homogeneous: the amplitude follows the input";
-  if (c.bias)
-    remark = "the amplitude is " + short_number(trained["amplitude"].median()) + " of the image's";
-  run.claim({.of = name + "distance of the output from the training image, relative (median)",
-             .paper = words,
-             .measured = trained["error"],
-             .criterion = below(0.05),
-             .literal = !pixel,
-             .remark = pixel ? "" : remark});
+  const std::string distance = "distance of the output from the training image, relative (median)";
+  rows.claim("part of the output that is not along the training image (median)", words, "residual",
+             below(0.03));
+  if (c.square == 1) return rows.claim(distance, words, "error", below(0.05));
+  rows.literal(
+      distance, words, "error", below(0.05),
+      c.bias ? "the amplitude is " + short_number(trained["amplitude"].median()) + " of the image's"
+             : "without biases the network is homogeneous: the amplitude follows the input");
 }
 
-void claim_figure_10(Run& run, const Config& config, bool bias, const CaseResult& trained) {
-  const std::string name =
-      text(config.ten.depth, " layers with skips, ", bias ? "biases: " : "no biases: ");
+void claim_figure_10(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
+  const CaseRows rows(
+      run, text(config.ten.depth, " layers with skips, ", c.bias ? "biases: " : "no biases: "),
+      trained);
   const std::string words = "outputs individual training examples instead of combinations";
   const std::string within = text("inputs within ", config.radius, " of a training image ");
-  run.claim({.of = name + within + "after one application",
-             .paper = words,
-             .measured = trained["at once"],
-             .criterion = at_least(0.9),
-             .literal = true,
-             .remark = bias ? "one application only moves inputs nearer; iteration brings most of "
-                              "them to an image"
-                            : "without biases the amplitude follows the input"});
-  run.report(name + text("the same within ", config.wide_radius), words, trained["near at once"]);
-  run.report(name + "outputs with .9 of their square length on one training image", words,
-             trained["single at once"]);
-  run.claim({.of = name + within + text("after ", config.iterations),
-             .paper = words,
-             .measured = trained["later"],
-             .criterion = bias ? Criterion(above(0.5)) : Criterion()});
-  run.report(name + text("training images reached after ", config.iterations, ", of 2"), words,
-             trained["images reached"]);
-}
-
-/// The sheet of the seed whose fraction at an image at the end is the median.
-Array median_sheet(const CaseResult& trained) {
-  const std::vector<double> later = trained["later"].values;
-  std::vector<size_t> order(later.size());
-  std::iota(order.begin(), order.end(), 0);
-  std::stable_sort(order.begin(), order.end(),
-                   [&](size_t a, size_t b) { return later[a] < later[b]; });
-  return trained.seed(order[order.size() / 2]).array("sheet");
+  rows.literal(within + "after one application", words, "at once", at_least(0.9),
+               c.bias ? "one application only moves inputs nearer; iteration brings most of them "
+                        "to an image"
+                      : "without biases the amplitude follows the input");
+  rows.report(text("the same within ", config.wide_radius), words, "near at once");
+  rows.report("outputs with .9 of their square length on one training image", words,
+              "single at once");
+  rows.claim(within + text("after ", config.iterations), words, "later",
+             c.bias ? Criterion(above(0.5)) : Criterion());
+  rows.report(text("training images reached after ", config.iterations, ", of 2"), words,
+              "images reached");
 }
 
 void compute(Run& run, const Config& config) {
-  const std::vector<Case> cases{{"square1-bias", true, 1},
-                                {"square2-bias", true, 2},
-                                {"square2-no-bias", false, 2},
-                                {"skips-bias", true},
-                                {"skips-no-bias", false}};
-  const std::vector<int64_t> seeds{1, 1, 1, config.skip_seeds, config.skip_seeds};
-  const Study study = train_cases(
-      run, cases, seeds, [&](const auto&... of) { return problem(run, config, of...); },
-      [&](const auto&... of) { return measure(run, config, of...); });
+  const std::vector<Case> cases{{"square1-bias", true, 1, 1},
+                                {"square2-bias", true, 1, 2},
+                                {"square2-no-bias", false, 1, 2},
+                                {"skips-bias", true, config.skip_seeds},
+                                {"skips-no-bias", false, config.skip_seeds}};
+  const Study study = train_cases(run, config, cases, problem, measure);
   std::vector<Array> figure_9{normal(run.key().at("inputs"), {config.nine.inputs, 16}, DType::f64)};
-  for (size_t i = 0; i < 3; ++i) {
-    figure_9.push_back(study[i].seed(0).array("outputs"));
-    claim_figure_9(run, config, cases[i], study[i]);
+  for (size_t i = 0; i < cases.size(); ++i) {
+    if (cases[i].square > 0) {
+      figure_9.push_back(study[i].seed(0).array("outputs"));
+      claim_figure_9(run, config, cases[i], study[i]);
+    } else {
+      run.picture(cases[i].bias ? "figure-10-bias" : "figure-10-no-bias",
+                  study[i].median_seed("later").array("sheet"));
+      claim_figure_10(run, config, cases[i], study[i]);
+    }
   }
   run.picture("figure-9", sheet(figure_9, config.shown, 4));
-  for (const bool bias : {true, false}) {
-    const CaseResult& trained = study[bias ? "skips-bias" : "skips-no-bias"];
-    run.picture(bias ? "figure-10-bias" : "figure-10-no-bias", median_sheet(trained));
-    claim_figure_10(run, config, bias, trained);
-  }
 }
 
 BASIN_EXPERIMENT(

@@ -10,14 +10,9 @@
 //   sooner, not more. For 3 / 5 / 7 / 10 layers (128 units) R_50 of 0 / .2 / .6 / .44: from 7 to 10
 //   layers R_t only rises sooner and ends lower.
 // Time: on one core smoke 1 s, quick 2 min; the paper preset is for a GPU.
-#include <algorithm>
 #include <tuple>
 
-#include "experiments/harness/settings.h"
-#include "experiments/harness/table.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/digits.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -87,8 +82,7 @@ struct Series {
 
 Series networks(const Config& config) {
   const auto network = [&](int64_t depth, int64_t width, double rate) {
-    const DenseNet net{
-        .depth = depth, .width = width, .activation = config.activation, .init = config.init};
+    const DenseNet net{.depth = depth, .width = width, .layers = {config.activation, config.init}};
     return Network{net.name() + "-rate" + short_number(rate), net, rate};
   };
   Series s;
@@ -110,9 +104,10 @@ struct Data {
   Array examples, starts;
 };
 
-Problem<Mlp, Data> problem(const Run& run, const Config& config, const LabelledImages& all,
-                           const Network& n, const Trial& trial) {
-  const auto seed = static_cast<uint64_t>(trial.seed);
+Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& n,
+                           const Trial& trial) {
+  const auto seed = trial.seed;
+  const LabelledImages all = load_mnist(run.data(), Split::test);
   const Digits digits =  // the same for all networks
       choose_digits(all, run.key().at("images").at(seed), config.images, config.starts,
                     run.device());
@@ -121,21 +116,15 @@ Problem<Mlp, Data> problem(const Run& run, const Config& config, const LabelledI
           .options = constant_rate("adam", n.rate, config.steps, config.stop_loss)};
 }
 
-Measurements measure(Run& run, const Config& config, const Network& n, const Mlp& net,
-                     const Data& data, const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp, Data>& trained) {
+  const Array& examples = trained.data.examples;
   Measurements m;
-  m.add("loss", trained.loss);
-  m.add("steps", static_cast<double>(trained.steps));
-  if (n.net.width <= config.spectra_up_to)
-    run.timed("spectra", [&] {
-      const int64_t count = attractor_count(spectral_radius(net, Tensor(data.examples)));
-      m.add("attractors", static_cast<double>(count) / static_cast<double>(config.images));
-    });
+  m.add("loss", trained.result.loss);
+  m.add("steps", trained.result.steps);
+  if (trained.of.net.width <= config.spectra_up_to) measure_radii(run, m, trained.net, examples);
   std::vector<double> recovered;
-  run.timed("iterate", [&] {
-    for (const Array& points : iterates(net, data.starts, config.iterations))
-      recovered.push_back(recovery_probability(points, data.examples, config.radius));
-  });
+  for (const Array& points : iterates(run, trained.net, trained.data.starts, config.iterations))
+    recovered.push_back(recovery_probability(points, examples, config.radius));
   m.add("recovered", recovered);  // R_t for each iteration count
   return m;
 }
@@ -144,10 +133,7 @@ Measurements measure(Run& run, const Config& config, const Network& n, const Mlp
 Panel panel(const Config& config, const Study& study, const std::string& title,
             const std::vector<Network>& series) {
   Panel p{.title = title,
-          .x = {.label = "iterations t",
-                .log = true,
-                .low = 0.7,
-                .high = static_cast<double>(config.iterations.back())},
+          .x = log_axis("iterations t", config.iterations, 0.7),
           .y = {.label = "recovery probability R_t", .low = 0, .high = 1}};
   std::vector<Curve> medians;
   for (size_t i = 0; i < series.size(); ++i) {
@@ -261,13 +247,8 @@ void compute(Run& run, const Config& config) {
           config.base_width);
   index_of("depths", config.depths, config.base_depth);
   for (const int64_t t : {5, 10, 50}) index_of("iterations", config.iterations, t);
-  const LabelledImages all = load_mnist(run.data(), Split::test);
   const Series s = networks(config);
-  const Study study = train_cases(
-      run, s.all, config.seeds,
-      [&](const Network& n, const Trial& trial) { return problem(run, config, all, n, trial); },
-      [&](const Network& n, const Trial&, const Mlp& net, const Data& data,
-          const TrainResult& trained) { return measure(run, config, n, net, data, trained); });
+  const Study study = train_cases(run, config, s.all, problem, measure);
   run.save("recovery-width", as_array(study, s.wide));
   run.save("recovery-depth", as_array(study, s.deep));
   run.draw(

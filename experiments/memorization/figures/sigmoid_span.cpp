@@ -1,20 +1,14 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", theorem 1
-// and its corollary (appendix B).
-// Paper: one layer phi(A x) is trained from A = 0 at an adaptive rate. The paper suspects that a
-// constant one does as well.
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   theorem 1 and its corollary (appendix B): one layer phi(A x) is trained from A = 0 at an
+//   adaptive rate. The paper suspects that a constant one does as well.
 // Claim: A converges to the least-norm solution B of A x = phi^-1(x): rank n, outputs in the
-// phi-span of the examples.
+//   phi-span of the examples.
 // Here: sigmoid and tanh at both rates, and sigmoid on data that the theorem excludes.
 // Expected: both rates reach B to 1e-9 and better, linearly, with a speed set by the condition
-// number of the examples; so do data on both sides of phi(0), which the theorem excludes.
+//   number of the examples; so do data on both sides of phi(0), which the theorem excludes.
 // Time: on one core smoke 1 s, quick 20 s.
-#include <algorithm>
-#include <cmath>
-
 #include "autograd/transforms.h"
-#include "experiments/harness/run.h"
-#include "experiments/memorization/theory.h"
-#include "models/dynamics/spectrum.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -37,13 +31,12 @@ struct Config {
     f("dimension", dimension, at_least(2), "d");
     f("examples", examples, at_least(1), "n, below d");
     f("steps", steps, at_least(1), "largest number of steps of gradient descent");
-    f("stop_error", stop_error, at_least(0),
-      "training ends when the largest error of an output falls below");
-    f("sigmoid_range", sigmoid_range, rising(inside(0, 1), 2),
+    f("stop_error", stop_error, at_least(0), "training ends below this largest error of outputs");
+    const SettingRule range = rising(inside(0, 1), 2);
+    f("sigmoid_range", sigmoid_range, range,
       "uniform pixels for sigmoid, all above sigmoid(0) as the theorem wants");
-    f("tanh_range", tanh_range, rising(inside(0, 1), 2),
-      "uniform pixels for tanh, all above tanh(0)");
-    f("two_sided_range", two_sided_range, rising(inside(0, 1), 2),
+    f("tanh_range", tanh_range, range, "uniform pixels for tanh, all above tanh(0)");
+    f("two_sided_range", two_sided_range, range,
       "uniform pixels for sigmoid on both sides of sigmoid(0)");
   }
 };
@@ -58,19 +51,11 @@ struct Case {
   double judged_steps = 0;  // until an error of 1e-9; 0: the rows are only reported
 };
 
-double largest(const Tensor& t) {
-  return max(abs(t), {0, 1}).item();
-}
-
-/// The rate: 1 / (largest eigenvalue of X^T X * phi'(0)^2); gamma = 1 / (n L d) with the largest
-/// ratio L of two coordinates of an example; gamma = 1 / (largest eigenvalue).
+/// The paper's bound, or 1 / (largest eigenvalue of X^T X), times 1 / phi'(0)^2 for a constant one.
 double rate_of(const Case& c, const Array& x) {
-  const double top = eigenvalues(theory::covariance(x))[0].real();
-  if (c.rate == Rate::adaptive_fast) return 1 / top;
-  if (c.rate == Rate::constant) return 1 / (top * (c.phi.op == Unary::sigmoid ? 1.0 / 16 : 1.0));
-  const Tensor rows(x);
-  const double ratio = max(max(rows, {1}) / min(rows, {1}), {0}).item();
-  return 1 / (static_cast<double>(x.dim(0) * x.dim(1)) * ratio);
+  if (c.rate == Rate::adaptive_bound) return theory::adaptive_rate_bound(x);
+  const bool flat = c.rate == Rate::constant && c.phi.op == Unary::sigmoid;
+  return 1 / (eigenvalues(theory::covariance(x))[0].real() * (flat ? 1.0 / 16 : 1.0));
 }
 
 /// Trains A and adds how that went: "errors" are rows (step, largest error of an output).
@@ -94,7 +79,7 @@ Tensor train(const Run& run, const Config& config, const Case& c, const Array& x
     check_interrupt();
     const auto step = static_cast<double>(t);
     falls = std::max(falls, max(before - a, {0, 1}).item());
-    error = largest(linear(examples, a, {}, c.phi) - examples);
+    error = largest_entry(linear(examples, a, {}, c.phi) - examples);
     if (error < 1e-9) steps_to_nine = std::min(steps_to_nine, step);
     if (step >= mark) {
       errors.insert(errors.end(), {step, error});
@@ -110,7 +95,7 @@ Tensor train(const Run& run, const Config& config, const Case& c, const Array& x
 }
 
 Measurements measure(const Run& run, const Config& config, const Case& c, const Trial& trial) {
-  const Key key = run.key().at(static_cast<uint64_t>(trial.seed));
+  const Key key = run.key().at(trial.seed);
   const int64_t d = config.dimension;
   const Array x = uniform(key.at("x"), {config.examples, d}, DType::f64, c.range[0], c.range[1]);
   const Array targets = theory::preimage(c.phi, x);
@@ -121,51 +106,39 @@ Measurements measure(const Run& run, const Config& config, const Case& c, const 
   const auto above_zero = [&](double s) { return s > 1e-6 * sizes[0]; };
   const Tensor y(normal(key.at("y"), {100, d}, DType::f64));
   const std::vector<double> residuals = theory::span_residuals(linear(y, a, {}).array(), targets);
-  m.add("difference from B", largest(a - b) / largest(b));
-  m.add("rank", static_cast<double>(std::count_if(sizes.begin(), sizes.end(), above_zero)));
-  m.add("span residual", *std::max_element(residuals.begin(), residuals.end()));
+  m.add("difference from B", largest_entry(a - b) / largest_entry(b));
+  m.add("rank", std::count_if(sizes.begin(), sizes.end(), above_zero));
+  m.add("span residual", Samples(residuals).largest());
   return m;
 }
 
 void claim_case(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const std::string name = c.name + ": ", solves = "converges to a solution of A x = phi^-1(x)";
-  const std::string steps = name + "steps until the largest error is below 1e-9";
-  const std::string difference = name + "largest |A - B| / largest |B|";
+  const CaseRows rows(run, c.name + ": ", trained);
+  const std::string steps = "steps until the largest error is below 1e-9";
+  const std::string solves = "converges to a solution of A x = phi^-1(x)";
+  const std::string difference = "largest |A - B| / largest |B|";
   const std::string least_norm = "the minimum-norm solution";
   if (c.judged_steps > 0) {
-    run.claim({.of = steps,
-               .paper = solves,
-               .measured = trained["steps to 1e-9"],
-               .criterion = below(c.judged_steps)});
-    run.claim({.of = difference,
-               .paper = least_norm,
-               .measured = trained["difference from B"],
-               .criterion = below(1e-7)});
-    run.claim({.of = name + "rank",
-               .paper = "rank A = dim span X = n",
-               .measured = trained["rank"],
-               .criterion = near(static_cast<double>(config.examples), 0)});
-    run.claim({.of = name + "distance of A y from span(phi^-1(X)), relative",
-               .paper = "phi(A y) is in the phi-span",
-               .measured = trained["span residual"],
-               .criterion = below(1e-8)});
+    rows.claim(steps, solves, "steps to 1e-9", below(c.judged_steps));
+    rows.claim(difference, least_norm, "difference from B", below(1e-7));
+    rows.claim("rank", "rank A = dim span X = n", "rank", near(config.examples, 0));
+    rows.claim("distance of A y from span(phi^-1(X)), relative", "phi(A y) is in the phi-span",
+               "span residual", below(1e-8));
     return;
   }
   const bool theorem = c.rate == Rate::adaptive_bound;
   const bool excluded = c.phi.op == Unary::sigmoid && c.range[0] < 0.5;
-  run.report(steps, theorem ? solves : "we suspect that the adaptive rate is not necessary",
-             trained["steps to 1e-9"],
-             theorem ? text("not reached within ", config.steps, " steps is shown as inf") : "");
-  run.report(difference, excluded ? "(assumption 1b excludes such data)" : least_norm,
-             trained["difference from B"]);
+  rows.report(steps, theorem ? solves : "we suspect that the adaptive rate is not necessary",
+              "steps to 1e-9",
+              theorem ? text("not reached within ", config.steps, " steps is shown as inf") : "");
+  rows.report(difference, excluded ? "(assumption 1b excludes such data)" : least_norm,
+              "difference from B");
   if (!theorem) return;
-  run.claim({.of = name + "largest fall of an entry of A in one step",
-             .paper = "entries increase monotonically (proof)",
-             .measured = trained["largest fall of an entry"],
-             .criterion = every_seed(at_most(0)),
-             .literal = true,
-             .remark = "Entries do fall, and B itself has negative ones; the limit is B all the "
-                       "same, since A stays in the row span of the examples and phi is monotone."});
+  rows.literal("largest fall of an entry of A in one step",
+               "entries increase monotonically (proof)", "largest fall of an entry",
+               every_seed(at_most(0)),
+               "Entries do fall, and B itself has negative ones; the limit is B all the same, "
+               "since A stays in the row span of the examples and phi is monotone.");
 }
 
 void compute(Run& run, const Config& config) {
@@ -184,20 +157,14 @@ void compute(Run& run, const Config& config) {
       {"tanh, adaptive, fast", tanh, Rate::adaptive_fast, config.tanh_range},
       {"sigmoid on both sides, constant rate", sigmoid, Rate::constant, both},
       {"sigmoid on both sides, adaptive, fast", sigmoid, Rate::adaptive_fast, both}};
-  const Study study = run.cases(cases, config.seeds, [&](const Case& c, const Trial& trial) {
-    return measure(run, config, c, trial);
-  });
+  const Study study = run.cases(config, cases, measure);
   Panel panel{.x = {.label = "steps"},
               .y = {.label = "largest error of an output", .log = true},
               .key = "below"};
   for (size_t i = 0; i < cases.size(); ++i) {
     claim_case(run, config, cases[i], study[i]);
-    const Array errors = study[i].seed(0).array("errors");
-    panel.curves.push_back({.x = column(errors, 0),
-                            .y = column(errors, 1),
-                            .name = cases[i].name,
-                            .colour = static_cast<int>(i),
-                            .size = 2});
+    panel.curves.push_back(curve_of(study[i].seed(0).array("errors"),
+                                    {.name = cases[i].name, .colour = i, .size = 2}));
   }
   run.draw({.name = "convergence", .panels = {panel}, .panel_width = 860, .panel_height = 560});
 }

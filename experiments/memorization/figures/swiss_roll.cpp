@@ -1,22 +1,17 @@
-// Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders", figure 2.
-// Paper: a fully connected autoencoder (10 layers, 512 units) is trained on 100 points of the Swiss
-// roll. Claim: it is contractive towards them: most of 1000 trajectories from a grid end at
-// training points (0, 11, 111, 1111
-//   iterations).
+// Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
+//   figure 2: a fully connected autoencoder (10 layers, 512 units) is trained on 100 points of the
+//   Swiss roll.
+// Claim: it is contractive towards them: most of 1000 trajectories from a grid end at training
+//   points (0, 11, 111, 1111 iterations).
 // Here: the paper leaves activation, initialisation, optimiser and scaling open. A large constant
-// Adam rate, kept long
-//   after the loss is small, is what makes training points attractors. The loss spikes at that
-//   rate, so the lowest-loss snapshot of the second half is measured. The deeper network gets half
-//   the rate: over 8 seeds of 10 x 128 the attractors were .71 to .92 (median .83) at 1e-3, .58 to
-//   .97 (median .78) at 2e-3, where the loss spikes more.
+//   Adam rate, kept long after the loss is small, is what makes training points attractors. The
+//   loss spikes at that rate, so the lowest-loss snapshot of the second half is measured. The
+//   deeper network gets half the rate: over 8 seeds of 10 x 128 the attractors were .71 to .92
+//   (median .83) at 1e-3, .58 to .97 (median .78) at 2e-3, where the loss spikes more.
 // Expected: 6 x 128: .95 attractors, grid .00 / .28 / .94 / .95.
 // Time: on one core smoke 1 s, quick 1 min, paper 4 min.
-#include <algorithm>
-
 #include "data/synthetic.h"
-#include "experiments/harness/settings.h"
-#include "experiments/harness/training.h"
-#include "experiments/memorization/attractors.h"
+#include "experiments/memorization/figure.h"
 
 namespace basin {
 namespace {
@@ -76,34 +71,25 @@ std::vector<Network> networks(const Config& config) {
   return all;
 }
 
-struct Data {
-  Array examples;
-};
-
-Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& n,
-                           const Trial& trial) {
-  const auto seed = static_cast<uint64_t>(trial.seed);
-  const Array roll = swiss_roll(run.key().at("data").at(seed), config.points, DType::f32);
-  return {.model = n.net.make(run, 3, run.key().at("net").at(seed)),
+Problem<Mlp> problem(const Run& run, const Config& config, const Network& n, const Trial& trial) {
+  const Array roll = swiss_roll(run.key().at("data").at(trial.seed), config.points, DType::f32);
+  return {.model = n.net.make(run, 3, run.key().at("net").at(trial.seed)),
           .data = {copy_to(roll, run.device())},
           .options = n.adam.options()};
 }
 
-Measurements measure(Run& run, const Config& config, const Mlp& net, const Data& data,
-                     const TrainResult& trained) {
+Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp>& trained) {
+  const Array& examples = trained.data.examples;
+  const Array start = copy_to(uniform_grid(copy_to(examples, {}), config.grid), run.device());
+  const std::vector<Array> after = iterates(run, trained.net, start, config.iterations);
+  const Array& end = after.back();
   Measurements m;
-  m.add("loss", trained.best_loss);
-  const Array start = copy_to(uniform_grid(copy_to(data.examples, {}), config.grid), run.device());
-  std::vector<Array> after;
-  run.timed("iterate", [&] { after = iterates(net, start, config.iterations); });
-  std::vector<double> within;
-  for (const Array& points : after)
-    within.push_back(fraction_within(nearest(points, data.examples), config.radius));
-  const Nearest end = nearest(after.back(), data.examples);
-  m.add("within", within);  // fraction of the grid at a training point, for each iteration count
-  m.add("hit", static_cast<double>(examples_hit(end, config.points, config.radius)));
-  measure_attractors(run, m, net, data.examples, after.back(), config.radius);
-  m.add("examples", data.examples);
+  m.add("loss", trained.result.best_loss);
+  // the fraction of the grid at a training point, for each iteration count
+  m.add("within", arrived(after, examples, config.radius));
+  m.add("hit", examples_hit(nearest(end, examples), config.points, config.radius));
+  measure_attractors(run, m, trained.net, examples, end, config.radius);
+  m.add("examples", examples);
   for (size_t i = 0; i < after.size(); ++i) m.add(text("after", config.iterations[i]), after[i]);
   return m;
 }
@@ -111,24 +97,17 @@ Measurements measure(Run& run, const Config& config, const Mlp& net, const Data&
 /// The paper's layout: one panel for each iteration count. Trajectories are green and on top, so
 /// that a training point that is reached shows a green centre.
 void draw(Run& run, const Config& config, const Measurements& m) {
-  const auto points = [](const Array& a, int colour, double size) {
-    return Curve{.x = column(a, 0),
-                 .y = column(a, 1),
-                 .colour = colour,
-                 .draw = Draw::dots,
-                 .size = size,
-                 .z = column(a, 2)};
-  };
   Chart chart{.name = "swiss-roll", .panel_height = 540};
   for (size_t i = 0; i < config.iterations.size(); ++i) {
     const int64_t t = config.iterations[i];
+    const Array points = m.array(text("after", t));
     chart.panels.push_back(
         {.title = text(t, t == 1 ? " iteration\n" : " iterations\n",
                        static_cast<int>(m.list("within")[i] * 100 + 0.5), " % at a training point"),
          .x = {.low = -1, .high = 1},
          .y = {.low = -1, .high = 1},
-         .curves = {points(m.array("examples"), 1, 1.4),
-                    points(m.array(text("after", t)), 2, 0.6)}});
+         .curves = {curve_of(m.array("examples"), {.colour = 1, .draw = Draw::dots, .size = 1.4}),
+                    curve_of(points, {.colour = 2, .draw = Draw::dots, .size = 0.6})}});
   }
   run.draw(chart);
 }
@@ -142,56 +121,36 @@ double least_growth(const Measurements& m) {
 }
 
 void claim_network(Run& run, const Config& config, const CaseResult& n) {
-  const std::string net = n.name() + ": ", examples = "training examples are attractors";
+  const CaseRows rows(run, n.name() + ": ", n);
+  const std::string attract = "training examples are attractors";
   const auto& t = config.iterations;
   const size_t last = t.size() - 1;
-  run.claim({.of = net + "loss (mean square) at the lowest-loss snapshot",
-             .paper = "trained to convergence",
-             .measured = n["loss"],
-             .criterion = below(1e-7)});
-  run.claim({.of = net + "fraction of training points that are attractors (spectral radius < 1)",
-             .paper = examples,
-             .measured = n["attractors"],
-             .criterion = at_least(0.6)});
-  run.claim({.of = net + text("grid at a training point after ", t[0], " iterations"),
-             .paper = "uniformly spaced points",
-             .measured = n.at("within", 0),
-             .criterion = below(0.01)});
+  rows.claim("loss (mean square) at the lowest-loss snapshot", "trained to convergence", "loss",
+             below(1e-7));
+  rows.claim("fraction of training points that are attractors (spectral radius < 1)", attract,
+             "attractors", at_least(0.6));
+  rows.claim(text("grid at a training point after ", t[0], " iterations"),
+             "uniformly spaced points", n.at("within", 0), below(0.01));
   if (last >= 2)
-    run.claim({.of = net + text("the same after ", t[last - 1]),
-               .paper = "trajectories converge to training points",
-               .measured = n.at("within", last - 1),
-               .criterion = at_least(0.6)});
-  run.claim({.of = net + text("the same after ", t[last]),
-             .paper = "most trajectories converge to training examples",
-             .measured = n.at("within", last),
-             .criterion = at_least(run.preset() == Preset::paper ? 0.8 : 0.7)});
-  run.claim({.of = net + text("distinct training points reached, of ", config.points),
-             .paper = "converge to training points",
-             .measured = n["hit"],
-             .criterion = at_least(0.4 * static_cast<double>(config.points))});
-  run.claim({.of = net + "smallest growth of that fraction from one iteration count to the next",
-             .paper = "contractive towards training examples",
-             .measured = n.of(least_growth),
-             .criterion = at_least(0)});
-  run.claim({.of = net + "every training point is an attractor (fraction)",
-             .paper = examples,
-             .measured = n["attractors"],
-             .criterion = at_least(1),
-             .literal = true,
-             .remark = "most training points are attractors; the others repel weakly, nearly all "
-                       "of them in one "
-                       "direction only"});
-  report_attractors(run, net, n);
+    rows.claim(text("the same after ", t[last - 1]), "trajectories converge to training points",
+               n.at("within", last - 1), at_least(0.6));
+  rows.claim(text("the same after ", t[last]), "most trajectories converge to training examples",
+             n.at("within", last), at_least(run.preset() == Preset::paper ? 0.8 : 0.7));
+  rows.claim(text("distinct training points reached, of ", config.points),
+             "converge to training points", "hit",
+             at_least(0.4 * static_cast<double>(config.points)));
+  rows.claim("smallest growth of that fraction from one iteration count to the next",
+             "contractive towards training examples", n.of(least_growth), at_least(0));
+  rows.literal("every training point is an attractor (fraction)", attract, "attractors",
+               at_least(1),
+               "most training points are attractors; the others repel weakly, nearly all of them "
+               "in one direction only");
+  report_attractors(rows);
 }
 
 void compute(Run& run, const Config& config) {
   require(config.iterations[0] == 0, "swiss-roll: iterations must begin with 0, the start");
-  const Study study = train_cases(
-      run, networks(config), config.seeds,
-      [&](const Network& n, const Trial& trial) { return problem(run, config, n, trial); },
-      [&](const Network&, const Trial&, const Mlp& net, const Data& data,
-          const TrainResult& trained) { return measure(run, config, net, data, trained); });
+  const Study study = train_cases(run, config, networks(config), problem, measure);
   draw(run, config, study[0].seed(0));
   draw_attractors(run, study);
   for (const CaseResult& network : study) claim_network(run, config, network);

@@ -16,12 +16,12 @@ using namespace basin::test;
 namespace {
 
 struct Config {
-  int64_t seeds = 3, steps = 40;
+  int64_t seeds = 1, steps = 40;
   std::string fail;
   explicit Config(Preset) {}
   template <class F>
   void each_field(F&& f) {
-    f("seeds", seeds, at_least(1), "of each case");
+    f("seeds", seeds, at_least(1), "of a case that has no number of its own");
     f("steps", steps, at_least(1), "of a training");
     f("fail", fail, "a trial that fails once it has been trained");
   }
@@ -30,10 +30,7 @@ struct Config {
 struct Case {
   std::string name;
   int64_t width;
-};
-
-struct Data {
-  Array examples;
+  int64_t seeds = 3;
 };
 
 std::atomic<int> measured{0};  // trials, over all runs of this file
@@ -42,26 +39,26 @@ bool may_fail = true;
 void compute(Run& run, const Config& config) {
   const std::vector<Case> cases{{"narrow", 4}, {"wide", 8}};
   const Study study = train_cases(
-      run, cases, config.seeds,
-      [&](const Case& c, const Trial& trial) {
-        const Key key = run.key().at(c.name).at(static_cast<uint64_t>(trial.seed));
+      run, config, cases,
+      [](Run& r, const Config& settings, const Case& c, const Trial& trial) {
+        const Key key = r.key().at(c.name).at(trial.seed);
         MlpConfig shape;
         shape.widths = {3, c.width, 3};
         TrainOptions options;
-        options.max_steps = config.steps;
+        options.max_steps = settings.steps;
         options.progress = false;
-        return Problem<Mlp, Data>{.model = make_mlp(shape, key.at("net")),
-                                  .data = {normal(key.at("data"), {5, 3}, DType::f32)},
-                                  .options = options};
+        return Problem<Mlp>{.model = make_mlp(shape, key.at("net")),
+                            .data = {normal(key.at("data"), {5, 3}, DType::f32)},
+                            .options = options};
       },
-      [&](const Case&, const Trial& trial, const Mlp& net, const Data&,
-          const TrainResult& trained) {
-        if (may_fail && trial.name == config.fail) throw Error("an error of ours", Fault::internal);
+      [](Run&, const Config& settings, const Trained<Case, Mlp>& t) {
+        if (may_fail && t.trial.name == settings.fail)
+          throw Error("an error of ours", Fault::internal);
         ++measured;
         Measurements m;
-        m.add("loss", trained.loss);
-        m.add("seeds", std::vector<double>{static_cast<double>(trial.seed)});
-        m.add("weights", net.layers[0].weight.array());
+        m.add("loss", t.result.loss);
+        m.add("seeds", std::vector<double>{static_cast<double>(t.trial.seed)});
+        m.add("weights", t.net.layers[0].weight.array());
         return m;
       });
   run.report("loss", "", study["wide"]["loss"]);

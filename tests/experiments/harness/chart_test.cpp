@@ -80,3 +80,27 @@ TEST_CASE("contact_sheet: cells, gaps and rows of different lengths") {
                        Error);
   CHECK_THROWS_WITH_AS(contact_sheet({}, {1, 2, 2}, 1), doctest::Contains("needs an image"), Error);
 }
+
+TEST_CASE("charts: curves of rows, cobwebs and counts on an axis") {
+  const Array plane = from_vector(std::vector<float>{1, 2, 3, 4}, {2, 2});
+  const Curve flat = curve_of(plane, {.name = "a", .colour = 3, .draw = Draw::dots});
+  CHECK(flat.x == std::vector<double>{1, 3});
+  CHECK(flat.y == std::vector<double>{2, 4});
+  CHECK(flat.z.empty());
+  CHECK(flat.name == "a");
+  CHECK(flat.colour.number == 3);
+  CHECK(curve_of(from_vector(std::vector<double>{1, 2, 3}, {1, 3})).z == std::vector<double>{3});
+  CHECK_THROWS_AS(curve_of(from_vector(std::vector<double>{1, 2}, {2, 1})), Error);
+
+  // two starts, one iteration: from (0, 0) up to the map, along to the diagonal, then a new path
+  const Curve web = cobweb(from_vector(std::vector<double>{0, 2, 5, 1}, {2, 2}));
+  REQUIRE(web.x.size() == 8);
+  CHECK(std::isnan(web.x[0]));
+  CHECK(std::vector<double>(web.x.begin() + 1, web.x.begin() + 4) == std::vector<double>{0, 0, 2});
+  CHECK(std::vector<double>(web.y.begin() + 1, web.y.begin() + 4) == std::vector<double>{0, 2, 2});
+  CHECK(std::isnan(web.y[4]));
+  CHECK(std::vector<double>(web.x.begin() + 5, web.x.end()) == std::vector<double>{5, 5, 1});
+
+  CHECK(on_axis({0, 1, 10}) == std::vector<double>{0, 1, 10});
+  CHECK(on_axis({0, 1, 10}, 0.7) == std::vector<double>{0.7, 1, 10});
+}

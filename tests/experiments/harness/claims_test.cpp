@@ -5,6 +5,7 @@
 
 #include "experiments/harness/claims.h"
 #include "experiments/harness/config.h"
+#include "experiments/harness/measurements.h"
 #include "tests/files.h"
 
 using namespace basin;
@@ -172,6 +173,33 @@ TEST_CASE("claims: rows about the same words") {
   CHECK(rows.last()["remark"] == "a remark");
   CHECK_THROWS_WITH_AS(words.report("reported", 2),
                        doctest::Contains("there is a row of that name already"), Error);
+}
+
+TEST_CASE("claims: rows about a case take its numbers by name") {
+  Measurements first, second;
+  first.add("loss", 1);
+  first.add("list", std::vector<double>{5, 6});
+  second.add("loss", 3);
+  second.add("list", std::vector<double>{7, 9});
+  const CaseResult result("net", {first, second});
+  Rows rows;
+  const CaseRows about(rows, "net: ", result);
+  about.claim("loss", "small", "loss", below(3), "how");
+  CHECK(rows.last()["statement"] == "net: loss");
+  CHECK(rows.last()["paper"] == "small");
+  CHECK(rows.last()["values"] == Json({1.0, 3.0}));
+  CHECK(rows.last()["criterion"] == "< 3");
+  CHECK(rows.last()["held"] == true);
+  CHECK(rows.last()["remark"] == "how");
+  about.literal("all losses", "small", "loss", every_seed(below(3)), "not all are");
+  CHECK(rows.last()["held"] == false);
+  CHECK(rows.last()["literal"] == true);
+  about.report("entry", "", result.at("list", 1));
+  CHECK(rows.last()["statement"] == "net: entry");
+  CHECK(rows.last()["values"] == Json({6.0, 9.0}));
+  CHECK(rows.last()["held"].is_null());
+  CHECK_THROWS_WITH_AS(about.report("rank", "", "rank"),
+                       doctest::Contains("no number 'rank' was measured"), Error);
 }
 
 TEST_CASE("claims: nothing measured and a name given twice are errors") {
