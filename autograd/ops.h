@@ -154,6 +154,28 @@ Tensor conv2d_weight_grad(const Tensor& x, const Tensor& g, const Shape& w,
 /// Each element repeated factor times along height and width.
 Tensor upsample_nearest(const Tensor& x, int64_t factor);
 
+// ---- windows, sizes and borders of images [batch, channels, height, width], as in PyTorch ----
+/// The largest element of each window, the last NaN where there is one. The derivative is that of
+/// the element chosen, of equal ones the first. Padding is at most half the window.
+Tensor max_pool2d(const Tensor& x, const Pooling& pool = {});
+/// The mean of each window; padding counts as zeros, or with count_padding false not at all. (Over
+/// whole images: mean(x, {2, 3}).)
+Tensor avg_pool2d(const Tensor& x, const Pooling& pool = {}, bool count_padding = true);
+/// Linear between the nearest rows and columns. Elements are squares that cover the same area in
+/// both images, or with align_corners points whose outer ones fall together.
+Tensor resize_bilinear(const Tensor& x, std::array<int64_t, 2> size, bool align_corners = false);
+/// [B, C f^2, H, W] to [B, C, H f, W f]: channel c f^2 + i f + j goes to row i and column j of each
+/// square of channel c; and its inverse.
+Tensor pixel_shuffle(const Tensor& x, int64_t factor);
+Tensor pixel_unshuffle(const Tensor& x, int64_t factor);
+/// Rows and columns added at the four sides: zeros, the image mirrored at its outer elements (of a
+/// side at most one less than there are), or those elements repeated.
+enum class Border : uint8_t { zeros, reflect, replicate };
+struct Margins {
+  int64_t top = 0, bottom = 0, left = 0, right = 0;
+};
+Tensor pad2d(const Tensor& x, const Margins& margins, Border border = Border::zeros);
+
 // ---- indexing along axis 0; index i32 [N] ----
 Tensor gather(const Tensor& x, const Array& index);
 /// zeros[rows, ...] with out[index[i]] += x[i], in order of i.

@@ -29,6 +29,14 @@ struct Window {
   int64_t stride[2] = {1, 1}, padding[2] = {0, 0};
 };
 
+/// Windows that are pooled, in rows and columns: out = (in + 2 padding - size) / stride + 1,
+/// rounded down. Padding is no element: it is never the largest.
+struct Pooling {
+  int64_t size[2] = {2, 2}, stride[2] = {2, 2}, padding[2] = {0, 0};
+};
+
+struct Resample;  // kernels/resample.h
+
 /// How products of f32 may be computed: exactly in f32, or with operands rounded to TF32 or BF16
 /// (sums stay f32).
 enum class MathMode : uint8_t { f32, tf32, bf16 };
@@ -120,6 +128,19 @@ class Backend {
                                  Activation activation, const Window& window) = 0;
   virtual void conv2d_weight_grad(const View& dw, const View& x, const View& g,
                                   const Window& window) = 0;
+
+  // images [B, C, H, W], all contiguous. Of each window [B, C, H', W'] the largest element, the
+  // first of equal ones, the last NaN where there is one, and its place i * width + j in the
+  // window: u8 where a window has at most 256 elements, else i32; `place` may be empty
+  virtual void max_pool(const View& y, const View& place, const View& x, const Pooling& pool) = 0;
+  /// y = x at these places; and the transpose: x = sum of y over the windows that chose it, in
+  /// their order
+  virtual void pool_gather(const View& y, const View& x, const View& place,
+                           const Pooling& pool) = 0;
+  virtual void pool_spread(const View& x, const View& y, const View& place,
+                           const Pooling& pool) = 0;
+  /// Along the middle one of three axes, contiguous; or the transpose of the map.
+  virtual void resample(const View& out, const View& in, const Resample& map, bool transposed) = 0;
 
   // indexing along axis 0: index i32 [N]; out[i] = in[index[i]];  out[index[i]] += in[i], in order
   // of i

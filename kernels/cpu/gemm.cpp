@@ -9,19 +9,12 @@
 #include <utility>
 #include <vector>
 
+#include "kernels/cpu/vectors.h"
 #include "kernels/threads.h"
 #include "kernels/unrolled.h"
 
 namespace basin::cpu {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int vector_bytes = 64;
-#elif defined(__AVX__)
-constexpr int vector_bytes = 32;
-#else
-constexpr int vector_bytes = 16;
-#endif
 
 constexpr bool many_registers = vector_bytes == 64;                // 32 vector registers, not 16
 constexpr int max_rows = 6, max_vectors = many_registers ? 4 : 2;  // of a register tile
@@ -37,10 +30,6 @@ constexpr int64_t outer_rows = 1920, outer_cols = 2048;  // bound what is packed
 constexpr int64_t largest_block = int64_t{1} << 20;  // elements that are summed in f64 at a time
 constexpr double serial_work = 1e5;                  // products not worth waking a thread for
 
-template <class T>
-using Vec [[gnu::vector_size(vector_bytes)]] = T;
-template <class T>
-constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 /// The lanes of a Vec<T> in f64.
 template <class T>
 using Wide [[gnu::vector_size(lanes<T> * sizeof(double))]] = double;
@@ -53,24 +42,12 @@ constexpr int64_t ceil_div(int64_t a, int64_t b) {
   return (a + b - 1) / b;
 }
 
-template <class T>
-[[gnu::always_inline]] inline Vec<T> load(const T* from) {
-  Vec<T> v;
-  std::memcpy(&v, from, sizeof v);
-  return v;
-}
-
 /// The first count values, then zeros.
 template <class T>
 Vec<T> load_part(const T* from, int64_t count) {
   T values[lanes<T>] = {};
   for (int64_t i = 0; i < count; ++i) values[i] = from[i];
   return load(values);
-}
-
-template <class T>
-[[gnu::always_inline]] inline void store(T* to, Vec<T> v) {
-  std::memcpy(to, &v, sizeof v);
 }
 
 /// Memory of this thread, one block per use; grows, and is reused by later calls.

@@ -72,6 +72,11 @@ class CudaBackend final : public Backend, public TrainingKernels, public Iterati
   void conv2d_weight_grad(const View& dw, const View& x, const View& g,
                           const Window& window) override;
 
+  void max_pool(const View& y, const View& place, const View& x, const Pooling& pool) override;
+  void pool_gather(const View& y, const View& x, const View& place, const Pooling& pool) override;
+  void pool_spread(const View& x, const View& y, const View& place, const Pooling& pool) override;
+  void resample(const View& out, const View& in, const Resample& map, bool transposed) override;
+
   void gather(const View& out, const View& in, const View& index) override;
   void scatter_add(const View& out, const View& in, const View& index) override;
   void random(Distribution kind, KeyBits key, const View& step, uint64_t offset,

@@ -5,8 +5,17 @@
 namespace basin {
 namespace {
 
+std::vector<double> numbers(std::initializer_list<int64_t> whole) {
+  return {whole.begin(), whole.end()};
+}
 std::vector<double> twice(int64_t x) {
-  return {static_cast<double>(x), static_cast<double>(x)};
+  return numbers({x, x});
+}
+
+std::map<std::string, std::vector<double>, std::less<>> windows(const Pooling& p) {
+  return {{"size", numbers({p.size[0], p.size[1]})},
+          {"stride", numbers({p.stride[0], p.stride[1]})},
+          {"padding", numbers({p.padding[0], p.padding[1]})}};
 }
 
 }  // namespace
@@ -127,6 +136,44 @@ int64_t NetBuilder::concat(const std::vector<int64_t>& values, int64_t axis) {
 int64_t NetBuilder::upsample(int64_t x, int64_t factor) {
   return node({"upsample_nearest", {x}, {}, {{"factor", {static_cast<double>(factor)}}}, {}},
               "upsample");
+}
+
+int64_t NetBuilder::spatial(const std::string& op, int64_t x, const Attributes& attributes) {
+  return node({op, {x}, {}, attributes, {}}, op);
+}
+
+int64_t NetBuilder::max_pool(int64_t x, const Pooling& p) {
+  return spatial("max_pool2d", x, windows(p));
+}
+
+int64_t NetBuilder::avg_pool(int64_t x, const Pooling& p, bool count_padding) {
+  auto attributes = windows(p);
+  attributes["count_padding"] = numbers({count_padding});
+  return spatial("avg_pool2d", x, attributes);
+}
+
+int64_t NetBuilder::global_mean(int64_t x) {
+  return spatial("mean", x, {{"axes", {1, 2}}});
+}
+
+int64_t NetBuilder::resize(int64_t x, int64_t height, int64_t width, bool align_corners) {
+  return spatial("resize_bilinear", x,
+                 {{"size", numbers({height, width})}, {"align_corners", numbers({align_corners})}});
+}
+
+int64_t NetBuilder::pixel_shuffle(int64_t x, int64_t factor) {
+  return spatial("pixel_shuffle", x, {{"factor", numbers({factor})}});
+}
+
+int64_t NetBuilder::pixel_unshuffle(int64_t x, int64_t factor) {
+  return spatial("pixel_unshuffle", x, {{"factor", numbers({factor})}});
+}
+
+int64_t NetBuilder::pad(int64_t x, const Margins& m, Border border) {
+  return spatial(border == Border::zeros     ? "pad_zeros"
+                 : border == Border::reflect ? "pad_reflect"
+                                             : "pad_replicate",
+                 x, {{"margins", numbers({m.top, m.bottom, m.left, m.right})}});
 }
 
 int64_t NetBuilder::reshape(int64_t x, const Shape& shape) {

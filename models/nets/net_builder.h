@@ -44,6 +44,14 @@ class NetBuilder {
   int64_t add(int64_t x, int64_t y, const Activation& f = {});
   int64_t concat(const std::vector<int64_t>& values, int64_t axis = 0);
   int64_t upsample(int64_t x, int64_t factor);
+  int64_t max_pool(int64_t x, const Pooling& = {});
+  int64_t avg_pool(int64_t x, const Pooling& = {}, bool count_padding = true);
+  /// The mean of each channel [channels].
+  int64_t global_mean(int64_t x);
+  int64_t resize(int64_t x, int64_t height, int64_t width, bool align_corners = false);
+  int64_t pixel_shuffle(int64_t x, int64_t factor);
+  int64_t pixel_unshuffle(int64_t x, int64_t factor);
+  int64_t pad(int64_t x, const Margins& margins, Border border = Border::zeros);
   int64_t reshape(int64_t x, const Shape& shape);
   int64_t flatten(int64_t x) { return reshape(x, {-1}); }
   /// The first axis of the result is axes[0] of x, and so on.
@@ -69,6 +77,7 @@ class NetBuilder {
   Net loaded(const NamedArrays& tensors, DType dtype = DType::f32, const Device& device = {}) const;
 
  private:
+  using Attributes = std::map<std::string, std::vector<double>, std::less<>>;
   struct Declared {
     std::string name;
     Shape shape;
@@ -82,6 +91,7 @@ class NetBuilder {
   /// A node with the parameters declared last: where it is refused they go.
   int64_t layer_node(const Net::Node& made, const std::string& name);
   Net with(Tensors parameters) const;
+  int64_t spatial(const std::string& op, int64_t x, const Attributes& attributes);
 
   Net::Program program_;
   std::vector<Shape> shapes_;

@@ -284,6 +284,7 @@ Tensor constant_value(const Net::Node&, Inputs, Inputs p) {
 /// With the rules of the other files.
 std::vector<NodeRule> joined(std::vector<NodeRule> all) {
   for (const NodeRule& rule : norm_rules()) all.push_back(rule);
+  for (const NodeRule& rule : spatial_rules()) all.push_back(rule);
   return all;
 }
 

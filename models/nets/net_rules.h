@@ -88,7 +88,8 @@ inline Tensor optional(Inputs parameters, size_t i) {
   return i < parameters.size() ? parameters[i] : Tensor();
 }
 
-/// Those of net_norms.cpp.
+/// Those of net_norms.cpp and net_spatial.cpp.
 std::vector<NodeRule> norm_rules();
+std::vector<NodeRule> spatial_rules();
 
 }  // namespace basin

@@ -9,12 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 112000"
+  "kernels 116000"
   "kernels/cuda 140000"
   "engine 90000"
   "engine/formats 5200"
   "engine/linalg 23500"
-  "autograd 84000"
+  "autograd 87000"
   "models/nets 75000"
   "models/training 52000"
   "models/dynamics 37800"
@@ -26,7 +26,7 @@ rooms=(
   "bench 52000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=400000 most_lines=500
+day_budget=407000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

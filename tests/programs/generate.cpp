@@ -177,12 +177,13 @@ void Generator::project(bool from_all) {
 void Generator::one_step() {
   using Kind = int (Generator::*)();
   constexpr Kind kinds[] = {
-      &Generator::unary,      &Generator::unary,     &Generator::unary,     &Generator::unary,
-      &Generator::binary,     &Generator::binary,    &Generator::binary,    &Generator::numbers,
-      &Generator::choice,     &Generator::movement,  &Generator::movement,  &Generator::cut,
-      &Generator::join,       &Generator::reduction, &Generator::reduction, &Generator::along_axis,
-      &Generator::product,    &Generator::layer,     &Generator::indexing,  &Generator::convolution,
-      &Generator::conversion, &Generator::nested,    &Generator::nested,    &Generator::nested};
+      &Generator::unary,   &Generator::unary,      &Generator::unary,     &Generator::unary,
+      &Generator::binary,  &Generator::binary,     &Generator::binary,    &Generator::numbers,
+      &Generator::choice,  &Generator::movement,   &Generator::movement,  &Generator::cut,
+      &Generator::join,    &Generator::reduction,  &Generator::reduction, &Generator::along_axis,
+      &Generator::product, &Generator::layer,      &Generator::indexing,  &Generator::convolution,
+      &Generator::spatial, &Generator::conversion, &Generator::nested,    &Generator::nested,
+      &Generator::nested};
   for (int tries = 0; tries < 8; ++tries)
     if ((this->*kinds[dice_.below(std::size(kinds))])() >= 0) return;
 }

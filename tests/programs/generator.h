@@ -70,6 +70,7 @@ class Generator {
   int product();
   int layer();
   int convolution();
+  int spatial();
   int indexing();
   int conversion();
   int nested();

@@ -1,0 +1,33 @@
+// Vectors as wide as the registers that this build uses. (Wider ones are taken apart through
+// memory.)
+#pragma once
+#include <cstdint>
+#include <cstring>
+
+namespace basin::cpu {
+
+#if defined(__AVX512F__)
+constexpr int vector_bytes = 64;
+#elif defined(__AVX__)
+constexpr int vector_bytes = 32;
+#else
+constexpr int vector_bytes = 16;
+#endif
+
+template <class T>
+constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
+template <class T, int n = lanes<T>>
+using Vec [[gnu::vector_size(n * sizeof(T))]] = T;
+
+template <class T, int n = lanes<T>>
+[[gnu::always_inline]] inline Vec<T, n> load(const T* from) {
+  Vec<T, n> v;
+  std::memcpy(&v, from, sizeof v);
+  return v;
+}
+template <class T, class V>
+[[gnu::always_inline]] inline void store(T* to, V v) {
+  std::memcpy(to, &v, sizeof v);
+}
+
+}  // namespace basin::cpu
