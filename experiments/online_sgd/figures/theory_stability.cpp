@@ -15,7 +15,8 @@
 //   adaptive one of order 8 with a relative error of 1e-11 a step; and, without the span, D = 200,
 //   all modes, Euler steps of 1 / D as in SGD.
 // Expected: the densities' error off by .01 at t = 16 to 24 with steps of 0.25, 18 to 29 with 0.1,
-//   26 to 44 adaptively, 14 with Euler's; the second eigenvalue growing at 0.7 to 1 of the rate
+//   26 to 44 adaptively, 13 to 16 with Euler's (at four of 17 starts these end before t = 0.5: the
+//   published form has no value there); the second eigenvalue growing at 0.7 to 1 of the rate
 //   2 eta rho / D E g' = 1.11 (erf), 1.40 (linear), negative with fixed steps, of either sign
 //   adaptively, where the error falls as low as -0.5; weights within 1e-6 (3e-6 for linear units)
 //   with steps of 0.25, 1e-7 with 0.1.
@@ -136,8 +137,9 @@ struct Setup {
 Setup setup(const Run& run, const Config& c, const System& system, int64_t seed) {
   const int64_t dimension = system.all_modes ? c.small_dimension : c.dimension;
   const Spectrum s = Spectrum::canonical(dimension, c.spikes);
-  const Key key = system.all_modes ? run.key().at("all modes")
-                                   : run.key().at(static_cast<uint64_t>(seed)).at("start");
+  const auto number = static_cast<uint64_t>(seed);
+  const Key key =
+      system.all_modes ? run.key().at("all modes").at(number) : run.key().at(number).at("start");
   const Weights weights = random_weights(key, c.units, s, c.init);
   Setup all{.model = {}, .start = {s, weights}, .lumped = lump(weights, s, c.spikes)};
   if (!system.all_modes) all.start = all.lumped;
@@ -223,6 +225,7 @@ Measurements measure(const Method& method, const Setup& of, const std::vector<do
   m.add("smallest eigenvalue", smallest);
   m.add("smallest error", *std::min_element(error.begin(), error.end()));
   m.add("growth", growth(of.times, second, 1e-6, 1e-3) / of.rate);
+  m.add("reached", rows.back()[0]);
   m.add("path", to_array(to_matrix(rows)));
   return m;
 }
@@ -278,7 +281,19 @@ void claim_all_modes(Run& run, const Config& config, const CaseResult& weights,
                      const CaseResult& densities) {
   claim(run, miss + weights.name(), weights["miss"], below(0.01));
   claim(run, until + densities.name(), densities["good until"], below(config.small_last));
-  claim(run, negative + densities.name(), densities["smallest eigenvalue"], below(-1e-6));
+  Samples smallest;
+  for (size_t seed = 0; seed < densities.count(); ++seed)
+    if (densities.seed(seed).number("reached") > 0)
+      smallest.values.push_back(densities.seed(seed).number("smallest eigenvalue"));
+  const std::string remark =
+      text(smallest.values.size(), " of ", densities.count(),
+           " starts; from the others the published form has no value after the first steps");
+  if (smallest.values.empty()) smallest.values = {NAN};
+  run.claim({.of = negative + densities.name(),
+             .paper = closed,
+             .measured = smallest,
+             .criterion = below(-1e-6),
+             .remark = remark});
 }
 
 void draw(Run& run, const Config& config, const std::vector<Method>& methods, const Study& study) {
@@ -336,8 +351,8 @@ void check(const Config& c) {
 void compute(Run& run, const Config& config) {
   check(config);
   const Study references =
-      run.cases(std::vector<System>(std::begin(systems), std::end(systems)),
-                {config.seeds, config.seeds, 1}, [&](const System& system, const Trial& trial) {
+      run.cases(std::vector<System>(std::begin(systems), std::end(systems)), config.seeds,
+                [&](const System& system, const Trial& trial) {
                   const Setup of = setup(run, config, system, trial.seed);
                   const std::vector<double> truth = reference(of, 1e-12);
                   Measurements m;
@@ -346,14 +361,13 @@ void compute(Run& run, const Config& config) {
                   return m;
                 });
   const std::vector<Method> methods = all_methods(config);
-  std::vector<int64_t> seeds;
-  for (const Method& m : methods) seeds.push_back(m.system.all_modes ? 1 : config.seeds);
-  const Study study = run.cases(methods, seeds, [&](const Method& method, const Trial& trial) {
-    const Measurements& truth =
-        references[method.system.name].seed(static_cast<size_t>(trial.seed));
-    return measure(method, setup(run, config, method.system, trial.seed),
-                   truth.array("error").to_vector<double>());
-  });
+  const Study study =
+      run.cases(methods, config.seeds, [&](const Method& method, const Trial& trial) {
+        const Measurements& truth =
+            references[method.system.name].seed(static_cast<size_t>(trial.seed));
+        return measure(method, setup(run, config, method.system, trial.seed),
+                       truth.array("error").to_vector<double>());
+      });
   for (const std::string units : {"erf", "linear"}) {
     claim(run, miss + "weights, implicit, " + units, references[units]["usual miss"],
           every_seed(below(1e-6)));
