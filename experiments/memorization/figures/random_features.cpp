@@ -7,7 +7,9 @@
 // Expected: true for one example. For more the theorem assumes that the examples' features are
 //   orthogonal, which no random first layer gives: ReLU features have positive inner products. The
 //   true least-norm solution has leading eigenvalues of .9 to 1, and above 1 for some examples when
-//   there are more than dimensions.
+//   there are more than dimensions. Of 400 sets of 5 examples in the limit of infinite width (the
+//   kernel of these features) 13 to 19 % have one that repels, of 2 none, of 20 all: the row on 5
+//   is about a median set.
 // Time: on one core smoke 1 s, quick 20 s.
 #include "experiments/memorization/figure.h"
 
@@ -15,7 +17,7 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 10, several_seeds = 3, dimension = 10, last_width = 10000;
+  int64_t seeds = 10, several_seeds = 15, dimension = 10, last_width = 10000;
   std::vector<int64_t> widths{100, 300, 1000, 3000, 10000, 50000}, examples{2, 5, 20};
   std::vector<double> norms{0.5, 1, 3};
 
