@@ -120,6 +120,8 @@ Array argmax(const Tensor& x, int axis);
 /// adds up to 1: (inf, 0) gives (1, 0), the limit, and a row of -inf gives 1 / n each, as every row
 /// of equal elements (PyTorch: NaN in both).
 Tensor softmax(const Tensor& x, int axis);
+/// log(softmax(x)), to all digits where a probability is near 1; the same limits at infinities.
+Tensor log_softmax(const Tensor& x, int axis);
 /// scale * sum of (x - y)^2 / divisor, shapes equal: a pass forward and a pass back.
 Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1, double divisor = 1);
 /// log of the sum of exp(x): -inf for a row of -inf, inf where

@@ -228,6 +228,10 @@ void set_recording(Pool* pool, bool recording) {
   pool->recording = recording;
 }
 
+bool recording() {
+  return pool_in_scope && pool_in_scope->recording;
+}
+
 PoolScope::PoolScope(Pool* pool) : before_(std::exchange(pool_in_scope, pool)) {}
 PoolScope::~PoolScope() {
   pool_in_scope = before_;

@@ -47,6 +47,8 @@ void drop_pool(Pool* pool);
 void reserve_again(Pool* pool);
 /// While recording, a block that is not there is an Error.
 void set_recording(Pool* pool, bool recording);
+/// True while this thread records a step, and so must not wait for the device.
+bool recording();
 
 /// Allocations of this thread on the pool's device come from it.
 class PoolScope {

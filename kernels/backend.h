@@ -99,8 +99,8 @@ class Backend {
   virtual void reduce(Reduction op, const View& out, const View& in) = 0;
   /// Index (i32) of the largest element along one axis, the first at a tie.
   virtual void argmax(const View& out, const View& in, int axis) = 0;
-  /// Along the last axis; both contiguous.
-  virtual void softmax(const View& out, const View& in) = 0;
+  /// Along the last axis, or the logarithm of that; both contiguous.
+  virtual void softmax(const View& out, const View& in, bool log) = 0;
   /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y) /
   /// divisor; all contiguous
   virtual void squared_error(const View& out, const View& x, const View& y, double scale,

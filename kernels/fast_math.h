@@ -152,6 +152,15 @@ BASIN_HD inline double silu_of(double x) {
   return x < -700.0 ? times_exp(low, low) : x / (1.0 + std::exp(-x));
 }
 
+/// exp(x) - 1 - x; near 0 x^2 / 2 (1 + x / 3 (1 + x / 4 (1 + ...))).
+template <class T>
+BASIN_HD inline T exp_above_tangent_of(T x) {
+  if (!(x > T(-1) && x < T(1))) return x > T(60) ? exp_of(x) : expm1_of(x) - x;
+  T series = T(1);
+  for (int n = sizeof(T) == 4 ? 12 : 20; n > 2; --n) series = T(1) + series * x / T(n);
+  return x * x * series / T(2);
+}
+
 /// exp(x / a): a rounded quotient alone would lose as many units as its size.
 template <class T>
 BASIN_HD inline T exp_ratio_of(T x, T a) {

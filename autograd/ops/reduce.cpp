@@ -48,7 +48,7 @@ class Softmax final : public Op {
   Array evaluate(Inputs in) const override {
     const Array x = contiguous(in[0].array());
     Array out(x.shape(), x.dtype(), x.device());
-    x.device().backend().softmax(out.view(), x.view());
+    x.device().backend().softmax(out.view(), x.view(), false);
     return out;
   }
   Tensor jvp(Inputs tangents, Inputs, const Tensor& out) const override {
@@ -61,6 +61,28 @@ class Softmax final : public Op {
 
  private:
   static Tensor chain(const Tensor& t, const Tensor& y) { return y * (t - sum(y * t, {-1}, true)); }
+};
+
+/// Along the last axis.
+class LogSoftmax final : public Op {
+ public:
+  const char* name() const override { return "log_softmax"; }
+  Ref<const Op> clone() const override { return Ref<const Op>(new LogSoftmax(*this)); }
+  bool reads_input(int) const override { return true; }
+
+  Array evaluate(Inputs in) const override {
+    const Array x = contiguous(in[0].array());
+    Array out(x.shape(), x.dtype(), x.device());
+    x.device().backend().softmax(out.view(), x.view(), true);
+    return out;
+  }
+  Tensor jvp(Inputs tangents, Inputs in, const Tensor&) const override {
+    return tangents[0] - sum(softmax(in[0], -1) * tangents[0], {-1}, true);
+  }
+  void vjp(const Tensor& ct, Inputs in, const Tensor&, unsigned,
+           std::span<Tensor> grads) const override {
+    grads[0] = ct - softmax(in[0], -1) * sum(ct, {-1}, true);
+  }
 };
 
 /// log of the sum of exp along the last axis, which becomes 1. The slope is softmax, finite at
@@ -227,6 +249,11 @@ Tensor softmax(const Tensor& x, int axis) {
   return along_last(Softmax(), x, axis);
 }
 
+Tensor log_softmax(const Tensor& x, int axis) {
+  reduced_shape("log_softmax", x, {axis});
+  return along_last(LogSoftmax(), x, axis);
+}
+
 Tensor logsumexp(const Tensor& x, int axis, bool keep) {
   check_elements("logsumexp", x, reduced_shape("logsumexp", x, {axis}));
   const Tensor kept = along_last(LogSumExp(), x, axis);
@@ -265,6 +292,17 @@ std::vector<Sample> softmax_samples() {
           {"strided", [](const Tensors& in) { return softmax(transpose(in[0]), 1); }, {{3, 5}}},
           {"no such axis",
            [](const Tensors& in) { return softmax(in[0], 2); },
+           {{3, 5}},
+           -2,
+           2,
+           "are not axes"}};
+}
+
+std::vector<Sample> log_softmax_samples() {
+  return {{"last axis", [](const Tensors& in) { return log_softmax(in[0], -1); }, {{3, 5}}},
+          {"an axis inside", [](const Tensors& in) { return log_softmax(in[0], 0); }, {{3, 2, 4}}},
+          {"no such axis",
+           [](const Tensors& in) { return log_softmax(in[0], 2); },
            {{3, 5}},
            -2,
            2,

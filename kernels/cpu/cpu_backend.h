@@ -33,7 +33,7 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
 
   void reduce(Reduction op, const View& out, const View& in) override;
   void argmax(const View& out, const View& in, int axis) override;
-  void softmax(const View& out, const View& in) override;
+  void softmax(const View& out, const View& in, bool log) override;
   void squared_error(const View& out, const View& x, const View& y, double scale,
                      double divisor) override;
   void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y,

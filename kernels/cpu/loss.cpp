@@ -1,5 +1,7 @@
 // Softmax and the squared error, each in as few passes over memory as it needs; sums in f64. The
 // formulas are those of the CUDA twins.
+#include <cmath>
+
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 #include "kernels/reduce_plan.h"
@@ -7,7 +9,23 @@
 
 namespace basin::cpu {
 
-void CpuBackend::softmax(const View& out, const View& in) {
+namespace {
+
+/// log of softmax. What the largest element leaves of the sum is kept apart from its 1, so that a
+/// probability near 1 has a logarithm to all its digits.
+template <class T>
+void log_softmax_row(T* y, const T* x, T top, int64_t n) {
+  for (int64_t i = 0; i < n; ++i) y[i] = x[i] == top ? T(0) : x[i] - top;
+  const double rest = reduce_run<JoinSum>(
+      n, [&](int64_t i) { return y[i] == T(0) ? 0.0 : static_cast<double>(scalar::exp_of(y[i])); });
+  const double equal = reduce_run<JoinSum>(n, [&](int64_t i) { return y[i] == T(0) ? 1.0 : 0.0; });
+  const double log_total = std::log1p(rest + (equal - 1));
+  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(static_cast<double>(y[i]) - log_total);
+}
+
+}  // namespace
+
+void CpuBackend::softmax(const View& out, const View& in, bool log) {
   if (in.size() == 0) return;
   const int64_t n = in.shape[in.shape.rank - 1], rows = in.size() / n,
                 per_task = std::max<int64_t>(1, grain / n);
@@ -19,6 +37,10 @@ void CpuBackend::softmax(const View& out, const View& in) {
         T* y = out.as<T>() + row * n;
         const T top = static_cast<T>(
             reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
+        if (log) {
+          log_softmax_row(y, x, top, n);
+          continue;
+        }
         if (top - top == 0)
           for (int64_t i = 0; i < n; ++i) y[i] = scalar::exp_of(x[i] - top);
         else  // infinity - infinity is 0 here

@@ -84,7 +84,8 @@ __global__ void argmax_kernel(const T* x, ReducePlan plan, int64_t rows, int64_t
 
 /// A team of threads for each row.
 template <class T>
-__global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int team, bool vector) {
+__global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int team, bool vector,
+                               bool log) {
   constexpr int width = Pack<T>::width;
   const int64_t row = global_thread() / team, end = row < rows ? n : 0;
   const auto each = [&](auto&& f) {
@@ -102,7 +103,24 @@ __global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int 
   const T largest = static_cast<T>(team_join<JoinMax>(top, team));
   const auto below = [&](T v) {
     return v == largest ? T(0) : v - largest;
-  };  // infinity - infinity is 0 here
+  };          // infinity - infinity is 0 here
+  if (log) {  // the formula of kernels/cpu/loss.cpp
+    double equal = 0;
+    each([&](Pack<T>& p, int64_t, int count) {
+      for (int l = 0; l < count; ++l) {
+        const T v = below(p.v[l]);
+        total += v == T(0) ? 0.0 : static_cast<double>(scalar::exp_of(v));
+        equal += v == T(0) ? 1.0 : 0.0;
+      }
+    });
+    total = team_join<JoinSum>(total, team);
+    const double log_total = std::log1p(total + (team_join<JoinSum>(equal, team) - 1));
+    each([&](Pack<T>& p, int64_t i, int count) {
+      for (T& v : p.v) v = static_cast<T>(static_cast<double>(below(v)) - log_total);
+      store_pack(out + row * n + i, p, count, vector);
+    });
+    return;
+  }
   each([&](Pack<T>& p, int64_t, int count) {
     for (int l = 0; l < count; ++l) total += static_cast<double>(scalar::exp_of(below(p.v[l])));
   });
@@ -144,7 +162,7 @@ void CudaBackend::argmax(const View& out, const View& in, int axis) {
   });
 }
 
-void CudaBackend::softmax(const View& out, const View& in) {
+void CudaBackend::softmax(const View& out, const View& in, bool log) {
   if (in.size() == 0) return;
   const int64_t n = in.shape[in.shape.rank - 1], rows = in.size() / n;
   with_float(out.dtype, [&](auto zero) {
@@ -152,7 +170,7 @@ void CudaBackend::softmax(const View& out, const View& in) {
     const int team = team_for(stream_, 1, (n + Pack<T>::width - 1) / Pack<T>::width);
     const bool vector = aligned(in.as<const T>(), out.as<T>()) && n % Pack<T>::width == 0;
     launch(stream_, team_grid(stream_, rows, team), softmax_kernel<T>, out.as<T>(),
-           in.as<const T>(), rows, n, team, vector);
+           in.as<const T>(), rows, n, team, vector, log);
   });
 }
 

@@ -33,4 +33,13 @@ inline Linear make_linear(int64_t in, int64_t out, bool bias, const Initializer&
   return layer;
 }
 
+/// Rows of a table [V, d] by index i32 [...]: [..., d]. The gradient adds up rows in the order of
+/// the index (gather's). Errors: an index outside; names its place.
+inline Tensor embedding(const Tensor& table, const Array& index) {
+  Shape shape = index.shape();
+  const Tensor rows = gather(table, reshape(index, {-1}));
+  for (int i = 1; i < table.rank(); ++i) shape.push_back(table.dim(i));
+  return reshape(rows, shape);
+}
+
 }  // namespace basin

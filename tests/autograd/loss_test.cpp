@@ -2,6 +2,7 @@
 // plain f64 loops.
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -44,6 +45,46 @@ TEST_CASE("softmax along any axis is exp(x) over the sum of exp") {
         std::vector<double>{0.5, 0.5, 0});
   CHECK(std::isnan(
       numbers(softmax(Tensor(from_vector<double>({1, std::nan(""), 2}, {3})), 0).array())[0]));
+}
+
+TEST_CASE("log_softmax is the logarithm of softmax, to its digits where a probability is near 1") {
+  const double inf = std::numeric_limits<double>::infinity();
+  for (const DType dtype : {DType::f32, DType::f64}) {
+    for (const Shape& shape : std::vector<Shape>{{1, 1}, {3, 5}, {2, 40000}, {0, 3}}) {
+      const Array x = normal(Key(1), shape, dtype);
+      const std::vector<double> in = numbers(x), out = numbers(log_softmax(x, 1).array());
+      const auto n = static_cast<size_t>(shape[1]);
+      for (size_t i = 0; i < in.size(); ++i) {
+        const auto row = in.begin() + static_cast<std::ptrdiff_t>(i / n * n);
+        const double top = *std::max_element(row, row + static_cast<std::ptrdiff_t>(n));
+        double total = 0;
+        for (size_t j = 0; j < n; ++j) total += std::exp(row[static_cast<std::ptrdiff_t>(j)] - top);
+        const double expected = in[i] - top - std::log(total);
+        // x - max and the result round, |x - max| < 16; the logarithm of a sum takes its relative
+        // error: 2 units of an exp of the dtype, 24 of the rounded argument, and its order in f64
+        const double bound = (16 + std::abs(expected)) * epsilon_of(dtype) +
+                             26 * epsilon_of(dtype) + static_cast<double>(n) * 0x1p-52;
+        REQUIRE(std::abs(out[i] - expected) <= bound);
+      }
+    }
+    const auto row = [&](std::vector<double> x) {
+      const auto n = static_cast<int64_t>(x.size());
+      return numbers(log_softmax(cast(Tensor(from_vector(x, {n})), dtype), 0).array());
+    };
+    for (const double gap : {1.0, 20.0, 40.0, 80.0}) {
+      const double rest = std::log1p(std::exp(-gap) + std::exp(-gap - 1));
+      const auto got = row({-gap, 0, -gap - 1});
+      // two exponentials to 2 units each and the rounding of log1p's result
+      CHECK(std::abs(got[1] + rest) <= 6 * epsilon_of(dtype) * rest);
+      CHECK(got[0] == doctest::Approx(-gap - rest).epsilon(2 * epsilon_of(dtype)));
+    }
+    CHECK(row({1000, 1000, -inf})[2] == -inf);
+    CHECK(row({1e30, -1e30}) ==
+          std::vector<double>{0, numbers(cast(from_vector<double>({-2e30}, {1}), dtype))[0]});
+    CHECK(row({inf, 0, -inf}) == std::vector<double>{0, -inf, -inf});
+    CHECK(row({-inf, -inf})[0] == doctest::Approx(-std::log(2)).epsilon(2 * epsilon_of(dtype)));
+    CHECK(std::isnan(row({1, std::nan(""), 2})[0]));
+  }
 }
 
 TEST_CASE("squared_error: value, and gradients with the bits of the composed ones") {

@@ -73,6 +73,7 @@ std::vector<Sample> large_samples() {
           {"sum of rows", [](const Tensors& in) { return sum(in[0], {1}); }, {{9, 3000}}},
           {"max", [](const Tensors& in) { return max(in[0], {1}); }, {{9, 3000}}},
           {"softmax", [](const Tensors& in) { return softmax(in[0], -1); }, {{9, 1500}}},
+          {"log_softmax", [](const Tensors& in) { return log_softmax(in[0], -1); }, {{9, 1500}}},
           {"logsumexp", [](const Tensors& in) { return logsumexp(in[0], -1); }, {{9, 1500}}},
           {"mse", [](const Tensors& in) { return mse(in[0], in[1]); }, {{70000}, {70000}}},
           {"linear",

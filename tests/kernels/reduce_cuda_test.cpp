@@ -202,10 +202,14 @@ TEST_CASE("cuda: softmax") {
       // either.
       check_close(softmax(copy_to(host, cuda), -1).array(), softmax(host, -1).array(), 0,
                   8 * epsilon_of(dtype));
+      check_close(log_softmax(copy_to(host, cuda), -1).array(), log_softmax(host, -1).array(), 0,
+                  8 * epsilon_of(dtype));
     }
   const double inf = std::numeric_limits<double>::infinity();
   const Array odd = from_vector<double>({1, 1000, -inf, 2, std::nan(""), 3, inf, 1, 2}, {3, 3});
   check_close(softmax(copy_to(odd, cuda), 1).array(), softmax(odd, 1).array(), 0,
+              8 * epsilon_of(DType::f64));
+  check_close(log_softmax(copy_to(odd, cuda), 1).array(), log_softmax(odd, 1).array(), 0,
               8 * epsilon_of(DType::f64));
 }
 

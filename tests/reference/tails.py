@@ -209,6 +209,26 @@ def log(x):
     return (INF, 0, 0) if mp.isinf(x) else (mp.log(x), 1 / x, -1 / x**2)
 
 
+def exp_above_tangent(x):
+    if mp.isinf(x):
+        return (INF, max(x, -1), e(x)), (0, 0, 0)
+    value = e(x) - 1 - x if abs(x) > 0.1 else mp.fsum(x**n / mp.factorial(n) for n in range(2, 42))
+    return (value, mp.expm1(x) if abs(x) < 2000 else e(x) - 1, e(x)), (
+        value if abs(x) < 1 else max(abs(x), e(x)), 0, 0)
+
+
+def expm1(x):
+    return (mp.expm1(x) if abs(x) < 2000 else e(x) - 1), e(x), e(x)
+
+
+def log1p(x):
+    if x < -1:
+        return NAN, NAN, NAN
+    if x == -1:
+        return -INF, INF, -INF
+    return (INF, 0, 0) if mp.isinf(x) else (mp.log1p(x), 1 / (1 + x), -1 / (1 + x)**2)
+
+
 def sqrt(x):
     if x < 0:
         return NAN, NAN, NAN
@@ -290,6 +310,9 @@ def functions(kind):
         "add_scalar": ((0.3, 0), piecewise(lambda x: x + p["h"], lambda x: 1), NAN, near(-0.3), thin),
         "exp": ((0, 0), lambda x: [e(x)] * 3, NAN, far + [(-2, 2, 10), (0.93 * end, 0.94 * end, 10)], full),
         "log": ((0, 0), log, NAN, near(1) + [(0.5, 2, 10)], full),
+        "exp_above_tangent": ((0, 0), exp_above_tangent, NAN, far + near(-1, 1, 60) + [(-2, 2, 20), (-60, 0, 12)], full),
+        "expm1": ((0, 0), expm1, NAN, far + near(-0.5, 0.5) + [(-2, 2, 10), (-60, 0, 12)], full),
+        "log1p": ((0, 0), log1p, NAN, near(-1, -0.5) + [(-1, 1, 12)], full),
         "sqrt": ((0, 0), sqrt, NAN, [], full),
         "abs": ((0, 0), piecewise(abs, lambda x: mp.sign(x)), NAN, [], thin),
         "square": ((0, 0), lambda x: (x * x, 2 * x, 2), NAN, [], thin),
