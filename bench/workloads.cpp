@@ -60,7 +60,7 @@ class Train final : public OnModel<M> {
       : OnModel<M>(std::move(model), std::move(data)),
         flops_(flops),
         optimizer_({.learning_rate = learning_rate}, flatten(this->model_)),
-        control_(this->data_.device(), learning_rate, ring),
+        control_(this->data_.device(), optimizer_.config(), ring),
         recorded_(this->data_.device(), [this] { step(); }) {}
   void run() override {
     step();

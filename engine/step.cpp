@@ -29,9 +29,27 @@ int64_t Step::number() const {
   return number_;
 }
 
+Step Step::part(int64_t i, int64_t n) const {
+  require(n >= 1 && i >= 0 && i < n, "step: no part ", i, " of ", n);
+  if (n == 1) return *this;
+  if (!recorded()) return Step(number_ * n + i);
+  Step result = *this;
+  result.part_ = part_ * n + i;
+  result.parts_ = parts_ * n;
+  result.on_device_ = copy_of(on_device_);
+  const View number = result.on_device_.view();
+  Backend& backend = on_device_.device().backend();
+  backend.unary(Unary::mul_scalar, static_cast<double>(n), 0, number, number);
+  backend.unary(Unary::add_scalar, static_cast<double>(i), 0, number, number);
+  return result;
+}
+
 Array Step::from_host(const Shape& shape, DType dtype, const Device& device,
                       const std::function<Array(int64_t)>& make) const {
-  if (recorded()) return feeds_->take(slot_, shape, dtype, device, make);
+  if (recorded())
+    return feeds_->take(
+        slot_, shape, dtype, device,
+        [make, part = part_, parts = parts_](int64_t t) { return make(t * parts + part); });
   const Array value = make(number_);
   smaller(value, shape, dtype);
   return copy_to(value, device);

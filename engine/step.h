@@ -24,6 +24,8 @@ class Step {
   int64_t number() const;
   /// f64 [1] of a recorded step.
   const Array& number_on_device() const { return on_device_; }
+  /// Part i of n, such as a micro-batch: the step with the number n * number + i.
+  Step part(int64_t i, int64_t n) const;
 
   /// make(number), which runs on the host, on `device`. A recorded step has it made ahead of time,
   /// for up to a hundred steps. A batch may be smaller than `shape` along axis 0 (the last of an
@@ -33,7 +35,7 @@ class Step {
                   const std::function<Array(int64_t)>& make) const;
 
  private:
-  int64_t number_ = -1;
+  int64_t number_ = -1, part_ = 0, parts_ = 1;
   Array on_device_, slot_;
   StepFeeds* feeds_ = nullptr;
 };

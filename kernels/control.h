@@ -17,7 +17,7 @@ BASIN_HD inline double whole_power(double base, int64_t n) {
   return result;
 }
 
-/// losses and rates are rings of `length`; see TrainingKernels::advance.
+/// losses is a ring of `length`, rates are two; see TrainingKernels::advance.
 BASIN_HD inline void advance_control(double* control, const double* rates, double* losses,
                                      double loss, int64_t length, const AdvanceStep& step) {
   const auto slot = static_cast<int64_t>(control[control_slot]);
@@ -29,8 +29,9 @@ BASIN_HD inline void advance_control(double* control, const double* rates, doubl
   if (control[control_active] == 0) return;
   control[control_step] += 1;
   control[control_rate] = rates[slot];
+  control[control_momentum] = rates[length + slot];
   const auto done = static_cast<int64_t>(control[control_step]);
-  control[control_correction1] = 1.0 - whole_power(step.beta1, done);
+  control[control_correction1] = 1.0 - whole_power(control[control_momentum], done);
   control[control_correction2] = 1.0 - whole_power(step.beta2, done);
 }
 

@@ -233,14 +233,13 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   t.row("random uniform", f, 0, [&] { on.random(Distribution::uniform, Key(7).bits(), {}, 0, o); });
 
   // rate 0: nothing grows over many calls
-  const Array control = ControlBlock::of_update(bench.device, 1, 0, 1, {}).scalars();
+  const Array control = ControlBlock::of_update(bench.device, 1, {0, 0.9}, 1, 0.999).scalars();
   TrainingKernels& training = on.training();
   on.fill(z, 0.5);  // second moments are not negative
   on.fill(o, 0);
   const std::vector<UpdateViews> adam{{x, y, o, z}}, sgd{{x, y, o, {}}};
   t.row("adam", 7 * f, 85, [&] { training.adam({}, control.view(), adam); });
-  t.row("sgd with momentum", 5 * f, 85,
-        [&] { training.sgd({.momentum = 0.5}, control.view(), sgd); });
+  t.row("sgd with momentum", 5 * f, 85, [&] { training.sgd({}, control.view(), sgd); });
   const std::vector<View> gradients{y};
   t.row("clip (norm of the gradients)", f, 80,
         [&] { training.clip(control.view(), gradients, 1.0); });

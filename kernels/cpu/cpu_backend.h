@@ -69,6 +69,9 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
             std::span<const UpdateViews> parameters) override;
   void sgd(const SgdStep& step, const View& control,
            std::span<const UpdateViews> parameters) override;
+  void rmsprop(const RmspropStep& step, const View& control,
+               std::span<const UpdateViews> parameters) override;
+  void average(double decay, const View& control, std::span<const UpdateViews> parameters) override;
   void clip(const View& control, std::span<const View> gradients, double max_norm) override;
   void advance(const View& control, const View& rates, const View& losses, const View& loss,
                const AdvanceStep& step) override;

@@ -1,5 +1,6 @@
 // Optimiser updates in one pass over parameter, gradient and moments, in PyTorch's order of
-// operations. Bytes moved per element: Adam 4 reads + 3 writes, SGD with momentum 3 + 2.
+// operations. Bytes moved per element: Adam and RMSprop with momentum 4 reads + 3 writes, SGD with
+// momentum 3 + 2, average 2 + 1.
 #include <cmath>
 
 #include "kernels/control.h"
@@ -16,7 +17,8 @@ void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const
   const double rate = control[control_rate];
   const T step_size = static_cast<T>(rate / control[control_correction1]);
   const T root_correction = static_cast<T>(std::sqrt(control[control_correction2]));
-  const T one_minus_beta1 = static_cast<T>(1.0 - s.beta1), beta2 = static_cast<T>(s.beta2);
+  const T one_minus_beta1 = static_cast<T>(1.0 - control[control_momentum]),
+          beta2 = static_cast<T>(s.beta2);
   const T one_minus_beta2 = static_cast<T>(1.0 - s.beta2), epsilon = static_cast<T>(s.epsilon);
   const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay),
           scale = static_cast<T>(control[control_scale]);
@@ -35,13 +37,36 @@ void adam_piece(const AdamStep& s, const double* control, T* __restrict p, const
 template <class T>
 void sgd_piece(const SgdStep& s, const double* control, T* __restrict p, const T* __restrict g,
                T* __restrict v, int64_t n) {
-  const T rate = static_cast<T>(control[control_rate]), momentum = static_cast<T>(s.momentum);
+  const T rate = static_cast<T>(control[control_rate]),
+          momentum = static_cast<T>(control[control_momentum]);
   const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(control[control_scale]);
   for (int64_t i = 0; i < n; ++i) {
     T step = g[i] * scale + p[i] * l2;
     if (v) {
-      step = v[i] * momentum + step;
-      v[i] = step;
+      const T velocity = v[i] * momentum + step;
+      v[i] = velocity;
+      step = s.nesterov ? step + velocity * momentum : velocity;
+    }
+    p[i] -= rate * step;
+  }
+}
+
+template <class T>
+void rmsprop_piece(const RmspropStep& s, const double* control, T* __restrict p,
+                   const T* __restrict g, T* __restrict m, T* __restrict v, int64_t n) {
+  const T rate = static_cast<T>(control[control_rate]),
+          momentum = static_cast<T>(control[control_momentum]);
+  const T alpha = static_cast<T>(s.alpha), one_minus_alpha = static_cast<T>(1.0 - s.alpha);
+  const T epsilon = static_cast<T>(s.epsilon), l2 = static_cast<T>(s.weight_decay),
+          scale = static_cast<T>(control[control_scale]);
+  for (int64_t i = 0; i < n; ++i) {
+    const T gradient = g[i] * scale + p[i] * l2;
+    const T second = v[i] * alpha + gradient * gradient * one_minus_alpha;
+    T step = gradient / (std::sqrt(second) + epsilon);
+    v[i] = second;
+    if (m) {
+      step = m[i] * momentum + step;
+      m[i] = step;
     }
     p[i] -= rate * step;
   }
@@ -76,6 +101,26 @@ void CpuBackend::sgd(const SgdStep& step, const View& control,
     using T = decltype(zero);
     sgd_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at,
                  u.m.data ? u.m.as<T>() + at : nullptr, n);
+  });
+}
+
+void CpuBackend::rmsprop(const RmspropStep& step, const View& control,
+                         std::span<const UpdateViews> parameters) {
+  for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
+    using T = decltype(zero);
+    rmsprop_piece<T>(step, control.as<double>(), u.p.as<T>() + at, u.g.as<T>() + at,
+                     u.m.data ? u.m.as<T>() + at : nullptr, u.v.as<T>() + at, n);
+  });
+}
+
+void CpuBackend::average(double decay, const View& control,
+                         std::span<const UpdateViews> parameters) {
+  for_parameters(control, parameters, [&](auto zero, const UpdateViews& u, int64_t at, int64_t n) {
+    using T = decltype(zero);
+    const T share = static_cast<T>(1.0 - decay);
+    const T* p = u.p.as<T>() + at;
+    T* m = u.m.as<T>() + at;
+    for (int64_t i = 0; i < n; ++i) m[i] = m[i] + (p[i] - m[i]) * share;
   });
 }
 

@@ -1,8 +1,8 @@
 // Updates of many parameters in one launch: the list of tensors travels with the kernel's
 // arguments, each block takes one piece of one tensor. Scalars come from the control block in
-// device memory. Bytes moved for each element: Adam 4 reads and 3 writes, SGD with momentum 3 and
-// 2, clip 1 read. The order of operations is the CPU's (kernels/cpu/optimizer.cpp), and so are the
-// bits.
+// device memory. Bytes moved for each element: Adam and RMSprop with momentum 4 reads and 3
+// writes, SGD with momentum 3 and 2, average 2 and 1, clip 1 read. The order of operations is the
+// CPU's (kernels/cpu/optimizer.cpp), and so are the bits.
 #include "kernels/control.h"
 #include "kernels/cuda/cuda_backend.h"
 #include "kernels/cuda/pack.h"
@@ -54,7 +54,8 @@ __global__ void __launch_bounds__(threads)
   const double rate = control[control_rate];
   const T step_size = static_cast<T>(rate / control[control_correction1]);
   const T root_correction = static_cast<T>(std::sqrt(control[control_correction2]));
-  const T one_minus_beta1 = static_cast<T>(1.0 - s.beta1), beta2 = static_cast<T>(s.beta2);
+  const T one_minus_beta1 = static_cast<T>(1.0 - control[control_momentum]),
+          beta2 = static_cast<T>(s.beta2);
   const T one_minus_beta2 = static_cast<T>(1.0 - s.beta2), epsilon = static_cast<T>(s.epsilon);
   const T l2 = static_cast<T>(s.decoupled ? 0.0 : s.weight_decay),
           scale = static_cast<T>(control[control_scale]);
@@ -82,7 +83,8 @@ template <class T>
 __global__ void __launch_bounds__(threads)
     sgd_kernel(Table<T> table, SgdStep s, const double* control) {
   if (control[control_active] == 0) return;
-  const T rate = static_cast<T>(control[control_rate]), momentum = static_cast<T>(s.momentum);
+  const T rate = static_cast<T>(control[control_rate]),
+          momentum = static_cast<T>(control[control_momentum]);
   const T l2 = static_cast<T>(s.weight_decay), scale = static_cast<T>(control[control_scale]);
   for_packs(table, [&](int t, int64_t at, int count) {
     const bool vector = table.vector[t] != 0;
@@ -90,12 +92,59 @@ __global__ void __launch_bounds__(threads)
             step = load_pack(table.g[t] + at, 1, count, vector);
     for (int l = 0; l < Pack<T>::width; ++l) step.v[l] = step.v[l] * scale + p.v[l] * l2;
     if (table.m[t]) {
+      Pack<T> velocity = load_pack(table.m[t] + at, 1, count, vector);
+      for (int l = 0; l < Pack<T>::width; ++l) {
+        velocity.v[l] = velocity.v[l] * momentum + step.v[l];
+        step.v[l] = s.nesterov ? step.v[l] + velocity.v[l] * momentum : velocity.v[l];
+      }
+      store_pack(table.m[t] + at, velocity, count, vector);
+    }
+    for (int l = 0; l < Pack<T>::width; ++l) p.v[l] -= rate * step.v[l];
+    store_pack(table.p[t] + at, p, count, vector);
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    rmsprop_kernel(Table<T> table, RmspropStep s, const double* control) {
+  if (control[control_active] == 0) return;
+  const T rate = static_cast<T>(control[control_rate]),
+          momentum = static_cast<T>(control[control_momentum]);
+  const T alpha = static_cast<T>(s.alpha), one_minus_alpha = static_cast<T>(1.0 - s.alpha);
+  const T epsilon = static_cast<T>(s.epsilon), l2 = static_cast<T>(s.weight_decay),
+          scale = static_cast<T>(control[control_scale]);
+  for_packs(table, [&](int t, int64_t at, int count) {
+    const bool vector = table.vector[t] != 0;
+    Pack<T> p = load_pack(table.p[t] + at, 1, count, vector),
+            v = load_pack(table.v[t] + at, 1, count, vector);
+    Pack<T> step = load_pack(table.g[t] + at, 1, count, vector);
+    for (int l = 0; l < Pack<T>::width; ++l) {
+      const T gradient = step.v[l] * scale + p.v[l] * l2;
+      v.v[l] = v.v[l] * alpha + gradient * gradient * one_minus_alpha;
+      step.v[l] = gradient / (std::sqrt(v.v[l]) + epsilon);
+    }
+    store_pack(table.v[t] + at, v, count, vector);
+    if (table.m[t]) {
       const Pack<T> before = load_pack(table.m[t] + at, 1, count, vector);
       for (int l = 0; l < Pack<T>::width; ++l) step.v[l] = before.v[l] * momentum + step.v[l];
       store_pack(table.m[t] + at, step, count, vector);
     }
     for (int l = 0; l < Pack<T>::width; ++l) p.v[l] -= rate * step.v[l];
     store_pack(table.p[t] + at, p, count, vector);
+  });
+}
+
+template <class T>
+__global__ void __launch_bounds__(threads)
+    average_kernel(Table<T> table, double decay, const double* control) {
+  if (control[control_active] == 0) return;
+  const T share = static_cast<T>(1.0 - decay);
+  for_packs(table, [&](int t, int64_t at, int count) {
+    const bool vector = table.vector[t] != 0;
+    const Pack<T> p = load_pack(table.p[t] + at, 1, count, vector);
+    Pack<T> m = load_pack(table.m[t] + at, 1, count, vector);
+    for (int l = 0; l < Pack<T>::width; ++l) m.v[l] = m.v[l] + (p.v[l] - m.v[l]) * share;
+    store_pack(table.m[t] + at, m, count, vector);
   });
 }
 
@@ -193,37 +242,54 @@ Grid grid_of(int blocks) {
   return {dim3(static_cast<unsigned>(blocks)), dim3(threads)};
 }
 
+/// start(zero of T, table, blocks) for updates, which are of one dtype.
+template <class F>
+void start_updates(std::span<const UpdateViews> parameters, F&& start) {
+  if (parameters.empty()) return;
+  with_float(parameters[0].p.dtype, [&](auto zero) {
+    for_tables<decltype(zero)>(parameters,
+                               [&](const auto& table, int blocks) { start(zero, table, blocks); });
+  });
+}
+
 }  // namespace
 
 void CudaBackend::adam(const AdamStep& step, const View& control,
                        std::span<const UpdateViews> parameters) {
-  if (parameters.empty()) return;
-  with_float(parameters[0].p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for_tables<T>(parameters, [&](const Table<T>& table, int blocks) {
-      launch(stream_, grid_of(blocks), adam_kernel<T>, table, step, control.as<const double>());
-    });
+  start_updates(parameters, [&](auto zero, const auto& table, int blocks) {
+    launch(stream_, grid_of(blocks), adam_kernel<decltype(zero)>, table, step,
+           control.as<const double>());
   });
 }
 
 void CudaBackend::sgd(const SgdStep& step, const View& control,
                       std::span<const UpdateViews> parameters) {
-  if (parameters.empty()) return;
-  with_float(parameters[0].p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for_tables<T>(parameters, [&](const Table<T>& table, int blocks) {
-      launch(stream_, grid_of(blocks), sgd_kernel<T>, table, step, control.as<const double>());
-    });
+  start_updates(parameters, [&](auto zero, const auto& table, int blocks) {
+    launch(stream_, grid_of(blocks), sgd_kernel<decltype(zero)>, table, step,
+           control.as<const double>());
+  });
+}
+
+void CudaBackend::rmsprop(const RmspropStep& step, const View& control,
+                          std::span<const UpdateViews> parameters) {
+  start_updates(parameters, [&](auto zero, const auto& table, int blocks) {
+    launch(stream_, grid_of(blocks), rmsprop_kernel<decltype(zero)>, table, step,
+           control.as<const double>());
+  });
+}
+
+void CudaBackend::average(double decay, const View& control,
+                          std::span<const UpdateViews> parameters) {
+  start_updates(parameters, [&](auto zero, const auto& table, int blocks) {
+    launch(stream_, grid_of(blocks), average_kernel<decltype(zero)>, table, decay,
+           control.as<const double>());
   });
 }
 
 void CudaBackend::keep_best(const View& control, std::span<const UpdateViews> parameters) {
-  if (parameters.empty()) return;
-  with_float(parameters[0].p.dtype, [&](auto zero) {
-    using T = decltype(zero);
-    for_tables<T>(parameters, [&](const Table<T>& table, int blocks) {
-      launch(stream_, grid_of(blocks), keep_best_kernel<T>, table, control.as<const double>());
-    });
+  start_updates(parameters, [&](auto zero, const auto& table, int blocks) {
+    launch(stream_, grid_of(blocks), keep_best_kernel<decltype(zero)>, table,
+           control.as<const double>());
   });
 }
 

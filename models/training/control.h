@@ -11,7 +11,7 @@
 namespace basin {
 
 /// A recorded step (engine/recorded_step.h) reads its numbers here, and steps of its own accord:
-///     ControlBlock control(device, learning_rate);
+///     ControlBlock control(device, optimizer.config());
 ///     RecordedStep step(device, [&] {
 ///       const auto [loss, gradients] = value_and_grad_flat(loss_of, parameters);
 ///       control.advance(loss, optimizer.config());
@@ -23,18 +23,18 @@ namespace basin {
 class ControlBlock {
  public:
   /// Before the first step. Losses and rates of `ring` steps: slot i holds those of step i, and of
-  /// step i + ring later. Errors: a ring below 1.
-  ControlBlock(const Device& device, double learning_rate, int64_t ring = 1);
+  /// step i + ring later; at first the rates of the config. Errors: a ring below 1.
+  ControlBlock(const Device& device, const OptimizerConfig& config, int64_t ring = 1);
   /// For update number `step` alone, without a ring: nothing to advance.
-  static ControlBlock of_update(const Device& device, int64_t step, double rate, double scale,
-                                const OptimizerConfig& config);
+  static ControlBlock of_update(const Device& device, int64_t step, const UpdateRate& rate,
+                                double scale, double beta2);
 
   /// After so many updates; the next loss goes to slot 0. best_loss: what keep_best has to go
   /// below, -infinity: nothing.
   void start(int64_t steps, double best_loss = -std::numeric_limits<double>::infinity(),
              bool active = true);
-  /// The learning rates of the steps from `slot` on.
-  void set_rates(int64_t slot, const std::vector<double>& rates);
+  /// The rates of the steps from `slot` on.
+  void set_rates(int64_t slot, const std::vector<UpdateRate>& rates);
 
   // ---- parts of a step, in this order; none waits for the device (kernels/training.h) ----
   /// The factor that brings the L2 norm of all gradients (contiguous) down to max_norm.
@@ -45,6 +45,8 @@ class ControlBlock {
                double stop_below = -std::numeric_limits<double>::infinity()) const;
   /// Copies the parameters where the last loss was the lowest.
   void keep_best(const Tensors& parameters, const Tensors& best) const;
+  /// After an update: averages = decay * averages + (1 - decay) * parameters.
+  void average(double decay, const Tensors& parameters, const Tensors& averages) const;
 
   struct State {
     int64_t steps;               // updates done

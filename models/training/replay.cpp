@@ -6,6 +6,26 @@
 
 namespace basin {
 
+std::pair<Tensor, Tensors> loss_and_gradients(const StepLoss& loss, const Tensors& parameters,
+                                              const Step& step, int64_t parts) {
+  std::pair<Tensor, Tensors> sum;
+  for (int64_t i = 0; i < parts; ++i) {
+    const Step part = step.part(i, parts);
+    auto now = value_and_grad_flat([&](const Tensors& p) { return loss(p, part); }, parameters);
+    if (i == 0) {
+      sum = std::move(now);
+      continue;
+    }
+    sum.first = sum.first + now.first;
+    for (size_t k = 0; k < parameters.size(); ++k) sum.second[k] = sum.second[k] + now.second[k];
+  }
+  if (parts == 1) return sum;
+  const auto count = static_cast<double>(parts);
+  sum.first = sum.first / count;
+  for (Tensor& g : sum.second) g = g / count;
+  return sum;
+}
+
 Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlock& control) {
   if (options.clip_value > 0) gradients = clip_by_value(gradients, options.clip_value);
   if (options.clip_norm == 0) return gradients;
@@ -16,32 +36,34 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
 }
 
 ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
-                             Optimizer& optimizer, const TrainOptions& options)
+                             const Tensors& average, Optimizer& optimizer,
+                             const TrainOptions& options)
     : loss_(loss),
       parameters_(parameters),
       best_(best),
+      average_(average),
       optimizer_(optimizer),
       options_(options),
-      control_(parameters.at(0).device(), 0, ring),
+      control_(parameters.at(0).device(), options.optimizer, ring),
       recorded_(parameters.at(0).device(), [this] { step(); }) {}
 
 void ReplayedSteps::step() {
   const Step now = control_.step(feeds_);
   feeds_.begin();
-  auto [loss, gradients] =
-      value_and_grad_flat([&](const Tensors& p) { return loss_(p, now); }, parameters_);
+  auto [loss, gradients] = loss_and_gradients(loss_, parameters_, now, options_.micro_batches);
   feeds_.end();
   gradients = clipped(std::move(gradients), options_, control_);
   control_.advance(loss, optimizer_.config(), options_.stop_loss_below);
   if (!best_.empty()) control_.keep_best(parameters_, best_);
   optimizer_.update(parameters_, gradients, control_);
+  if (!average_.empty()) control_.average(options_.average_decay, parameters_, average_);
 }
 
 int64_t ReplayedSteps::issue(int64_t slot, int64_t first, int64_t count) {
   count = feeds_.prepare(slot, first, count);
-  std::vector<double> rates;
+  std::vector<UpdateRate> rates;
   for (int64_t i = 0; i < count; ++i)
-    rates.push_back(options_.schedule.rate(options_.optimizer.learning_rate, first + i));
+    rates.push_back(options_.schedule.at(options_.optimizer, first + i));
   if (count > 0) control_.set_rates(slot, rates);
   try {
     for (int64_t i = 0; i < count; ++i) recorded_.run();

@@ -14,6 +14,11 @@ struct TrainOptions;
 /// The loss of these parameters at a step.
 using StepLoss = std::function<Tensor(const Tensors& parameters, const Step& step)>;
 
+/// Loss and gradients of one update: their means over so many parts of the step, one after the
+/// other, so that memory holds what one of them needs.
+std::pair<Tensor, Tensors> loss_and_gradients(const StepLoss& loss, const Tensors& parameters,
+                                              const Step& step, int64_t parts);
+
 /// The gradients of one step, clipped as the options say; by norm through the control block,
 /// without a host read.
 Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlock& control);
@@ -21,10 +26,10 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
 /// Steps of one training run.
 class ReplayedSteps {
  public:
-  /// `best`: where the parameters of the lowest loss go; empty when
-  /// no snapshot is wanted. All tensors must stay where they are.
+  /// `best`: where the parameters of the lowest loss go, `average`: their average; empty when none
+  /// is wanted. All tensors must stay where they are.
   ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
-                Optimizer& optimizer, const TrainOptions& options);
+                const Tensors& average, Optimizer& optimizer, const TrainOptions& options);
 
   struct Outcome {
     int64_t steps = 0;           // updates done, those before included
@@ -47,7 +52,7 @@ class ReplayedSteps {
 
   StepLoss loss_;
   const Tensors& parameters_;
-  Tensors best_;
+  Tensors best_, average_;
   Optimizer& optimizer_;
   const TrainOptions& options_;
   ControlBlock control_;

@@ -25,7 +25,9 @@ std::string readable(double value) {
 /// What has to be equal for a resumed run to go on as the interrupted one would have.
 std::string settings_of(const TrainOptions& o) {
   return o.optimizer.settings() + " clip_norm " + number_text(o.clip_norm) + " clip_value " +
-         number_text(o.clip_value) + " schedule " + o.schedule.to_text();
+         number_text(o.clip_value) + " schedule " + o.schedule.to_text() +
+         (o.average_decay > 0 ? " average " + number_text(o.average_decay) : "") +
+         (o.micro_batches > 1 ? text(" micro_batches ", o.micro_batches) : "");
 }
 
 bool all_finite(const Tensor& t) {
@@ -41,8 +43,14 @@ void check_options(const TrainOptions& o) {
           "train: checkpoint_every needs a checkpoint file");
   require(o.keep_best_after_fraction <= 1, "train: keep_best_after_fraction ",
           o.keep_best_after_fraction, " is above 1");
+  require(o.micro_batches >= 1, "train: micro_batches ", o.micro_batches, " is below 1");
+  require(o.average_decay >= 0 && o.average_decay < 1, "train: average_decay ", o.average_decay,
+          " lies outside [0, 1)");
   require(o.clip_norm >= 0 && o.clip_value >= 0 && o.wall_seconds >= 0,
           "train: clip_norm, clip_value and wall_seconds must not be negative");
+  require(!o.schedule.moves_momentum() || o.optimizer.constant_rate().momentum > 0,
+          "train: schedule ", o.schedule.to_text(), " moves the momentum, and optimiser ",
+          o.optimizer.settings(), " has none; set one above 0");
 }
 
 /// One call of train_flat.
@@ -55,13 +63,14 @@ class Run {
         loss_(loss),
         architecture_(architecture),
         options_(options),
-        optimizer_(options.optimizer, parameters),
+        optimizer_(options.optimizer, parameters, names),
         replays_(options.replay && replayable && !parameters.empty() &&
                  parameters[0].device().backend().can_capture()),
         best_from_(options.keep_best_after_fraction < 0
                        ? 0
                        : static_cast<int64_t>(std::ceil(options.keep_best_after_fraction *
                                                         static_cast<double>(options.max_steps)))) {
+    if (options.average_decay > 0) average_ = owned_copies(parameters);
     if (!options.resume_from.empty()) resume();
   }
 
@@ -69,9 +78,10 @@ class Run {
   std::string kept() const;
 
  private:
+  Tensor loss_now() const;
   bool keeps_best() const { return options_.keep_best_after_fraction >= 0; }
   void keep_best(double loss);
-  void update(Tensors gradients, double rate);
+  void update(Tensors gradients, const UpdateRate& rate);
   void replay(Progress& progress);
   void check_replay(double loss);
   int64_t next_stop(int64_t from) const;
@@ -95,14 +105,21 @@ class Run {
   int64_t best_from_, step_ = 0, best_step_ = 0;
   mutable int64_t saved_step_ = -1;
   double best_loss_ = std::numeric_limits<double>::infinity();
-  Tensors best_;
+  Tensors best_, average_;
 };
+
+/// The loss of the parameters as they are, the mean over micro-batches.
+Tensor Run::loss_now() const {
+  const int64_t parts = options_.micro_batches;
+  Tensor sum = loss_(parameters_, Step(step_).part(0, parts));
+  for (int64_t i = 1; i < parts; ++i) sum = sum + loss_(parameters_, Step(step_).part(i, parts));
+  return parts == 1 ? sum : sum / static_cast<double>(parts);
+}
 
 TrainResult Run::go() {
   const InterruptGuard guard;
   Progress progress(options_.label, step_, options_.max_steps, options_.wall_seconds,
                     options_.progress);
-  const Function loss_now = [this](const Tensors& p) { return loss_(p, Step(step_)); };
   for (;; ++step_) {
     if (interrupted()) {
       if (!options_.checkpoint.empty()) save();
@@ -115,9 +132,9 @@ TrainResult Run::go() {
     const bool out_of_steps = step_ >= options_.max_steps;
     std::pair<Tensor, Tensors> now;
     if (out_of_steps)
-      now.first = loss_now(parameters_);
+      now.first = loss_now();
     else
-      now = value_and_grad_flat(loss_now, parameters_);
+      now = loss_and_gradients(loss_, parameters_, Step(step_), options_.micro_batches);
     const double loss = now.first.item();
     if (!std::isfinite(loss)) fail("the loss is " + readable(loss), now.second);
     check_replay(loss);
@@ -128,17 +145,17 @@ TrainResult Run::go() {
     const bool stop = reached || out_of_steps || late;
     if (stop)
       check_parameters(std::max<int64_t>(saved_step_, 0));  // the loss may be finite without them
-    const double rate = options_.schedule.rate(options_.optimizer.learning_rate, step_);
+    const UpdateRate rate = options_.schedule.at(options_.optimizer, step_);
     if (options_.report && options_.report_every > 0 &&
         (stop || step_ % options_.report_every == 0))
-      options_.report({step_, loss, rate, progress.seconds()});
+      options_.report({step_, loss, rate.rate, progress.seconds()});
     if (stop) {
       if (best_step_ < best_from_) keep_best(loss);  // ended before the window opened
       if (!options_.checkpoint.empty() && saved_step_ != step_) save();
       progress.finish(step_, loss);
       const StoppedBy limit = out_of_steps ? StoppedBy::max_steps : StoppedBy::wall_time;
       const StoppedBy reason = reached ? StoppedBy::loss_below : limit;
-      return {step_, loss, best_loss_, best_step_, reason, progress.seconds(), best_};
+      return {step_, loss, best_loss_, best_step_, reason, progress.seconds(), best_, average_};
     }
     update(std::move(now.second), rate);
     progress.update(step_ + 1, loss);
@@ -170,7 +187,7 @@ void Run::replay(Progress& progress) {
   const bool in_window = from >= best_from_, keeps = keeps_best() && in_window;
   if (!replayed_ || replayed_->keeps_best() != keeps) {
     replayed_ = std::make_unique<ReplayedSteps>(loss_, parameters_, keeps ? best_ : Tensors{},
-                                                optimizer_, options_);
+                                                average_, optimizer_, options_);
   }
   const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
   const auto outcome = replayed_->run(from, to, best, [&](int64_t step, double loss) {
@@ -213,12 +230,13 @@ void Run::keep_best(double loss) {
     for (size_t i = 0; i < best_.size(); ++i) assign(best_[i].array(), parameters_[i].array());
 }
 
-void Run::update(Tensors gradients, double rate) {
+void Run::update(Tensors gradients, const UpdateRate& rate) {
   const ControlBlock control = optimizer_.next_control(rate, parameters_);
   gradients = clipped(std::move(gradients), options_, control);
   if (options_.clip_norm > 0 && control.scalars()[control_active].item() == 0)
     fail("the norm of the gradient is " + readable(gradient_norm(gradients)), gradients);
   optimizer_.update(parameters_, gradients, control);
+  if (!average_.empty()) control.average(options_.average_decay, parameters_, average_);
 }
 
 void Run::save() const {
@@ -227,6 +245,7 @@ void Run::save() const {
   NamedArrays entries;
   add_named(entries, "model.", names_, parameters_);
   if (!best_.empty()) add_named(entries, "best.", names_, best_);
+  if (!average_.empty()) add_named(entries, "average.", names_, average_);
   optimizer_.save(entries, names_);
   Metadata metadata = options_.metadata;
   metadata["architecture"] = architecture_;
@@ -258,6 +277,7 @@ void Run::resume() {
         "checkpoint ", path, ": ", name, " ", array,
         " holds values that are not finite; resume from an earlier checkpoint");
   read_named(file, path, "model.", names_, parameters_);
+  if (!average_.empty()) read_named(file, path, "average.", names_, average_);
   optimizer_.load(file, path, names_, step);
   step_ = saved_step_ = step;
   // A best step before this run's window (another max_steps) does not count.
@@ -281,7 +301,7 @@ std::string Run::origin(const Tensors& gradients) const {
   };
   {
     const ObserverScope scope(observer);
-    loss_(parameters_, Step(step_));
+    loss_now();
   }
   if (!found.empty()) return found;
   for (size_t i = 0; i < gradients.size(); ++i)

@@ -28,9 +28,15 @@ struct TrainOptions {
   double clip_norm = 0,
          clip_value =
              0;  // 0: off; by value first when both are set. Clipping by norm costs a host read
+  /// Gradient accumulation: an update takes the means of loss and gradient over so many calls of
+  /// the loss, which has to take the step; call i of update t gets step micro_batches * t + i.
+  int64_t micro_batches = 1;
   /// The parameters of the lowest loss from step fraction * max_steps on are kept (0.5: second
   /// half); negative: off.
   double keep_best_after_fraction = -1;
+  /// An average of the parameters is kept: decay * average + (1 - decay) * parameters after each
+  /// update, from the first parameters on (get_ema_avg_fn of torch.optim.swa_utils); 0: off.
+  double average_decay = 0;
 
   /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep),
   /// unless the loss takes an int64_t. The bits are those of steps done one by one.
@@ -62,6 +68,7 @@ struct TrainResult {
   StoppedBy stopped_by = StoppedBy::max_steps;
   double seconds = 0;  // of this call
   Tensors best;        // parameters of the snapshot, empty when off
+  Tensors average;     // averaged parameters, empty when off
 };
 
 /// Training came to a loss or parameter that is not finite. Callers may catch it and try a lower
@@ -95,6 +102,8 @@ TrainResult train(M& model, const L& loss, const TrainOptions& options) {
   model = unflatten(model, parameters);
   constexpr bool by_step = std::is_invocable_v<const L&, const M&, const Step&>,
                  by_number = std::is_invocable_v<const L&, const M&, int64_t>;
+  require(options.micro_batches == 1 || by_step || by_number,
+          "train: micro_batches needs a loss that takes the step, loss(model, step)");
   const StepLoss flat_loss = [&](const Tensors& flat, const Step& step) -> Tensor {
     if constexpr (by_step)
       return loss(unflatten(model, flat), step);
@@ -114,6 +123,13 @@ template <class M>
 M best_model(const M& model, const TrainResult& result) {
   require(!result.best.empty(), "best_model: no snapshot was kept; set keep_best_after_fraction");
   return unflatten(model, result.best);
+}
+
+/// The model with the averaged parameters. Errors: none were kept.
+template <class M>
+M average_model(const M& model, const TrainResult& result) {
+  require(!result.average.empty(), "average_model: no average was kept; set average_decay");
+  return unflatten(model, result.average);
 }
 
 }  // namespace basin

@@ -18,7 +18,7 @@ int main() {
   const Tensors parameters = owned_copies(flatten(net));
   const auto loss_of = [&](const Tensors& p) { return mse(unflatten(net, p)(x), x); };
   Optimizer optimizer({.learning_rate = 0.01}, parameters);
-  const ControlBlock control(device, 0.01);
+  const ControlBlock control(device, optimizer.config());
   RecordedStep step(device, [&] {
     const auto [loss, gradients] = value_and_grad_flat(loss_of, parameters);
     control.advance(loss, optimizer.config());

@@ -104,12 +104,13 @@ Words bits_of_training(DType dtype) {
                            normal(Key(2), {50}, dtype, 0, 1, device)};
   const Tensors gradients{uniform(Key(3), {90, 50}, dtype, -1, 1, device),
                           uniform(Key(4), {50}, dtype, -1, 1, device)};
-  for (const char* name : {"adam", "sgd"}) {
+  for (const char* name : {"adam", "sgd", "rmsprop"}) {
     OptimizerConfig config = OptimizerConfig::named(name, 0.1);
     config.momentum = 0.9;
+    config.nesterov = config.kind == OptimizerConfig::Kind::sgd;
     Optimizer optimizer(config, parameters);
     for (int step = 0; step < 2; ++step) {
-      const ControlBlock control = optimizer.next_control(0.1, parameters);
+      const ControlBlock control = optimizer.next_control({0.1, 0.9}, parameters);
       control.clip(gradients, 1);
       optimizer.update(parameters, gradients, control);
       append_bits(words, control.scalars());
@@ -236,7 +237,7 @@ TEST_CASE("a recorded training step is few launches") {
   const Tensors parameters = owned_copies(flatten(mlp));
   const Tensor x(uniform(Key(2), {16, 32}, DType::f32, 0, 1, test_device()));
   Optimizer optimizer({}, parameters);
-  const ControlBlock control(test_device(), 1e-3, 4);
+  const ControlBlock control(test_device(), {}, 4);
   RecordedStep recorded(test_device(), [&] {
     const auto [loss, gradients] = value_and_grad_flat(
         [&](const Tensors& p) {

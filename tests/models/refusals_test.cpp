@@ -243,6 +243,14 @@ TEST_CASE(
   refused("must lie in [0, 1)", with([](OptimizerConfig& c) { c.beta1 = -0.1; }));
   refused("must lie in [0, 1)", with([](OptimizerConfig& c) { c.beta2 = 1; }));
   refused("must lie in [0, 1)", with([](OptimizerConfig& c) { c.beta2 = -0.1; }));
+  refused("must lie in [0, 1)", with([](OptimizerConfig& c) { c.alpha = 1; }));
+  refused("nesterov needs sgd", with([](OptimizerConfig& c) { c.nesterov = true; }));
+  refused("chosen by name: 0 names, 1", with([](OptimizerConfig& c) { c.undecayed = {"bias"}; }));
+  refused("no parameter has \"bais\" in its name", [&] {
+    OptimizerConfig c;
+    c.undecayed = {"bais"};
+    (void)Optimizer(c, p, {"bias"});
+  });
   refused("must be floating and contiguous", [] { (void)Optimizer({}, {zeros({2}, DType::i32)}); });
   refused("must be floating and contiguous", [&] { (void)Optimizer({}, {transpose(p[0])}); });
   Optimizer adam({}, p);

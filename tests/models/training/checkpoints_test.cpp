@@ -20,10 +20,16 @@ using namespace basin::test;
 
 TEST_CASE("N steps equal k steps, a checkpoint, and N - k steps, bit for bit") {
   const TemporaryFolder folder;
-  for (const char* optimizer : {"adam", "adamw", "sgd", "gradient_descent"}) {
+  for (const char* optimizer : {"adam", "adamw", "sgd", "rmsprop", "gradient_descent"}) {
     TrainOptions options = quiet(60, optimizer);
-    if (options.optimizer.kind == OptimizerConfig::Kind::sgd) options.optimizer.momentum = 0.9;
-    options.schedule = Schedule::parse("cosine(60)");
+    using Kind = OptimizerConfig::Kind;
+    const bool cycles =
+        options.optimizer.kind == Kind::sgd || options.optimizer.kind == Kind::rmsprop;
+    if (cycles) options.optimizer.momentum = 0.9;
+    options.optimizer.nesterov = options.optimizer.kind == Kind::sgd;
+    options.schedule =
+        Schedule::parse(cycles ? "one_cycle(60, 0.3, 25, 10000, 0.85, 0.95)" : "cosine(60)");
+    if (cycles) options.average_decay = 0.9;
     options.clip_norm = 0.5;
     options.keep_best_after_fraction = 0.25;
     options.metadata["key"] = "1";
@@ -66,6 +72,9 @@ TEST_CASE("N steps equal k steps, a checkpoint, and N - k steps, bit for bit") {
     CHECK(rest.best_step == lucky);
     CHECK(whole.best_step == lucky);
     CHECK(numbers(best_model(resumed, rest)) == numbers(best_model(straight, whole)));
+    CHECK(rest.average.empty() == !cycles);
+    if (cycles)
+      CHECK(numbers(average_model(resumed, rest)) == numbers(average_model(straight, whole)));
   }
 }
 

@@ -6,6 +6,8 @@
 #include <map>
 
 #include "autograd/transforms.h"
+#include "engine/safetensors.h"
+#include "models/nets/losses.h"
 #include "models/training/control.h"
 
 using namespace basin;
@@ -41,7 +43,120 @@ OptimizerConfig config(const char* name, double weight_decay = 0, double momentu
   return result;
 }
 
+const Array& reference(const std::string& name) {
+  static const SafeTensors file =
+      load_safetensors(BASIN_TEST_DATA "/reference/training_torch.safetensors");
+  for (const auto& [entry, array] : file.tensors)
+    if (entry == name) return array;
+  throw Error("reference/training_torch.py has no " + name);
+}
+
+const std::vector<std::string> net_names{"w1", "b1", "w2", "b2"};
+
+struct NetRun {
+  Values parameters, average;
+};
+
+/// 100 updates of the small network of reference/training_torch.py.
+NetRun run_net(const OptimizerConfig& config, const Schedule& schedule = {}, double decay = 0.9) {
+  Tensors p, average;
+  for (const std::string& name : net_names) {
+    p.push_back(copy_of(reference("start." + name)));
+    average.push_back(copy_of(p.back().array()));
+  }
+  const Tensor x = reference("x.data");
+  const auto loss = [&](const Tensors& in) {
+    return mse(linear(tanh(linear(x, in[0], in[1])), in[2], in[3]), x);
+  };
+  Optimizer optimizer(config, p, net_names);
+  for (int64_t t = 0; t < 100; ++t) {
+    const ControlBlock control = optimizer.next_control(schedule.at(config, t), p);
+    optimizer.update(p, value_and_grad_flat(loss, p).second, control);
+    control.average(decay, p, average);
+  }
+  NetRun result;
+  for (const Tensor& t : p)
+    for (const double v : t.array().to_vector<double>()) result.parameters.push_back(v);
+  for (const Tensor& t : average)
+    for (const double v : t.array().to_vector<double>()) result.average.push_back(v);
+  return result;
+}
+
+double largest_difference(const Values& got, const std::string& name) {
+  const Values wanted = reference(name).to_vector<double>();
+  REQUIRE(got.size() == wanted.size());
+  double largest = 0;
+  for (size_t i = 0; i < got.size(); ++i) largest = std::max(largest, std::abs(got[i] - wanted[i]));
+  return largest;
+}
+
 }  // namespace
+
+TEST_CASE("100 steps on a small network equal PyTorch's") {
+  // A gradient here and in the reference differs by 30 roundings of terms of size 1: 30 * 2^-53.
+  // SGD moves by rate / (1 - momentum) < 1 times that, so 100 steps add up to 100 * 30 * 2^-53 =
+  // 3.4e-13; a curvature below 0 may let it grow by a few times: 2e-12. The others divide by the
+  // root of the mean square, which here stays above 1e-2, times the rate 1e-2 or less: the same.
+  constexpr double bound = 2e-12;
+  OptimizerConfig c = config("sgd", 0, 0.9);
+  c.learning_rate = 0.05;
+  CHECK(largest_difference(run_net(config("sgd", 0, 0.9)).parameters, "rule.nesterov") > bound);
+  const Schedule same;
+  const auto check = [&](const char* name, const Schedule& schedule) {
+    CAPTURE(name);
+    CHECK(largest_difference(run_net(c, schedule).parameters, text("rule.", name)) <= bound);
+  };
+  c.nesterov = true;
+  check("nesterov", same);
+  CHECK(largest_difference(run_net(c).average, "average") <= bound);
+  check("one_cycle_nesterov", Schedule::parse("one_cycle(100, 0.3, 25, 10000, 0.85, 0.95)"));
+  c.weight_decay = 0.01;
+  check("nesterov_decay", same);
+  c.nesterov = false;
+  check("momentum", same);
+  c = config("rmsprop");
+  c.learning_rate = 0.002;
+  check("rmsprop", same);
+  c = config("rmsprop", 0.01, 0.8);
+  c.learning_rate = 0.001;
+  c.alpha = 0.9;
+  c.epsilon = 1e-6;
+  check("rmsprop_momentum", same);
+  c = config("adam");
+  check("adam", same);
+  c.learning_rate = 0.02;
+  check("one_cycle_adam", Schedule::parse("one_cycle(100, 0.3, 25, 10000, 0.85, 0.95)"));
+}
+
+TEST_CASE("biases do not decay, chosen by rank or by name") {
+  constexpr double bound = 2e-12;  // as above
+  for (const char* name : {"adamw", "sgd"}) {
+    OptimizerConfig c = config(name, 0.1);
+    if (c.kind == OptimizerConfig::Kind::sgd) c.learning_rate = 0.05;
+    const std::string wanted = text("rule.", name, "_groups");
+    CHECK(largest_difference(run_net(c).parameters, wanted) > 1e-3);
+    OptimizerConfig by_name = c;
+    by_name.undecayed = {"b"};
+    c.decay_from_rank = 2;
+    CHECK(largest_difference(run_net(c).parameters, wanted) <= bound);
+    CHECK(run_net(by_name).parameters == run_net(c).parameters);
+    CHECK(c.settings().find("weight_decay 0.1 from rank 2") != std::string::npos);
+    CHECK(by_name.settings().find("weight_decay 0.1 but of \"b\"") != std::string::npos);
+  }
+}
+
+TEST_CASE("an average of parameters, and what an ended training leaves as it is") {
+  const Tensors p{from_vector<float>({1, 2}, {2})}, average{from_vector<float>({0, 4}, {2})};
+  const ControlBlock control(Device(), {});
+  control.average(0.75, p, average);
+  CHECK(average[0].array().to_vector<float>() == std::vector<float>{0.25, 3.5});
+  Optimizer optimizer(config("rmsprop"), p);
+  control.scalars().data<double>()[control_active] = 0;
+  control.average(0.75, p, average);
+  optimizer.update(p, {full({2}, 1, DType::f32)}, control);
+  CHECK(average[0].array().to_vector<float>() == std::vector<float>{0.25, 3.5});
+  CHECK(p[0].array().to_vector<float>() == std::vector<float>{1, 2});
+}
 
 TEST_CASE("Adam and AdamW follow PyTorch") {
   check_run(config("adam"), {{1, {0.9900000009999999, -1.9900000005, 0.49000000018508155}},
@@ -169,4 +284,38 @@ TEST_CASE("schedules have PyTorch's definitions") {
   CHECK_THROWS_WITH_AS(Schedule::parse("cosnie(3)"), doctest::Contains("cosnie"), Error);
   CHECK_THROWS_AS(Schedule::parse("step(10)"), Error);
   CHECK_THROWS_AS(Schedule::parse("cosine(0)"), Error);
+}
+
+TEST_CASE("one cycle and warm-up follow PyTorch, and hold their last value") {
+  const auto check = [](const char* name, const char* schedule, int64_t last) {
+    CAPTURE(schedule);
+    const Schedule s = Schedule::parse(schedule);
+    OptimizerConfig c = config("sgd", 0, 0.9);
+    c.learning_rate = 0.1;
+    const Values wanted = reference(text("schedule.", name)).to_vector<double>();
+    for (int64_t t = 0; t < 120; ++t) {
+      // PyTorch's cosine is a product over the steps, each of which rounds a few times
+      const auto i = static_cast<size_t>(std::min(t, last));
+      const UpdateRate now = s.at(c, t);
+      CHECK(std::abs(now.rate - wanted[i]) <= 120 * 4 * 0x1p-53 * 0.1);
+      CHECK(std::abs(now.momentum - wanted[120 + i]) <= 16 * 0x1p-53);
+    }
+    CHECK(Schedule::parse(s.to_text()).to_text() == s.to_text());
+  };
+  check("one_cycle", "one_cycle(100, 0.3, 25, 10000, 0.85, 0.95)", 99);
+  check("one_cycle_plain", "one_cycle(90, 0.4, 10, 100)", 89);
+  check("warmup_cosine", "warmup(20, 0.25, cosine(100, 0.001))", 119);
+  check("warmup_step", "warmup(10, 0.5, step(30, 0.5))", 119);
+  CHECK(Schedule::parse("one_cycle(100)").to_text() == "one_cycle(100, 0.3, 25, 10000)");
+  CHECK(Schedule::parse("warmup(5, 0, constant)").rate(2, 4) == 1.6);
+  CHECK(Schedule::parse("warmup(5, 0, constant)").rate(2, 5) == 2);
+  CHECK(Schedule::parse("one_cycle(1, 1)").rate(2, 0) == 2);
+  CHECK(Schedule::parse("one_cycle(1, 0)").rate(2, 7) == 2 / 25.0 / 1e4);
+  for (const char* bad :
+       {"one_cycle", "one_cycle(0)", "one_cycle(9, 2)", "one_cycle(9, 0.3, 0)",
+        "one_cycle(9, 0.3, 25, 10, 0.9)", "one_cycle(9, 0.3, 25, 10, 0.9, 0.8)",
+        "one_cycle(9, 0.3, 25, 10, 0.9, 1)", "warmup(5, 0)", "warmup(0, 0, constant)",
+        "warmup(5, -1, constant)", "warmup(5, 0, warmup(5, 0, constant))",
+        "warmup(5, 0, cosine(0))", "warmup(5, x, constant)"})
+    CHECK_THROWS_WITH_AS(Schedule::parse(bad), doctest::Contains("schedule"), Error);
 }

@@ -50,7 +50,7 @@ std::vector<T> all_values(const Tensors& tensors) {
 
 struct Trained {
   TrainResult result;
-  std::vector<float> parameters, best;
+  std::vector<float> parameters, best, average;
   std::vector<double> reported;
 };
 
@@ -63,6 +63,7 @@ Trained trained(TrainOptions options) {
       mlp, [&](const Mlp& m) { return mse(m(x), x); }, options);
   t.parameters = all_values<float>(flatten(mlp));
   t.best = all_values<float>(t.result.best);
+  t.average = all_values<float>(t.result.average);
   return t;
 }
 
@@ -77,6 +78,8 @@ void check_equal(const TrainOptions& options) {
   CHECK(a.result.stopped_by == b.result.stopped_by);
   CHECK(a.parameters == b.parameters);
   CHECK(a.best == b.best);
+  CHECK(a.average == b.average);
+  CHECK(a.average.empty() == (options.average_decay == 0));
   CHECK(a.reported == b.reported);
 }
 
@@ -106,6 +109,20 @@ TEST_CASE("replayed training has the bits of training step by step") {
     options.optimizer = OptimizerConfig::named("sgd", 0.05);
     options.optimizer.momentum = 0.9;
     options.optimizer.weight_decay = 1e-3;
+  }
+  SUBCASE("Nesterov, one cycle of rate and momentum, an average") {
+    options.optimizer = OptimizerConfig::named("sgd", 0.1);
+    options.optimizer.momentum = 0.9;
+    options.optimizer.nesterov = true;
+    options.schedule = Schedule::parse("one_cycle(300, 0.3, 25, 10000, 0.85, 0.95)");
+    options.average_decay = 0.9;
+  }
+  SUBCASE("RMSprop, weights alone decay") {
+    options.optimizer = OptimizerConfig::named("rmsprop", 1e-3);
+    options.optimizer.momentum = 0.5;
+    options.optimizer.weight_decay = 0.1;
+    options.optimizer.decay_from_rank = 2;
+    options.schedule = Schedule::parse("warmup(50, 0, cosine(250))");
   }
   SUBCASE("decoupled weight decay") {
     options.optimizer = OptimizerConfig::named("adamw", 1e-2);
@@ -212,7 +229,7 @@ TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
     const Mlp m = unflatten(mlp, p);
     return mse(m(x), x);
   };
-  ReplayedSteps steps([&](const Tensors& p, const Step&) { return loss(p); }, parameters, best,
+  ReplayedSteps steps([&](const Tensors& p, const Step&) { return loss(p); }, parameters, best, {},
                       optimizer, options);
   const auto outcome = steps.run(0, 200, 1e30, [](int64_t, double) { return false; });
   CHECK(outcome.steps == 200);
@@ -247,6 +264,7 @@ Trained by_steps(TrainOptions options, int64_t batch, bool data_on_host) {
   t.result = train(mlp, loss, options);
   t.parameters = all_values<float>(flatten(mlp));
   t.best = all_values<float>(t.result.best);
+  t.average = all_values<float>(t.result.average);
   return t;
 }
 
@@ -285,6 +303,29 @@ TEST_CASE(
   CHECK(by_steps(options, 16, false).parameters == whole.parameters);
 }
 
+TEST_CASE("updates from several micro-batches: replayed with the bits of eager ones, and resumed") {
+  const test::TemporaryFolder folder;
+  for (const bool data_on_host : {false, true}) {
+    TrainOptions options = options_of(101, true);
+    options.micro_batches = 3;
+    const Trained replayed = by_steps(options, 8, data_on_host);
+    options.replay = false;
+    const Trained eager = by_steps(options, 8, data_on_host);
+    CHECK(replayed.parameters == eager.parameters);
+    CHECK(replayed.result.loss == eager.result.loss);
+    options.replay = true;
+    options.max_steps = 47;
+    options.checkpoint = folder / "c.safetensors";
+    by_steps(options, 8, data_on_host);
+    options.max_steps = 101;
+    options.resume_from = options.checkpoint;
+    CHECK(by_steps(options, 8, data_on_host).parameters == replayed.parameters);
+    options.micro_batches = 2;
+    CHECK_THROWS_WITH_AS(by_steps(options, 8, data_on_host), doctest::Contains("micro_batches 3"),
+                         Error);
+  }
+}
+
 TEST_CASE("steps are replayed when the device can, a batch from the host included") {
   if (!test_device().backend().can_capture()) return;
   // The loss is called by the host for the eager steps, the first run and the recording only.
@@ -305,6 +346,11 @@ TEST_CASE("a step says what it cannot do, and what would do") {
   StepFeeds feeds(4);
   const Array number = full({1}, 3, DType::f64), slot = full({1}, 0, DType::f64);
   const Step recorded(number, slot, feeds);
+  CHECK(Step(5).part(1, 3).number() == 16);
+  CHECK(Step(5).part(1, 3).part(0, 2).number() == 32);
+  CHECK(recorded.part(1, 3).number_on_device().item() == 10);
+  CHECK(number.item() == 3);
+  CHECK_THROWS_WITH_AS(Step(5).part(3, 3), doctest::Contains("no part 3 of 3"), Error);
   CHECK_THROWS_WITH_AS(recorded.number(), doctest::Contains("normal(key, step)"), Error);
   const auto of = [](const Shape& shape) {
     return [=](int64_t) { return full(shape, 1, DType::f32); };

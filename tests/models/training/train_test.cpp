@@ -198,3 +198,60 @@ TEST_CASE("training leaves no memory behind") {
   }
   CHECK(memory_stats().live == before);
 }
+
+TEST_CASE("gradient accumulation is the large batch, within rounding") {
+  // The loss of a batch is the mean of those of its four parts, all of one size, and so is the
+  // gradient. They differ by the order of sums: 30 roundings of terms of size 1 in f64 for each of
+  // 50 steps, at a rate of 0.1; a curvature below 0 may let that grow a few times.
+  MlpConfig config{.widths = {3, 8, 3}, .activation = parse_activation("tanh")};
+  config.dtype = DType::f64;
+  const Mlp start = make_mlp(config, Key(1));
+  const Tensor x = normal(Key(2), {40, 3}, DType::f64);
+  TrainOptions options = quiet(50, "sgd", 0.1);
+  Mlp whole = start, parts = start;
+  train(
+      whole, [&](const Mlp& m) { return mse(m(x), x); }, options);
+  options.micro_batches = 4;
+  std::vector<int64_t> steps;
+  const TrainResult result = train(
+      parts,
+      [&](const Mlp& m, int64_t step) {
+        steps.push_back(step);
+        const int64_t from = step % 4 * 10;
+        const Tensor rows = slice(x, 0, from, from + 10);
+        return mse(m(rows), rows);
+      },
+      options);
+  REQUIRE(steps.size() == 51 * 4);  // the last loss too
+  for (size_t i = 0; i < steps.size(); ++i) CHECK(steps[i] == static_cast<int64_t>(i));
+  CHECK(std::abs(result.loss - mse(whole(x), x).item()) <= 1e-12);
+  const Tensors a = flatten(whole), b = flatten(parts);
+  for (size_t i = 0; i < a.size(); ++i)
+    CHECK(norm(a[i] - b[i]).item() <= 50 * 0.1 * 30 * 0x1p-53 * 10);
+  check_contains(message_of(
+                     [&] {
+                       train(
+                           parts, [&](const Mlp& m) { return mse(m(x), x); }, options);
+                     },
+                     Fault::input),
+                 "needs a loss that takes the step");
+  options.micro_batches = 0;
+  check_contains(message_of([&] { train(parts, reconstruction(), options); }, Fault::input),
+                 "micro_batches");
+}
+
+TEST_CASE("schedules that move the momentum need one; an average needs its decay") {
+  TrainOptions options = quiet(5, "sgd");
+  options.schedule = Schedule::parse("one_cycle(5, 0.3, 25, 10000, 0.85, 0.95)");
+  Mlp model = small_network();
+  check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input),
+                 "moves the momentum");
+  options.optimizer.momentum = 0.9;
+  options.average_decay = 1;
+  check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input),
+                 "average_decay 1 lies outside");
+  options.average_decay = 0;
+  const TrainResult result = train(model, reconstruction(), options);
+  check_contains(message_of([&] { (void)average_model(model, result); }, Fault::input),
+                 "set average_decay");
+}
