@@ -20,14 +20,14 @@ struct OptimizerConfig {
   enum class Kind { gradient_descent, sgd, rmsprop, adam, adamw };
   Kind kind = Kind::adam;
   double learning_rate = 1e-3;
-  double momentum = 0;                 // sgd, rmsprop
-  bool nesterov = false;               // sgd
-  double alpha = 0.99;                 // rmsprop: what stays of the mean square
-  double beta1 = 0.9, beta2 = 0.999;   // adam, adamw
-  double epsilon = 1e-8;               // rmsprop, adam, adamw
-  double weight_decay = 0;             // L2 (added to the gradient); decoupled for adamw
-  int decay_from_rank = 0;             // parameters of a lower rank do not decay; 2: biases, norms
-  std::vector<std::string> undecayed;  // nor do those with one of these in their name
+  double momentum = 0;                // sgd, rmsprop
+  bool nesterov = false;              // sgd
+  double alpha = 0.99;                // rmsprop: what stays of the mean square
+  double beta1 = 0.9, beta2 = 0.999;  // adam, adamw
+  double epsilon = 1e-8;              // rmsprop, adam, adamw
+  double weight_decay = 0;            // L2 (added to the gradient); decoupled for adamw
+  int decay_from_rank = 0;            // parameters of a lower rank do not decay; 2: biases, norms
+  std::vector<std::string> undecayed = {};  // nor do those with one of these in their name
 
   /// "gradient_descent", "sgd", "rmsprop", "adam" or "adamw" (weight decay 0.01), otherwise with
   /// the settings above, which are PyTorch's. Errors: another name.
