@@ -9,6 +9,9 @@
 // Expected: table 1 in the median over images (single runs differ: .03 to .64 for 8 layers). Table
 //   2 for one image (.03 rather than below .01 for 2x2), but not for three images, nor with the
 //   skips that the paper uses beyond 100 layers. Without them 144 and 267 layers do memorise.
+//   Three images are learned with Adam's rate 1e-2, at which all runs reach the stopping loss: next
+//   modulus .03 to .15 in the median. At 1e-3 half of them do in 40,000 steps, those with .33 to
+//   .42; by gradient descent one of seven does.
 // Time: on one core smoke 1 s, quick 80 s, paper 7 min.
 #include "experiments/memorization/figure.h"
 
@@ -29,7 +32,7 @@ struct Config {
     table1_seeds = {25, 25, 3, 9};
     table1_steps = {40000, 8000, 4000, 30000};
     table2_seeds = 3;
-    three_seeds = 7;
+    three_seeds = 11;
     table2_steps = 40000;
     deep_steps = deepest_steps = 20000;
     deepest = 144;
@@ -256,10 +259,8 @@ std::vector<Judged> table_2(const Config& c) {
   add({"3x3", 3, 1, 9, descent, n}, "1,[<1e-2]", 0.02, 1e-2, depends);
   add({"4x4", 4, 1, 29, deep, n}, "1,[<1e-3]", 1e-3, 1e-3);
   add({"5x5", 5, 1, 70, deep, n}, "1,[<1e-5]", 1e-3, 1e-5);
-  add({"3x3-3images", 3, 3, 10, adam(small, 1e-3, c.table2_steps), c.three_seeds}, three, 0.3, 1e-2,
-      "three eigenvalues at 1, but the next one depends on the images");
-  add({"3x3-3images-fast", 3, 3, 10, adam(small, 1e-2, c.table2_steps), c.three_seeds}, three, 0,
-      1e-2, "Adam's rate 1e-2");
+  add({"3x3-3images-fast", 3, 3, 10, adam(small, 1e-2, c.table2_steps), c.three_seeds}, three, 0.3,
+      1e-2, "Adam's rate 1e-2; three eigenvalues at 1, but the next one depends on the images");
   add({"3x3-3images-gd", 3, 3, 10, descent, c.three_seeds}, three, 0, 1e-2,
       "gradient descent as in the paper; most runs stay on plateaus");
   add({"6x6", 6, 1, 144, adam(kept_start(6), 1e-4, c.deepest_steps), far}, "1,[<2e-2] (with skips)",
