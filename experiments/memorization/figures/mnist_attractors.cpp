@@ -46,7 +46,7 @@ struct Network {
 };
 
 struct Config {
-  int64_t seeds = 3, width = 128, starts = 500, rows = 10, contrast_steps = 10000;
+  int64_t seeds = 3, b_seeds = 5, width = 128, starts = 500, rows = 10, contrast_steps = 10000;
   double near = 2;
   std::string activation = "leaky_relu";
   Network a{"attractors",
@@ -65,7 +65,7 @@ struct Config {
     if (preset == Preset::paper) return;
     contrast_steps = 0;
     if (preset == Preset::quick) return;
-    seeds = 1;
+    seeds = b_seeds = 1;
     width = 32;
     starts = 50;
     a.images = b.images = 10;
@@ -79,6 +79,7 @@ struct Config {
   void each_field(F&& f) {
     f("seeds", seeds, at_least(1),
       "independent choices of images and weights; claims are about medians");
+    f("b_seeds", b_seeds, at_least(1), "the same for figure 3b, whose networks differ more");
     f("width", width, at_least(1), "units in every hidden layer");
     f("activation", activation, parsed_by(parse_activation),
       "any of kernels/ops.def, such as leaky_relu(0.01)");
@@ -164,10 +165,9 @@ std::string net_name(const Config& config, const Network& n) {
 void claim_attractors(Run& run, const Config& config, const CaseResult& a) {
   const std::string net = net_name(config, config.a), stable = "training examples are attractors";
   const std::string ends = "the trajectories converge almost exclusively to the training examples";
-  run.claim({.of = net + "lowest loss",
-             .paper = "trained to convergence",
-             .measured = a["loss"],
-             .criterion = below(1e-8)});
+  run.report(net + "lowest loss", "trained to convergence", a["loss"],
+             "only reported: the paper gives no number, and at a constant rate spikes of the loss "
+             "decide how low it comes (1e-11 to 7e-7)");
   run.claim({.of = net + "fraction of training images that are attractors",
              .paper = stable,
              .measured = a["attractors"],
@@ -281,6 +281,7 @@ void compute(Run& run, const Config& config) {
   needs(config.c, {1, 10});
   std::vector<Network> networks{config.a, config.b, config.c};
   for (Network& n : networks) n.seeds = config.seeds;
+  networks[1].seeds = config.b_seeds;
   if (config.contrast_steps > 0) {
     Network& slow = networks.emplace_back(config.a);
     slow.name = "contrast";
