@@ -139,15 +139,20 @@ Tensor linear(const Tensor& x, const Tensor& w, const Tensor& bias,
               const Activation& activation = {});
 
 // ---- convolution of images [batch, channels, height, width] ----
-/// activation(convolution of x with w [outputs, inputs, h, w] + bias[outputs]), a
-/// cross-correlation; bias may be undefined. Fuses as linear does.
+/// activation(convolution of x with w [outputs, inputs / groups, h, w] + bias[outputs]), a
+/// cross-correlation; bias may be undefined. Fuses as linear does. The window has stride, padding,
+/// dilation and groups; as many groups as channels: a depthwise convolution.
 Tensor conv2d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
               const Activation& activation = {}, const Window& window = {});
-/// Transposed convolution with w [inputs, outputs, h, w]; output padding adds rows and columns at
-/// the far end.
+/// Transposed convolution with w [inputs, outputs / groups, h, w]; output padding adds rows and
+/// columns at the far end.
 Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
                         const Activation& activation = {}, const Window& window = {},
                         std::array<int64_t, 2> output_padding = {0, 0});
+/// conv2d of x [batch, channels, length] with w [outputs, inputs / groups, length].
+Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+              const Activation& activation = {}, int64_t stride = 1, int64_t padding = 0,
+              int64_t dilation = 1, int64_t groups = 1);
 /// The gradients of sum(g * conv2d(x, w)), by x and by w, whose shape is given.
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x,
                          const Window& window = {});

@@ -23,10 +23,21 @@ struct Activation {
   double a = 0, b = 0;
 };
 
-/// Geometry of a convolution in rows and columns: out = (in + 2 padding - kernel) / stride + 1,
-/// rounded down.
+/// Geometry of a convolution in rows and columns. Taps lie `dilation` apart. Channels of input and
+/// output are cut into `groups` equal runs; the outputs of a run see its inputs only.
 struct Window {
-  int64_t stride[2] = {1, 1}, padding[2] = {0, 0};
+  int64_t stride[2] = {1, 1}, padding[2] = {0, 0}, dilation[2] = {1, 1}, groups = 1;
+
+  /// How many elements a kernel reaches over.
+  int64_t span(int axis, int64_t kernel) const { return (kernel - 1) * dilation[axis] + 1; }
+  /// Side of the smallest input, if any, that has an output of this side.
+  int64_t input(int axis, int64_t side, int64_t kernel) const {
+    return (side - 1) * stride[axis] - 2 * padding[axis] + span(axis, kernel);
+  }
+  /// Side of the output of an input of this side, which with its padding is not below the span.
+  int64_t output(int axis, int64_t side, int64_t kernel) const {
+    return (side + 2 * padding[axis] - span(axis, kernel)) / stride[axis] + 1;
+  }
 };
 
 /// Windows that are pooled, in rows and columns: out = (in + 2 padding - size) / stride + 1,
@@ -119,9 +130,9 @@ class Backend {
   virtual void bias_pullback(const View& dz, const View& dbias, const View& ct, const View& y,
                              Activation activation) = 0;
 
-  // convolution (cross-correlation), all contiguous: x [B, C, H, W], w [O, C, h, w], out [B, O, H',
-  // W'] with activation and bias [O] (may be empty); its two transposes. input_grad is the
-  // transposed convolution: out [B, C, H, W] of g [B, O, H', W'], with a bias [C] of its own.
+  // convolution (cross-correlation), all contiguous: x [B, C, H, W], w [O, C / groups, h, w], out
+  // [B, O, H', W'] with activation and bias [O] (may be empty); its two transposes. input_grad is
+  // the transposed convolution: out [B, C, H, W] of g [B, O, H', W'], with a bias [C] of its own.
   virtual void conv2d(const View& out, const View& x, const View& w, const View& bias,
                       Activation activation, const Window& window) = 0;
   virtual void conv2d_input_grad(const View& out, const View& g, const View& w, const View& bias,

@@ -1,5 +1,5 @@
 // The numbers of a convolution, for every backend:
-// x [batch, in, H, W], w [out, in, kernel], y [batch, out, rows, cols].
+// x [batch, in, H, W], w [out, in / groups, kernel], y [batch, out, rows, cols].
 #pragma once
 #include "kernels/backend.h"
 
@@ -22,8 +22,10 @@ struct ConvShape {
   BASIN_HD int64_t image() const { return in * height * width; }  // elements of a sample of x
   BASIN_HD int64_t taps() const {
     return in * kernel[0] * kernel[1];
-  }                                                        // rows of the matrix of columns
-  BASIN_HD int64_t points() const { return rows * cols; }  // its columns for each sample
+  }                                                         // rows of the matrix of columns
+  int64_t depth() const { return taps() / window.groups; }  // of them those of a group
+  BASIN_HD int64_t points() const { return rows * cols; }   // its columns for each sample
+  bool depthwise() const { return window.groups > 1 && window.groups == in; }
   /// The input itself is the matrix of columns.
   bool pointwise() const {
     return kernel[0] * kernel[1] * window.stride[0] * window.stride[1] == 1 &&

@@ -10,8 +10,8 @@
 namespace basin {
 namespace {
 
-/// The number <conv2d(x, w), y>, with x [B, C, H, W], w [O, C, h, w] and y [B, O, H', W'], is
-/// linear in each of the three. Its gradient by one of them is an operation on the other two:
+/// The number <conv2d(x, w), y>, with x [B, C, H, W], w [O, C / groups, h, w] and y [B, O, H', W'],
+/// is linear in each of the three. Its gradient by one of them is an operation on the other two:
 /// conv2d_input_grad gives that by x, conv2d_weight_grad that by w, and conv2d itself that by y.
 enum Place { place_x, place_w, place_y };
 
@@ -98,31 +98,48 @@ class ConvolutionLayer final : public Op {
   Activation f_;
 };
 
+std::string pair(const int64_t (&x)[2]) {
+  return text("[", x[0], ", ", x[1], "]");
+}
+
 /// Two operands of rank 4, and a window that makes sense.
 void check_operands(const char* name, const Tensor& a, const Tensor& b, const Window& w) {
   check_same(name, a.array(), b.array());
   check_floating(name, a.array());
   require(a.rank() == 4 && b.rank() == 4, name,
           ": needs two operands of rank 4 (images [batch, channels, height, width], ",
-          "weights [outputs, inputs, height, width]), got ", a.array(), " and ", b.array());
+          "weights [outputs, inputs / groups, height, width]), got ", a.array(), " and ",
+          b.array());
   const int64_t most = std::numeric_limits<int32_t>::max();
   for (int i = 0; i < 2; ++i)
-    require(w.stride[i] >= 1 && w.padding[i] >= 0 && std::max(w.stride[i], w.padding[i]) <= most,
-            name, ": stride [", w.stride[0], ", ", w.stride[1], "] must be at least 1, padding [",
-            w.padding[0], ", ", w.padding[1], "] not negative, and both at most ", most);
+    require(std::min(w.stride[i], w.dilation[i]) >= 1 && w.padding[i] >= 0 &&
+                std::max({w.stride[i], w.padding[i], w.dilation[i], a.dim(2 + i), b.dim(2 + i)}) <=
+                    most,
+            name, ": stride ", pair(w.stride), " and dilation ", pair(w.dilation),
+            " must be at least 1, padding ", pair(w.padding), " not negative, and these and the",
+            " sides of ", a.array(), " and ", b.array(), " at most ", most);
+}
+
+void check_groups(const char* name, const Shape& x, const Shape& w, const Window& window) {
+  const int64_t groups = window.groups, least = std::min(x[1], w[0]);
+  require(groups == 1 || (groups >= 1 && groups <= least && x[1] % groups + w[0] % groups == 0),
+          name, ": groups ", groups, " must be at least 1 and divide the ", x[1], " channels of x ",
+          x, " and the ", w[0], " of w ", w);
 }
 
 /// The output that belongs to x and w, which must fit each other.
 Shape output_shape(const char* name, const Shape& x, const Shape& w, const Window& window) {
-  require(x[1] == w[1], name, ": channels differ: x ", x, ", w ", w,
-          "; weights are [outputs, inputs, height, width] of the convolution from x");
+  check_groups(name, x, w, window);
+  require(x[1] / window.groups == w[1], name, ": channels differ: x ", x, ", w ", w, ", groups ",
+          window.groups,
+          "; weights are [outputs, inputs / groups, height, width] of the convolution from x");
   Shape y{x[0], w[0]};
   for (int i = 0; i < 2; ++i) {
-    const int64_t padded = x[2 + i] + 2 * window.padding[i], kernel = w[2 + i];
-    require(kernel >= 1 && kernel <= padded, name, ": the kernel of w ", w,
-            " is empty or larger than the padded image of x ", x, ", padding [", window.padding[0],
-            ", ", window.padding[1], "]");
-    y.push_back((padded - kernel) / window.stride[i] + 1);
+    const int64_t kernel = w[2 + i], padded = x[2 + i] + 2 * window.padding[i];
+    require(kernel >= 1 && padded >= 1 && (kernel - 1) <= (padded - 1) / window.dilation[i], name,
+            ": the kernel of w ", w, " is empty or larger than the padded image of x ", x,
+            ", padding ", pair(window.padding), ", dilation ", pair(window.dilation));
+    y.push_back(window.output(i, x[2 + i], kernel));
   }
   return y;
 }
@@ -166,21 +183,32 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, co
                         const Window& window, std::array<int64_t, 2> output_padding) {
   check_operands("conv_transpose2d", x, w, window);
   require(x.dim(1) == w.dim(0), "conv_transpose2d: channels differ: x ", x.array(), ", w ",
-          w.array(), "; weights are [inputs, outputs, height, width]");
-  Shape out{x.dim(0), w.dim(1)};
+          w.array(), "; weights are [inputs, outputs / groups, height, width]");
+  check_groups("conv_transpose2d", x.shape(), w.shape(), window);
+  Shape out{x.dim(0), w.dim(1) * window.groups};
   for (int i = 0; i < 2; ++i) {
     const int64_t extra = output_padding[static_cast<size_t>(i)];
     require(extra >= 0 && extra < window.stride[i], "conv_transpose2d: output padding [",
             output_padding[0], ", ", output_padding[1],
-            "] must be at least 0 and below the stride [", window.stride[0], ", ", window.stride[1],
-            "]");
-    out.push_back((x.dim(2 + i) - 1) * window.stride[i] - 2 * window.padding[i] + w.dim(2 + i) +
-                  extra);
+            "] must be at least 0 and below the stride ", pair(window.stride));
+    out.push_back(window.input(i, x.dim(2 + i), w.dim(2 + i)) + extra);
     require(x.dim(2 + i) >= 1 && w.dim(2 + i) >= 1 && out[2 + i] >= 1,
             "conv_transpose2d: nothing is left of x ", x.array(), " with w ", w.array(),
-            " and padding [", window.padding[0], ", ", window.padding[1], "]");
+            " and padding ", pair(window.padding));
   }
   return layer("conv_transpose2d", {place_x, {out, w.shape(), x.shape()}, window}, x, w, bias, f);
+}
+
+Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f,
+              int64_t stride, int64_t padding, int64_t dilation, int64_t groups) {
+  require(x.rank() == 3 && w.rank() == 3, "conv1d: needs x [batch, channels, length] and w ",
+          "[outputs, inputs / groups, length], got ", x.array(), " and ", w.array());
+  const auto as_image = [](const Tensor& t) {
+    return reshape(t, {t.dim(0), t.dim(1), 1, t.dim(2)});
+  };
+  const Tensor y =
+      conv2d(as_image(x), as_image(w), bias, f, {{1, stride}, {0, padding}, {1, dilation}, groups});
+  return reshape(y, {y.dim(0), y.dim(1), y.dim(3)});
 }
 
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x, const Window& window) {
@@ -209,7 +237,8 @@ std::vector<Sample> conv2d_samples() {
       return conv2d(in[0], in[1], in.size() > 2 ? in[2] : Tensor(), f, window);
     };
   };
-  const Window plain, two{{2, 2}, {1, 1}}, uneven{{2, 1}, {0, 2}};
+  const Window plain, two{{2, 2}, {1, 1}}, uneven{{2, 1}, {0, 2}}, apart{{2, 1}, {2, 1}, {2, 3}};
+  const auto grouped = [](int64_t groups) { return Window{{2, 1}, {1, 1}, {1, 2}, groups}; };
   return {
       {"plain", with({}, plain), {{2, 3, 5, 4}, {4, 3, 3, 2}}},
       {"stride 2, bias", with({}, two), {{2, 2, 5, 6}, {3, 2, 3, 3}, {3}}},
@@ -217,7 +246,46 @@ std::vector<Sample> conv2d_samples() {
       {"pointwise", with({Unary::sigmoid}, plain), {{2, 3, 2, 3}, {4, 3, 1, 1}}},
       {"leaky relu", with({Unary::leaky_relu, 0.2}, two), {{2, 2, 4, 4}, {3, 2, 3, 3}, {3}}},
       {"silu, not fused", with({Unary::silu}, two), {{1, 2, 4, 4}, {2, 2, 3, 3}, {2}}},
+      {"dilation", with({Unary::tanh}, apart), {{2, 2, 6, 7}, {3, 2, 3, 2}, {3}}},
+      {"groups", with({Unary::tanh}, grouped(2)), {{2, 4, 5, 6}, {6, 2, 3, 3}, {6}}},
+      {"depthwise", with({Unary::tanh}, grouped(3)), {{2, 3, 5, 6}, {6, 1, 3, 3}, {6}}},
       {"channels", with({}, plain), {{1, 2, 4, 4}, {2, 3, 3, 3}}, -2, 2, "channels differ"},
+      {"channels of a group",
+       with({}, grouped(2)),
+       {{1, 4, 4, 4}, {2, 4, 3, 3}},
+       -2,
+       2,
+       "channels differ: x [1, 4, 4, 4], w [2, 4, 3, 3], groups 2"},
+      {"groups of inputs",
+       with({}, grouped(2)),
+       {{1, 3, 4, 4}, {2, 1, 3, 3}},
+       -2,
+       2,
+       "groups 2 must be at least 1 and divide the 3 channels of x [1, 3, 4, 4]"},
+      {"groups of outputs",
+       with({}, grouped(2)),
+       {{1, 4, 4, 4}, {3, 2, 3, 3}},
+       -2,
+       2,
+       "divide the 4 channels of x [1, 4, 4, 4] and the 3 of w [3, 2, 3, 3]"},
+      {"no groups",
+       with({}, grouped(0)),
+       {{1, 2, 4, 4}, {2, 2, 3, 3}},
+       -2,
+       2,
+       "groups 0 must be at least 1"},
+      {"no dilation",
+       with({}, {{1, 1}, {0, 0}, {1, 0}}),
+       {{1, 2, 4, 4}, {2, 2, 3, 3}},
+       -2,
+       2,
+       "dilation [1, 0] must be at least 1"},
+      {"dilated kernel",
+       with({}, {{1, 1}, {0, 1}, {2, 1}}),
+       {{1, 2, 4, 4}, {2, 2, 3, 3}},
+       -2,
+       2,
+       "larger than the padded image of x [1, 2, 4, 4], padding [0, 1], dilation [2, 1]"},
       {"kernel",
        with({}, plain),
        {{1, 2, 2, 4}, {2, 2, 3, 3}},
@@ -243,28 +311,34 @@ std::vector<Sample> conv2d_input_grad_samples() {
   const auto with = [](const Shape& x, const Window& window) {
     return [=](const Tensors& in) { return conv2d_input_grad(in[0], in[1], x, window); };
   };
-  return {{"stride 1", with({2, 2, 4, 5}, {}), {{2, 3, 2, 4}, {3, 2, 3, 2}}},
-          {"stride 2", with({2, 2, 6, 5}, {{2, 2}, {1, 1}}), {{2, 3, 3, 3}, {3, 2, 3, 3}}},
-          {"shape",
-           with({2, 2, 8, 5}, {{2, 2}, {1, 1}}),
-           {{2, 3, 3, 3}, {3, 2, 3, 3}},
-           -2,
-           2,
-           "not reachable"}};
+  return {
+      {"stride 1", with({2, 2, 4, 5}, {}), {{2, 3, 2, 4}, {3, 2, 3, 2}}},
+      {"stride 2", with({2, 2, 6, 5}, {{2, 2}, {1, 1}}), {{2, 3, 3, 3}, {3, 2, 3, 3}}},
+      {"groups", with({2, 4, 6, 5}, {{2, 1}, {1, 2}, {2, 3}, 2}), {{2, 6, 2, 3}, {6, 2, 3, 3}}},
+      {"depthwise", with({2, 3, 6, 5}, {{2, 1}, {1, 2}, {2, 3}, 3}), {{2, 6, 2, 3}, {6, 1, 3, 3}}},
+      {"shape",
+       with({2, 2, 8, 5}, {{2, 2}, {1, 1}}),
+       {{2, 3, 3, 3}, {3, 2, 3, 3}},
+       -2,
+       2,
+       "not reachable"}};
 }
 
 std::vector<Sample> conv2d_weight_grad_samples() {
   const auto with = [](const Shape& w, const Window& window) {
     return [=](const Tensors& in) { return conv2d_weight_grad(in[0], in[1], w, window); };
   };
-  return {{"stride 1", with({3, 2, 3, 2}, {}), {{2, 2, 4, 5}, {2, 3, 2, 4}}},
-          {"stride 2", with({3, 2, 3, 3}, {{2, 2}, {1, 1}}), {{2, 2, 6, 5}, {2, 3, 3, 3}}},
-          {"shape",
-           with({3, 2, 1, 1}, {{2, 2}, {1, 1}}),
-           {{2, 2, 6, 5}, {2, 3, 3, 3}},
-           -2,
-           2,
-           "not reachable"}};
+  return {
+      {"stride 1", with({3, 2, 3, 2}, {}), {{2, 2, 4, 5}, {2, 3, 2, 4}}},
+      {"stride 2", with({3, 2, 3, 3}, {{2, 2}, {1, 1}}), {{2, 2, 6, 5}, {2, 3, 3, 3}}},
+      {"groups", with({6, 2, 3, 3}, {{2, 1}, {1, 2}, {2, 3}, 2}), {{2, 4, 6, 5}, {2, 6, 2, 3}}},
+      {"depthwise", with({6, 1, 3, 3}, {{2, 1}, {1, 2}, {2, 3}, 3}), {{2, 3, 6, 5}, {2, 6, 2, 3}}},
+      {"shape",
+       with({3, 2, 1, 1}, {{2, 2}, {1, 1}}),
+       {{2, 2, 6, 5}, {2, 3, 3, 3}},
+       -2,
+       2,
+       "not reachable"}};
 }
 
 std::vector<Sample> conv_transpose2d_samples() {
@@ -276,6 +350,16 @@ std::vector<Sample> conv_transpose2d_samples() {
   const Window two{{2, 2}, {1, 1}};
   return {{"plain", with({}, {}, {}), {{2, 3, 3, 2}, {3, 2, 2, 3}}},
           {"output padding", with({Unary::tanh}, two, {1, 0}), {{2, 3, 3, 2}, {3, 2, 3, 3}, {2}}},
+          {"groups and dilation",
+           with({Unary::tanh}, {{2, 1}, {1, 1}, {2, 2}, 2}, {1, 0}),
+           {{2, 4, 3, 2}, {4, 3, 2, 3}, {6}}},
+          {"depthwise", with({}, {{2, 2}, {1, 1}, {1, 1}, 3}, {}), {{2, 3, 3, 2}, {3, 1, 3, 3}}},
+          {"groups",
+           with({}, {{1, 1}, {0, 0}, {1, 1}, 2}, {}),
+           {{2, 3, 3, 2}, {3, 2, 3, 3}},
+           -2,
+           2,
+           "groups 2 must be at least 1 and divide the 3 channels"},
           {"output padding",
            with({}, two, {2, 0}),
            {{2, 3, 3, 2}, {3, 2, 3, 3}},
@@ -289,6 +373,23 @@ std::vector<Sample> conv_transpose2d_samples() {
            -2,
            2,
            "nothing is left"}};
+}
+
+std::vector<Sample> conv1d_samples() {
+  const auto with = [](int64_t stride, int64_t padding, int64_t dilation, int64_t groups) {
+    return [=](const Tensors& in) {
+      return conv1d(in[0], in[1], in[2], {Unary::tanh}, stride, padding, dilation, groups);
+    };
+  };
+  return {{"plain", with(1, 0, 1, 1), {{2, 3, 6}, {4, 3, 3}, {4}}},
+          {"groups", with(2, 2, 2, 2), {{2, 4, 7}, {6, 2, 3}, {6}}},
+          {"rank", with(1, 0, 1, 1), {{2, 3, 1, 6}, {4, 3, 3}, {4}}, -2, 2, "conv1d: needs x"},
+          {"kernel",
+           with(1, 0, 3, 1),
+           {{2, 3, 6}, {4, 3, 3}, {4}},
+           -2,
+           2,
+           "larger than the padded image of x [2, 3, 1, 6]"}};
 }
 
 std::vector<Sample> upsample_nearest_samples() {

@@ -16,11 +16,15 @@ constexpr int64_t largest_buffer = int64_t{256}
 View dense(void* data, DType dtype, const Shape& shape) {
   return {data, dtype, shape, contiguous_strides(shape)};
 }
-/// The first two axes exchanged.
-View transposed(View v) {
-  std::swap(v.shape[0], v.shape[1]);
-  std::swap(v.strides[0], v.strides[1]);
+/// An axis and the next exchanged.
+View exchanged(View v, int axis) {
+  std::swap(v.shape[axis], v.shape[axis + 1]);
+  std::swap(v.strides[axis], v.strides[axis + 1]);
   return v;
+}
+/// The last two.
+View transposed(const View& v) {
+  return exchanged(v, v.shape.rank - 2);
 }
 /// Samples first ... first + count of a contiguous batch, each as a matrix [channels, points].
 View samples_of(const View& v, int64_t first, int64_t count) {
@@ -62,20 +66,26 @@ void CudaBackend::convolve_by_columns(ConvKind kind, const View& x, const View& 
                                       const Window& window) {
   const ConvShape s(x, w, y, window);
   const int64_t k = s.taps(), n = s.points(), bytes = static_cast<int64_t>(size_of(x.dtype));
+  // rows of all groups as one matrix, or as one for each group
+  const auto matrix = [&](void* data, int64_t rows, int64_t cols) {
+    const int64_t groups = window.groups;
+    return dense(data, x.dtype,
+                 groups == 1 ? Shape{rows, cols} : Shape{groups, rows / groups, cols});
+  };
   const int64_t each = bytes * n * (k + s.out);
   const int64_t group = std::clamp<int64_t>(largest_buffer / std::max<int64_t>(each, 1), 1,
                                             std::max<int64_t>(s.batch, 1));
-  const View weights = dense(w.data, w.dtype, {s.out, k});
+  const View weights = matrix(w.data, s.out, s.depth());
   if (kind == ConvKind::weight_grad && s.batch * n == 0) return fill(w, 0);
   for (int64_t first = 0; first < s.batch; first += group) {
     const int64_t count = std::min(group, s.batch - first),
                   gap = (k * count * n * bytes + 255) / 256 * 256;
     char* const memory =
         static_cast<char*>(scratch(static_cast<size_t>(gap + s.out * count * n * bytes + 256)));
-    const View columns = dense(memory, x.dtype, {k, count * n});
+    const View columns = matrix(memory, k, count * n);
     // y of these samples lies as [count, out, points]; the product has [out, count * points]
-    const View theirs = transposed(samples_of(y, first, count));
-    const View values = dense(count == 1 ? theirs.data : memory + gap, x.dtype, {s.out, count * n});
+    const View theirs = exchanged(samples_of(y, first, count), 0);
+    const View values = matrix(count == 1 ? theirs.data : memory + gap, s.out, count * n);
     const View ours = dense(values.data, x.dtype, theirs.shape);
     const View images = samples_of(x, first, count);
     if (kind != ConvKind::input_grad) im2col(stream_, s, count, x.dtype, images.data, columns.data);

@@ -21,7 +21,7 @@ constexpr int64_t largest_workspace = int64_t{256} << 20;
 constexpr size_t plans_to_time = 8;
 
 /// A problem: kind, shapes, window, activation, bias, math mode, alignment.
-using Key = std::array<int64_t, 20>;
+using Key = std::array<int64_t, 22>;
 
 bool asked_for(const char* variable) {
   const char* value = std::getenv(variable);
@@ -30,10 +30,8 @@ bool asked_for(const char* variable) {
 
 /// Products that one element of the result sums, at most.
 int64_t terms_of(ConvKind kind, const View& out, const View& a, const View& b) {
-  const Shape& w = kind == ConvKind::weight_grad ? out.shape : b.shape;
-  if (kind == ConvKind::forward) return w[1] * w[2] * w[3];
-  if (kind == ConvKind::input_grad) return w[0] * w[2] * w[3];
-  return a.shape[0] * b.shape[2] * b.shape[3];
+  if (kind == ConvKind::weight_grad) return a.shape[0] * b.shape[2] * b.shape[3];
+  return b.size() / out.shape[1];  // the weights that belong to one channel
 }
 
 /// f32 memory of its own on the current device, shaped like a view of it. Throws NoMemory.
@@ -110,8 +108,10 @@ class Convolutions final : public CudnnConvolutions {
     size_t n = 6;
     for (const View* v : {&out, &a, &b})
       for (const int64_t size : v->shape) key[n++] = size;
-    for (int i = 0; i < 2; ++i)
+    for (int i = 0; i < 2; ++i) {
       key[n++] = window.stride[i] * (int64_t{1} << 32) + window.padding[i];
+      key[n++] = window.dilation[i];
+    }
 
     const CudnnPlan* plan = plans_.get(key, [&]() -> std::unique_ptr<CudnnPlan> {
       cudaStreamCaptureStatus status{};

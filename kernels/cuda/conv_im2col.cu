@@ -1,10 +1,10 @@
 // The matrix of columns of a convolution and its transpose.
 //
-// im2col: columns[(c, i, j), (sample, row, col)] = x[sample, c, row * stride + i - padding, ...], 0
-// outside. Reads x once from memory (its reuse is served by the caches) and writes taps * points
-// elements for each sample. col2im: x[sample, c, h, w] = sum of the columns that read it, gathered
-// in the order of the taps: no atomics, the same bits every time. Reads each column element once
-// and writes x once.
+// im2col: columns[(c, i, j), (sample, row, col)] = x[sample, c, row * stride + i * dilation -
+// padding, ...], 0 outside. Reads x once from memory (its reuse is served by the caches) and writes
+// taps * points elements for each sample. col2im: x[sample, c, h, w] = sum of the columns that read
+// it, gathered in the order of the taps: no atomics, the same bits every time. Reads each column
+// element once and writes x once.
 #include "kernels/cuda/conv_im2col.h"
 #include "kernels/cuda/launch.h"
 #include "kernels/strided.h"
@@ -24,10 +24,26 @@ __global__ void im2col_kernel(ConvShape s, int64_t total, const T* x, T* columns
     for (int64_t c = blockIdx.y; c < s.in; c += gridDim.y) {
       const T* from = x + (sample * s.in + c) * s.height * s.width;
       T* to = columns + c * area * total + column;
-      for (int64_t h = top; h < top + s.kernel[0]; ++h)
-        for (int64_t w = left; w < left + s.kernel[1]; ++w, to += total)
+      int64_t h = top;
+      for (int64_t i = 0; i < s.kernel[0]; ++i, h += s.window.dilation[0]) {
+        int64_t w = left;
+        for (int64_t j = 0; j < s.kernel[1]; ++j, w += s.window.dilation[1], to += total)
           *to = h >= 0 && h < s.height && w >= 0 && w < s.width ? from[h * s.width + w] : T(0);
+      }
     }
+  }
+}
+
+/// f(tap, output point) for those of one direction that meet at a padded place, in the order of the
+/// taps.
+template <class F>
+__device__ void for_taps(const ConvShape& s, int axis, int64_t points, int64_t place, F&& f) {
+  const int64_t stride = s.window.stride[axis], dilation = s.window.dilation[axis];
+  const int64_t step = dilation == 1 ? stride : 1;  // of others the rest by the stride says no
+  for (int64_t i = dilation == 1 ? place % stride : 0; i < s.kernel[axis]; i += step) {
+    const int64_t left = place - i * dilation, point = left / stride;
+    if (left < 0) return;
+    if (point * stride == left && point < points) f(i, point);
   }
 }
 
@@ -42,13 +58,11 @@ __global__ void col2im_kernel(ConvShape s, int64_t samples, const T* columns, T*
     for (int64_t c = blockIdx.y; c < s.in; c += gridDim.y) {
       const T* from = columns + c * area * samples * points + sample * points;
       T sum = 0;
-      for (int64_t i = h % s.window.stride[0]; i < s.kernel[0] && i <= h; i += s.window.stride[0])
-        for (int64_t j = w % s.window.stride[1]; j < s.kernel[1] && j <= w;
-             j += s.window.stride[1]) {
-          const int64_t row = (h - i) / s.window.stride[0], col = (w - j) / s.window.stride[1];
-          if (row < s.rows && col < s.cols)
-            sum += from[(i * s.kernel[1] + j) * samples * points + row * s.cols + col];
-        }
+      for_taps(s, 0, s.rows, h, [&](int64_t i, int64_t row) {
+        for_taps(s, 1, s.cols, w, [&](int64_t j, int64_t col) {
+          sum += from[(i * s.kernel[1] + j) * samples * points + row * s.cols + col];
+        });
+      });
       x[(sample * s.in + c) * pixels + pixel] = sum;
     }
   }

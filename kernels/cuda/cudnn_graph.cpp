@@ -72,17 +72,16 @@ Descriptor tensor_descriptor(const Cudnn& cudnn, int64_t id, const Shape& shape,
       .finalize();
 }
 
-Descriptor convolution_descriptor(const Cudnn& cudnn, const int64_t (&stride)[2],
-                                  const int64_t (&padding)[2]) {
-  const int64_t dimensions = 2, dilation[2] = {1, 1};
+Descriptor convolution_descriptor(const Cudnn& cudnn, const Window& window) {
+  const int64_t dimensions = 2;
   return Descriptor(cudnn, CUDNN_BACKEND_CONVOLUTION_DESCRIPTOR, "a convolution")
       .set(CUDNN_ATTR_CONVOLUTION_COMP_TYPE, CUDNN_TYPE_DATA_TYPE, CUDNN_DATA_FLOAT)
       .set(CUDNN_ATTR_CONVOLUTION_CONV_MODE, CUDNN_TYPE_CONVOLUTION_MODE, CUDNN_CROSS_CORRELATION)
       .set(CUDNN_ATTR_CONVOLUTION_SPATIAL_DIMS, CUDNN_TYPE_INT64, dimensions)
-      .set(CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, dilation, 2)
-      .set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, stride, 2)
-      .set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, padding, 2)
-      .set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, padding, 2)
+      .set(CUDNN_ATTR_CONVOLUTION_DILATIONS, CUDNN_TYPE_INT64, window.dilation, 2)
+      .set(CUDNN_ATTR_CONVOLUTION_FILTER_STRIDES, CUDNN_TYPE_INT64, window.stride, 2)
+      .set(CUDNN_ATTR_CONVOLUTION_PRE_PADDINGS, CUDNN_TYPE_INT64, window.padding, 2)
+      .set(CUDNN_ATTR_CONVOLUTION_POST_PADDINGS, CUDNN_TYPE_INT64, window.padding, 2)
       .finalize();
 }
 
@@ -145,7 +144,7 @@ std::vector<Descriptor> convolution_graph(const Cudnn& cudnn, ConvKind kind, con
   Descriptor convolution(cudnn, names.type, "a convolution of a graph");
   convolution.set(names.alpha, CUDNN_TYPE_FLOAT, 1.0f)
       .set(names.beta, CUDNN_TYPE_FLOAT, 0.0f)
-      .set(names.convolution, convolution_descriptor(cudnn, window.stride, window.padding))
+      .set(names.convolution, convolution_descriptor(cudnn, window))
       .set(names.x, kind == ConvKind::input_grad ? sum : first)
       .set(names.w, kind == ConvKind::weight_grad ? sum : second)
       .set(names.y, kind == ConvKind::forward      ? sum

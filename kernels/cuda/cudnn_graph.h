@@ -106,9 +106,9 @@ class Descriptor {
 /// when executed.
 Descriptor tensor_descriptor(const Cudnn& cudnn, int64_t id, const Shape& shape, int64_t alignment,
                              bool is_virtual);
-/// Two spatial dimensions, cross-correlation, sums in f32.
-Descriptor convolution_descriptor(const Cudnn& cudnn, const int64_t (&stride)[2],
-                                  const int64_t (&padding)[2]);
+/// Two spatial dimensions, cross-correlation, sums in f32. The library reads the number of groups
+/// from the channels of the tensors.
+Descriptor convolution_descriptor(const Cudnn& cudnn, const Window& window);
 /// y = mode(x) or mode(x, b); slope is that of a relu on the negative side.
 Descriptor pointwise_operation(const Cudnn& cudnn, cudnnPointwiseMode_t mode, const Descriptor& x,
                                const Descriptor* b, const Descriptor& y, double slope = 0);

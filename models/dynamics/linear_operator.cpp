@@ -49,17 +49,18 @@ Tensor pushed(const Net& net, const Net::Node& node, const Tensors& rows, const 
 }  // namespace
 
 Array conv_matrix(const Array& weight, const Shape& image, const Window& window) {
-  require(weight.rank() == 4 && image.rank == 3 && weight.dim(1) == image[0],
+  require(weight.rank() == 4 && image.rank == 3 && window.groups >= 1 &&
+              weight.dim(1) * window.groups == image[0] && weight.dim(0) % window.groups == 0,
           "conv_matrix: weight ", weight,
-          " [outputs, inputs, height, width] does not fit the image ", image,
-          " [channels, height, width]");
+          " [outputs, inputs / groups, height, width] does not fit the image ", image,
+          " [channels, height, width] with groups ", window.groups);
   const Array w = contiguous(copy_to(cast(weight, DType::f64), {}));
-  const int64_t outputs = w.dim(0), channels = image[0], height = image[1], width = image[2];
+  const int64_t outputs = w.dim(0), seen = w.dim(1), height = image[1], width = image[2];
   int64_t side[2];
   for (int i = 0; i < 2; ++i) {
-    side[i] = (image[1 + i] + 2 * window.padding[i] - w.dim(2 + i)) / window.stride[i] + 1;
-    require(w.dim(2 + i) <= image[1 + i] + 2 * window.padding[i], "conv_matrix: the kernel of ",
-            weight, " is larger than the padded image ", image);
+    side[i] = window.output(i, image[1 + i], w.dim(2 + i));
+    require(window.span(i, w.dim(2 + i)) <= image[1 + i] + 2 * window.padding[i],
+            "conv_matrix: the kernel of ", weight, " is larger than the padded image ", image);
   }
   Array matrix = zeros({outputs * side[0] * side[1], image.size()}, DType::f64);
   double* row = matrix.data<double>();
@@ -67,14 +68,14 @@ Array conv_matrix(const Array& weight, const Shape& image, const Window& window)
   for (int64_t o = 0; o < outputs; ++o)
     for (int64_t y = 0; y < side[0]; ++y)
       for (int64_t x = 0; x < side[1]; ++x, row += image.size())
-        for (int64_t c = 0; c < channels; ++c)
+        for (int64_t c = 0; c < seen; ++c)
           for (int64_t i = 0; i < w.dim(2); ++i)
             for (int64_t j = 0; j < w.dim(3); ++j) {
-              const int64_t r = y * window.stride[0] + i - window.padding[0];
-              const int64_t s = x * window.stride[1] + j - window.padding[1];
+              const int64_t r = y * window.stride[0] + i * window.dilation[0] - window.padding[0];
+              const int64_t s = x * window.stride[1] + j * window.dilation[1] - window.padding[1];
               if (r < 0 || r >= height || s < 0 || s >= width) continue;
-              row[(c * height + r) * width + s] =
-                  taps[((o * channels + c) * w.dim(2) + i) * w.dim(3) + j];
+              row[((o / (outputs / window.groups) * seen + c) * height + r) * width + s] =
+                  taps[((o * seen + c) * w.dim(2) + i) * w.dim(3) + j];
             }
   return matrix;
 }

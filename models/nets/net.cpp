@@ -118,8 +118,12 @@ std::array<int64_t, 2> Net::Node::pair(const char* attribute, int64_t otherwise)
 }
 
 Window Net::Node::window() const {
-  const auto stride = pair("stride", 1), padding = pair("padding", 0);
-  return {{stride[0], stride[1]}, {padding[0], padding[1]}};
+  const auto stride = pair("stride", 1), padding = pair("padding", 0),
+             dilation = pair("dilation", 1);
+  return {{stride[0], stride[1]},
+          {padding[0], padding[1]},
+          {dilation[0], dilation[1]},
+          whole("groups", 1)};
 }
 
 Net::Net(Program program, Tensors parameters) : parameters_(std::move(parameters)) {

@@ -37,7 +37,7 @@ class Net {
     int64_t whole(const char* attribute, int64_t otherwise) const;
     /// Its two whole numbers, one for each direction of an image; a single one is for both.
     std::array<int64_t, 2> pair(const char* attribute, int64_t otherwise) const;
-    /// "stride" and "padding" of a convolution.
+    /// "stride", "padding", "dilation" and "groups" of a convolution.
     Window window() const;
   };
 

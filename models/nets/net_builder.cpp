@@ -1,5 +1,7 @@
 #include "models/nets/net_builder.h"
 
+#include <algorithm>
+
 #include "models/nets/net_ops.h"
 
 namespace basin {
@@ -7,9 +9,6 @@ namespace {
 
 std::vector<double> numbers(std::initializer_list<int64_t> whole) {
   return {whole.begin(), whole.end()};
-}
-std::vector<double> twice(int64_t x) {
-  return numbers({x, x});
 }
 
 std::map<std::string, std::vector<double>, std::less<>> windows(const Pooling& p) {
@@ -71,15 +70,22 @@ int64_t NetBuilder::layer(const std::string& op, int64_t x, const std::string& n
   const bool fits = options.padding >= 0 || (options.padding == -1 && options.kernel % 2 == 1);
   require(op == "linear" || fits, "net: ", name, ": padding ", options.padding, " of a kernel of ",
           options.kernel, ": give a padding of at least 0; -1, half the kernel, is for odd ones");
+  require(op == "linear" || (options.groups >= 1 && outputs % options.groups == 0), "net: ", name,
+          ": groups ", options.groups, " must be at least 1 and divide the ", outputs, " channels");
   Net::Node made{op, {x}, {}, {}, options.activation};
   const Fan fan = fan_of(weight);
   made.parameters.push_back(parameter(name + ".weight", weight, fan));
   if (options.bias) made.parameters.push_back(parameter(name + ".bias", {outputs}, fan));
+  const auto sides = [&](int64_t x) { return op == "conv1d" ? numbers({x}) : numbers({x, x}); };
   if (op != "linear") {
-    made.attributes["stride"] = twice(options.stride);
-    made.attributes["padding"] = twice(options.padding < 0 ? options.kernel / 2 : options.padding);
+    const int64_t half = options.kernel / 2 * options.dilation;
+    made.attributes["stride"] = sides(options.stride);
+    made.attributes["padding"] = sides(options.padding < 0 ? half : options.padding);
   }
-  if (options.output_padding > 0) made.attributes["output_padding"] = twice(options.output_padding);
+  if (options.dilation != 1) made.attributes["dilation"] = sides(options.dilation);
+  if (options.groups != 1) made.attributes["groups"] = numbers({options.groups});
+  if (options.output_padding != 0)
+    made.attributes["output_padding"] = sides(options.output_padding);
   return layer_node(made, name);
 }
 
@@ -92,15 +98,25 @@ int64_t NetBuilder::dense(int64_t x, const std::string& name, int64_t units, con
   return layer("linear", x, name, {units, in[in.rank - 1]}, units, options);
 }
 
+int64_t NetBuilder::seen(int64_t x, const ConvOptions& options) const {
+  return std::max<int64_t>(1, shape(x)[0] / std::max<int64_t>(1, options.groups));
+}
+
 int64_t NetBuilder::conv(int64_t x, const std::string& name, int64_t channels,
                          const ConvOptions& options) {
-  return layer("conv2d", x, name, {channels, shape(x)[0], options.kernel, options.kernel}, channels,
-               options);
+  return layer("conv2d", x, name, {channels, seen(x, options), options.kernel, options.kernel},
+               channels, options);
+}
+
+int64_t NetBuilder::conv1d(int64_t x, const std::string& name, int64_t channels,
+                           const ConvOptions& options) {
+  return layer("conv1d", x, name, {channels, seen(x, options), options.kernel}, channels, options);
 }
 
 int64_t NetBuilder::conv_transpose(int64_t x, const std::string& name, int64_t channels,
                                    const ConvOptions& options) {
-  return layer("conv_transpose2d", x, name, {shape(x)[0], channels, options.kernel, options.kernel},
+  const int64_t each = std::max<int64_t>(1, channels / std::max<int64_t>(1, options.groups));
+  return layer("conv_transpose2d", x, name, {shape(x)[0], each, options.kernel, options.kernel},
                channels, options);
 }
 

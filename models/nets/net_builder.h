@@ -14,10 +14,10 @@
 
 namespace basin {
 
-/// Of a convolution. Padding -1: half the kernel, which must be odd, so that stride 1 keeps the
-/// sides.
+/// Of a convolution. Padding -1: half of what the kernel, which must be odd, reaches over, so that
+/// stride 1 keeps the sides. As many groups as channels: depthwise.
 struct ConvOptions {
-  int64_t kernel = 3, stride = 1, padding = -1, output_padding = 0;
+  int64_t kernel = 3, stride = 1, padding = -1, output_padding = 0, dilation = 1, groups = 1;
   bool bias = true;
   Activation activation = {};
 };
@@ -31,6 +31,7 @@ class NetBuilder {
   int64_t dense(int64_t x, const std::string& name, int64_t units, const Activation& f = {},
                 bool bias = true);
   int64_t conv(int64_t x, const std::string& name, int64_t channels, const ConvOptions& = {});
+  int64_t conv1d(int64_t x, const std::string& name, int64_t channels, const ConvOptions& = {});
   int64_t conv_transpose(int64_t x, const std::string& name, int64_t channels, const ConvOptions&);
   int64_t group_norm(int64_t x, const std::string& name, int64_t groups, const Activation& f = {},
                      double eps = 1e-5);
@@ -86,6 +87,8 @@ class NetBuilder {
     Array values = {};               // or these
   };
   int64_t declare(const Declared& parameter);
+  /// Channels that an output of a convolution of x sees.
+  int64_t seen(int64_t x, const ConvOptions& options) const;
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,
                 int64_t outputs, const ConvOptions& options);
   /// A node with the parameters declared last: where it is refused they go.

@@ -33,72 +33,6 @@ Tensor linear_value(const Net::Node& node, Inputs in, Inputs p) {
   return reshape(linear(reshape(x, {-1, x.dim(-1)}), p[0], optional(p, 1), node.activation), shape);
 }
 
-// ---- convolutions ----
-
-/// [channels, height, width] and a weight of rank 4 whose `axis` is the channels.
-void require_image(const Reader& r, const Shape& in, const Shape& weight, int axis) {
-  require(in.rank == 3 && weight.rank == 4 && weight[axis] == in[0], r.where, ": a weight ", weight,
-          " does not fit the input ", in, "; needs [channels, height, width], and as many channels",
-          " on axis ", axis, " of the weight");
-}
-
-Shape conv_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  require_image(r, x, p[0], 1);
-  require_bias(r, p, p[0][0]);
-  const Window window = r.window();
-  Shape out{p[0][0]};
-  for (size_t i = 0; i < 2; ++i) {
-    const int axis = static_cast<int>(i);
-    const int64_t padded = x[axis + 1] + 2 * window.padding[i], kernel = p[0][axis + 2];
-    require(kernel >= 1 && kernel <= padded, r.where, ": the kernel ", kernel,
-            " is larger than the side ", x[axis + 1], " of ", x, " with padding ",
-            window.padding[i]);
-    out.push_back((padded - kernel) / window.stride[i] + 1);
-  }
-  return out;
-}
-
-Tensor conv_value(const Net::Node& node, Inputs in, Inputs p) {
-  return conv2d(in[0], p[0], optional(p, 1), node.activation, node.window());
-}
-
-Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  require_image(r, x, p[0], 0);
-  require_bias(r, p, p[0][1]);
-  const Window window = r.window();
-  const auto more = r.pair("output_padding", 0, 0);
-  Shape out{p[0][1]};
-  for (size_t i = 0; i < 2; ++i) {
-    const int axis = static_cast<int>(i);
-    require(p[0][axis + 2] >= 1, r.where, ": the weight ", p[0], " is empty");
-    require(more[i] < window.stride[i], r.where, ": output padding ", more[i],
-            " must be below the stride ", window.stride[i]);
-    out.push_back((x[axis + 1] - 1) * window.stride[i] - 2 * window.padding[i] + p[0][axis + 2] +
-                  more[i]);
-  }
-  return out;
-}
-
-Tensor up_value(const Net::Node& node, Inputs in, Inputs p) {
-  return conv_transpose2d(in[0], p[0], optional(p, 1), node.activation, node.window(),
-                          node.pair("output_padding", 0));
-}
-
-Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
-  Shape out = in[0].shape;
-  require(out.rank == 3, r.where, ": needs [channels, height, width], got ", out);
-  const int64_t factor = r.one("factor", 2, 1);
-  out[1] *= factor;
-  out[2] *= factor;
-  return out;
-}
-
-Tensor upsample_value(const Net::Node& node, Inputs in, Inputs) {
-  return upsample_nearest(in[0], node.whole("factor", 2));
-}
-
 // ---- shapes ----
 
 Shape reshape_shape(const Reader& r, const Values& in, const Shapes&) {
@@ -283,20 +217,16 @@ Tensor constant_value(const Net::Node&, Inputs, Inputs p) {
 
 /// With the rules of the other files.
 std::vector<NodeRule> joined(std::vector<NodeRule> all) {
-  for (const NodeRule& rule : norm_rules()) all.push_back(rule);
-  for (const NodeRule& rule : spatial_rules()) all.push_back(rule);
+  for (const auto& rules : {conv_rules(), norm_rules(), spatial_rules()})
+    all.insert(all.end(), rules.begin(), rules.end());
   return all;
 }
 
 const std::vector<NodeRule>& rules() {
   constexpr Count none{0, 0}, one{1, 1}, two{2, 2}, weight_and_bias{1, 2};
-  const std::vector<const char*> window{"stride", "padding"},
-      up_window{"stride", "padding", "output_padding"}, part{"axis", "start", "stop", "step"};
+  const std::vector<const char*> part{"axis", "start", "stop", "step"};
   static const std::vector<NodeRule> all = joined({
       {"linear", one, weight_and_bias, linear_shape, linear_value, {}, true},
-      {"conv2d", one, weight_and_bias, conv_shape, conv_value, window, true},
-      {"conv_transpose2d", one, weight_and_bias, up_shape, up_value, up_window, true},
-      {"upsample_nearest", one, none, upsample_shape, upsample_value, {"factor"}},
       {"apply", one, none, same_shape, same_value, {}},
       {"reshape", one, none, reshape_shape, reshape_value, {"shape"}},
       {"permute", one, none, permute_shape, permute_value, {"axes"}},

@@ -68,6 +68,8 @@ struct Reader {
   Window window() const {
     pair("stride", 1, 1);
     pair("padding", 0, 0);
+    pair("dilation", 1, 1);
+    one("groups", 1, 1);
     return node.window();
   }
 };
@@ -88,7 +90,8 @@ inline Tensor optional(Inputs parameters, size_t i) {
   return i < parameters.size() ? parameters[i] : Tensor();
 }
 
-/// Those of net_norms.cpp and net_spatial.cpp.
+/// Those of net_convs.cpp, net_norms.cpp and net_spatial.cpp.
+std::vector<NodeRule> conv_rules();
 std::vector<NodeRule> norm_rules();
 std::vector<NodeRule> spatial_rules();
 

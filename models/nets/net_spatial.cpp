@@ -15,6 +15,18 @@ bool flag(const Reader& r, const char* name, bool otherwise) {
   return x == 1;
 }
 
+Shape upsample_shape(const Reader& r, const Values& in, const Shapes&) {
+  Shape out = require_image(r, in[0].shape);
+  const int64_t factor = r.one("factor", 2, 1);
+  out[1] *= factor;
+  out[2] *= factor;
+  return out;
+}
+
+Tensor upsample_value(const Net::Node& node, Inputs in, Inputs) {
+  return upsample_nearest(in[0], node.whole("factor", 2));
+}
+
 // ---- pooling ----
 
 /// Windows lie side by side where no stride is given.
@@ -126,6 +138,7 @@ std::vector<NodeRule> spatial_rules() {
       mean_window{"size", "stride", "padding", "count_padding"};
   return {{"max_pool2d", one, none, pool_shape, max_pool_value, window},
           {"avg_pool2d", one, none, pool_shape, avg_pool_value, mean_window},
+          {"upsample_nearest", one, none, upsample_shape, upsample_value, {"factor"}},
           {"resize_bilinear", one, none, resize_shape, resize_value, {"size", "align_corners"}},
           {"pixel_shuffle", one, none, shuffle_shape, shuffle_value, {"factor"}},
           {"pixel_unshuffle", one, none, unshuffle_shape, unshuffle_value, {"factor"}},

@@ -90,6 +90,11 @@ std::vector<Sample> large_samples() {
              return conv_transpose2d(in[0], in[1], in[2], {Unary::tanh}, window);
            },
            {{3, 4, 9, 17}, {4, 5, 3, 3}, {5}}},
+          {"groups and dilation",
+           [=](const Tensors& in) {
+             return conv2d(in[0], in[1], in[2], {Unary::tanh}, {{2, 1}, {1, 1}, {1, 2}, 4});
+           },
+           {{3, 12, 19, 17}, {8, 3, 3, 3}, {8}}},
           {"gather", [=](const Tensors& in) { return gather(in[0], index); }, {{7, 60}}},
           {"scatter_add",
            [=](const Tensors& in) { return scatter_add(in[0], index, 7); },

@@ -83,6 +83,7 @@ std::string node(Dice& dice, uint64_t at) {
   const std::string op = dice.pick({"linear",
                                     "conv2d",
                                     "conv_transpose2d",
+                                    "conv1d",
                                     "upsample_nearest",
                                     "group_norm",
                                     "apply",
@@ -115,8 +116,8 @@ std::string node(Dice& dice, uint64_t at) {
   if (!parameters.empty()) text += ", \"parameters\": [" + parameters + "]";
   if (dice.one_in(2))
     text += ", \"attributes\": {\"" +
-            dice.pick({"stride", "padding", "output_padding", "factor", "groups", "eps", "shape",
-                       "axes", "axis", "start", "stop", "step", "other"}) +
+            dice.pick({"stride", "padding", "output_padding", "factor", "groups", "dilation", "eps",
+                       "shape", "axes", "axis", "start", "stop", "step", "other"}) +
             "\": " + list(dice, 4) + "}";
   if (dice.one_in(3))
     text +=

@@ -33,6 +33,15 @@ inline std::vector<ConvCase> conv_cases() {
       {{1, 1, 1, 1}, {1, 1, 3, 3}, {{1, 1}, {1, 1}}},       // mostly padding
       {{2, 2, 16, 32}, {3, 2, 5, 3}, {{1, 2}, {2, 1}}},     // 16 columns
       {{20, 40, 8, 8}, {100, 40, 3, 3}, {{2, 2}, {1, 1}}},  // more weights than are summed in parts
+      {{3, 4, 9, 7}, {6, 4, 3, 2}, {{1, 2}, {2, 1}, {2, 3}}},         // dilation
+      {{3, 4, 9, 7}, {6, 2, 3, 2}, {{1, 2}, {2, 1}, {2, 3}, 2}},      // and groups
+      {{33, 6, 4, 4}, {9, 2, 3, 3}, {{2, 2}, {1, 1}, {1, 1}, 3}},     // several chunks of samples
+      {{2, 6, 9, 9}, {4, 3, 1, 1}, {{1, 1}, {0, 0}, {1, 1}, 2}},      // pointwise, in place
+      {{3, 11, 9, 40}, {11, 1, 3, 5}, {{1, 1}, {1, 2}, {1, 1}, 11}},  // depthwise
+      {{3, 3, 9, 20}, {6, 1, 3, 4}, {{3, 2}, {2, 1}, {2, 1}, 3}},  // with strides, two outputs each
+      {{2, 2, 4, 3}, {2, 1, 1, 1}, {{2, 3}, {1, 0}, {1, 1}, 2}},   // with stride above the kernel
+      {{40, 2, 21, 19}, {2, 1, 7, 2}, {{1, 1}, {0, 5}, {1, 4}, 2}},  // with sums of several parts
+      {{0, 2, 4, 4}, {2, 1, 3, 3}, {{1, 1}, {0, 0}, {1, 1}, 2}},     // and no samples
       {{2, 2, 3, 3},
        {2, 2, 2, 2},
        {{4, 4}, {0, 0}}},                // stride above the kernel: some inputs are never read
@@ -47,11 +56,10 @@ inline std::vector<Array> conv_results(const ConvCase& c, DType dtype, const Dev
     return cast(uniform(Key(5).at(name), shape, DType::f64, -1, 1), dtype);
   };
   Shape y{c.x[0], c.w[0]};
-  for (int i = 0; i < 2; ++i)
-    y.push_back((c.x[2 + i] + 2 * c.window.padding[i] - c.w[2 + i]) / c.window.stride[i] + 1);
+  for (int i = 0; i < 2; ++i) y.push_back(c.window.output(i, c.x[2 + i], c.w[2 + i]));
   const Array x = copy_to(draw("x", c.x), device), w = copy_to(draw("w", c.w), device);
   const Array g = copy_to(draw("g", y), device), b = copy_to(draw("b", {c.w[0]}), device);
-  const Array t = copy_to(draw("t", {c.w[1]}), device);
+  const Array t = copy_to(draw("t", {c.x[1]}), device);
   Array out(y, dtype, device), dx(c.x, dtype, device), dw(c.w, dtype, device);
   Backend& backend = device.backend();
   backend.conv2d(out.view(), x.view(), w.view(), b.view(), {Unary::tanh}, c.window);
@@ -82,15 +90,18 @@ inline void check_conv(const ConvCase& c, DType dtype, const Device& device) {
     for (int64_t o = 0; o < ws[0]; ++o)
       for (int64_t i = 0; i < ys[2]; ++i)
         for (int64_t j = 0; j < ys[3]; ++j)
-          for (int64_t ch = 0; ch < xs[1]; ++ch)
+          for (int64_t ch = 0; ch < ws[1]; ++ch)
             for (int64_t p = 0; p < ws[2]; ++p)
               for (int64_t q = 0; q < ws[3]; ++q) {
-                const int64_t row = i * c.window.stride[0] + p - c.window.padding[0];
-                const int64_t col = j * c.window.stride[1] + q - c.window.padding[1];
+                const Window& win = c.window;
+                const int64_t row = i * win.stride[0] + p * win.dilation[0] - win.padding[0];
+                const int64_t col = j * win.stride[1] + q * win.dilation[1] - win.padding[1];
+                const int64_t from = o / (ws[0] / win.groups) * ws[1] + ch;
                 if (row < 0 || row >= xs[2] || col < 0 || col >= xs[3]) continue;
                 const auto yi = static_cast<size_t>(((b * ws[0] + o) * ys[2] + i) * ys[3] + j);
-                const auto xi = static_cast<size_t>(((b * xs[1] + ch) * xs[2] + row) * xs[3] + col);
-                const auto wi = static_cast<size_t>(((o * xs[1] + ch) * ws[2] + p) * ws[3] + q);
+                const auto xi =
+                    static_cast<size_t>(((b * xs[1] + from) * xs[2] + row) * xs[3] + col);
+                const auto wi = static_cast<size_t>(((o * ws[1] + ch) * ws[2] + p) * ws[3] + q);
                 const double terms[3] = {x[xi] * w[wi], g[yi] * w[wi], x[xi] * g[yi]};
                 const size_t places[3] = {yi, xi, wi};
                 for (size_t r = 0; r < 3; ++r) {
@@ -112,7 +123,7 @@ inline void check_conv(const ConvCase& c, DType dtype, const Device& device) {
       worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
     }
     CAPTURE(r);
-    CAPTURE(text(c.x, " ", c.w));
+    CAPTURE(text(c.x, " ", c.w, " groups ", c.window.groups));
     CHECK(worst <= 1);
   }
 }

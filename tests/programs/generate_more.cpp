@@ -37,7 +37,7 @@ void note_extremum(Context& c, const Tensor& x, const Tensor& y) {
 
 std::string window_text(const Window& w) {
   return text("stride ", w.stride[0], " ", w.stride[1], " padding ", w.padding[0], " ",
-              w.padding[1]);
+              w.padding[1], " dilation ", w.dilation[0], " ", w.dilation[1], " groups ", w.groups);
 }
 
 }  // namespace
@@ -170,6 +170,7 @@ int Generator::convolution() {
   for (int i = 0; i < 2; ++i) {
     window.stride[i] = dice_.between(1, 3);
     window.padding[i] = dice_.between(0, 2);
+    if (dice_.chance(0.2)) window.dilation[i] = 2;
   }
   const auto small = [&] { return dice_.between(1, 3); };
   const auto side = [&] { return dice_.between(1, settings_.large ? 40 : 5); };
@@ -178,13 +179,14 @@ int Generator::convolution() {
                     ? found
                     : of_shape({dice_.chance(0.03) ? 0 : small(), small(), side(), side()});
   const Shape& image = shape(x);
+  if (image[1] > 0 && dice_.chance(0.3))
+    window.groups = image[1] % 2 == 0 && dice_.chance(0.5) ? 2 : image[1];
   const int64_t kernel[2] = {small(), small()};
-  const Shape w{small(), image[1], kernel[0], kernel[1]};
+  const Shape w{small() * window.groups, image[1] / window.groups, kernel[0], kernel[1]};
   Shape y{image[0], w[0]};
   for (int i = 0; i < 2; ++i) {
-    const int64_t room = image[2 + i] + 2 * window.padding[i] - kernel[i];
-    if (room < 0) return -1;
-    y.push_back(room / window.stride[i] + 1);
+    if (image[2 + i] + 2 * window.padding[i] < window.span(i, kernel[i])) return -1;
+    y.push_back(window.output(i, image[2 + i], kernel[i]));
   }
   const std::string how = window_text(window);
   const int64_t kind = dice_.below(5);
@@ -209,15 +211,11 @@ int Generator::convolution() {
   const Activation f = activation(name);
   const bool biased = dice_.chance(0.5), transposed = kind == 3;
   std::array<int64_t, 2> extra{dice_.below(window.stride[0]), dice_.below(window.stride[1])};
-  const int64_t channels = transposed ? small() : w[0];
+  const int64_t seen = small(), channels = transposed ? seen * window.groups : w[0];
   if (transposed)
     for (int i = 0; i < 2; ++i)
-      if ((image[2 + i] - 1) * window.stride[i] - 2 * window.padding[i] + kernel[i] +
-              extra[static_cast<size_t>(i)] <
-          1)
-        return -1;
-  std::vector<int> in{x,
-                      of_shape(transposed ? Shape{image[1], channels, kernel[0], kernel[1]} : w)};
+      if (window.input(i, image[2 + i], kernel[i]) + extra[static_cast<size_t>(i)] < 1) return -1;
+  std::vector<int> in{x, of_shape(transposed ? Shape{image[1], seen, kernel[0], kernel[1]} : w)};
   if (biased) in.push_back(of_shape({channels}));
   return add(transposed ? "conv_transpose2d" : "conv2d",
              text(transposed ? "transposed convolution, " : "convolution, ", how, ", ", name,

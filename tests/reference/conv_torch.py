@@ -4,7 +4,8 @@
 usage: conv_torch.py OUTPUT    (needs PyTorch and NumPy; run once, the file is part of the repository)
 
 For each case: x, w, b, g (the cotangent of y), y, dx, dw, db; names are "<case>.<tensor>", and a case is called
-"conv" or "conv_transpose", stride, padding, output padding, as in "conv_transpose-s2-p1-o1-a".
+"conv", "conv1d" or "conv_transpose", stride, padding, output padding and, where they are not 1, dilation and groups, as in
+"conv_transpose-s2-p1-o1-a" and "conv-s1-p2-o0-d2-g3-i".
 """
 import json
 import struct
@@ -13,7 +14,7 @@ import sys
 import numpy
 import torch
 
-# kind, name of the case, batch, inputs, outputs, (height, width), (kernel), stride, padding, output padding
+# kind, name of the case, batch, inputs, outputs, (height, width), (kernel), stride, padding, output padding; dilation, groups
 CASES = [
     ("conv", "a", 2, 1, 1, (3, 3), (3, 3), 1, 1, 0),
     ("conv", "b", 2, 3, 4, (5, 7), (3, 3), 1, 1, 0),
@@ -29,6 +30,13 @@ CASES = [
     ("conv_transpose", "d", 1, 2, 3, (4, 3), (4, 2), 3, 1, 2),
     ("conv_transpose", "e", 2, 5, 1, (1, 1), (3, 3), 2, 1, 1),
     ("conv_transpose", "f", 2, 2, 3, (5, 4), (3, 3), 1, 0, 0),
+    ("conv", "i", 2, 6, 3, (7, 8), (3, 2), 1, 2, 0, 2, 3),
+    ("conv", "j", 2, 4, 8, (9, 8), (3, 3), 2, 1, 0, 1, 4),
+    ("conv", "k", 2, 3, 4, (9, 8), (3, 3), 1, 2, 0, 2, 1),
+    ("conv_transpose", "g", 2, 4, 6, (3, 5), (3, 3), 2, 1, 1, 1, 2),
+    ("conv_transpose", "h", 2, 4, 4, (4, 3), (3, 2), 2, 2, 1, 3, 4),
+    ("conv1d", "a", 2, 3, 4, (9,), (3,), 1, 1, 0),
+    ("conv1d", "b", 2, 4, 6, (11,), (3,), 2, 2, 0, 2, 2),
 ]
 
 
@@ -49,18 +57,22 @@ def main():
         sys.exit(__doc__)
     torch.manual_seed(0)
     arrays = {}
-    for kind, letter, batch, inputs, outputs, size, kernel, stride, padding, extra in CASES:
-        shape = (outputs, inputs, *kernel) if kind == "conv" else (inputs, outputs, *kernel)
+    for kind, letter, batch, inputs, outputs, size, kernel, stride, padding, extra, *more in CASES:
+        dilation, groups = more or (1, 1)
+        transposed = kind == "conv_transpose"
+        shape = (inputs, outputs // groups, *kernel) if transposed else (outputs, inputs // groups, *kernel)
         x = torch.randn(batch, inputs, *size, dtype=torch.float64, requires_grad=True)
         w = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
         b = torch.randn(outputs, dtype=torch.float64, requires_grad=True)
-        if kind == "conv":
-            y = torch.nn.functional.conv2d(x, w, b, stride, padding)
+        if transposed:
+            y = torch.nn.functional.conv_transpose2d(x, w, b, stride, padding, extra, groups, dilation)
         else:
-            y = torch.nn.functional.conv_transpose2d(x, w, b, stride, padding, extra)
+            convolution = torch.nn.functional.conv1d if kind == "conv1d" else torch.nn.functional.conv2d
+            y = convolution(x, w, b, stride, padding, dilation, groups)
         g = torch.randn_like(y)
         y.backward(g)
-        name = f"{kind}-s{stride}-p{padding}-o{extra}-{letter}"
+        rest = f"-d{dilation}-g{groups}" if more else ""
+        name = f"{kind}-s{stride}-p{padding}-o{extra}{rest}-{letter}"
         for field, value in dict(x=x, w=w, b=b, g=g, y=y, dx=x.grad, dw=w.grad, db=b.grad).items():
             arrays[f"{name}.{field}"] = value.detach().numpy()
     save_safetensors(sys.argv[1], arrays, {"made_by": "conv_torch.py", "torch": torch.__version__})

@@ -87,21 +87,27 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
     const size_t dot = name.find('.');
     cases[name.substr(0, dot)][name.substr(dot + 1)] = array;
   }
-  CHECK(cases.size() == 14);
+  CHECK(cases.size() == 21);
   for (auto& entry : cases)
     for (const DType dtype : {DType::f32, DType::f64}) {
       const std::string& name = entry.first;
       std::map<std::string, Array>& c = entry.second;
       CAPTURE(name);
-      const auto number = [&](const char* mark) {
-        return static_cast<int64_t>(name[name.find(mark) + 2] - '0');
+      const auto number = [&](const char* mark, int64_t otherwise) {
+        const size_t at = name.find(mark);
+        const bool letter = at + 2 == name.size();  // the last, which names the case
+        return at == std::string::npos || letter ? otherwise
+                                                 : static_cast<int64_t>(name[at + 2] - '0');
       };
-      const int64_t stride = number("-s"), padding = number("-p"), extra = number("-o");
-      const Window window{{stride, stride}, {padding, padding}};
+      const int64_t stride = number("-s", 1), padding = number("-p", 0), extra = number("-o", 0),
+                    dilation = number("-d", 1), groups = number("-g", 1);
+      const Window window{{stride, stride}, {padding, padding}, {dilation, dilation}, groups};
       const auto of = [&](const char* field) { return Tensor(cast(c[field], dtype)); };
       const Function f = [&](const Tensors& in) {
         if (has(name, "transpose"))
           return conv_transpose2d(in[0], in[1], in[2], {}, window, {extra, extra});
+        if (has(name, "conv1d"))
+          return conv1d(in[0], in[1], in[2], {}, stride, padding, dilation, groups);
         return conv2d(in[0], in[1], in[2], {}, window);
       };
       const auto [y, pullback] = vjp_flat(f, {of("x"), of("w"), of("b")});
