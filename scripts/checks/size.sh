@@ -21,7 +21,7 @@ rooms=(
   "data 41000"
   "experiments/harness 173600"
   "experiments/memorization 178000"
-  "experiments/online_sgd 277000"
+  "experiments/online_sgd 257500"
   "tests 870000"
   "bench 52000"
 )

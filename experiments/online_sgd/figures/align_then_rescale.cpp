@@ -16,18 +16,11 @@
 //   inputs kick the decoder and multiply the error for a while, which scatters the error's slope
 //   seed by seed by 0.03: it is taken from the seeds' median at each time.
 // Time: on one core smoke 1 s, quick 25 s, paper 60 s.
-#include <algorithm>
-#include <cmath>
-
-#include "experiments/harness/table.h"
+#include "experiments/online_sgd/figures/figure.h"
 #include "experiments/online_sgd/simulation/aligned_units.h"
-#include "experiments/online_sgd/simulation/settings.h"
-#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
-namespace basin {
+namespace basin::online {
 namespace {
-
-using namespace online;
 
 struct Config {
   OnlineRun online = {.seeds = 12, .last = 1e4, .points = 400};
@@ -36,19 +29,17 @@ struct Config {
   std::string precision = "f64";
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) return;
-    online.seeds = 5;
-    theory_last = 1e6;
-    three_last = 2000;
-    if (preset == Preset::quick) return;
-    online.seeds = 2;
-    short_starts = 3;
-    online.dimension = 100;
-    online.last = 200;
-    online.points = 60;
-    fit_from = 20;
-    theory_last = 1e5;
-    three_last = 20;
+    if (preset == Preset::quick) {
+      online.seeds = 5;
+      theory_last = 1e6;
+      three_last = 2000;
+    } else if (preset == Preset::smoke) {
+      online = {.seeds = 2, .dimension = 100, .last = 200, .points = 60};
+      short_starts = 3;
+      fit_from = 20;
+      theory_last = 1e5;
+      three_last = 20;
+    }
   }
   template <class F>
   void each_field(F&& f) {
@@ -66,45 +57,45 @@ const AlignedColumns at;  // of one unit
 
 /// From one start.
 struct Paths {
-  Observations simulated, equations, reduced;  // the last: error, alpha_W, alpha_V; none at random
+  Observations simulated, equations;
+  Matrix reduced = {};  // error, alpha_W, alpha_V by the reduced equations; none at random
   const std::vector<double>& times() const { return simulated.times; }
+  /// For curves: the simulations, with the reduced equations as their theory.
+  Trajectories and_reduced() const { return {simulated, {times(), {reduced}}}; }
 };
 
 /// Directions without variance change no field, and there the decoder only shrinks: three modes
 /// instead of D give the same trajectory.
-Setting setting_of(const Run& run, const Config& config, const std::string& name, const Spectrum& s,
-                   const std::function<Weights(const Key&)>& start) {
-  Model model;
-  model.rates = Rates::scaled(config.online.eta, config.online.dimension);
-  return {.stage = name,
-          .model = model,
+Network network_from(const Run& run, const Config& config, const std::string& name,
+                     const Spectrum& s, const std::function<Weights(const Key&)>& start) {
+  return {.name = name,
+          .model = {.rates = config.online.rates()},
           .spectrum = s,
-          .spikes = s.modes.size(),
           .start = start,
-          .observe = [g = model.g](const Weights& w,
-                                   const Spectrum& of) { return observe_aligned(w, of, g); },
+          .read = observe_aligned,
           .precision = precision_of(config.precision),
           .bulk = Bulk::lumped,
           .key = run.key().at(name)};
 }
 
-/// Simulates and solves the equations from the setting's starts.
-Paths paths_from(Run& run, const Config& config, const Setting& setting, double last) {
-  const std::vector<double> times = log_times(config.online.first, last, config.online.points);
-  const Trajectories all = simulate_and_solve(run, setting, config.online.seeds, times, times);
-  for (size_t seed = 0; seed < all.simulated.seeds.size(); ++seed) {
-    run.save(text(setting.stage, "-seed", seed), all.simulated.table_of(seed));
-    run.save(text(setting.stage, "-seed", seed, "-equations"), all.theory.table_of(seed));
-  }
-  return {all.simulated, all.theory, {}};
-}
-
-Setting random_setting(const Run& run, const Config& config, const std::string& name) {
+Network random_network(const Run& run, const Config& config, const std::string& name) {
   const Spectrum all = Spectrum::spiked(config.online.dimension, Vector::Ones(1), 0);
   const Spectrum few = Spectrum::spiked(config.online.dimension, Vector::Ones(1), 0, 2);
-  return setting_of(run, config, name, few, [=, sd = config.online.init](const Key& key) {
+  return network_from(run, config, name, few, [=, sd = config.online.init](const Key& key) {
     return lump(random_weights(key, 1, all, sd), all, 1).weights;
   });
+}
+
+/// Simulates and solves the equations up to `last`.
+Paths paths_of(Run& run, const Config& config, const Network& network, double last) {
+  OnlineRun online = config.online;
+  online.last = last;
+  const Trajectories all = online.train(run, network).paths;
+  for (size_t seed = 0; seed < all.simulated.seeds.size(); ++seed) {
+    run.save(text(network.name, "-seed", seed), all.simulated.table_of(seed));
+    run.save(text(network.name, "-seed", seed, "-equations"), all.theory.table_of(seed));
+  }
+  return {all.simulated, all.theory};
 }
 
 /// Unit k begins on mode k alone, with the same alpha_W and alpha_V as the others.
@@ -113,12 +104,21 @@ Paths aligned_paths(Run& run, const Config& config, const std::string& name, con
   const Spectrum s = Spectrum::spiked(config.online.dimension, spikes, 0, 0);
   const Matrix one = Matrix::Identity(spikes.size(), spikes.size());
   const Weights start{w * one, v * one, Vector::Zero(spikes.size())};
-  Paths p = paths_from(run, config,
-                       setting_of(run, config, name, s, [=](const Key&) { return start; }), last);
-  const Matrix reduced = solve_aligned(s, Transfer("erf"), config.online.eta, w, v, p.times());
-  p.reduced = {p.times(), {reduced}};
-  run.save(name + "-reduced", p.reduced.table_of(0));
+  const auto from_start = [=](const Key&) { return start; };
+  Paths p = paths_of(run, config, network_from(run, config, name, s, from_start), last);
+  p.reduced = solve_aligned(s, Transfer("erf"), config.online.eta, w, v, p.times());
+  run.save(name + "-reduced", p.and_reduced().theory.table_of(0));
   return p;
+}
+
+/// From many random starts, as long as they align. How long that takes depends on what little
+/// weight a start has on the component: medians of few starts scatter.
+Trajectories short_paths(Run& run, const Config& config, const std::vector<double>& times) {
+  const auto until = [&](double t) {
+    return std::vector<double>(times.begin(), times.begin() + index_at(times, t) + 1);
+  };
+  return simulate_and_solve(run, random_network(run, config, "short"), config.short_starts,
+                            until(10), until(config.fit_from));
 }
 
 /// |a / b - 1| of some columns at all times.
@@ -130,42 +130,31 @@ double median_of(const Vector& values) {
   return median({values.data(), values.data() + values.size()});
 }
 
-/// From many random starts, as long as they align. How long that takes depends on what little
-/// weight a start has on the component: medians of few starts scatter.
-Trajectories short_paths(Run& run, const Config& config, const std::vector<double>& times) {
-  const auto until = [&](double t) {
-    return std::vector<double>(times.begin(), times.begin() + index_at(times, t) + 1);
-  };
-  return simulate_and_solve(run, random_setting(run, config, "short"), config.short_starts,
-                            until(10), until(config.fit_from));
-}
-
 void claim_aligning(Run& run, const Trajectories& many, const Paths& random,
                     const Paths& informed) {
   for (const auto& [t, bound] : {std::pair{5.0, 0.97}, {10.0, 0.999}}) {
     const int64_t row = index_at(many.simulated.times, t);
-    run.claim(
-        {.of = text("cosine of decoder and component at t = ", t),
-         .paper = "during the first phase the network recovers the leading PC subspace, early on",
-         .measured = many.simulated.of([&](const Matrix& m) { return m(row, at.cosine); }),
-         .criterion = above(bound)});
+    run.words("during the first phase the network recovers the leading PC subspace, early on")
+        .claim(text("cosine of decoder and component at t = ", t),
+               many.simulated.of([&](const Matrix& m) { return m(row, at.cosine); }), above(bound));
   }
-  run.claim({.of = "steepest slope d log error / d log t of the random start (equations)",
-             .paper = "after an exponential decay, the error decays as a power law",
-             .measured = random.equations.of([&](const Matrix& m) {
+  run.words("after an exponential decay, the error decays as a power law")
+      .claim("steepest slope d log error / d log t of the random start (equations)",
+             random.equations.of([&](const Matrix& m) {
                return steepest_log_slope(random.times(), m.col(at.error));
              }),
-             .criterion = every_seed(below(-1.5))});
+             every_seed(below(-1.5)));
   const std::vector<double>& times = many.theory.times;
   const Vector from_informed =
       informed.equations.seeds[0].col(at.error).head(static_cast<int64_t>(times.size()));
-  run.claim({.of = "time from which the random start's error is within 5 % of the informed one's "
-                   "(equations)",
-             .paper = "then its error coincides with that of the informed network",
-             .measured = many.theory.of([&](const Matrix& m) {
-               return joined_at(times, m.col(at.error), from_informed, 0.05);
-             }),
-             .criterion = below(100)});
+  run.words("then its error coincides with that of the informed network")
+      .claim(
+          "time from which the random start's error is within 5 % of the informed one's "
+          "(equations)",
+          many.theory.of([&](const Matrix& m) {
+            return joined_at(times, m.col(at.error), from_informed, 0.05);
+          }),
+          below(100));
 }
 
 const char* const weights_law = "the weights decay, respectively grow, as a power law";
@@ -180,20 +169,13 @@ void claim_slopes(Run& run, const Config& config, const std::string& start, cons
         [&](const Matrix& m) { return log_slope(p.times(), m.col(column), from, to); });
   };
   const std::string range = text(" on t in [", from, ", ", to, "], ", start, " start");
-  const auto claim_weights = [&](const std::string& of, int64_t column, double exponent) {
-    run.claim({.of = "exponent of " + of + range,
-               .paper = weights_law,
-               .measured = slopes(column),
-               .criterion = near(exponent, 0.02)});
-  };
-  claim_weights("alpha_W", at.w, -0.181);
-  claim_weights("alpha_V", at.v, 0.17);
-  run.claim({.of = "exponent of the error, the seeds' median at each time," + range,
-             .paper = error_law,
-             .measured = log_slope(p.times(), p.simulated.median(at.error), from, to),
-             .criterion = near(-0.68, 0.05)});
-  run.report("exponent of the error, seed by seed," + range, error_law, slopes(at.error),
-             "bursts after rare inputs scatter it");
+  const Words weights = run.words(weights_law), error = run.words(error_law);
+  weights.claim("exponent of alpha_W" + range, slopes(at.w), near(-0.181, 0.02));
+  weights.claim("exponent of alpha_V" + range, slopes(at.v), near(0.17, 0.02));
+  error.claim("exponent of the error, the seeds' median at each time," + range,
+              log_slope(p.times(), p.simulated.median(at.error), from, to), near(-0.68, 0.05));
+  error.report("exponent of the error, seed by seed," + range, slopes(at.error),
+               "bursts after rare inputs scatter it");
 }
 
 /// The 2K equations on their own: the same decade, and the last one before `theory_last`.
@@ -202,128 +184,93 @@ void claim_reduced(Run& run, const Config& config, const Paths& informed) {
   const std::vector<double> times = log_times(config.online.first, end, config.online.points);
   const Spectrum s = Spectrum::spiked(config.online.dimension, Vector::Ones(1), 0, 0);
   const Matrix late = solve_aligned(s, Transfer("erf"), eta, 1, 1, times);
-  struct Law {
-    std::string name;
-    int64_t column;
-    Bound early, late;
+  const auto claim = [&](const Words& law, const std::string& of, int64_t column, Bound early_bound,
+                         Bound late_bound) {
+    const auto slope = [&](const std::vector<double>& t, const Matrix& rows, double from, double to,
+                           const Bound& bound) {
+      law.claim(text("exponent of ", of, " on t in [", from, ", ", to, "], reduced equations"),
+                log_slope(t, rows.col(column), from, to), bound);
+    };
+    slope(informed.times(), informed.reduced, config.fit_from, config.online.last, early_bound);
+    slope(times, late, end / 10, end, late_bound);
   };
-  const Law laws[] = {{"the error", at.error, near(-0.68, 0.05), near(-2.0 / 3, 0.005)},
-                      {"alpha_W", at.w, near(-0.181, 0.02), near(-1.0 / 6, 0.005)},
-                      {"alpha_V", at.v, near(0.17, 0.02), near(1.0 / 6, 0.005)}};
-  const auto claim = [&](const Law& law, const std::vector<double>& t, const Matrix& rows,
-                         double from, double to, const Bound& bound) {
-    run.claim(
-        {.of = text("exponent of ", law.name, " on t in [", from, ", ", to, "], reduced equations"),
-         .paper = law.column == at.error ? error_law : weights_law,
-         .measured = log_slope(t, rows.col(law.column), from, to),
-         .criterion = bound});
-  };
-  for (const Law& law : laws) {
-    claim(law, informed.times(), informed.reduced.seeds[0], config.fit_from, config.online.last,
-          law.early);
-    claim(law, times, late, end / 10, end, law.late);
-  }
+  const Words weights = run.words(weights_law);
+  claim(run.words(error_law), "the error", at.error, near(-0.68, 0.05), near(-2.0 / 3, 0.005));
+  claim(weights, "alpha_W", at.w, near(-0.181, 0.02), near(-1.0 / 6, 0.005));
+  claim(weights, "alpha_V", at.v, near(0.17, 0.02), near(1.0 / 6, 0.005));
   const Eigen::RowVectorXd last = late.bottomRows(1);
-  const auto claim_last = [&](const std::string& of, double ratio) {
-    run.claim({.of = of + " at the last time, reduced equations",
-               .paper = weights_law,
-               .measured = ratio,
-               .criterion = near(1, 0.02)});
-  };
-  claim_last("alpha_W over (4 eta t / pi)^(-1/6)", last(at.w) / Aligned().late_alpha_w(eta, end));
-  claim_last("error over (4 eta t / pi)^(-2/3) / 12",
-             last(at.error) / Aligned().late_excess(eta, end));
+  const std::string at_the_end = " at the last time, reduced equations";
+  weights.claim("alpha_W over (4 eta t / pi)^(-1/6)" + at_the_end,
+                last(at.w) / Aligned().late_alpha_w(eta, end), near(1, 0.02));
+  weights.claim("error over (4 eta t / pi)^(-2/3) / 12" + at_the_end,
+                last(at.error) / Aligned().late_excess(eta, end), near(1, 0.02));
 }
 
 void claim_valid(Run& run, const Paths& informed) {
-  const std::string valid = "we verify the validity of the reduced equations";
-  const Matrix& reduced = informed.reduced.seeds[0];
+  const Words valid = run.words("we verify the validity of the reduced equations");
   const Matrix& equations = informed.equations.seeds[0];
-  const auto scales = [&](const Matrix& m) { return apart(m, reduced, at.w, 2); };
-  run.claim({.of = "largest distance of the full equations from the reduced ones, informed start",
-             .paper = valid,
-             .measured = (equations.leftCols(3) - reduced).cwiseAbs().maxCoeff(),
-             .criterion = below(1e-6)});
-  run.claim(
-      {.of = "mean distance of alpha_W and alpha_V from the reduced equations, informed start",
-       .paper = valid,
-       .measured = informed.simulated.of([&](const Matrix& m) { return scales(m).mean(); }),
-       .criterion = every_seed(below(0.016))});
-  run.report("largest distance of alpha_W and alpha_V from the reduced equations, informed start",
-             valid, informed.simulated.of([&](const Matrix& m) { return scales(m).maxCoeff(); }));
+  const auto scales = [&](const Matrix& m) { return apart(m, informed.reduced, at.w, 2); };
+  valid.claim("largest distance of the full equations from the reduced ones, informed start",
+              (equations.leftCols(3) - informed.reduced).cwiseAbs().maxCoeff(), below(1e-6));
+  valid.claim("mean distance of alpha_W and alpha_V from the reduced equations, informed start",
+              informed.simulated.of([&](const Matrix& m) { return scales(m).mean(); }),
+              every_seed(below(0.016)));
+  valid.report("largest distance of alpha_W and alpha_V from the reduced equations, informed start",
+               informed.simulated.of([&](const Matrix& m) { return scales(m).maxCoeff(); }));
 }
 
 void claim_three(Run& run, const Paths& three) {
   const AlignedColumns columns{3};
-  const std::string valid = "we verify the validity of the reduced equations (K = 3)";
-  const std::string aligned = "the weights stay aligned";
   const auto at_end = [&](int64_t first, int64_t count) {
     return three.simulated.of([&](const Matrix& m) {
-      return apart(m.bottomRows(1), three.reduced.seeds[0].bottomRows(1), first, count).maxCoeff();
+      return apart(m.bottomRows(1), three.reduced.bottomRows(1), first, count).maxCoeff();
     });
   };
-  run.claim({.of = "distance of the error from the reduced equations at the end, three units",
-             .paper = valid,
-             .measured = at_end(columns.error, 1),
-             .criterion = below(0.04)});
-  run.claim({.of = "largest distance of alpha_W and alpha_V from the reduced equations at the end, "
-                   "three units",
-             .paper = valid,
-             .measured = at_end(columns.w, 6),
-             .criterion = every_seed(below(0.016))});
-  run.claim({.of = "largest weight on another unit's component at any time, three units",
-             .paper = aligned,
-             .measured = three.simulated.of(
-                 [&](const Matrix& m) { return m.col(columns.elsewhere).maxCoeff(); }),
-             .criterion = every_seed(below(0.03))});
-  run.report("the same at the end", aligned, three.simulated.last(columns.elsewhere));
+  const Words valid = run.words("we verify the validity of the reduced equations (K = 3)");
+  valid.claim("distance of the error from the reduced equations at the end, three units",
+              at_end(columns.error, 1), below(0.04));
+  valid.claim(
+      "largest distance of alpha_W and alpha_V from the reduced equations at the end, "
+      "three units",
+      at_end(columns.w, 6), every_seed(below(0.016)));
+  const Words aligned = run.words("the weights stay aligned");
+  aligned.claim(
+      "largest weight on another unit's component at any time, three units",
+      three.simulated.of([&](const Matrix& m) { return m.col(columns.elsewhere).maxCoeff(); }),
+      every_seed(below(0.03)));
+  aligned.report("the same at the end", three.simulated.last(columns.elsewhere));
 }
 
 /// alpha_V at its best for alpha_W = `norms`.
 void claim_perfect(Run& run, const std::vector<double>& norms, const std::vector<Paths>& all) {
-  const std::string words =
-      "the network started with perfect initial conditions remains at the PCA error";
+  const Words remains =
+      run.words("the network started with perfect initial conditions remains at the PCA error");
   Samples best;
   for (size_t i = 0; i < norms.size(); ++i) {
     const std::string start = text("perfect start at alpha_W = ", norms[i]);
-    const Matrix& reduced = all[i].reduced.seeds[0];
-    best.values.push_back(reduced(0, 0));
-    const bool small = norms[i] <= 0.05;
-    const auto middle = [&](const Matrix& m) {
-      return small ? median_of(m.col(at.error))
-                   : median_of(m.col(at.error).cwiseQuotient(reduced.col(0)));
-    };
-    run.claim({.of = (small ? "median error over time, "
-                            : "median over time of the error over that of the equations, ") +
-                     start,
-               .paper = words,
-               .measured = all[i].simulated.of(middle),
-               .criterion = small ? below(1e-6) : near(1, 0.1)});
+    const Vector reduced = all[i].reduced.col(at.error);
+    best.values.push_back(reduced[0]);
+    if (norms[i] <= 0.05)
+      remains.claim("median error over time, " + start, all[i].simulated.of([&](const Matrix& m) {
+        return median_of(m.col(at.error));
+      }),
+                    below(1e-6));
+    else
+      remains.claim("median over time of the error over that of the equations, " + start,
+                    all[i].simulated.of([&](const Matrix& m) {
+                      return median_of(m.col(at.error).cwiseQuotient(reduced));
+                    }),
+                    near(1, 0.1));
   }
-  const Observations& large = all.back().reduced;
-  run.claim({.of = "error of the equations at t = 0, all perfect starts",
-             .paper = "it is the PCA error, here the numerical error",
-             .measured = best,
-             .criterion = every_value(below(1e-6)),
-             .literal = true,
-             .remark = text(
-                 "the best decoder leaves rho / (2 D) (1 - s / asin s), s = Q / (1 + Q), "
-                 "Q = alpha_W^2 rho / D: about Q^2 / 12 times rho / D, the PCA error "
-                 "only as Q goes to 0. The error stays where a small norm put it; from "
-                 "alpha_W = ",
-                 norms.back(), " it falls from ", short_number(best.values.back()), " to ",
-                 short_number(large.last().values[0]), " at the end, as the encoder shrinks")});
-}
-
-/// The random and the informed start: a column by simulation and by both kinds of equations.
-void add_both(Panel& panel, const Paths& random, const Paths& informed, int64_t column) {
-  add_curves(panel, random.simulated, column, {.colour = 5, .draw = Draw::circles, .size = 0.6});
-  add_curves(panel, informed.simulated, column, {.colour = 3, .draw = Draw::circles, .size = 0.6});
-  add_curves(panel, random.equations, column, {.name = "random start, equations"});
-  add_curves(panel, informed.equations, column, {.name = "informed start, equations", .colour = 1},
-             1);
-  add_curves(panel, informed.reduced, column,
-             {.name = "reduced equations", .colour = 6, .draw = Draw::dashed});
+  run.words("it is the PCA error, here the numerical error")
+      .literal("error of the equations at t = 0, all perfect starts", best,
+               every_value(below(1e-6)),
+               text("the best decoder leaves rho / (2 D) (1 - s / asin s), s = Q / (1 + Q), "
+                    "Q = alpha_W^2 rho / D: about Q^2 / 12 times rho / D, the PCA error only as Q "
+                    "goes to 0. The error stays where a small norm put it; from alpha_W = ",
+                    norms.back(), " it falls from ", short_number(best.values.back()), " to ",
+                    short_number(all.back().reduced.col(at.error).tail(1)[0]),
+                    " at the end, as the encoder shrinks"));
 }
 
 /// factor * (4 eta t / pi)^exponent
@@ -337,48 +284,62 @@ Curve law(const Config& config, double factor, double exponent, const std::strin
 void draw(Run& run, const Config& config, const Paths& random, const Paths& informed,
           const std::vector<double>& norms, const std::vector<Paths>& perfect, const Paths& three) {
   const Axis time = time_axis(config.online.first, config.online.last);
-  const auto panel = [&](const std::string& title, const std::string& key) {
-    return Panel{.title = title, .x = time, .y = {.log = true}, .key = key};
+  // The random and the informed start: a column by simulation and by both kinds of equations.
+  const auto both = [&](const std::string& title, const std::string& key, int64_t column) {
+    Panel panel{.title = title, .x = time, .y = {.log = true}, .key = key};
+    add_curves(panel, random.simulated, column, {.colour = 5, .draw = Draw::circles, .size = 0.6});
+    add_curves(panel, informed.simulated, column,
+               {.colour = 3, .draw = Draw::circles, .size = 0.6});
+    add_curves(panel, random.equations, column, {.name = "random start, equations"});
+    add_curves(panel, informed.equations, column,
+               {.name = "informed start, equations", .colour = 1}, 1);
+    add_curves(panel, informed.and_reduced().theory, column,
+               {.name = "reduced equations", .colour = 6, .draw = Draw::dashed});
+    return panel;
   };
-  Panel fall = panel("error: first an exponential fall ...", "top right");
+  Panel fall = both("error: first an exponential fall ...", "top right", at.error);
   fall.x = {.label = time.label, .low = 0, .high = 40};
-  add_both(fall, random, informed, at.error);
-  Panel error = panel("... then a power law (circles: simulations)", "bottom left");
-  add_both(error, random, informed, at.error);
+  Panel error = both("... then a power law (circles: simulations)", "bottom left", at.error);
   error.curves.push_back(law(config, 1. / 12, -2. / 3, "t^(-2/3)"));
-  Panel encoder = panel("alpha_W: the encoder shrinks", "bottom right");
-  add_both(encoder, random, informed, at.w);
+  Panel encoder = both("alpha_W: the encoder shrinks", "bottom right", at.w);
   encoder.curves.push_back(law(config, 1, -1. / 6, "t^(-1/6)"));
-  Panel decoder = panel("alpha_V: the decoder grows", "bottom right");
-  add_both(decoder, random, informed, at.v);
+  Panel decoder = both("alpha_V: the decoder grows", "bottom right", at.v);
   decoder.curves.push_back(law(config, std::sqrt(M_PI / 2), 1. / 6, "t^(1/6)"));
-  Panel cosine = panel("cosine of the decoder with the component", "bottom right");
-  cosine.y = {.low = 0, .high = 1.05};
+  Panel cosine{.title = "cosine of the decoder with the component",
+               .x = time,
+               .y = {.low = 0, .high = 1.05},
+               .key = "bottom right"};
   add_curves(cosine, random.simulated, at.cosine,
              {.colour = 5, .draw = Draw::circles, .size = 0.6});
   add_curves(cosine, random.equations, at.cosine, {.name = "random start, equations"});
-  Panel best = panel("error from the best decoder for alpha_W", "bottom left");
-  best.y.low = 1e-9;
+  Panel best{.title = "error from the best decoder for alpha_W",
+             .x = time,
+             .y = {.log = true, .low = 1e-9},
+             .key = "bottom left"};
   for (size_t i = 0; i < norms.size(); ++i)
-    add_curves(best, {perfect[i].simulated, perfect[i].reduced}, 0, text("alpha_W = ", norms[i]),
+    add_curves(best, perfect[i].and_reduced(), at.error, text("alpha_W = ", norms[i]),
                static_cast<int>(i));
-  Chart chart{.name = "align-then-rescale",
-              .panels = {fall, error, encoder, decoder, cosine, best},
-              .columns = 4,
-              .panel_width = 475,
-              .panel_height = 430};
-  for (const bool of_encoder : {true, false}) {
-    Panel units = panel(text("three units, informed: alpha_", of_encoder ? "W" : "V"),
-                        of_encoder ? "bottom left" : "top left");
-    units.x = time_axis(config.online.first, config.three_last);
-    units.y = {.log = true, .low = of_encoder ? 0.2 : 0.8, .high = of_encoder ? 2.0 : 6.0};
-    const AlignedColumns columns{3};
-    for (int64_t k = 0; k < 3; ++k)
-      add_curves(units, {three.simulated, three.reduced}, (of_encoder ? columns.w : columns.v) + k,
-                 text("unit ", k + 1, ", reduced equations"), static_cast<int>(k));
-    chart.panels.push_back(units);
-  }
-  run.draw(chart);
+  const auto units = [&](const std::string& of, int64_t column, const Axis& y,
+                         const std::string& key) {
+    Panel panel{.title = "three units, informed: " + of,
+                .x = time_axis(config.online.first, config.three_last),
+                .y = y,
+                .key = key};
+    for (int k = 0; k < 3; ++k)
+      add_curves(panel, three.and_reduced(), column + k,
+                 text("unit ", k + 1, ", reduced equations"), k);
+    return panel;
+  };
+  const AlignedColumns of_three{3};
+  run.draw(
+      {.name = "align-then-rescale",
+       .panels = {fall, error, encoder, decoder, cosine, best,
+                  units("alpha_W", of_three.w, {.log = true, .low = 0.2, .high = 2.0},
+                        "bottom left"),
+                  units("alpha_V", of_three.v, {.log = true, .low = 0.8, .high = 6.0}, "top left")},
+       .columns = 4,
+       .panel_width = 475,
+       .panel_height = 430});
 }
 
 void compute(Run& run, const Config& config) {
@@ -390,7 +351,7 @@ void compute(Run& run, const Config& config) {
           "fit_from < last / 3, theory_last > last, three_last > first");
   const Vector single = Vector::Ones(1);
   const Vector spikes = (Vector(3) << 0.7, 0.45, 0.3).finished();
-  const Paths random = paths_from(run, config, random_setting(run, config, "random"), o.last);
+  const Paths random = paths_of(run, config, random_network(run, config, "random"), o.last);
   const Paths informed = aligned_paths(run, config, "informed", single, o.last, 1, 1);
   const std::vector<double> norms{0.05, 0.2, 1};
   std::vector<Paths> perfect;
@@ -416,4 +377,4 @@ BASIN_EXPERIMENT(Config, compute, .name = "align-then-rescale", .paper = "shallo
                      "power laws of time")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

@@ -12,17 +12,13 @@
 //   5e-4, norms 1, covariance of the outputs within .05 of the equations; Oja with three units
 //   spans the same space (2.9998 of 3) without finding single components.
 // Time: on one core smoke 1 s, quick 12 s, paper 30 s.
-#include <algorithm>
-#include <cmath>
 #include <functional>
 
+#include "experiments/online_sgd/figures/figure.h"
 #include "experiments/online_sgd/simulation/hebbian.h"
-#include "experiments/online_sgd/simulation/simulate_and_solve.h"
 
-namespace basin {
+namespace basin::online {
 namespace {
-
-using namespace online;
 
 struct Config {
   int64_t seeds = 10, dimension = 1000, points = 150;
@@ -54,23 +50,13 @@ struct Config {
     f("last", last, above(0), "last time (time = steps / D)");
     f("points", points, at_least(4), "times recorded, equally spaced");
   }
-  int64_t units() const { return static_cast<int64_t>(spikes.size()); }
+  /// At which Hebb's weights grow.
+  double rate() const { return eta * spikes[0]; }
 };
 
-struct RuleCase {
-  std::string name;
-  Hebbian model;
-  int64_t units;
-};
-
-/// The columns of what is read off the weights of a rule: norms, |cos(w_k, e_k)|, |cos(w_k, e_1)|,
-/// how much of the space of all spikes the units span (0 to their number), the covariance Q1 of the
-/// outputs.
-struct Columns {
-  int64_t units, norm = 0, own = units, first = 2 * units, span = 3 * units, q1 = 3 * units + 1;
-};
-
-std::vector<double> observed(const Matrix& omega, const Spectrum& s, int64_t spikes) {
+/// What is read off the weights: norms, |cos(w_k, e_k)|, |cos(w_k, e_1)|, how much of the space of
+/// all spikes the units span (0 to their number), the covariance Q1 of the outputs.
+std::vector<double> read(const Matrix& omega, const Spectrum& s) {
   const int64_t units = omega.rows();
   std::vector<double> row;
   for (int64_t k = 0; k < units; ++k) row.push_back(omega.row(k).norm());
@@ -78,203 +64,183 @@ std::vector<double> observed(const Matrix& omega, const Spectrum& s, int64_t spi
   for (int64_t k = 0; k < units; ++k) row.push_back(std::abs(omega(k, 0)) / row[k]);
   Eigen::HouseholderQR<Matrix> qr(omega.transpose());
   const Matrix span = qr.householderQ() * Matrix::Identity(omega.cols(), units);
-  row.push_back(span.topRows(spikes).squaredNorm());
+  row.push_back(span.topRows(s.spikes).squaredNorm());
   const Matrix q1 = omega * s.modes.asDiagonal() * omega.transpose();
   row.insert(row.end(), q1.data(), q1.data() + q1.size());
   return row;
 }
 
-/// Simulations of one rule and, from the same starts, the equations.
-Trajectories trajectories(Run& run, const Config& config, const RuleCase& rule, const Spectrum& s) {
+/// A rule for some units, its simulations and, from the same starts, the equations.
+struct Learner {
+  int64_t units;
+  Trajectories paths;
+
+  /// The numbers of unit k above, and the least of all units, at the end of every simulation.
+  Samples norm(int64_t k) const { return paths.simulated.last(k); }
+  Samples angle(int64_t k) const { return 1 - paths.simulated.last(units + k); }
+  Samples least_own() const { return least(units); }
+  Samples least_first() const { return least(2 * units); }
+  Samples span() const { return paths.simulated.last(3 * units); }
+
+  Samples least(int64_t column) const {
+    return paths.simulated.of(
+        [&](const Matrix& m) { return m.bottomRows(1).middleCols(column, units).minCoeff(); });
+  }
+};
+
+struct Learners {
+  Learner hebb, weak, strong, oja, subspace, sanger;
+};
+
+Learner learn(Run& run, const Config& config, const Spectrum& s, const std::string& name,
+              const Hebbian& rule, int64_t units) {
   const std::vector<double> times = even_times(config.last, config.points);
   const auto key = [&](int64_t seed) { return run.key().at(static_cast<uint64_t>(seed)); };
   const auto start = [&](int64_t seed) {
-    return random_weights(key(seed).at("start"), rule.units, s, config.init).encoder;
+    return random_weights(key(seed).at("start"), units, s, config.init).encoder;
   };
   const auto make = [&](int64_t seed) {
-    return make_hebbian_simulator(rule.model, s, start(seed), key(seed).at("inputs"));
+    return make_hebbian_simulator(rule, s, start(seed), key(seed).at("inputs"));
   };
-  const auto observe = [&](const Weights& w) { return observed(w.encoder, s, config.units()); };
-  Trajectories paths{.simulated = simulate(run, rule.name, config.seeds, times, make, observe)};
-  paths.theory = solve_seeds(config.seeds, times, [&](int64_t seed) {
-    const std::string stage = text(rule.name, ", equations, seed ", seed);
+  Learner learner{units, {}};
+  learner.paths.simulated = simulate(run, name, config.seeds, times, make,
+                                     [&](const Weights& w) { return read(w.encoder, s); });
+  learner.paths.theory = solve_seeds(config.seeds, times, [&](int64_t seed) {
+    const std::string stage = text(name, ", equations, seed ", seed);
     const Matrix path = integrate_stage(run, stage, times, [&] {
-      const HebbianPath solution = solve_hebbian(rule.model, start(seed), s, times);
+      const HebbianPath solution = solve_hebbian(rule, start(seed), s, times);
       Rows rows;
-      for (const Matrix& omega : solution.omega) rows.push_back(observed(omega, s, config.units()));
+      for (const Matrix& omega : solution.omega) rows.push_back(read(omega, s));
       return Reached{to_matrix(rows), solution.failure};
     });
     require_reached(stage, path, times.size());
     return path;
   });
-  return paths;
+  run.save(name + "-simulated", learner.paths.simulated.table_of(0));
+  run.save(name + "-equations", learner.paths.theory.table_of(0));
+  return learner;
 }
 
-/// d log |w_1| / dt over the second half of a path.
-double growth(const std::vector<double>& times, const Matrix& path) {
-  const size_t end = times.size() - 1, middle = end / 2;
-  const double now = path(static_cast<int64_t>(end), 0);
-  return std::log(now / path(static_cast<int64_t>(middle), 0)) / (times[end] - times[middle]);
+Learners learn_all(Run& run, const Config& config) {
+  const auto units = static_cast<int64_t>(config.spikes.size());
+  const Spectrum s =
+      Spectrum::spiked(config.dimension, Eigen::Map<const Vector>(config.spikes.data(), units),
+                       config.bulk_variance);
+  const auto by = [&](const std::string& name, HebbianRule rule, double decay, int64_t count) {
+    return learn(run, config, s, name, {rule, config.eta, decay}, count);
+  };
+  return {by("hebb", HebbianRule::hebb, 0, units),
+          by("hebb-weak-decay", HebbianRule::hebb, config.weak_decay, 1),
+          by("hebb-strong-decay", HebbianRule::hebb, config.strong_decay, 1),
+          by("oja", HebbianRule::oja, 0, 1),
+          by("subspace", HebbianRule::oja, 0, units),
+          by("sanger", HebbianRule::sanger, 0, units)};
 }
 
-Measurements measure(const RuleCase& rule, const Trajectories& paths, size_t seed) {
-  const Columns at{rule.units};
-  const Matrix &path = paths.simulated.seeds[seed], &theory = paths.theory.seeds[seed];
-  const Eigen::RowVectorXd end = path.bottomRows(1);
-  const std::vector<double> norms(end.data() + at.norm, end.data() + at.norm + rule.units);
-  std::vector<double> angles;
-  for (int64_t k = 0; k < rule.units; ++k) angles.push_back(1 - end[at.own + k]);
-  const auto q1 = [&](const Matrix& m) { return m.middleCols(at.q1, rule.units * rule.units); };
-  Measurements m;
-  m.add("norm", norms);
-  m.add("angle", angles);                                                    // 1 - |cos(w_k, e_k)|
-  m.add("largest angle", 1 - end.segment(at.first, rule.units).minCoeff());  // with e_1
-  m.add("least cosine", end.segment(at.own, rule.units).minCoeff());
-  m.add("outside", 1 - end[at.span] / static_cast<double>(rule.units));
-  m.add("distance", (q1(path) - q1(theory)).cwiseAbs().maxCoeff());
-  m.add("growth", growth(paths.simulated.times, path));
-  m.add("growth of the equations", growth(paths.theory.times, theory));
-  m.add("shrinkage", norms[0] / path(0, at.norm));
-  return m;
+/// d log |w_1| / dt over the second half of the paths.
+Samples growth(const Observations& o) {
+  const size_t end = o.times.size() - 1, middle = end / 2;
+  return o.of([&](const Matrix& path) {
+    const double now = path(static_cast<int64_t>(end), 0);
+    return std::log(now / path(static_cast<int64_t>(middle), 0)) / (o.times[end] - o.times[middle]);
+  });
 }
 
-void judge_hebb(Run& run, const Config& config, const Study& rules) {
-  const std::string grows = "it imposes no bound on the growth of the weight vector";
-  const std::string remedy = "a natural remedy is to introduce some form of weight decay";
-  const double rate = config.eta * config.spikes[0];
-  const CaseResult& plain = rules["hebb"];
-  run.claim({.of = "Hebb: 1 - |cos| of the weights with the first component, largest of all units",
-             .paper = "we obtain an estimate of the leading PC",
-             .measured = plain["largest angle"],
-             .criterion = below(0.001)});
-  run.report("Hebb: norm of the weights at the end", grows, plain.at("norm", 0));
-  run.claim({.of = "Hebb: rate of growth of log |w|, second half, over eta rt_1",
-             .paper = grows,
-             .measured = plain["growth"] / rate,
-             .criterion = near(1, 0.03)});
-  run.claim({.of = "equations: the same",
-             .paper = grows,
-             .measured = plain["growth of the equations"].median() / rate,
-             .criterion = near(1, 0.01)});
-  run.claim({.of = "Hebb, weak decay: rate of growth, over eta rt_1 - decay",
-             .paper = remedy,
-             .measured = rules["hebb-weak-decay"]["growth"] / (rate - config.weak_decay),
-             .criterion = near(1, 0.05)});
-  run.claim({.of = "Hebb, strong decay: norm at the end, over the start",
-             .paper = remedy,
-             .measured = rules["hebb-strong-decay"]["shrinkage"],
-             .criterion = every_seed(below(1e-3)),
-             .remark = "no decay holds the norm"});
+void judge_hebb(Run& run, const Config& config, const Learners& all) {
+  const Observations &simulated = all.hebb.paths.simulated, &equations = all.hebb.paths.theory;
+  run.words("we obtain an estimate of the leading PC")
+      .claim("Hebb: 1 - |cos| of the weights with the first component, largest of all units",
+             1 - all.hebb.least_first(), below(0.001));
+  const Words grows = run.words("it imposes no bound on the growth of the weight vector");
+  grows.report("Hebb: norm of the weights at the end", all.hebb.norm(0));
+  grows.claim("Hebb: rate of growth of log |w|, second half, over eta rt_1",
+              growth(simulated) / config.rate(), near(1, 0.03));
+  grows.claim("equations: the same", growth(equations).median() / config.rate(), near(1, 0.01));
+  const Words remedy = run.words("a natural remedy is to introduce some form of weight decay");
+  remedy.claim("Hebb, weak decay: rate of growth, over eta rt_1 - decay",
+               growth(all.weak.paths.simulated) / (config.rate() - config.weak_decay),
+               near(1, 0.05));
+  remedy.claim("Hebb, strong decay: norm at the end, over the start",
+               all.strong.paths.simulated.growth(0), every_seed(below(1e-3)),
+               "no decay holds the norm");
 }
 
-void judge_distance(Run& run, const std::string& rule, const CaseResult& found) {
-  run.claim({.of = rule + ": largest distance of Q1 from the equations",
-             .paper = "mean dynamics of the rule",
-             .measured = found["distance"],
-             .criterion = below(0.05)});
+void judge_distance(Run& run, const std::string& rule, const Learner& found) {
+  const auto largest = [&](const Matrix& simulated, const Matrix& equations) {
+    const int64_t entries = found.units * found.units;
+    return (simulated - equations).rightCols(entries).cwiseAbs().maxCoeff();
+  };
+  run.words("mean dynamics of the rule")
+      .claim(rule + ": largest distance of Q1 from the equations", found.paths.of(largest),
+             below(0.05));
 }
 
-void judge_oja(Run& run, const CaseResult& one, const CaseResult& several, int64_t count) {
-  run.claim({.of = "Oja, one unit: 1 - |cos(w, e_1)|",
-             .paper = "Oja's rule indeed converges to the PC with the largest eigenvalue",
-             .measured = one.at("angle", 0),
-             .criterion = below(0.001)});
-  run.claim({.of = "Oja, one unit: norm of w",
-             .paper = "adding normalisation to the Hebbian update",
-             .measured = one.at("norm", 0),
-             .criterion = near(1, 0.01)});
+void judge_oja(Run& run, const Learner& one, const Learner& several) {
+  run.words("Oja's rule indeed converges to the PC with the largest eigenvalue")
+      .claim("Oja, one unit: 1 - |cos(w, e_1)|", one.angle(0), below(0.001));
+  run.words("adding normalisation to the Hebbian update")
+      .claim("Oja, one unit: norm of w", one.norm(0), near(1, 0.01));
   judge_distance(run, "Oja, one unit", one);
-  const std::string units = text("Oja, ", count, " units");
-  run.claim({.of = units + ": share of the space of the leading components outside their span",
-             .paper = "with several units Oja's rule finds the subspace",
-             .measured = several["outside"],
-             .criterion = below(0.001)});
-  run.claim({.of = units + ": least |cos(w_k, e_k)|",
-             .paper = "but not the components",
-             .measured = several["least cosine"],
-             .criterion = below(0.9)});
+  const std::string units = text("Oja, ", several.units, " units");
+  run.words("with several units Oja's rule finds the subspace")
+      .claim(units + ": share of the space of the leading components outside their span",
+             1 - several.span() / static_cast<double>(several.units), below(0.001));
+  run.words("but not the components")
+      .claim(units + ": least |cos(w_k, e_k)|", several.least_own(), below(0.9));
   judge_distance(run, units, several);
 }
 
-void judge_sanger(Run& run, const CaseResult& sanger, int64_t units) {
-  const std::string words = "it allows estimation of the first few leading eigenvectors";
-  for (int64_t k = 1; k <= units; ++k) {
-    const auto unit = static_cast<size_t>(k - 1);
-    run.claim({.of = text("Sanger: 1 - |cos(w_", k, ", e_", k, ")|"),
-               .paper = words,
-               .measured = sanger.at("angle", unit),
-               .criterion = below(0.001)});
-    run.claim({.of = text("Sanger: norm of w_", k),
-               .paper = words,
-               .measured = sanger.at("norm", unit),
-               .criterion = near(1, 0.01)});
+void judge_sanger(Run& run, const Learner& sanger) {
+  const Words words = run.words("it allows estimation of the first few leading eigenvectors");
+  for (int64_t k = 1; k <= sanger.units; ++k) {
+    words.claim(text("Sanger: 1 - |cos(w_", k, ", e_", k, ")|"), sanger.angle(k - 1), below(0.001));
+    words.claim(text("Sanger: norm of w_", k), sanger.norm(k - 1), near(1, 0.01));
   }
   judge_distance(run, "Sanger", sanger);
 }
 
 /// Circles for the simulation and lines for the equations, of seed 0.
-void draw(Run& run, const Config& config, const std::vector<Trajectories>& rules) {
-  const int64_t units = config.units();
+void draw(Run& run, const Config& config, const Learners& all) {
   const Axis time{.label = "time t = steps / D", .low = 0, .high = config.last};
+  Panel hebb{.title = "Hebb: norm of w_1", .x = time, .y = {.log = true}};
+  add_curves(hebb, all.hebb.paths, 0, "no decay", 0, 1);
+  add_curves(hebb, all.weak.paths, 0, text("decay ", config.weak_decay), 1, 1);
+  add_curves(hebb, all.strong.paths, 0, text("decay ", config.strong_decay), 2, 1);
   const auto panel = [&](const std::string& title) {
     return Panel{.title = title, .x = time, .y = {.low = 0, .high = 1.1}, .key = "bottom right"};
   };
-  Panel hebb{.title = "Hebb: norm of w_1", .x = time, .y = {.log = true}};
-  add_curves(hebb, rules[0], 0, "no decay", 0, 1);
-  add_curves(hebb, rules[1], 0, text("decay ", config.weak_decay), 1, 1);
-  add_curves(hebb, rules[2], 0, text("decay ", config.strong_decay), 2, 1);
   Panel one = panel("Oja, one unit");
-  add_curves(one, rules[3], Columns{1}.own, "|cos(w, e_1)|", 0, 1);
-  add_curves(one, rules[3], Columns{1}.norm, "norm of w", 1, 1);
-  Panel several = panel(text("Oja, ", units, " units"));
-  Panel sanger = panel("Sanger: circles simulation, lines equations");
-  for (int64_t k = 0; k < units; ++k) {
-    const std::string name = text("|cos(w_", k + 1, ", e_", k + 1, ")|");
-    add_curves(several, rules[4], Columns{units}.own + k, name, static_cast<int>(k), 1);
-    add_curves(sanger, rules[5], Columns{units}.own + k, name, static_cast<int>(k), 1);
-  }
-  run.draw({.name = "hebbian-rules",
-            .panels = {hebb, one, several, sanger},
-            .panel_width = 450,
-            .panel_height = 420});
+  add_curves(one, all.oja.paths, 1, "|cos(w, e_1)|", 0, 1);
+  add_curves(one, all.oja.paths, 0, "norm of w", 1, 1);
+  const auto cosines = [&](const std::string& title, const Learner& learner) {
+    Panel cosine = panel(title);
+    for (int k = 0; k < learner.units; ++k)
+      add_curves(cosine, learner.paths, learner.units + k,
+                 text("|cos(w_", k + 1, ", e_", k + 1, ")|"), k, 1);
+    return cosine;
+  };
+  run.draw(
+      {.name = "hebbian-rules",
+       .panels = {hebb, one, cosines(text("Oja, ", all.subspace.units, " units"), all.subspace),
+                  cosines("Sanger: circles simulation, lines equations", all.sanger)},
+       .panel_width = 450,
+       .panel_height = 420});
 }
 
 void compute(Run& run, const Config& config) {
-  const int64_t units = config.units();
-  const auto rising =
-      std::adjacent_find(config.spikes.begin(), config.spikes.end(), std::less_equal<>());
-  require(config.dimension > units && rising == config.spikes.end(),
+  const std::vector<double>& spikes = config.spikes;
+  const auto rising = std::adjacent_find(spikes.begin(), spikes.end(), std::less_equal<>());
+  require(config.dimension > static_cast<int64_t>(spikes.size()) && rising == spikes.end(),
           "hebbian-rules: the spikes must fall, and be fewer than the dimension");
-  const double rate = config.eta * config.spikes[0];
-  require(config.weak_decay < rate && config.strong_decay > rate,
+  require(config.weak_decay < config.rate() && config.strong_decay > config.rate(),
           "hebbian-rules: weak_decay must be below and strong_decay above eta times the first "
           "spike, ",
-          rate);
-  const Spectrum s =
-      Spectrum::spiked(config.dimension, Eigen::Map<const Vector>(config.spikes.data(), units),
-                       config.bulk_variance);
-  const double eta = config.eta;
-  const std::vector<RuleCase> rules{
-      {"hebb", {HebbianRule::hebb, eta, 0}, units},
-      {"hebb-weak-decay", {HebbianRule::hebb, eta, config.weak_decay}, 1},
-      {"hebb-strong-decay", {HebbianRule::hebb, eta, config.strong_decay}, 1},
-      {"oja", {HebbianRule::oja, eta, 0}, 1},
-      {"subspace", {HebbianRule::oja, eta, 0}, units},
-      {"sanger", {HebbianRule::sanger, eta, 0}, units}};
-  std::vector<Trajectories> paths;
-  for (const RuleCase& rule : rules) {
-    paths.push_back(trajectories(run, config, rule, s));
-    run.save(rule.name + "-simulated", paths.back().simulated.table_of(0));
-    run.save(rule.name + "-equations", paths.back().theory.table_of(0));
-  }
-  const Study study = run.cases(rules, config.seeds, [&](const RuleCase& rule, const Trial& trial) {
-    return measure(rule, paths[static_cast<size_t>(&rule - rules.data())],
-                   static_cast<size_t>(trial.seed));
-  });
-  judge_hebb(run, config, study);
-  judge_oja(run, study["oja"], study["subspace"], units);
-  judge_sanger(run, study["sanger"], units);
-  draw(run, config, paths);
+          config.rate());
+  const Learners all = learn_all(run, config);
+  judge_hebb(run, config, all);
+  judge_oja(run, all.oja, all.subspace);
+  judge_sanger(run, all.sanger);
+  draw(run, config, all);
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "hebbian-rules", .paper = "shallow-online-sgd",
@@ -284,4 +250,4 @@ BASIN_EXPERIMENT(Config, compute, .name = "hebbian-rules", .paper = "shallow-onl
                      "Sanger's all components")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

@@ -19,16 +19,10 @@
 //   no mean and that of each pixel of CIFAR-10 is not 0. Tied sigmoidal units learn too, only less
 //   well.
 // Time: on one core smoke 1 s, quick 45 s, paper 2 min.
-#include <algorithm>
-#include <cmath>
+#include "experiments/online_sgd/figures/figure.h"
 
-#include "experiments/harness/table.h"
-#include "experiments/online_sgd/simulation/image_training.h"
-
-namespace basin {
+namespace basin::online {
 namespace {
-
-using namespace online;
 
 struct Config {
   ImageTraining training = {.seeds = 6};
@@ -37,21 +31,18 @@ struct Config {
   double eta = 2, tied_eta = 0.2, init = 0.1;
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) return;
-    training.images = "dead-leaves";
-    training.count = 4000;
-    erf_units = {1, 4, 12};
-    linear_units = {4};
-    relu_units = {4};
-    if (preset == Preset::quick) return;
-    training.seeds = 2;
-    training.count = 200;
-    training.last = 3;
-    training.points = 10;
-    erf_units = {2};
-    linear_units = {2};
-    relu_units = {2};
-    compared = 2;
+    if (preset == Preset::quick) {
+      training = {.seeds = 6, .count = 4000, .images = "dead-leaves"};
+      erf_units = {1, 4, 12};
+      linear_units = {4};
+      relu_units = {4};
+    } else if (preset == Preset::smoke) {
+      training = {.seeds = 2, .count = 200, .points = 10, .last = 3, .images = "dead-leaves"};
+      erf_units = {2};
+      linear_units = {2};
+      relu_units = {2};
+      compared = 2;
+    }
   }
   template <class F>
   void each_field(F&& f) {
@@ -69,71 +60,58 @@ struct Config {
   }
 };
 
-/// What is read off the weights: the error on the images, that of Gaussian inputs, and the parts of
-/// the error on the leading modes.
+/// What is read off the weights: the error on the images, that of Gaussian inputs, the mean bias,
+/// and the parts of the error on the leading modes.
 enum Column : int64_t { error, gaussian_error, mean_bias, first_mode };
 constexpr int64_t shown_modes = 6;
 
-struct Network {
-  std::string name, activation;
-  int64_t units = 1;
-  Tying tying = Tying::untied;
-  bool biased = false;
-  Trajectories paths = {};
-
-  bool plain() const { return tying == Tying::untied && !biased; }
-};
-
-/// Those of figures 6, 8 and 9; a network of two figures is trained once.
-std::vector<Network> networks(const Config& config) {
-  std::vector<Network> all;
-  const auto add = [&](const std::string& activation, int64_t units, Tying tying, bool biased) {
-    const std::string name = text(activation, " K=", units,
-                                  tying == Tying::full       ? " tied"
-                                  : tying == Tying::detached ? " tied-detached"
-                                                             : "",
-                                  biased ? " bias" : "");
-    for (const Network& n : all)
-      if (n.name == name) return;
-    all.push_back({name, activation, units, tying, biased});
-  };
-  for (const int64_t units : config.erf_units) add("erf", units, Tying::untied, false);
-  for (const int64_t units : config.linear_units) add("linear", units, Tying::untied, false);
-  for (const int64_t units : config.relu_units) add("relu", units, Tying::untied, false);
-  add("erf", config.compared, Tying::untied, false);
-  add("relu", config.compared, Tying::untied, false);
-  add("erf", config.compared, Tying::full, false);
-  add("erf", config.compared, Tying::detached, false);
-  add("relu", config.compared, Tying::untied, true);
-  add("relu", config.compared, Tying::full, false);
-  add("relu", config.compared, Tying::full, true);
-  return all;
+/// Of figures 6 and 8.
+bool plain(const Network& n) {
+  return n.model.tying == Tying::untied && n.model.rates.b == 0;
 }
 
-Trajectories train(Run& run, const Config& config, const GreyImages& images, const Network& n) {
+/// Those of figures 6, 8 and 9; a network of two figures is trained once.
+std::vector<Network> train(Run& run, const Config& config, const GreyImages& images) {
   const Spectrum& s = images.spectrum;
-  Model model;
-  model.g = Transfer(n.activation);
-  model.tying = n.tying;
-  model.rates = Rates::scaled(config.eta, s.dimension, n.biased);
-  if (n.tying != Tying::untied) {
-    model.rates.w = config.tied_eta;
-    model.rates.v = config.tied_eta;
-  }
-  const auto start = [&](const Key& key) {
-    Weights w = random_weights(key, n.units, s, config.init);
-    if (n.tying != Tying::untied)
-      w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
-    return w;
+  std::vector<Network> all;
+  const auto train = [&](const std::string& activation, const std::vector<int64_t>& sizes,
+                         Tying tying = Tying::untied, bool biased = false) {
+    const Transfer g(activation);
+    const Rates scaled = Rates::scaled(config.eta, s.dimension, biased);
+    const Rates rates =
+        tying == Tying::untied ? scaled : Rates{config.tied_eta, config.tied_eta, scaled.b};
+    const auto read = [=, &s](const Weights& w, const Spectrum&, double on_images) {
+      std::vector<double> row{on_images, population_error(w, s, g), w.bias.mean()};
+      const Vector modes = error_by_mode(w, s, g);
+      row.insert(row.end(), modes.data(), modes.data() + shown_modes);
+      return row;
+    };
+    const char* const tied[] = {"", " tied", " tied-detached"};
+    for (const int64_t units : sizes) {
+      const std::string name =
+          text(activation, " K=", units, tied[static_cast<int>(tying)], biased ? " bias" : "");
+      if (std::none_of(all.begin(), all.end(), [&](const Network& n) { return n.name == name; }))
+        all.push_back(config.training.train(run,
+                                            {.name = name,
+                                             .model = {.g = g, .tying = tying, .rates = rates},
+                                             .spectrum = s,
+                                             .units = units,
+                                             .read = read},
+                                            images, config.init));
+    }
   };
-  const auto row = [&](const Weights& w, double on_images) {
-    std::vector<double> all{on_images, population_error(w, s, model.g), w.bias.mean()};
-    const Vector modes = error_by_mode(w, s, model.g);
-    all.insert(all.end(), modes.data(), modes.data() + shown_modes);
-    return all;
-  };
-  return config.training.train(run, file_name(n.name), run.key().at(n.name), model, images, start,
-                               row);
+  train("erf", config.erf_units);
+  train("linear", config.linear_units);
+  train("relu", config.relu_units);
+  const std::vector<int64_t> compared{config.compared};
+  train("erf", compared);
+  train("relu", compared);
+  train("erf", compared, Tying::full);
+  train("erf", compared, Tying::detached);
+  train("relu", compared, Tying::untied, true);
+  train("relu", compared, Tying::full);
+  train("relu", compared, Tying::full, true);
+  return all;
 }
 
 const Network& find(const std::vector<Network>& all, const std::string& name) {
@@ -145,32 +123,30 @@ const Network& find(const std::vector<Network>& all, const std::string& name) {
 
 /// Figures 6 and 8; the networks of figure 9 are only reported.
 void claim_theory(Run& run, const std::vector<Network>& networks) {
-  const std::string words = "the equations describe the learning dynamics at all times";
+  const Words words = run.words("the equations describe the learning dynamics at all times");
   const std::string largest = ": largest relative distance from the equations";
   const auto from_gaussian = [](const Matrix& m) {
     return (m.col(error).cwiseQuotient(m.col(gaussian_error)).array() - 1).abs().maxCoeff();
   };
   for (const Network& n : networks) {
     const Distances d = relative_distances(n.paths);
-    if (!n.plain()) {
-      run.report(n.name + largest, words, d.largest);
+    if (!plain(n)) {
+      words.report(n.name + largest, d.largest);
       continue;
     }
-    run.claim({.of = n.name + ": mean relative distance from the equations",
-               .paper = words,
-               .measured = d.mean,
-               .criterion = every_seed(below(0.01))});
-    claim_agreement(run, n.name + largest, words, d.largest, 0.05);
+    words.claim(n.name + ": mean relative distance from the equations", d.mean,
+                every_seed(below(0.01)));
+    claim_agreement(words, n.name + largest, d.largest, 0.05);
     run.report(n.name + ": the same distance at the simulation's weights",
                "the inputs can be replaced by Gaussian vectors",
                n.paths.simulated.of(from_gaussian));
   }
 }
 
-void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Observations& o) {
-  const std::string words =
-      "the principal components of realistic data are also learnt sequentially";
-  const int64_t modes = std::min(config.compared, shown_modes);
+void claim_sequence(Run& run, const Network& network) {
+  const Spectrum& s = network.spectrum;
+  const Observations& o = network.paths.simulated;
+  const int64_t modes = std::min(network.units, shown_modes);
   // When the error of a mode first falls below half of what the mode adds to that of the untrained
   // network.
   const auto learned_at = [&](const Matrix& m, int64_t mode) {
@@ -186,102 +162,90 @@ void claim_sequence(Run& run, const Config& config, const Spectrum& s, const Obs
           ratio = std::min(ratio, learned_at(m, mode) / learned_at(m, earlier));
     return std::isfinite(ratio) ? ratio : 0;
   };
-  run.claim({.of = "smallest ratio of the times of two components whose eigenvalues differ by a "
-                   "factor of 2.5 or more",
-             .paper = words,
-             .measured = o.of(smallest_ratio),
-             .criterion = every_seed(above(1.5))});
+  const Words words =
+      run.words("the principal components of realistic data are also learnt sequentially");
+  words.claim(
+      "smallest ratio of the times of two components whose eigenvalues differ by a factor "
+      "of 2.5 or more",
+      o.of(smallest_ratio), every_seed(above(1.5)));
   for (int64_t mode = 0; mode < modes; ++mode)
-    run.report(text("time at which component ", mode + 1, " is learned"), words,
-               o.of([&](const Matrix& m) { return learned_at(m, mode); }),
-               text("eigenvalue / D ", short_number(s.modes[mode])));
+    words.report(text("time at which component ", mode + 1, " is learned"),
+                 o.of([&](const Matrix& m) { return learned_at(m, mode); }),
+                 text("eigenvalue / D ", short_number(s.modes[mode])));
 }
 
 /// Figure 9.
-void claim_comparison(Run& run, int64_t k, const Spectrum& s, const std::vector<Network>& all) {
-  const auto final = [&](const std::string& activation, const std::string& kind) {
-    return find(all, text(activation, " K=", k, kind)).paths.simulated.last(error);
+void claim_comparison(Run& run, int64_t k, const std::vector<Network>& all) {
+  const auto network = [&](const std::string& activation, const std::string& kind) -> const auto& {
+    return find(all, text(activation, " K=", k, kind));
   };
-  std::string words = "sigmoidal AE require untied weights to learn";
-  const auto claim = [&](const std::string& of, const Samples& measured, const Bound& bound,
-                         const std::string& remark = "") {
-    run.claim({.of = of,
-               .paper = words,
-               .measured = measured,
-               .criterion = every_seed(bound),
-               .literal = !remark.empty(),
-               .remark = remark});
-  };
-  const Samples untied = final("erf", ""), tied = final("erf", " tied");
-  claim(text("erf, untied: final error over the PCA error of rank ", k), untied / s.pca_error(k),
-        below(1.05));
-  claim("erf: final error of tied over that of untied weights", tied / untied, above(1));
-  claim("erf: the same for the gradient of the encoder alone",
-        final("erf", " tied-detached") / untied, above(1.1));
-  claim("erf, tied: final error over the PCA error of rank 1", tied / s.pca_error(1), above(1),
-        "under the scaling of the fields with sqrt D tied sigmoidal units do learn images, though "
-        "less well than untied ones: their fields can be so large that the units become signs");
-  words = "ReLU networks require adding biases to the encoder weights";
-  const Samples bias = final("relu", " bias"), none = final("relu", "");
+  const Words sigmoidal = run.words("sigmoidal AE require untied weights to learn");
+  const Network &untied = network("erf", ""), &tied = network("erf", " tied");
+  sigmoidal.claim(text("erf, untied: final error over the PCA error of rank ", k),
+                  untied.over_pca(k), every_seed(below(1.05)));
+  sigmoidal.claim("erf: final error of tied over that of untied weights",
+                  tied.last() / untied.last(), every_seed(above(1)));
+  sigmoidal.claim("erf: the same for the gradient of the encoder alone",
+                  network("erf", " tied-detached").last() / untied.last(), every_seed(above(1.1)));
+  sigmoidal.literal("erf, tied: final error over the PCA error of rank 1", tied.over_pca(1),
+                    every_seed(above(1)),
+                    "under the scaling of the fields with sqrt D tied sigmoidal units do learn "
+                    "images, though less well than untied ones: their fields can be so large that "
+                    "the units become signs");
+  const Words relu = run.words("ReLU networks require adding biases to the encoder weights");
+  const Network &bias = network("relu", " bias"), &none = network("relu", "");
   if (k > 1)
-    claim(text("ReLU with trained biases: final error over the PCA error of rank ", k - 1),
-          bias / s.pca_error(k - 1), below(1.1));
-  claim("ReLU: final error without over with trained biases", none / bias, above(1.05));
-  run.report(text("ReLU without biases: final error over the PCA error of rank ", k / 2), words,
-             none / s.pca_error(k / 2));
-  run.report("ReLU, tied: final error without over with trained biases", words,
-             final("relu", " tied") / final("relu", " tied bias"));
+    relu.claim(text("ReLU with trained biases: final error over the PCA error of rank ", k - 1),
+               bias.over_pca(k - 1), every_seed(below(1.1)));
+  relu.claim("ReLU: final error without over with trained biases", none.last() / bias.last(),
+             every_seed(above(1.05)));
+  relu.report(text("ReLU without biases: final error over the PCA error of rank ", k / 2),
+              none.over_pca(k / 2));
+  relu.report("ReLU, tied: final error without over with trained biases",
+              network("relu", " tied").last() / network("relu", " tied bias").last());
 }
 
-void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& networks) {
-  const auto errors = [&](const std::string& title, const auto& shown) {
-    Panel panel = error_panel(title, config.training.first, config.training.last);
-    panel.y.low = 0;
-    int colour = 0;
-    for (const Network& n : networks)
-      if (shown(n)) add_curves(panel, n.paths, error, n.name, colour++, 1);
-    return panel;
+void draw(Run& run, const Config& config, const std::vector<Network>& networks) {
+  const Axis time = time_axis(config.training.first, config.training.last);
+  const auto errors = [&](const std::string& title, const Levels& levels, const auto& belongs) {
+    std::vector<std::reference_wrapper<const Network>> shown;
+    std::copy_if(networks.begin(), networks.end(), std::back_inserter(shown), belongs);
+    return error_panel(title, time, {.low = 0}, levels, shown, 1);
   };
-  std::vector<Panel> panels{
-      errors("erf", [](const Network& n) { return n.plain() && n.activation == "erf"; }),
-      errors("linear and ReLU",
-             [](const Network& n) { return n.plain() && n.activation != "erf"; }),
-      errors("untied, tied, and with trained biases", [&](const Network& n) {
-        return n.units == config.compared && n.activation != "linear";
-      })};
-  panels[2].levels = pca_levels(s, 1, config.compared);
-  Panel& parts = panels.emplace_back(
-      error_panel(text("erf K=", config.compared, ": the share of each component in the error"),
-                  config.training.first, config.training.last));
-  parts.y.log = true;
-  const Network& shown = find(networks, text("erf K=", config.compared));
-  for (int64_t m = 0; m < std::min(config.compared, shown_modes); ++m)
-    add_curves(parts, shown.paths, first_mode + m, text("component ", m + 1), static_cast<int>(m),
-               1);
-  run.draw({.name = "real-data",
-            .panels = panels,
-            .columns = 2,
-            .panel_width = 650,
-            .panel_height = 450,
-            .title = config.training.images + ": simulations on the images (circles), equations "
-                                              "from their covariance (lines), seed 0"});
+  const Network& erf = find(networks, text("erf K=", config.compared));
+  Panel parts =
+      error_panel(erf.name + ": the share of each component in the error", time, {.log = true}, {});
+  for (int m = 0; m < std::min(config.compared, shown_modes); ++m)
+    add_curves(parts, erf.paths, first_mode + m, text("component ", m + 1), m, 1);
+  run.draw(
+      {.name = "real-data",
+       .panels = {errors("erf", {},
+                         [](const Network& n) { return plain(n) && n.model.g.name() == "erf"; }),
+                  errors("linear and ReLU", {},
+                         [](const Network& n) { return plain(n) && n.model.g.name() != "erf"; }),
+                  errors("untied, tied, and with trained biases",
+                         pca_levels(erf.spectrum, 1, config.compared),
+                         [&](const Network& n) {
+                           return n.units == config.compared && n.model.g.name() != "linear";
+                         }),
+                  parts},
+       .columns = 2,
+       .panel_width = 650,
+       .panel_height = 450,
+       .title = config.training.images + ": simulations on the images (circles), equations from "
+                                         "their covariance (lines), seed 0"});
 }
 
 void compute(Run& run, const Config& config) {
   const GreyImages images = config.training.load(run);
-  const Spectrum& s = images.spectrum;
-  std::vector<Network> all = networks(config);
-  for (Network& n : all) {
-    run.timed(n.name, [&] { n.paths = train(run, config, images, n); });
-    save_paths(run, file_name(n.name), n.paths);
-  }
+  const std::vector<Network> all = train(run, config, images);
   run.result("images", images.count());
-  claim_sequence(run, config, s, find(all, text("erf K=", config.compared)).paths.simulated);
-  claim_comparison(run, config.compared, s, all);
+  claim_sequence(run, find(all, text("erf K=", config.compared)));
+  claim_comparison(run, config.compared, all);
   claim_theory(run, all);
   for (int64_t k = 0; k <= config.compared; ++k)
-    run.report(text("PCA error of rank ", k), "", s.pca_error(k));
-  draw(run, config, s, all);
+    run.report(text("PCA error of rank ", k), "", images.spectrum.pca_error(k));
+  draw(run, config, all);
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "real-data", .paper = "shallow-online-sgd",
@@ -289,4 +253,4 @@ BASIN_EXPERIMENT(Config, compute, .name = "real-data", .paper = "shallow-online-
                  .summary = "the equations predict training on images from their covariance alone")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

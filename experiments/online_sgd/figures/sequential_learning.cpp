@@ -11,37 +11,25 @@
 //   PCA error; mean deviation of a simulation from the equations .00006 to .0004, largest .003 to
 //   .025.
 // Time: on one core smoke 1 s, quick 4 s, paper 30 s.
-#include <algorithm>
-#include <cmath>
+#include "experiments/online_sgd/figures/figure.h"
 
-#include "experiments/online_sgd/simulation/settings.h"
-#include "experiments/online_sgd/simulation/simulate_and_solve.h"
-
-namespace basin {
+namespace basin::online {
 namespace {
 
-using namespace online;
-
 struct Config {
-  OnlineRun online = {.seeds = 10, .dimension = 1000, .last = 1000, .points = 120};
-  int64_t units = 3, spikes = 3;
+  OnlineRun online = {.dimension = 1000, .points = 120};
+  UnitsAndSpikes size;
   std::string activation = "erf", precision = "f32";
 
   explicit Config(Preset preset) {
-    if (preset == Preset::paper) return;
-    online.seeds = 6;
-    online.last = 400;
-    if (preset == Preset::quick) return;
-    online.seeds = 2;
-    online.dimension = 200;
-    online.last = 20;
-    online.points = 20;
+    if (preset == Preset::quick)
+      online = {.seeds = 6, .dimension = 1000, .last = 400, .points = 120};
+    if (preset == Preset::smoke) online = {.seeds = 2, .dimension = 200, .last = 20, .points = 20};
   }
   template <class F>
   void each_field(F&& f) {
     online.each_field(f);
-    f("units", units, at_least(1), "K, hidden units");
-    f("spikes", spikes, at_least(1), "M, large eigenvalues");
+    size.each_field(f);
     f("activation", activation, one_of({"linear", "erf", "relu"}), "linear, erf or relu");
     f("precision", precision, one_of({"f32", "f64"}), "of the simulation: f32 or f64");
   }
@@ -77,16 +65,15 @@ double plateau(const Matrix& path, const std::vector<double>& times, double from
   return error;
 }
 
-void judge(Run& run, const Config& config, const Spectrum& s, const Trajectories& paths) {
-  const std::string sequence = "autoencoders learn the leading principal components sequentially";
-  const std::string steps = "steps onto the PCA errors";
-  const Observations& all = paths.simulated;
+void judge(Run& run, int64_t spikes, const Network& network) {
+  const Observations& all = network.paths.simulated;
+  const Spectrum& s = network.spectrum;
   const auto learned = [&](const Matrix& m, int64_t mode) {
     return learned_at(m, all.times, mode, s.modes[mode]);
   };
   const auto least_ratio = [&](const Matrix& m) {
     double least = INFINITY;
-    for (int64_t mode = 1; mode < config.spikes; ++mode) {
+    for (int64_t mode = 1; mode < spikes; ++mode) {
       const double next = learned(m, mode) / learned(m, mode - 1);
       least = std::min(least, std::isfinite(next) ? next : 0);  // one that was never learned
     }
@@ -98,53 +85,46 @@ void judge(Run& run, const Config& config, const Spectrum& s, const Trajectories
       return plateau(m, all.times, from, to) / s.pca_error(rank);
     });
   };
-  for (int64_t mode = 0; mode < config.spikes; ++mode)
-    run.report(text("time at which component ", mode + 1, " is learned"), sequence,
-               all.of([&](const Matrix& m) { return learned(m, mode); }));
-  run.claim({.of = "smallest ratio of the times of two successive components",
-             .paper = sequence,
-             .measured = all.of(least_ratio),
-             .criterion = every_seed(above(1.5))});
-  if (config.spikes >= 3) {
-    run.report("error on the first plateau, over the PCA error of rank 1", steps,
-               plateau_over_pca(1));
-    run.claim({.of = "error on the second plateau, over the PCA error of rank 2",
-               .paper = steps,
-               .measured = plateau_over_pca(2),
-               .criterion = every_seed(near(1, 0.25))});
+  const Words sequence =
+      run.words("autoencoders learn the leading principal components sequentially");
+  for (int64_t mode = 0; mode < spikes; ++mode)
+    sequence.report(text("time at which component ", mode + 1, " is learned"),
+                    all.of([&](const Matrix& m) { return learned(m, mode); }));
+  sequence.claim("smallest ratio of the times of two successive components", all.of(least_ratio),
+                 every_seed(above(1.5)));
+  if (spikes >= 3) {
+    const Words steps = run.words("steps onto the PCA errors");
+    steps.report("error on the first plateau, over the PCA error of rank 1", plateau_over_pca(1));
+    steps.claim("error on the second plateau, over the PCA error of rank 2", plateau_over_pca(2),
+                every_seed(near(1, 0.25)));
   }
-  run.claim({.of = text("final error, over the PCA error of rank ", config.units),
-             .paper = "autoencoders reach the PCA error",
-             .measured = all.last() / s.pca_error(config.units),
-             .criterion = every_seed(between(1, 1.5))});
-  claim_distances(run, "", paths, Asked::of_every_seed, Asked::of_every_seed);
+  run.words("autoencoders reach the PCA error")
+      .claim(text("final error, over the PCA error of rank ", network.units),
+             network.over_pca(network.units), every_seed(between(1, 1.5)));
+  claim_distances(run, "", network.paths, Asked::of_every_seed, Asked::of_every_seed);
 }
 
-void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories& paths) {
-  run.save("simulated", paths.simulated.table());
-  run.save("theory", paths.theory.table());
-  run.save("theory-components-seed0", paths.theory.table_of(0));
+void draw(Run& run, const Config& config, const Network& network) {
+  const Spectrum& s = network.spectrum;
   Curve eigenvalues{.draw = Draw::dots, .size = 1.2};
   for (int64_t mode = 0; mode < std::min<int64_t>(40, s.modes.size()); ++mode) {
     eigenvalues.x.push_back(static_cast<double>(mode + 1));
     eigenvalues.y.push_back(s.modes[mode]);
   }
   const Axis time = time_axis(config.online.first, config.online.last);
-  Panel error{.title = "reconstruction error",
-              .x = time,
-              .y = {.log = true},
-              .levels = pca_levels(s, 0, config.spikes),
-              .key = "bottom left"};
-  add_curves(error, paths.simulated, 0,
+  Panel error =
+      error_panel("reconstruction error", time, {.log = true}, pca_levels(s, 0, s.spikes));
+  add_curves(error, network.paths.simulated, 0,
              {.name = "simulations", .colour = 5, .draw = Draw::circles, .size = 0.8});
-  add_curves(error, paths.theory, 0, {.name = "equations, from the same starts", .colour = 1});
+  add_curves(error, network.paths.theory, 0,
+             {.name = "equations, from the same starts", .colour = 1});
   Panel parts{.title = "part of each component in it (equations, first seed)",
               .x = time,
               .y = {.log = true, .low = 1e-5},
               .key = "bottom left"};
-  for (int64_t mode = 0; mode < config.spikes; ++mode)
-    add_curves(parts, paths.theory, 1 + mode,
-               {.name = text("component ", mode + 1), .colour = static_cast<int>(mode)}, 1);
+  for (int mode = 0; mode < s.spikes; ++mode)
+    add_curves(parts, network.paths.theory, 1 + mode,
+               {.name = text("component ", mode + 1), .colour = mode}, 1);
   run.draw({.name = "sequential-learning",
             .panels = {{.title = "eigenvalues of the covariance, over D",
                         .x = {.label = "mode", .low = 0},
@@ -156,33 +136,25 @@ void draw(Run& run, const Config& config, const Spectrum& s, const Trajectories&
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.online.dimension > config.spikes && config.online.last > config.online.first,
-          "sequential-learning: needs fewer spikes (", config.spikes, ") than the dimension (",
-          config.online.dimension, "), and first before last");
-  const Spectrum s = Spectrum::canonical(config.online.dimension, config.spikes);
-  Model model;
-  model.g = Transfer(config.activation);
-  model.rates = Rates::scaled(config.online.eta, config.online.dimension);
-  const std::vector<double> times = config.online.times();
-  const auto start = [&](const Key& key) {
-    return random_weights(key, config.units, s, config.online.init);
-  };
-  const auto observe = [&](const Weights& w, const Spectrum& of) {
-    std::vector<double> row{population_error(w, of, model.g)};
-    const Vector modes = error_by_mode(w, of, model.g);
-    row.insert(row.end(), modes.data(), modes.data() + config.spikes);
+  const Transfer g(config.activation);
+  const auto read = [&](const Weights& w, const Spectrum& of, double error) {
+    std::vector<double> row{error};
+    const Vector modes = error_by_mode(w, of, g);
+    row.insert(row.end(), modes.data(), modes.data() + of.spikes);
     return row;
   };
-  const Setting setting{.stage = "simulation",
-                        .model = model,
-                        .spectrum = s,
-                        .spikes = config.spikes,
-                        .start = start,
-                        .observe = observe,
-                        .precision = precision_of(config.precision)};
-  const Trajectories paths = simulate_and_solve(run, setting, config.online.seeds, times, times);
-  judge(run, config, s, paths);
-  draw(run, config, s, paths);
+  const Network network = config.online.train(
+      run, {.name = "simulation",
+            .model = {.g = g, .rates = config.online.rates()},
+            .spectrum = Spectrum::canonical(config.online.dimension, config.size.spikes),
+            .units = config.size.units,
+            .read = read,
+            .precision = precision_of(config.precision)});
+  judge(run, config.size.spikes, network);
+  run.save("simulated", network.paths.simulated.table());
+  run.save("theory", network.paths.theory.table());
+  run.save("theory-components-seed0", network.paths.theory.table_of(0));
+  draw(run, config, network);
 }
 
 BASIN_EXPERIMENT(
@@ -191,4 +163,4 @@ BASIN_EXPERIMENT(
     .summary = "components are learned one after the other, and the equations say when")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

@@ -20,14 +20,10 @@
 //   that of rank 1; |w| falls by 4.7, |v| grows by 15. At eta = .1 the noise stops the rescaling:
 //   1.06 times, |w| falls by 2.0.
 // Time: on one core smoke 1 s, quick 50 s, paper 2 min.
-#include <cmath>
+#include "experiments/online_sgd/figures/figure.h"
 
-#include "experiments/online_sgd/simulation/image_training.h"
-
-namespace basin {
+namespace basin::online {
 namespace {
-
-using namespace online;
 
 struct Config {
   ImageTraining training = {.seeds = 4, .first = 1, .last = 8000};
@@ -37,10 +33,7 @@ struct Config {
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    training.seeds = 3;
-    training.last = 2500;
-    training.images = "dead-leaves";
-    training.count = 4000;
+    training = {.count = 4000, .first = 1, .last = 2500, .images = "dead-leaves"};
     eta = 0.1;
     if (preset == Preset::quick) return;
     training.seeds = 2;
@@ -63,121 +56,93 @@ struct Config {
 /// |v_k|, mean over the units.
 enum Column : int64_t { error, encoder_length, decoder_length };
 
-/// One way of tying the weights, and its trainings.
-struct Network {
-  std::string name;
-  Tying tying;
-  Trajectories paths = {};
-
-  Samples final_error() const { return paths.simulated.last(error); }
-};
-
 double mean_length(const Matrix& rows) {
   double sum = 0;
   for (int64_t k = 0; k < rows.rows(); ++k) sum += rows.row(k).norm();
   return sum / static_cast<double>(rows.rows());
 }
 
-Trajectories train(Run& run, const Config& config, const GreyImages& images, const Network& n) {
-  const Spectrum& s = images.spectrum;
-  const double dimension = static_cast<double>(s.dimension), unit = std::pow(dimension, 0.25);
-  Model model;
-  model.g = Transfer(config.activation);
-  model.tying = n.tying;
-  model.rates = {config.eta, config.eta, 0, 0};
-  const auto start = [&](const Key& key) {
-    Weights w = random_weights(key, config.units, s, unit / std::sqrt(dimension));
-    if (n.tying != Tying::untied) w.encoder = std::sqrt(dimension) * w.decoder;
-    return w;
+/// Untied, tied with the whole gradient and with that of the encoder alone.
+std::vector<Network> train(Run& run, const Config& config, const GreyImages& images) {
+  const double dimension = static_cast<double>(images.spectrum.dimension);
+  const double unit = std::pow(dimension, 0.25), root = std::sqrt(dimension);
+  const GreyImages inputs = scaled(images, unit);
+  const auto read = [&](const Weights& w, const Spectrum&, double on_inputs) {
+    return std::vector<double>{on_inputs / root, mean_length(w.encoder) / unit,
+                               root * mean_length(w.decoder) / unit};
   };
-  const auto row = [&](const Weights& w, double on_images) {
-    return std::vector<double>{on_images / std::sqrt(dimension), mean_length(w.encoder) / unit,
-                               std::sqrt(dimension) * mean_length(w.decoder) / unit};
+  const auto train = [&](const std::string& name, Tying tying) {
+    return config.training.train(run,
+                                 {.name = name,
+                                  .model = {.g = Transfer(config.activation),
+                                            .tying = tying,
+                                            .rates = {config.eta, config.eta}},
+                                  .spectrum = images.spectrum,
+                                  .units = config.units,
+                                  .read = read},
+                                 inputs, unit / root);
   };
-  return config.training.train(run, n.name, run.key().at(n.name), model, images, start, row);
+  return {train("untied", Tying::untied), train("tied", Tying::full),
+          train("tied-detached", Tying::detached)};
 }
 
-void claim_tied(Run& run, const Config& config, const Spectrum& s, const Network& full,
-                const Network& detached) {
-  const auto claim = [&](const std::string& of, const Samples& measured, const Criterion& criterion,
-                         const std::string& remark) {
-    run.claim({.of = of,
-               .paper = "autoencoders with tied weights fail to achieve rank-1 PCA error",
-               .measured = measured,
-               .criterion = criterion,
-               .literal = !remark.empty(),
-               .remark = remark});
-  };
-  const double first = s.pca_error(1);
-  claim(text("tied: final error over the rank-", config.units, " PCA error"),
-        full.final_error() / s.pca_error(config.units), at_least(1.15), "");
-  claim("tied, gradient of the encoder alone: final error over the rank-1 PCA error",
-        detached.final_error() / first, every_seed(above(1)), "");
-  claim("tied, whole gradient: final error over the rank-1 PCA error", full.final_error() / first,
-        every_seed(above(1)),
-        "with the whole gradient the error ends between the rank-1 and the rank-K PCA error; only "
-        "the gradient of the encoder alone, decoder held fixed in it, stays above rank 1");
-}
-
-void claim_untied(Run& run, const Config& config, const Spectrum& s, const Network& untied) {
-  run.claim({.of = text("untied: final error over the rank-", config.units, " PCA error"),
-             .paper = "autoencoders with untied weights achieve rank-K PCA error",
-             .measured = untied.final_error() / s.pca_error(config.units),
-             .criterion = below(1.03)});
-  const std::string norms =
-      "the encoder weights shrink, while decoder weights grow to reach the linear regime";
+void claim_untied(Run& run, const Network& untied) {
+  const int64_t rank = untied.units;
+  run.words("autoencoders with untied weights achieve rank-K PCA error")
+      .claim(text("untied: final error over the rank-", rank, " PCA error"), untied.over_pca(rank),
+             below(1.03));
+  const Words norms = run.words(
+      "the encoder weights shrink, while decoder weights grow to reach the linear regime");
   const auto shrunk = [](const Matrix& m) {
     return m(0, encoder_length) / m(m.rows() - 1, encoder_length);
   };
-  run.claim({.of = "untied: |w_k| at the start over the end, mean over units",
-             .paper = norms,
-             .measured = untied.paths.simulated.of(shrunk),
-             .criterion = every_seed(at_least(3))});
-  run.claim({.of = "untied: |v_k| at the end over the start, mean over units",
-             .paper = norms,
-             .measured = untied.paths.simulated.growth(decoder_length),
-             .criterion = every_seed(at_least(5))});
+  norms.claim("untied: |w_k| at the start over the end, mean over units",
+              untied.paths.simulated.of(shrunk), every_seed(at_least(3)));
+  norms.claim("untied: |v_k| at the end over the start, mean over units",
+              untied.paths.simulated.growth(decoder_length), every_seed(at_least(5)));
 }
 
-void report_errors(Run& run, const Config& config, const Spectrum& s,
-                   const std::vector<Network>& networks) {
-  for (const Network& n : networks) {
-    const Distances d = relative_distances(n.paths);
-    run.report(n.name + ": final error", "", n.final_error());
-    run.report(n.name + ": mean relative distance from the equations", "", d.mean);
-    run.report(n.name + ": largest relative distance from the equations", "", d.largest);
-  }
-  for (int64_t k = 0; k <= config.units; ++k)
-    run.report(text("PCA error of rank ", k), "", s.pca_error(k));
+void claim_tied(Run& run, const Network& full, const Network& detached) {
+  const Words words = run.words("autoencoders with tied weights fail to achieve rank-1 PCA error");
+  words.claim(text("tied: final error over the rank-", full.units, " PCA error"),
+              full.over_pca(full.units), at_least(1.15));
+  words.claim("tied, gradient of the encoder alone: final error over the rank-1 PCA error",
+              detached.over_pca(1), every_seed(above(1)));
+  words.literal("tied, whole gradient: final error over the rank-1 PCA error", full.over_pca(1),
+                every_seed(above(1)),
+                "with the whole gradient the error ends between the rank-1 and the rank-K PCA "
+                "error; only the gradient of the encoder alone, decoder held fixed in it, stays "
+                "above rank 1");
 }
 
-void draw(Run& run, const Config& config, const Spectrum& s, const std::vector<Network>& networks) {
-  Panel errors =
-      error_panel("error on the images: simulations (circles), equations (lines)",
-                  config.training.first, config.training.last, pca_levels(s, 1, config.units));
-  errors.y.low = 0;
-  for (size_t i = 0; i < networks.size(); ++i)
-    add_curves(errors, networks[i].paths, error, networks[i].name, static_cast<int>(i), 1);
-  Panel lengths{.title = "mean length of the untied weights", .x = errors.x, .y = {.log = true}};
+void draw(Run& run, const Config& config, const std::vector<Network>& networks) {
+  const Axis time = time_axis(config.training.first, config.training.last);
+  Panel lengths{.title = "mean length of the untied weights", .x = time, .y = {.log = true}};
   add_curves(lengths, networks[0].paths, encoder_length, "encoder |w_k|", 2, 1);
   add_curves(lengths, networks[0].paths, decoder_length, "decoder |v_k|", 4, 1);
-  run.draw({.name = "standard-conditions", .panels = {errors, lengths}, .panel_width = 650});
+  run.draw(
+      {.name = "standard-conditions",
+       .panels = {error_panel("error on the images: simulations (circles), equations (lines)", time,
+                              {.low = 0}, pca_levels(networks[0].spectrum, 1, config.units),
+                              {networks.begin(), networks.end()}, 1),
+                  lengths},
+       .panel_width = 650});
 }
 
 void compute(Run& run, const Config& config) {
   const GreyImages images = config.training.load(run);
-  const Spectrum& s = images.spectrum;
-  const GreyImages inputs = scaled(images, std::pow(static_cast<double>(s.dimension), 0.25));
-  std::vector<Network> networks{
-      {"untied", Tying::untied}, {"tied", Tying::full}, {"tied-detached", Tying::detached}};
-  for (Network& n : networks) {
-    run.timed(n.name, [&] { n.paths = train(run, config, inputs, n); });
-    save_paths(run, n.name, n.paths);
+  const std::vector<Network> networks = train(run, config, images);
+  claim_untied(run, networks[0]);
+  claim_tied(run, networks[1], networks[2]);
+  for (const Network& n : networks) {
+    const Distances d = relative_distances(n.paths);
+    run.report(n.name + ": final error", "", n.last());
+    run.report(n.name + ": mean relative distance from the equations", "", d.mean);
+    run.report(n.name + ": largest relative distance from the equations", "", d.largest);
   }
-  claim_untied(run, config, s, networks[0]);
-  claim_tied(run, config, s, networks[1], networks[2]);
-  report_errors(run, config, s, networks);
-  draw(run, config, s, networks);
+  for (int64_t k = 0; k <= config.units; ++k)
+    run.report(text("PCA error of rank ", k), "", images.spectrum.pca_error(k));
+  draw(run, config, networks);
 }
 
 BASIN_EXPERIMENT(Config, compute, .name = "standard-conditions", .paper = "shallow-online-sgd",
@@ -185,4 +150,4 @@ BASIN_EXPERIMENT(Config, compute, .name = "standard-conditions", .paper = "shall
                  .summary = "the same findings without any rescaling of fields or rates")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

@@ -21,21 +21,15 @@
 //   adaptively, where the error falls as low as -0.5; weights within 1e-6 (3e-6 for linear units)
 //   with steps of 0.25, 1e-7 with 0.1.
 // Time: on one core smoke 1 s, quick 3 s, paper 10 s.
-#include <algorithm>
-#include <cmath>
-
-#include "experiments/harness/run.h"
-#include "experiments/online_sgd/simulation/curves.h"
+#include "experiments/online_sgd/figures/figure.h"
 #include "experiments/online_sgd/theory/densities.h"
-#include "experiments/online_sgd/theory/equations.h"
 
-namespace basin {
+namespace basin::online {
 namespace {
 
-using namespace online;
-
 struct Config {
-  int64_t seeds = 10, dimension = 1000, units = 3, spikes = 3, small_dimension = 200;
+  int64_t seeds = 10, dimension = 1000, small_dimension = 200;
+  UnitsAndSpikes size;
   double eta = 1, init = 0.1, step = 0.25, fine_step = 0.1, interval = 0.5, last = 100;
   double small_last = 40, relative = 1e-11;
 
@@ -51,8 +45,7 @@ struct Config {
   void each_field(F&& f) {
     f("seeds", seeds, at_least(1), "independent starts");
     f("dimension", dimension, at_least(1), "D, the size of an input");
-    f("units", units, at_least(1), "K, hidden units");
-    f("spikes", spikes, at_least(1), "M, large eigenvalues");
+    size.each_field(f);
     f("small_dimension", small_dimension, at_least(1),
       "D of the run with all modes and Euler steps of 1 / D");
     f("eta", eta, above(0), "learning rate");
@@ -71,7 +64,7 @@ struct System {
   std::string name, activation;
   bool all_modes;
 };
-const System systems[] = {
+const std::vector<System> systems{
     {"erf", "erf", false}, {"linear", "linear", false}, {"all modes", "erf", true}};
 
 /// A way to integrate one of them.
@@ -85,11 +78,9 @@ struct Method {
 };
 
 IntegrateOptions interruptible(double relative) {
-  IntegrateOptions options;
-  options.relative = relative;
-  options.absolute = relative * 1e-3;
-  options.progress = [](double) { check_interrupt(); };
-  return options;
+  return {.relative = relative, .absolute = relative * 1e-3, .progress = [](double) {
+            check_interrupt();
+          }};
 }
 
 IntegrateOptions fixed(double step, int order) {
@@ -134,14 +125,13 @@ struct Setup {
   double rate = 0;  // at which a component of the largest eigenvalue grows from nothing, in q
 };
 
-Setup setup(const Run& run, const Config& c, const System& system, int64_t seed) {
+Setup setup(const Run& run, const Config& c, const System& system, uint64_t seed) {
   const int64_t dimension = system.all_modes ? c.small_dimension : c.dimension;
-  const Spectrum s = Spectrum::canonical(dimension, c.spikes);
-  const auto number = static_cast<uint64_t>(seed);
+  const Spectrum s = Spectrum::canonical(dimension, c.size.spikes);
   const Key key =
-      system.all_modes ? run.key().at("all modes").at(number) : run.key().at(number).at("start");
-  const Weights weights = random_weights(key, c.units, s, c.init);
-  Setup all{.model = {}, .start = {s, weights}, .lumped = lump(weights, s, c.spikes)};
+      system.all_modes ? run.key().at("all modes").at(seed) : run.key().at(seed).at("start");
+  const Weights weights = random_weights(key, c.size.units, s, c.init);
+  Setup all{.model = {}, .start = {s, weights}, .lumped = lump(weights, s, c.size.spikes)};
   if (!system.all_modes) all.start = all.lumped;
   all.model.g = Transfer(system.activation);
   all.model.rates = Rates::scaled(c.eta, dimension);
@@ -230,29 +220,22 @@ Measurements measure(const Method& method, const Setup& of, const std::vector<do
   return m;
 }
 
-const char* const closed = "a closed set of deterministic ODEs tracking the dynamics of training";
 const std::string miss = "largest distance of the error from a tighter integration, ";
 const std::string until = "time at which the error is off by .01, ";
 const std::string negative = "smallest eigenvalue of (q r^T; r t), ";
 
-void claim(Run& run, const std::string& of, const Samples& measured, const Criterion& criterion) {
-  run.claim({.of = of, .paper = closed, .measured = measured, .criterion = criterion});
-}
-
-void claim_weights(Run& run, const Config& config, const std::string& units,
+void claim_weights(const Words& closed, const Config& config, const std::string& units,
                    const std::vector<Method>& methods, const Study& study) {
   for (const Method& m : methods) {
     if (m.system.name != units || !m.of_weights) continue;
-    const Samples found = study[m.name]["miss"];
-    if (m.options.fixed_step == config.fine_step)
-      claim(run, miss + m.name, found, every_seed(below(1e-6)));
-    else
-      run.report(miss + m.name, closed, found);
+    const bool fine = m.options.fixed_step == config.fine_step;
+    closed.claim(miss + m.name, study[m.name]["miss"],
+                 fine ? every_seed(below(1e-6)) : Criterion());
   }
 }
 
-void claim_densities(Run& run, const std::string& units, const std::vector<Method>& methods,
-                     const Study& study) {
+void claim_densities(Run& run, const Words& closed, const std::string& units,
+                     const std::vector<Method>& methods, const Study& study) {
   Samples fixed_steps, adaptive, rates, error;
   const auto append = [](Samples& to, const Samples& more) {
     to.values.insert(to.values.end(), more.values.begin(), more.values.end());
@@ -260,27 +243,29 @@ void claim_densities(Run& run, const std::string& units, const std::vector<Metho
   for (const Method& m : methods) {
     if (m.system.name != units || m.of_weights) continue;
     const CaseResult& found = study[m.name];
-    claim(run, until + m.name, found["good until"], every_seed(below(100)));
+    closed.claim(until + m.name, found["good until"], every_seed(below(100)));
     append(m.adaptive() ? adaptive : fixed_steps, found["smallest eigenvalue"]);
     if (m.adaptive()) append(error, found["smallest error"]);
     for (const double rate : found["growth"].values)
       if (std::isfinite(rate)) append(rates, rate);
   }
-  claim(run, negative + "densities, fixed steps, " + units, fixed_steps, every_seed(below(-1e-6)));
-  run.report(negative + "densities, adaptive, " + units, closed, adaptive,
-             "an error of positive sign grows just as well: a second mode of the same eigenvalue");
+  closed.claim(negative + "densities, fixed steps, " + units, fixed_steps,
+               every_seed(below(-1e-6)));
+  closed.report(negative + "densities, adaptive, " + units, adaptive,
+                "an error of positive sign grows just as well: a second mode of the same "
+                "eigenvalue");
   if (rates.values.empty()) append(rates, NAN);
-  claim(run, "growth rate of the second eigenvalue, over 2 eta rho / D E g', " + units, rates,
-        near(0.9, 0.2));
+  closed.claim("growth rate of the second eigenvalue, over 2 eta rho / D E g', " + units, rates,
+               near(0.9, 0.2));
   run.report("smallest error, densities, adaptive, " + units, "errors are not negative", error,
              "that second mode is learned, though it is no part of the inputs' variance");
 }
 
 /// All modes, steps of 1 / D: the scheme of a simulation's own steps.
-void claim_all_modes(Run& run, const Config& config, const CaseResult& weights,
+void claim_all_modes(const Words& closed, const Config& config, const CaseResult& weights,
                      const CaseResult& densities) {
-  claim(run, miss + weights.name(), weights["miss"], below(0.01));
-  claim(run, until + densities.name(), densities["good until"], below(config.small_last));
+  closed.claim(miss + weights.name(), weights["miss"], below(0.01));
+  closed.claim(until + densities.name(), densities["good until"], below(config.small_last));
   Samples smallest;
   for (size_t seed = 0; seed < densities.count(); ++seed)
     if (densities.seed(seed).number("reached") > 0)
@@ -289,17 +274,14 @@ void claim_all_modes(Run& run, const Config& config, const CaseResult& weights,
       text(smallest.values.size(), " of ", densities.count(),
            " starts; from the others the published form has no value after the first steps");
   if (smallest.values.empty()) smallest.values = {NAN};
-  run.claim({.of = negative + densities.name(),
-             .paper = closed,
-             .measured = smallest,
-             .criterion = below(-1e-6),
-             .remark = remark});
+  closed.claim(negative + densities.name(), smallest, below(-1e-6), remark);
 }
 
 void draw(Run& run, const Config& config, const std::vector<Method>& methods, const Study& study) {
   const Axis time{.label = "time t = steps / D", .low = 0, .high = config.last};
   const Axis log{.log = true, .low = 1e-16, .high = 10};
-  const double pca = Spectrum::canonical(config.dimension, config.spikes).pca_error(config.units);
+  const double pca =
+      Spectrum::canonical(config.dimension, config.size.spikes).pca_error(config.size.units);
   Chart chart{.name = "theory-stability", .columns = 3, .panel_width = 567, .panel_height = 430};
   for (const std::string units : {"erf", "linear"}) {
     Panel errors{.title = units + ": error of the equations",
@@ -334,10 +316,6 @@ void draw(Run& run, const Config& config, const std::vector<Method>& methods, co
 }
 
 void check(const Config& c) {
-  const int64_t least = c.spikes + 2 * c.units;
-  require(c.dimension >= least && c.small_dimension >= least, "theory-stability: dimension (",
-          c.dimension, ") and small_dimension (", c.small_dimension,
-          ") must be spikes + 2 units or more, ", least);
   for (const double step : {c.step, c.fine_step, 1 / static_cast<double>(c.small_dimension)}) {
     const double ratio = c.interval / step;
     require(ratio > 0.5 && std::abs(ratio - std::round(ratio)) < 1e-9,
@@ -350,31 +328,31 @@ void check(const Config& c) {
 
 void compute(Run& run, const Config& config) {
   check(config);
-  const Study references =
-      run.cases(std::vector<System>(std::begin(systems), std::end(systems)), config.seeds,
-                [&](const System& system, const Trial& trial) {
-                  const Setup of = setup(run, config, system, trial.seed);
-                  const std::vector<double> truth = reference(of, 1e-12);
-                  Measurements m;
-                  m.add("usual miss", largest_miss(reference(of, 1e-9), truth));
-                  m.add("error", from_vector(truth, {static_cast<int64_t>(truth.size())}));
-                  return m;
-                });
+  const auto references =
+      run.cases(systems, config.seeds, [&](const System& system, const Trial& trial) {
+        const Setup of = setup(run, config, system, trial.seed);
+        const std::vector<double> truth = reference(of, 1e-12);
+        Measurements m;
+        m.add("usual miss", largest_miss(reference(of, 1e-9), truth));
+        m.add("error", from_vector(truth, {static_cast<int64_t>(truth.size())}));
+        return m;
+      });
   const std::vector<Method> methods = all_methods(config);
   const Study study =
       run.cases(methods, config.seeds, [&](const Method& method, const Trial& trial) {
-        const Measurements& truth =
-            references[method.system.name].seed(static_cast<size_t>(trial.seed));
+        const Measurements& truth = references[method.system.name].seed(trial.seed);
         return measure(method, setup(run, config, method.system, trial.seed),
                        truth.array("error").to_vector<double>());
       });
+  const Words closed =
+      run.words("a closed set of deterministic ODEs tracking the dynamics of training");
   for (const std::string units : {"erf", "linear"}) {
-    claim(run, miss + "weights, implicit, " + units, references[units]["usual miss"],
-          every_seed(below(1e-6)));
-    claim_weights(run, config, units, methods, study);
-    claim_densities(run, units, methods, study);
+    closed.claim(miss + "weights, implicit, " + units, references[units]["usual miss"],
+                 every_seed(below(1e-6)));
+    claim_weights(closed, config, units, methods, study);
+    claim_densities(run, closed, units, methods, study);
   }
-  claim_all_modes(run, config, study[methods.size() - 2], study[methods.size() - 1]);
+  claim_all_modes(closed, config, study[methods.size() - 2], study[methods.size() - 1]);
   draw(run, config, methods, study);
 }
 
@@ -385,4 +363,4 @@ BASIN_EXPERIMENT(Config, compute, .name = "theory-stability", .paper = "shallow-
                      "those of the weights do not")
 
 }  // namespace
-}  // namespace basin
+}  // namespace basin::online

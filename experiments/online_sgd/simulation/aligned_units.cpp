@@ -6,9 +6,9 @@
 
 namespace basin::online {
 
-std::vector<double> observe_aligned(const Weights& w, const Spectrum& s, const Transfer& g) {
+std::vector<double> observe_aligned(const Weights& w, const Spectrum&, double error) {
   const int64_t units = w.units();
-  std::vector<double> row{population_error(w, s, g)};
+  std::vector<double> row{error};
   for (int64_t k = 0; k < units; ++k) row.push_back(std::abs(w.encoder(k, k)));
   for (int64_t k = 0; k < units; ++k) row.push_back(std::abs(w.decoder(k, k)));
   const Matrix cosines = decoder_cosines(w, units);

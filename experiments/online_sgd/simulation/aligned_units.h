@@ -14,6 +14,6 @@ struct AlignedColumns {
 };
 
 /// Unit k belongs to mode k.
-std::vector<double> observe_aligned(const Weights& w, const Spectrum& s, const Transfer& g);
+std::vector<double> observe_aligned(const Weights& w, const Spectrum& s, double error);
 
 }  // namespace basin::online

@@ -128,6 +128,38 @@ Distances distances(const Trajectories& paths, int64_t column, double until) {
   return d;
 }
 
+std::pair<double, double> log_log_slope(const std::vector<double>& x,
+                                        const std::vector<double>& y) {
+  const auto n = static_cast<double>(x.size());
+  double mx = 0, my = 0, xx = 0, xy = 0, rest = 0;
+  for (size_t i = 0; i < x.size(); ++i) {
+    mx += std::log(x[i]) / n;
+    my += std::log(y[i]) / n;
+  }
+  for (size_t i = 0; i < x.size(); ++i) {
+    xx += std::pow(std::log(x[i]) - mx, 2);
+    xy += (std::log(x[i]) - mx) * std::log(y[i]);
+  }
+  const double slope = xy / xx;
+  for (size_t i = 0; i < x.size(); ++i)
+    rest += std::pow(std::log(y[i]) - my - slope * (std::log(x[i]) - mx), 2);
+  return {slope, n > 2 ? std::sqrt(rest / (n - 2) / xx) : 0};
+}
+
+double distribution_distance(std::vector<double> x, std::vector<double> y) {
+  std::sort(x.begin(), x.end());
+  std::sort(y.begin(), y.end());
+  const auto share_below = [](const std::vector<double>& v, double at) {
+    const auto count = std::upper_bound(v.begin(), v.end(), at) - v.begin();
+    return static_cast<double>(count) / static_cast<double>(v.size());
+  };
+  double worst = 0;
+  for (const auto* v : {&x, &y})
+    for (const double at : *v)
+      worst = std::max(worst, std::abs(share_below(x, at) - share_below(y, at)));
+  return worst;
+}
+
 double log_slope(const std::vector<double>& times, const Vector& y, double from, double to) {
   double n = 0, x1 = 0, y1 = 0, xx = 0, xy = 0;
   for (int64_t i = 0; i < y.size(); ++i) {
@@ -167,27 +199,22 @@ int64_t index_at(const std::vector<double>& times, double t) {
   return std::min<int64_t>(found - times.begin(), static_cast<int64_t>(times.size()) - 1);
 }
 
-void claim_agreement(Claims& claims, const std::string& of, const std::string& words,
-                     const Samples& distance, double bound) {
-  claims.claim({.of = of, .paper = words, .measured = distance, .criterion = below(bound)});
-  claims.claim({.of = of + ", every start",
-                .paper = words,
-                .measured = distance,
-                .criterion = every_seed(below(bound)),
-                .literal = true,
-                .remark = "a start close to the border between two courses waits at a saddle until "
-                          "noise decides"});
+void claim_agreement(const Words& words, const std::string& of, const Samples& distance,
+                     double bound) {
+  words.claim(of, distance, below(bound));
+  words.literal(of + ", every start", distance, every_seed(below(bound)),
+                "a start close to the border between two courses waits at a saddle until noise "
+                "decides");
 }
 
 void claim_distances(Claims& claims, const std::string& name, const Trajectories& paths, Asked mean,
                      Asked largest) {
   const Distances d = distances(paths);
-  const std::string words = "the equations predict the error at all times";
+  const Words words = claims.words("the equations predict the error at all times");
   const auto claim = [&](const char* which, const Samples& distance, Asked asked, double bound) {
     const std::string of = which + (" distance of a simulation from the equations" + name);
-    if (asked == Asked::of_median) return claim_agreement(claims, of, words, distance, bound);
-    claims.claim(
-        {.of = of, .paper = words, .measured = distance, .criterion = every_seed(below(bound))});
+    if (asked == Asked::of_median) return claim_agreement(words, of, distance, bound);
+    words.claim(of, distance, every_seed(below(bound)));
   };
   claim("mean", d.mean, mean, 0.004);
   claim("largest", d.largest, largest, 0.035);
@@ -195,10 +222,6 @@ void claim_distances(Claims& claims, const std::string& name, const Trajectories
 
 Axis time_axis(double first, double last) {
   return {.label = "time t = steps / D", .log = true, .low = first, .high = last};
-}
-
-Panel error_panel(const std::string& title, double first, double last, const Levels& levels) {
-  return {.title = title, .x = time_axis(first, last), .levels = levels, .key = "bottom left"};
 }
 
 Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank) {
@@ -219,7 +242,7 @@ void add_curves(Panel& panel, const Observations& all, int64_t column, const Cur
 }
 
 void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name,
-                int colour, size_t seeds) {
+                Colour colour, size_t seeds) {
   add_curves(panel, paths.simulated, column, {.colour = colour, .draw = Draw::circles}, seeds);
   add_curves(panel, paths.theory, column, {.name = name, .colour = colour}, 1);
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <limits>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "experiments/harness/chart.h"
@@ -56,6 +57,15 @@ struct Observations {
 /// Simulations, and solutions of the equations from the same starts.
 struct Trajectories {
   Observations simulated = {}, theory = {};
+
+  /// f(simulation, solution) of every seed.
+  template <class F>
+  Samples of(F&& f) const {
+    Samples all;
+    for (size_t i = 0; i < simulated.seeds.size(); ++i)
+      all.values.push_back(f(simulated.seeds[i], theory.seeds.at(i)));
+    return all;
+  }
 };
 
 /// Errors: rows of an integration that are fewer than `count` times, where an experiment cannot go
@@ -70,6 +80,11 @@ struct Distances {
 };
 Distances distances(const Trajectories& paths, int64_t column = 0, double until = 400);
 
+/// The largest distance between two empirical distribution functions (Kolmogorov and Smirnov).
+double distribution_distance(std::vector<double> x, std::vector<double> y);
+
+/// d log y / d log x by least squares, and its standard error.
+std::pair<double, double> log_log_slope(const std::vector<double>& x, const std::vector<double>& y);
 /// d log y / d log t by least squares over the times in [from, to].
 double log_slope(const std::vector<double>& times, const Vector& y, double from, double to);
 /// The same at times[i], from its neighbours.
@@ -86,8 +101,8 @@ int64_t index_at(const std::vector<double>& times, double t);
 /// words taken literally, every start. The median, because a start close to the border between two
 /// trajectories waits at a saddle until the noise of SGD decides, of which the equations know
 /// nothing.
-void claim_agreement(Claims& claims, const std::string& of, const std::string& words,
-                     const Samples& distance, double bound);
+void claim_agreement(const Words& words, const std::string& of, const Samples& distance,
+                     double bound);
 
 /// Two rows on the mean and the largest distance (column 0) of simulations from the equations,
 /// whose statements end with `name`: below .004 and .035, the bounds of D = 1000, for every seed or
@@ -100,8 +115,6 @@ void claim_distances(Claims& claims, const std::string& name, const Trajectories
 
 /// Of a logarithmic axis of times from `first` to `last`.
 Axis time_axis(double first, double last);
-/// Errors against such times.
-Panel error_panel(const std::string& title, double first, double last, const Levels& levels = {});
 /// The PCA errors of some ranks.
 Levels pca_levels(const Spectrum& s, int64_t from_rank, int64_t to_rank);
 
@@ -113,7 +126,7 @@ void add_curves(Panel& panel, const Observations& all, int64_t column, const Cur
 /// The first `seeds` simulations as circles, and the equations of the first seed as a line of that
 /// name, in one colour.
 void add_curves(Panel& panel, const Trajectories& paths, int64_t column, const std::string& name,
-                int colour, size_t seeds = all_seeds);
+                Colour colour, size_t seeds = all_seeds);
 
 /// |cos| between the decoder of unit k and mode tau, [K, modes] for the first `modes` modes; with
 /// `spikes_only` the norm is that of these modes' part. The encoder's likewise.

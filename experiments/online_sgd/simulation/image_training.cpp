@@ -6,39 +6,49 @@ namespace basin::online {
 
 GreyImages ImageTraining::load(Run& run) const {
   times();
-  GreyImages loaded;
-  run.timed("images", [&] {
-    loaded = load_grey_images(run, images, run.key().at("images"), count,
-                              centre == "all" ? Centre::all_pixels : Centre::each_pixel);
+  return run.timed("images", [&] {
+    return load_grey_images(run, images, run.key().at("images"), count,
+                            centre == "all" ? Centre::all_pixels : Centre::each_pixel);
   });
-  return loaded;
 }
 
-Trajectories ImageTraining::train(
-    Run& run, const std::string& name, const Key& key, const Model& model, const GreyImages& inputs,
-    const std::function<Weights(const Key&)>& start,
-    const std::function<std::vector<double>(const Weights&, double error)>& row) const {
+Network ImageTraining::train(Run& run, Network n, const GreyImages& inputs, double init) const {
   const Spectrum& s = inputs.spectrum;
-  const auto key_of = [&](int64_t seed) { return key.at(static_cast<uint64_t>(seed)); };
-  const auto predicted = [&](const Weights& w) { return row(w, population_error(w, s, model.g)); };
-  const auto make = [&](int64_t seed) {
-    const Weights w = start(key_of(seed).at("start"));
-    const Key order = key_of(seed).at("order");
-    if (gaussian) return make_simulator(model, s, w, order, precision_of(precision));
-    return make_dataset_simulator(model, s, inputs.rows, w, order, precision_of(precision));
+  const std::string name = file_name(n.name);
+  const auto key_of = [&](int64_t seed) {
+    return run.key().at(n.name).at(static_cast<uint64_t>(seed));
   };
-  Trajectories paths;
-  paths.simulated = simulate(run, name, seeds, times(), make, [&](const Weights& w) {
-    return gaussian ? predicted(w) : row(w, empirical_error(w, inputs, model.g));
-  });
+  const auto start = [&](int64_t seed) {
+    Weights w = random_weights(key_of(seed).at("start"), n.units, s, init);
+    if (n.model.tying != Tying::untied)
+      w.encoder = std::sqrt(static_cast<double>(s.dimension)) * w.decoder;
+    return w;
+  };
+  const auto make = [&](int64_t seed) {
+    const Key order = key_of(seed).at("order");
+    const Precision p = precision_of(precision);
+    if (gaussian) return make_simulator(n.model, s, start(seed), order, p);
+    return make_dataset_simulator(n.model, s, inputs.rows, start(seed), order, p);
+  };
+  const auto predicted = [&](const Weights& w) {
+    return n.read(w, s, population_error(w, s, n.model.g));
+  };
+  const auto on_images = [&](const Weights& w) {
+    return gaussian ? predicted(w) : n.read(w, s, empirical_error(w, inputs, n.model.g));
+  };
   IntegrateOptions options;
   options.relative = tolerance;
   options.absolute = tolerance / 1000;
-  paths.theory = solve_seeds(seeds, times(), [&](int64_t seed) {
-    return solve(run, text(name, ", equations, seed ", seed), model,
-                 start(key_of(seed).at("start")), s, times(), predicted, options);
+  run.timed(n.name, [&] {
+    n.paths.simulated = simulate(run, name, seeds, times(), make, on_images);
+    n.paths.theory = solve_seeds(seeds, times(), [&](int64_t seed) {
+      return solve(run, text(name, ", equations, seed ", seed), n.model, start(seed), s, times(),
+                   predicted, options);
+    });
   });
-  return paths;
+  run.save(name + "-simulated", n.paths.simulated.table_of(0));
+  run.save(name + "-theory", n.paths.theory.table_of(0));
+  return n;
 }
 
 Distances relative_distances(const Trajectories& paths) {
@@ -51,11 +61,6 @@ Distances relative_distances(const Trajectories& paths) {
     d.largest.values.push_back(complete ? off.maxCoeff() : INFINITY);
   }
   return d;
-}
-
-void save_paths(Run& run, const std::string& name, const Trajectories& paths) {
-  run.save(name + "-simulated", paths.simulated.table_of(0));
-  run.save(name + "-theory", paths.theory.table_of(0));
 }
 
 }  // namespace basin::online

@@ -1,12 +1,11 @@
 // Training on grey images, and the equations with the second moments of the images: what the
 // figures on real data share.
 #pragma once
-#include <functional>
 #include <string>
 #include <vector>
 
 #include "experiments/online_sgd/simulation/grey_images.h"
-#include "experiments/online_sgd/simulation/simulate_and_solve.h"
+#include "experiments/online_sgd/simulation/network.h"
 
 namespace basin::online {
 
@@ -38,20 +37,16 @@ struct ImageTraining {
   /// Errors: those of times(), before anything is loaded; those of load_grey_images.
   GreyImages load(Run& run) const;
 
-  /// Seed i starts from start(key.at(i).at("start")). `row` is given the weights and their error:
-  /// on the images, or on Gaussian inputs of the same second moments for the equations and for
+  /// The network with its paths, seed 0 of which is saved as <name>-simulated.npy and
+  /// <name>-theory.npy. Random weights of standard deviation `init` (tied ones the same in both
+  /// layers); the streams are those of run.key().at(name). The errors that are read are those on
+  /// the images, or on Gaussian inputs of the same second moments for the equations and for
   /// `gaussian`. Where an integration stops early its seed has fewer rows.
-  Trajectories train(
-      Run& run, const std::string& name, const Key& key, const Model& model,
-      const GreyImages& inputs, const std::function<Weights(const Key&)>& start,
-      const std::function<std::vector<double>(const Weights&, double error)>& row) const;
+  Network train(Run& run, Network network, const GreyImages& inputs, double init) const;
 };
 
 /// |simulation / theory - 1| of column 0 at the recorded times: mean and largest for every seed,
 /// infinite where the equations did not come to the end.
 Distances relative_distances(const Trajectories& paths);
-
-/// Seed 0 as <name>-simulated.npy and <name>-theory.npy: times and all numbers.
-void save_paths(Run& run, const std::string& name, const Trajectories& paths);
 
 }  // namespace basin::online

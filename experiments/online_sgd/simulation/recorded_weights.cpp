@@ -13,8 +13,8 @@ Weights weights_of(const Vector& row, int64_t units) {
 
 }  // namespace
 
-std::vector<double> error_and_weights(const Weights& w, const Spectrum& s, const Transfer& g) {
-  std::vector<double> row{population_error(w, s, g)};
+std::vector<double> error_and_weights(const Weights& w, const Spectrum&, double error) {
+  std::vector<double> row{error};
   row.insert(row.end(), w.encoder.data(), w.encoder.data() + w.encoder.size());
   row.insert(row.end(), w.decoder.data(), w.decoder.data() + w.decoder.size());
   return row;

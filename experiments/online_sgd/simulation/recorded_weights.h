@@ -7,9 +7,9 @@
 
 namespace basin::online {
 
-/// The error, then all weights of the encoder and of the decoder, column by column (for Observe).
+/// The error, then all weights of the encoder and of the decoder, column by column (for Read).
 /// Biases are 0.
-std::vector<double> error_and_weights(const Weights& w, const Spectrum& s, const Transfer& g);
+std::vector<double> error_and_weights(const Weights& w, const Spectrum& s, double error);
 
 /// The weights of `units` units in the last row of such observations.
 Weights last_weights(const Matrix& observed, int64_t units);

@@ -50,14 +50,6 @@ void save_early_stop(Run& run, const std::string& stage, const std::vector<doubl
                " times were reached, in ", run.path(file + ".npy")));
 }
 
-Key key_of(const Run& run, const Setting& setting, int64_t seed) {
-  return (setting.key ? *setting.key : run.key()).at(static_cast<uint64_t>(seed));
-}
-
-Weights start_of(const Run& run, const Setting& setting, int64_t seed) {
-  return setting.start(key_of(run, setting, seed).at("start"));
-}
-
 }  // namespace
 
 Observations simulate(Run& run, const std::string& stage, int64_t seeds,
@@ -112,44 +104,6 @@ Observations solve_seeds(int64_t seeds, const std::vector<double>& times,
   parallel_for(seeds,
                [&](int64_t seed) { found.seeds[static_cast<size_t>(seed)] = solution(seed); });
   return found;
-}
-
-Observations simulate(Run& run, const Setting& setting, int64_t seeds,
-                      const std::vector<double>& times) {
-  const Spectrum& s = setting.spectrum;
-  const auto make = [&](int64_t seed) {
-    const Key inputs = key_of(run, setting, seed).at("inputs");
-    const Weights start = start_of(run, setting, seed);
-    if (setting.bulk == Bulk::gram)
-      return make_gram_simulator(setting.model, s, setting.spikes, start, inputs);
-    return make_simulator(setting.model, s, start, inputs, setting.precision);
-  };
-  return simulate(run, setting.stage, seeds, times, make,
-                  [&](const Weights& w) { return setting.observe(w, s); });
-}
-
-Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds,
-                                const std::vector<double>& times,
-                                const std::vector<double>& theory_times) {
-  Trajectories all;
-  all.simulated = simulate(run, setting, seeds, times);
-  all.theory = solve_seeds(seeds, theory_times, [&](int64_t seed) {
-    const std::string stage = text(setting.stage, ", equations, seed ", seed);
-    const Weights start = start_of(run, setting, seed);
-    const Lumped few = setting.bulk == Bulk::whole ? lump(start, setting.spectrum, setting.spikes)
-                                                   : Lumped{setting.spectrum, start};
-    const Matrix solution =
-        solve(run, stage, setting.model, few.weights, few.spectrum, theory_times,
-              [&](const Weights& w) { return setting.observe(w, few.spectrum); });
-    require_reached(stage, solution, times.size());
-    return solution;
-  });
-  std::vector<double>& reached = all.theory.times;
-  for (const Matrix& m : all.theory.seeds)
-    reached.resize(std::min<size_t>(reached.size(), static_cast<size_t>(m.rows())));
-  for (Matrix& m : all.theory.seeds)
-    m.conservativeResize(static_cast<int64_t>(reached.size()), Eigen::NoChange);
-  return all;
 }
 
 Precision precision_of(const std::string& name) {

@@ -3,7 +3,6 @@
 #pragma once
 #include <functional>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -48,40 +47,6 @@ Matrix solve(Run& run, const std::string& stage, const Model& model, const Weigh
 /// each.
 Observations solve_seeds(int64_t seeds, const std::vector<double>& times,
                          const std::function<Matrix(int64_t seed)>& solution);
-
-/// How the flat bulk of a spectrum is carried along.
-enum class Bulk {
-  whole,   // in simulations mode by mode, in the equations as the span of the weights' parts in it
-  lumped,  // the spectrum has few modes of it (those of lump()), taken as they are
-  gram     // the same, in simulations by the Gram-space simulator
-};
-
-/// A network on Gaussian inputs of a spectrum that is flat after the spikes.
-struct Setting {
-  std::string stage;
-  Model model;
-  Spectrum spectrum;
-  int64_t spikes;
-  std::function<Weights(const Key&)> start;
-  /// As Observe, given the spectrum that belongs to the weights: the whole one in simulations, in
-  /// the equations that of a lumped bulk. The first `spikes` modes are the same in both. Of the
-  /// others only sums may be read that do not depend on the basis.
-  std::function<std::vector<double>(const Weights&, const Spectrum&)> observe;
-  Precision precision = Precision::f32;
-  Bulk bulk = Bulk::whole;
-  std::optional<Key> key =
-      {};  // of the seeds: start(key.at(seed).at("start")); without one that of the run
-};
-/// As above.
-Observations simulate(Run& run, const Setting& setting, int64_t seeds,
-                      const std::vector<double>& times);
-/// Simulates up to times.back(), and solves the equations from the same starts at `theory_times`.
-/// These may go on after `times`: the equations take a lumped bulk and are cheap. All solutions end
-/// at the last time that the equations of every seed reached. Errors: equations that stop before
-/// times.back().
-Trajectories simulate_and_solve(Run& run, const Setting& setting, int64_t seeds,
-                                const std::vector<double>& times,
-                                const std::vector<double>& theory_times);
 
 /// Of a configuration. Errors: neither f32 nor f64.
 Precision precision_of(const std::string& name);

@@ -145,6 +145,7 @@ Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
   l.spectrum.modes.resize(spikes + kept);
   l.spectrum.modes << s.modes.head(spikes), Vector::Constant(kept, rt);
   l.spectrum.rest = s.rest + rt * static_cast<double>(bulk - kept);
+  l.spectrum.spikes = spikes;
   const auto project = [&](const Matrix& m) {
     Matrix out(k, spikes + kept);
     out << m.leftCols(spikes), m.rightCols(bulk) * basis;

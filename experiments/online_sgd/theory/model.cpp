@@ -27,6 +27,7 @@ Spectrum Spectrum::spiked(int64_t dimension, const Vector& spikes, double bulk_v
   s.modes.resize(spikes.size() + kept);
   s.modes << spikes, Vector::Constant(kept, rt);
   s.rest = rt * static_cast<double>(bulk - kept);
+  s.spikes = spikes.size();
   return s;
 }
 

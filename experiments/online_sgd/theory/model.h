@@ -14,6 +14,7 @@ struct Spectrum {
   int64_t dimension = 0;  // D
   Vector modes;           // rho_tau / D of the n retained modes, spikes first
   double rest = 0;        // sum of rho_tau / D over the modes that no weight has a part in
+  int64_t spikes = 0;     // modes before a flat bulk
 
   /// M spikes (rho / D) and a flat bulk of D - M modes of variance sigma^2, of which `kept` are
   /// retained (all of them when negative). Errors: M > D, more kept than there are, a negative
@@ -78,7 +79,7 @@ struct Model {
   Transfer g{"erf"};
   Rule rule = Rule::vanilla;
   Tying tying = Tying::untied;
-  Rates rates;
+  Rates rates = {};
 };
 
 /// Second moments of the local fields l_k = w_k.x / sqrt D and n_k = v_k.x / D, and of the decoder;
