@@ -1,5 +1,6 @@
 // Training images and unseen starts, disjoint random choices from one set of MNIST-like images.
 #pragma once
+#include <algorithm>
 #include <vector>
 
 #include "autograd/ops.h"
@@ -35,6 +36,21 @@ inline Digits choose_digits(const LabelledImages& all, const Key& key, int64_t i
   for (int64_t i = images; i < images + starts; ++i)
     d.start_labels.push_back(labels[static_cast<size_t>(index[static_cast<size_t>(i)])]);
   return d;
+}
+
+/// The starts whose trajectories are shown: first one of each class, then the others in order.
+inline std::vector<int64_t> shown_starts(const std::vector<uint8_t>& labels, int64_t wanted) {
+  std::vector<int64_t> rows;
+  const auto count = static_cast<int64_t>(labels.size());
+  const auto label = [&](int64_t i) { return labels[static_cast<size_t>(i)]; };
+  for (const bool new_class : {true, false})
+    for (int64_t i = 0; i < count && static_cast<int64_t>(rows.size()) < wanted; ++i) {
+      const auto same = [&](int64_t row) { return new_class ? label(row) == label(i) : row == i; };
+      if (std::none_of(rows.begin(), rows.end(), same)) rows.push_back(i);
+    }
+  if (wanted <= 10)
+    std::sort(rows.begin(), rows.end(), [&](auto i, auto j) { return label(i) < label(j); });
+  return rows;
 }
 
 /// courses() of these starts as a picture.

@@ -32,7 +32,7 @@ Net linear_stack(const Run& run, const LinearStack& s, const std::string& init, 
 Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& trial) {
   constexpr double infinity = std::numeric_limits<double>::infinity();
   const Key key = run.key().at(c.name).at(trial.seed);
-  const Shape shape{c.images, c.side * c.side};
+  const Shape shape{c.images, c.stack.side * c.stack.side};
   const Key images = key.at("images");
   const Array pixels =
       c.uniform ? uniform(images, shape, DType::f64) : normal(images, shape, DType::f64);
@@ -41,7 +41,7 @@ Measurements measure_linear_conv(Run& run, const LinearConv& c, const Trial& tri
   Net net;
   TrainResult trained;
   const auto fit = [&](const std::string& label, double rate, int64_t steps) {
-    net = linear_stack(run, {c.side, c.depth, c.filters, c.skip}, c.training.init, key.at("net"));
+    net = linear_stack(run, c.stack, c.training.init, key.at("net"));
     try {
       trained = train_stage(run, label, net, loss,
                             constant_rate(c.training.optimizer, rate, steps, c.training.stop_loss));
@@ -86,6 +86,16 @@ Samples ConvergedSeeds::operator[](const std::string& name) const {
   Samples samples;
   for (const Measurements* m : any() ? converged_ : all_) samples.values.push_back(m->number(name));
   return samples;
+}
+
+Claim ConvergedSeeds::row(const std::string& of, const std::string& paper,
+                          const std::string& number, const Criterion& criterion) const {
+  return {.of = of,
+          .paper = paper,
+          .measured = (*this)[number],
+          .criterion = criterion,
+          .remark = count(),
+          .valid = any()};
 }
 
 }  // namespace basin

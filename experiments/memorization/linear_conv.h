@@ -26,13 +26,13 @@ struct LinearStack {
 /// One in f64 on the run's device; `init` is what Initializer::parse takes.
 Net linear_stack(const Run& run, const LinearStack& shape, const std::string& init, const Key& key);
 
-/// A stack and how it is trained.
+/// A stack, what it learns and how.
 struct LinearConv {
   std::string name;  // of the case, and of its random numbers
-  int64_t side, images, depth;
+  LinearStack stack;
+  int64_t images;
   LinearConvTraining training;
-  int64_t seeds, filters = 1;
-  int64_t skip = 0;     // layers that a skip goes over; 0: none
+  int64_t seeds;
   bool uniform = true;  // pixels in [0, 1], else standard normal
 };
 
@@ -58,6 +58,9 @@ class ConvergedSeeds {
   /// "2 of 3 converged"
   std::string count() const { return text(converged_.size(), " of ", total(), " converged"); }
   Samples operator[](const std::string& name) const;
+  /// A row about one number of them; count() is its remark.
+  Claim row(const std::string& of, const std::string& paper, const std::string& number,
+            const Criterion& criterion) const;
 
  private:
   std::vector<const Measurements*> all_, converged_;

@@ -20,7 +20,7 @@ rooms=(
   "models/dynamics 37800"
   "data 41000"
   "experiments/harness 173600"
-  "experiments/memorization 178000"
+  "experiments/memorization 175400"
   "experiments/online_sgd 257500"
   "tests 870000"
   "bench 52000"

@@ -13,6 +13,8 @@
 //   modulus .03 to .15 in the median. At 1e-3 half of them do in 40,000 steps, those with .33 to
 //   .42; by gradient descent one of seven does.
 // Time: on one core smoke 1 s, quick 80 s, paper 7 min.
+#include <map>
+
 #include "experiments/memorization/figure.h"
 
 namespace basin {
@@ -82,31 +84,19 @@ struct Config {
   std::string small_start() const { return text("constant(", constant, ")"); }
 };
 
-using Row = LinearConv;
 using Training = LinearConvTraining;
 using Group = ConvergedSeeds;
-
-Group group_of(const CaseResult& all) {
-  Group group;
-  group.add(all);
-  return group;
-}
 
 // ---- table 1 ----
 
 struct Table1 {
   int64_t filters;
-  std::string label;      // "16 filters"
-  std::vector<Row> rows;  // one for each depth
-  std::vector<Group> groups = {};
-  Group every = {};  // of all depths
+  std::string label;                     // "16 filters"
+  std::vector<LinearConv> rows = {};     // one for each depth
+  std::map<int64_t, Group> groups = {};  // of each depth
+  Group every = {};                      // of all depths
 
-  /// Null for a depth that is not there.
-  const Group* at(int64_t depth) const {
-    for (size_t i = 0; i < rows.size(); ++i)
-      if (rows[i].depth == depth) return &groups[i];
-    return nullptr;
-  }
+  bool has(int64_t depth) const { return groups.contains(depth); }
 };
 
 Table1 table_1(const Config& config, size_t column) {
@@ -119,29 +109,32 @@ Table1 table_1(const Config& config, size_t column) {
                           config.table1_steps[column],
                           config.slow_rate,
                           config.stop_loss};
-  Table1 table{filters, one ? "1 filter" : text(filters, " filters, scale ", scale), {}};
+  Table1 table{filters, one ? "1 filter" : text(filters, " filters, scale ", scale)};
   for (const int64_t depth : config.depths) {
     const std::string name = text("table1-layers", depth, "-filters", filters);
-    Row& row = table.rows.emplace_back(Row{one ? name : name + "-scale" + scale, 3, 2, depth,
-                                           training, config.table1_seeds[column], filters});
-    row.uniform = false;
+    table.rows.push_back({.name = one ? name : name + "-scale" + scale,
+                          .stack = {3, depth, filters},
+                          .images = 2,
+                          .training = training,
+                          .seeds = config.table1_seeds[column],
+                          .uniform = false});
   }
   return table;
 }
 
 /// The paper's third modulus; its rows "2 layers" have the parameters of 3.
 std::string paper_third(int64_t depth, int64_t filters) {
-  const size_t column = filters == 1 ? 0 : filters == 16 ? 1 : 2;
-  constexpr const char* values[3][3] = {
-      {".98", ".99", ".99"}, {".78", ".72", ".7"}, {".14", ".1", ".08"}};
-  const size_t row = depth == 3 ? 0 : depth == 5 ? 1 : depth == 8 ? 2 : 3;
-  if (row == 3 || (filters != 1 && filters != 16 && filters != 128)) return "(not in the table)";
-  return text(values[row][column], row == 0 ? " (\"2 layers\" with 3 layers' parameters)" : "");
+  const std::map<int64_t, std::map<int64_t, std::string>> table{
+      {3, {{1, ".98"}, {16, ".99"}, {128, ".99"}}},
+      {5, {{1, ".78"}, {16, ".72"}, {128, ".7"}}},
+      {8, {{1, ".14"}, {16, ".1"}, {128, ".08"}}}};
+  if (!table.contains(depth) || !table.at(depth).contains(filters)) return "(not in the table)";
+  return table.at(depth).at(filters) +
+         (depth == 3 ? " (\"2 layers\" with 3 layers' parameters)" : "");
 }
 
 void report_table_1(Run& run, const Config& config, const Table1& t) {
-  for (const Row& row : t.rows) {
-    const Group& group = *t.at(row.depth);
+  for (const auto& [depth, group] : t.groups) {
     std::string remark = group.count() + "; ";
     if (group.slow() > 0)
       remark += text(group.slow(), " seeds ran to infinity and were repeated with the rate ",
@@ -149,8 +142,8 @@ void report_table_1(Run& run, const Config& config, const Table1& t) {
     if (group.some_missing())
       remark += text(group.any() ? "only the seeds that" : "all are shown: none",
                      " reached the loss ", config.stop_loss);
-    run.report(text("table 1: ", row.depth, " layers, ", t.label, ": third modulus"),
-               paper_third(row.depth, t.filters), group["next modulus"], remark);
+    run.report(text("table 1: ", depth, " layers, ", t.label, ": third modulus"),
+               paper_third(depth, t.filters), group["next modulus"], remark);
   }
 }
 
@@ -158,45 +151,37 @@ void claim_table_1(Run& run, const Table1& t) {
   const std::string name = text("table 1, ", t.label, ", ");
   const std::string deeper = "1,1,.98 -> 1,1,.78 -> 1,1,.14 with depth";
   const auto third = [&](int64_t depth, const Bound& bound) {
-    if (const Group* group = t.at(depth))
-      run.claim({.of = text(name, "third modulus with ", depth, " layers"),
-                 .paper = deeper,
-                 .measured = (*group)["next modulus"],
-                 .criterion = bound,
-                 .remark = group->count(),
-                 .valid = group->any()});
+    if (t.has(depth))
+      run.claim(t.groups.at(depth).row(text(name, "third modulus with ", depth, " layers"), deeper,
+                                       "next modulus", bound));
   };
   third(2, at_least(0.6));
   third(3, at_least(0.6));
   third(8, below(0.6));
   const auto falls = [&](int64_t depth, int64_t deep, const Bound& bound) {
-    const Group *one = t.at(depth), *other = t.at(deep);
-    if (one == nullptr || other == nullptr) return;
+    if (!t.has(depth) || !t.has(deep)) return;
+    const Group &one = t.groups.at(depth), &other = t.groups.at(deep);
     run.claim({.of = text(name, "third modulus with ", depth, " layers minus that with ", deep,
                           " (medians)"),
                .paper = deeper,
-               .measured = (*one)["next modulus"].median() - (*other)["next modulus"].median(),
+               .measured = one["next modulus"].median() - other["next modulus"].median(),
                .criterion = bound,
-               .remark = one->count() + " and " + other->count(),
-               .valid = one->any() && other->any()});
+               .remark = one.count() + " and " + other.count(),
+               .valid = one.any() && other.any()});
   };
   falls(5, 8, above(0));
   falls(3, 5, above(-0.02));
-  run.claim({.of = name + "all depths: distance from 1 of the second eigenvalue nearest to it",
-             .paper = "1,1,...",
-             .measured = t.every["from one"],
-             .criterion = every_value(below(0.05)),
-             .remark = t.every.count(),
-             .valid = t.every.any()});
+  run.claim(t.every.row(name + "all depths: distance from 1 of the second eigenvalue nearest to it",
+                        "1,1,...", "from one", every_value(below(0.05))));
 }
 
 void compare_filters(Run& run, const std::vector<Table1>& tables) {
+  if (tables[0].filters != 1 || !tables[0].has(8)) return;
   const std::string words = "the number of filters has minimal effect";
-  const Group* single = tables[0].at(8);
-  if (tables[0].filters != 1 || single == nullptr) return;
-  const Samples values = (*single)["next modulus"];
+  const Group& single = tables[0].groups.at(8);
+  const Samples values = single["next modulus"];
   for (size_t i = 1; i < tables.size(); ++i) {
-    const Group& group = *tables[i].at(8);
+    const Group& group = tables[i].groups.at(8);
     const double difference = group["next modulus"].median() - values.median();
     const std::string name =
         text("table 1, 8 layers: third modulus with ", tables[i].label, " minus that with 1");
@@ -208,7 +193,7 @@ void compare_filters(Run& run, const std::vector<Table1>& tables) {
                .paper = words,
                .measured = std::abs(difference),
                .criterion = below(0.35),
-               .valid = single->any() && group.any()});
+               .valid = single.any() && group.any()});
   }
   run.claim({.of = "table 1, 8 layers, 1 filter: third modulus",
              .paper = ".14",
@@ -216,13 +201,13 @@ void compare_filters(Run& run, const std::vector<Table1>& tables) {
              .criterion = near(0.14, 0.05),
              .literal = true,
              .remark = "single pairs of images give anything from .03 to .8",
-             .valid = single->any()});
+             .valid = single.any()});
 }
 
 // ---- table 2 ----
 
 struct Judged {
-  Row row;
+  LinearConv row;
   std::string paper;
   double bound, paper_bound;  // of the largest modulus after those of the images: ours and the
                               // paper's; 0: none
@@ -251,31 +236,35 @@ std::vector<Judged> table_2(const Config& c) {
   const Training skipping = adam(small, 1e-4, c.deepest_steps);
   const int64_t n = c.table2_seeds, far = c.deepest_seeds;
   std::vector<Judged> all;
-  const auto add = [&](const Row& row, const std::string& paper, double bound, double paper_bound,
-                       const std::string& remark = "") {
-    if (row.depth <= c.deepest) all.push_back({row, paper, bound, paper_bound, remark});
+  const auto add = [&](const LinearConv& row, const std::string& paper, double bound,
+                       double paper_bound, const std::string& remark = "") {
+    if (row.stack.depth <= c.deepest) all.push_back({row, paper, bound, paper_bound, remark});
   };
-  add({"2x2", 2, 1, 3, descent, n}, "1,[<1e-2]", 0.05, 1e-2, depends);
-  add({"3x3", 3, 1, 9, descent, n}, "1,[<1e-2]", 0.02, 1e-2, depends);
-  add({"4x4", 4, 1, 29, deep, n}, "1,[<1e-3]", 1e-3, 1e-3);
-  add({"5x5", 5, 1, 70, deep, n}, "1,[<1e-5]", 1e-3, 1e-5);
-  add({"3x3-3images-fast", 3, 3, 10, adam(small, 1e-2, c.table2_steps), c.three_seeds}, three, 0.3,
-      1e-2, "Adam's rate 1e-2; three eigenvalues at 1, but the next one depends on the images");
-  add({"3x3-3images-gd", 3, 3, 10, descent, c.three_seeds}, three, 0, 1e-2,
+  add({"2x2", {2, 3}, 1, descent, n}, "1,[<1e-2]", 0.05, 1e-2, depends);
+  add({"3x3", {3, 9}, 1, descent, n}, "1,[<1e-2]", 0.02, 1e-2, depends);
+  add({"4x4", {4, 29}, 1, deep, n}, "1,[<1e-3]", 1e-3, 1e-3);
+  add({"5x5", {5, 70}, 1, deep, n}, "1,[<1e-5]", 1e-3, 1e-5);
+  add({"3x3-3images-fast", {3, 10}, 3, adam(small, 1e-2, c.table2_steps), c.three_seeds}, three,
+      0.3, 1e-2,
+      "Adam's rate 1e-2; three eigenvalues at 1, but the next one depends on the images");
+  add({"3x3-3images-gd", {3, 10}, 3, descent, c.three_seeds}, three, 0, 1e-2,
       "gradient descent as in the paper; most runs stay on plateaus");
-  add({"6x6", 6, 1, 144, adam(kept_start(6), 1e-4, c.deepest_steps), far}, "1,[<2e-2] (with skips)",
-      0, 0, through);
-  add({"7x7", 7, 1, 267, adam(kept_start(7), 1e-4, c.deepest_steps), far}, "1,[<4e-3] (with skips)",
-      0, 0, through);
+  add({"6x6", {6, 144}, 1, adam(kept_start(6), 1e-4, c.deepest_steps), far},
+      "1,[<2e-2] (with skips)", 0, 0, through);
+  add({"7x7", {7, 267}, 1, adam(kept_start(7), 1e-4, c.deepest_steps), far},
+      "1,[<4e-3] (with skips)", 0, 0, through);
   if (!c.skip_rows) return all;
-  add({"6x6-skips", 6, 1, 144, skipping, far, 1, 10}, "1,[<2e-2]", 0, 2e-2, skips);
-  add({"5x5-5images-skips", 5, 5, 200, skipping, far, 1, 10}, "1,1,1,1,1,[<1e-3]", 0, 1e-3, skips);
+  add({"6x6-skips", {6, 144, 1, 10}, 1, skipping, far}, "1,[<2e-2]", 0, 2e-2, skips);
+  add({"5x5-5images-skips", {5, 200, 1, 10}, 5, skipping, far}, "1,1,1,1,1,[<1e-3]", 0, 1e-3,
+      skips);
   return all;
 }
 
-void claim_table_2(Run& run, const Config& config, const Judged& j, const Group& group) {
+void claim_table_2(Run& run, const Config& config, const Judged& j, const CaseResult& found) {
+  Group group;
+  group.add(found);
   const int64_t n = j.row.images;
-  const std::string name = text("table 2, ", j.row.name, ", ", j.row.depth, " layers");
+  const std::string name = text("table 2, ", j.row.name, ", ", j.row.stack.depth, " layers");
   std::string how = text(group.count(), ", median loss ", short_number(group["loss"].median()));
   if (group.slow() > 0)
     how += text(", ", group.slow(), " of ", group.total(), " with the rate ", config.slow_rate);
@@ -322,13 +311,13 @@ void draw(Run& run, const std::vector<Table1>& tables) {
               .x = {.label = "layers", .low = 1, .high = 9},
               .y = {.label = "third modulus", .low = 0, .high = 1.3},
               .key = "top right"};
-  for (size_t t = 0; t < tables.size(); ++t) {
-    Curve points{.colour = static_cast<int>(t), .draw = Draw::circles};
-    Curve medians{.name = tables[t].label, .colour = points.colour, .draw = Draw::line_points};
-    for (const Row& row : tables[t].rows) {
-      const double aside = 0.12 * (static_cast<double>(t) - 1);
-      const Samples thirds = (*tables[t].at(row.depth))["next modulus"];
-      medians.x.push_back(static_cast<double>(row.depth) + aside);
+  for (size_t i = 0; i < tables.size(); ++i) {
+    const double aside = 0.12 * (static_cast<double>(i) - 1);
+    Curve points{.colour = i, .draw = Draw::circles};
+    Curve medians{.name = tables[i].label, .colour = i, .draw = Draw::line_points};
+    for (const auto& [depth, group] : tables[i].groups) {
+      const Samples thirds = group["next modulus"];
+      medians.x.push_back(static_cast<double>(depth) + aside);
       medians.y.push_back(thirds.median());
       points.x.insert(points.x.end(), thirds.values.size(), medians.x.back());
       points.y.insert(points.y.end(), thirds.values.begin(), thirds.values.end());
@@ -346,30 +335,26 @@ void compute(Run& run, const Config& config) {
           columns == config.table1_steps.size(),
       "conv-depth: filters, scales, table1_seeds and table1_steps need the same number of entries");
   std::vector<Table1> tables;
-  std::vector<Row> rows;
-  for (size_t i = 0; i < columns; ++i) {
-    const Table1& table = tables.emplace_back(table_1(config, i));
-    rows.insert(rows.end(), table.rows.begin(), table.rows.end());
-  }
+  for (size_t i = 0; i < columns; ++i) tables.push_back(table_1(config, i));
   const std::vector<Judged> second = table_2(config);
+  std::vector<LinearConv> rows;
+  for (const Table1& t : tables) rows.insert(rows.end(), t.rows.begin(), t.rows.end());
   for (const Judged& j : second) rows.push_back(j.row);
-  std::vector<int64_t> seeds;
-  for (const Row& row : rows) seeds.push_back(row.seeds);
-  const Study study = run.cases(rows, seeds, [&](const Row& row, const Trial& trial) {
-    return measure_linear_conv(run, row, trial);
-  });
-
-  for (Table1& table : tables) {
-    for (const Row& row : table.rows) {
-      table.groups.push_back(group_of(study[row.name]));
-      table.every.add(study[row.name]);
+  const auto measure = [](Run& r, const Config&, const LinearConv& c, const Trial& trial) {
+    return measure_linear_conv(r, c, trial);
+  };
+  const Study study = run.cases(config, rows, measure);
+  for (Table1& t : tables) {
+    for (const LinearConv& row : t.rows) {
+      t.groups[row.stack.depth].add(study[row.name]);
+      t.every.add(study[row.name]);
     }
-    report_table_1(run, config, table);
+    report_table_1(run, config, t);
   }
-  for (const Table1& table : tables)
-    if (table.rows[0].seeds >= 10) claim_table_1(run, table);
+  for (const Table1& t : tables)
+    if (t.rows[0].seeds >= 10) claim_table_1(run, t);
   compare_filters(run, tables);
-  for (const Judged& j : second) claim_table_2(run, config, j, group_of(study[j.row.name]));
+  for (const Judged& j : second) claim_table_2(run, config, j, study[j.row.name]);
   draw(run, tables);
 }
 

@@ -70,7 +70,7 @@ struct Config {
 
 const std::vector<std::string> kinds{"other images", "Gaussian noise", "uniform noise"};
 
-struct Training {
+struct Case {
   std::string name;
 };
 
@@ -78,20 +78,12 @@ struct Data {
   Array train, inputs;  // inputs: the three kinds one after the other
 };
 
-Data make_data(const Run& run, const Config& config, const Key& key) {
+Data choose(const Run& run, const Config& config, const Key& key) {
   const ImageSets sets =
       config.source.choose(run, key.at("images"), config.examples, config.inputs);
-  const Shape shape = sets.others.shape();
-  const auto here = [&](const Array& noise) { return Tensor(copy_to(noise, run.device())); };
-  const Tensors inputs{Tensor(sets.others), here(normal(key.at("gauss"), shape, DType::f32)),
-                       here(uniform(key.at("uniform"), shape, DType::f32))};
+  const Tensors inputs{Tensor(sets.others), Tensor(gaussian_like(sets.others, key.at("gauss"))),
+                       Tensor(uniform_like(sets.others, key.at("uniform")))};
   return {sets.images, concat(inputs, 0).array()};
-}
-
-Net make_net(const Run& run, const Config& config, const Key& key) {
-  const LayerStyle style{.activation = parse_activation(config.activation)};
-  return down_to_one(config.source.shape(), config.filters, style)
-      .drawn(key, {}, DType::f32, run.device());
 }
 
 /// Where inputs are after one iteration and after all of them.
@@ -99,19 +91,10 @@ struct Moved {
   Array once, end;
 };
 
-Moved move(Run& run, const Config& config, const Net& net, const Array& inputs) {
-  Moved moved{net(Tensor(inputs)).array(), {}};
-  run.timed("iterate", [&] { moved.end = iterates(net, inputs, {config.iterations})[0]; });
-  return moved;
-}
-
 /// The network after so many steps. A list has one number for each kind of input.
-Measurements measure(Run& run, const Config& config, const Net& net, const Data& data,
-                     const Moved& moved) {
+Measurements measure_stop(Run& run, const Config& config, const Net& net, const Data& data,
+                          const Moved& moved) {
   const Tensor x(data.train), learned = net(x);
-  const auto images = static_cast<double>(config.examples);
-  std::vector<double> radii;
-  run.timed("spectra", [&] { radii = spectral_radius(net, x); });
   const std::vector<double> lengths = row_norms(x);
   const std::vector<double> regions = own_regions(learned.array(), config.near);
   const Nearest learned_once = scaled_nearest(moved.once, learned.array(), regions);
@@ -119,28 +102,25 @@ Measurements measure(Run& run, const Config& config, const Net& net, const Data&
   const Nearest image_once = scaled_nearest(moved.once, data.train, lengths);
   const Nearest image_end = scaled_nearest(moved.end, data.train, lengths);
   std::vector<double> at_learned_once, at_learned, at_image, distance_once;
-  for (int64_t kind = 0; kind < static_cast<int64_t>(kinds.size()); ++kind) {
-    const auto of = [&](const Nearest& all) {
-      return part(all, kind * config.inputs, (kind + 1) * config.inputs);
+  for (int64_t first = 0; first < data.inputs.dim(0); first += config.inputs) {
+    const auto of_kind = [&](const Nearest& all) {
+      return part(all, first, first + config.inputs);
     };
-    at_learned_once.push_back(fraction_within(of(learned_once), 1));
-    at_learned.push_back(fraction_within(of(learned_end), 1));
-    at_image.push_back(fraction_within(of(image_end), config.near));
-    distance_once.push_back(median(of(image_once).distance));
+    at_learned_once.push_back(fraction_within(of_kind(learned_once), 1));
+    at_learned.push_back(fraction_within(of_kind(learned_end), 1));
+    at_image.push_back(fraction_within(of_kind(image_end), config.near));
+    distance_once.push_back(median(of_kind(image_once).distance));
   }
-  const auto hit = [&](const Nearest& found, double radius) {
-    return static_cast<double>(examples_hit(found, config.examples, radius));
-  };
+  const Nearest others_end = part(image_end, 0, config.inputs);
   Measurements m;
   m.add("loss", mse(learned, x).item());
   m.add("spread", spread_of(learned.array()) / spread_of(data.train));  // of images: 1
   m.add("drift", median_change(net(learned), learned));  // median |f(r_i) - r_i| / |r_i|
-  m.add("median radius", median(radii));
-  m.add("attractors", static_cast<double>(attractor_count(radii)) / images);
+  measure_radii(run, m, net, data.train);
   m.add("at a representation after one", average(at_learned_once));
   m.add("at a representation", average(at_learned));
-  m.add("representations hit", hit(learned_end, 1));
-  m.add("images hit", hit(part(image_end, 0, config.inputs), config.near));  // by other images
+  m.add("representations hit", examples_hit(learned_end, config.examples, 1));
+  m.add("images hit", examples_hit(others_end, config.examples, config.near));  // by other images
   m.add("settled", fixed_fraction(net, moved.end));
   m.add("different ends", different_points(moved.end));
   m.add("at a representation after one, kinds", at_learned_once);
@@ -154,9 +134,9 @@ Measurements measure(Run& run, const Config& config, const Net& net, const Data&
 Measurements over_stops(const std::vector<Measurements>& stops) {
   Measurements all;
   for (const auto& [name, value] : stops[0].all()) {
+    const bool is_list = std::holds_alternative<std::vector<double>>(value);
     std::vector<double> values;
     for (const Measurements& m : stops) {
-      const bool is_list = std::holds_alternative<std::vector<double>>(value);
       const std::vector<double> here = is_list ? m.list(name) : std::vector<double>{m.number(name)};
       values.insert(values.end(), here.begin(), here.end());
     }
@@ -198,16 +178,17 @@ class Sheet {
 
 /// One training in pieces that end at the stops, with the bits of a training in one piece. Measured
 /// is the network of lowest loss so far.
-Measurements train_and_measure(Run& run, const Config& config, const Trial& trial) {
+Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial) {
   const Key key = run.key().at(trial.seed);
-  const Data data = make_data(run, config, key);
-  Net net = make_net(run, config, key.at("net"));
+  const Data data = choose(run, config, key);
+  const LayerStyle style{.activation = parse_activation(config.activation)};
+  const NetBuilder layers = down_to_one(config.source.shape(), config.filters, style);
+  Net net = drawn(run, layers, key.at("net"), "torch_default");
   Net kept = net;
   const Tensor x(data.train);
   const auto loss = [&](const Net& f) { return mse(f(x), x); };
-  TrainOptions options;
+  TrainOptions options = constant_rate("adam", config.rate, 0);
   options.keep_best_after_fraction = 0;
-  options.optimizer = OptimizerConfig::named("adam", config.rate);
   Sheet sheet(config, data);
   std::vector<Measurements> all;
   for (const int64_t stop : config.stops) {
@@ -217,8 +198,9 @@ Measurements train_and_measure(Run& run, const Config& config, const Trial& tria
       kept = best_model(net, train_stage(run, stage, net, loss, options));
       options.resume_from = run.path("checkpoints/" + stage + ".safetensors");
     }
-    const Moved moved = move(run, config, kept, data.inputs);
-    all.push_back(measure(run, config, kept, data, moved));
+    const Moved moved{kept(Tensor(data.inputs)).array(),
+                      iterates(run, kept, data.inputs, {config.iterations})[0]};
+    all.push_back(measure_stop(run, config, kept, data, moved));
     if (std::count(config.pictured.begin(), config.pictured.end(), stop) > 0)
       sheet.add(kept(x).array(), moved);
   }
@@ -228,18 +210,16 @@ Measurements train_and_measure(Run& run, const Config& config, const Trial& tria
 }
 
 void draw_curves(Run& run, const Config& config, const Measurements& m) {
-  std::vector<double> steps;
-  for (const int64_t stop : config.stops)
-    steps.push_back(static_cast<double>(std::max<int64_t>(stop, 10)));
+  const std::vector<double> steps = on_axis(config.stops, 10);
   const auto panel = [&](const std::string& title, const std::string& name) {
-    Panel p{.title = title, .x = {.label = "steps of training", .log = true}};
-    p.y = {.low = 0, .high = 1.5};
+    Panel p{.title = title,
+            .x = {.label = "steps of training", .log = true},
+            .y = {.low = 0, .high = 1.5}};
     const std::vector<double>& all = m.list(name + ", kinds");
     for (size_t k = 0; k < kinds.size(); ++k) {
-      Curve& c = p.curves.emplace_back(Curve{.x = steps, .name = kinds[k]});
-      c.colour = static_cast<int>(k);
-      c.draw = Draw::line_points;
-      for (size_t i = 0; i < steps.size(); ++i) c.y.push_back(all[i * kinds.size() + k]);
+      Curve c{.x = steps, .name = kinds[k], .colour = k, .draw = Draw::line_points};
+      for (size_t i = k; i < all.size(); i += kinds.size()) c.y.push_back(all[i]);
+      p.curves.push_back(c);
     }
     p.curves.push_back({.x = steps,
                         .y = m.list("spread"),
@@ -269,64 +249,52 @@ void judge(Run& run, const Config& config, const CaseResult& found) {
       return *std::min_element(all.begin() + static_cast<std::ptrdiff_t>(from), all.end());
     });
   };
-  const std::string words =
-      "memorizes learned representations of training data as superattractors throughout the "
-      "training process regardless of early stopping";
   const std::string later = text("after ", config.iterations, " iterations");
   const std::string from = text(", the least from step ", config.early, " on");
-  const std::string last = text(config.stops[end], " steps: ");
-  const std::string then = text("after ", config.early, " steps: ");
   const std::string radius = "median spectral radius at the training images";
 
-  run.report(last + "loss", "", found.at("loss", end));
-  run.claim({.of = last + "other images at a training image " + later,
-             .paper = "memorizes training data",
-             .measured = other_images("at an image"),
-             .criterion = at_least(0.8)});
-  run.claim({.of = last + text("training images recovered that way, of ", config.examples),
-             .paper = "memorizes training data",
-             .measured = found.at("images hit", end),
-             .criterion = at_least(0.6 * static_cast<double>(config.examples))});
-  run.claim({.of = last + "relative distance to a training image after ONE iteration, other images",
-             .paper = "memorizes ... as superattractors",
-             .measured = other_images("distance to an image after one"),
-             .criterion = below(0.45)});
-  const std::string there = "inputs at a learned representation " + later,
-                    present = "memorization is present even with early stopping (1000 epochs)";
+  const CaseRows last(run, text(config.stops[end], " steps: "), found);
+  const std::string memorizes = "memorizes training data";
+  last.report("loss", "", found.at("loss", end));
+  last.claim("other images at a training image " + later, memorizes, other_images("at an image"),
+             at_least(0.8));
+  last.claim(text("training images recovered that way, of ", config.examples), memorizes,
+             found.at("images hit", end), at_least(0.6 * static_cast<double>(config.examples)));
+  last.claim("relative distance to a training image after ONE iteration, other images",
+             "memorizes ... as superattractors", other_images("distance to an image after one"),
+             below(0.45));
+
+  const std::string there = "inputs at a learned representation " + later;
+  const std::string present = "memorization is present even with early stopping (1000 epochs)";
   const std::string scatter =
       "only reported: 0 to 1, from seed to seed and from one stop to the next; what holds is that "
       "other images come to training images late in training, long before the loss stops falling";
-  run.report(last + there, present, found.at("at a representation", end), scatter);
+  last.report(there, present, found.at("at a representation", end), scatter);
   run.report(there + text(", the least from step ", config.middle, " on"), present,
              least("at a representation", middle), scatter);
-  run.claim({.of = "the same" + from,
-             .paper = words,
-             .measured = least("at a representation", early),
-             .criterion = at_least(0.8),
-             .literal = true,
-             .remark = "in the first hundreds of steps the trajectories end in few points, mostly "
-                       "blends of images and not what the network makes of one of them"});
-  run.claim({.of = "inputs at a learned representation after ONE iteration" + from,
-             .paper = words,
-             .measured = least("at a representation after one", early),
-             .criterion = at_least(0.8),
-             .literal = true,
-             .remark = "inputs come to a representation under iteration, hardly ever at once"});
-  run.report(then + "how different the representations are (training images: 1)",
-             "(panel of 100 epochs)", found.at("spread", early));
-  run.report(then + text("different ends of all ", 3 * config.inputs, " trajectories"),
-             "(panel of 100 epochs)", found.at("different ends", early));
-  run.report(then + radius, "", found.at("median radius", early));
-  run.report(last + radius, "superattractors", found.at("median radius", end));
+  const Words throughout = run.words(
+      "memorizes learned representations of training data as superattractors throughout the "
+      "training process regardless of early stopping");
+  throughout.literal("the same" + from, least("at a representation", early), at_least(0.8),
+                     "in the first hundreds of steps the trajectories end in few points, mostly "
+                     "blends of images and not what the network makes of one of them");
+  throughout.literal("inputs at a learned representation after ONE iteration" + from,
+                     least("at a representation after one", early), at_least(0.8),
+                     "inputs come to a representation under iteration, hardly ever at once");
+
+  const CaseRows then(run, text("after ", config.early, " steps: "), found);
+  then.report("how different the representations are (training images: 1)", "(panel of 100 epochs)",
+              found.at("spread", early));
+  then.report(text("different ends of all ", 3 * config.inputs, " trajectories"),
+              "(panel of 100 epochs)", found.at("different ends", early));
+  then.report(radius, "", found.at("median radius", early));
+  last.report(radius, "superattractors", found.at("median radius", end));
 }
 
 void compute(Run& run, const Config& config) {
   for (const int64_t stop : config.pictured) index_of("stops", config.stops, stop);
   for (const int64_t stop : {config.early, config.middle}) index_of("stops", config.stops, stop);
-  const std::vector<Training> all{{"training"}};
-  const Study study = run.cases(all, config.seeds, [&](const Training&, const Trial& trial) {
-    return train_and_measure(run, config, trial);
-  });
+  const Study study = run.cases(config, std::vector<Case>{{"training"}}, measure);
   run.picture("early-stopping", study[0].seed(0).array("sheet"));
   draw_curves(run, config, study[0].seed(0));
   judge(run, config, study[0]);

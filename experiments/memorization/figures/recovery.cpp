@@ -11,8 +11,6 @@
 //   / 7 / 10 layers (128 units) R_50 of 0 / .2 / .6 / .44: from 7 to 10 layers R_t only rises
 //   sooner and ends lower.
 // Time: on one core smoke 1 s, quick 2 min; the paper preset is for a GPU.
-#include <tuple>
-
 #include "experiments/memorization/figure.h"
 
 namespace basin {
@@ -24,7 +22,7 @@ struct Config {
   std::vector<int64_t> widths{128, 256, 512}, depths{3, 5, 7, 10};
   std::vector<double> width_rates{3e-3, 3e-3, 2e-3}, depth_rates{3e-3, 3e-3, 3e-3, 2e-3};
   double stop_loss = 1e-6, radius = 0.3;
-  std::string activation = "leaky_relu", init = "torch_default";
+  Layers layers;
   std::vector<int64_t> iterations{0, 1, 2, 3, 5, 7, 10, 15, 20, 30, 50, 70, 100, 150, 200};
 
   explicit Config(Preset preset) {
@@ -61,10 +59,7 @@ struct Config {
     f("radius", radius, above(0), "L2 distance below which an image counts as recovered");
     f("spectra_up_to", spectra_up_to,
       "attractors are counted in networks up to this width: eigenvalues of wide ones are slow");
-    f("activation", activation, parsed_by(parse_activation),
-      "any of kernels/ops.def, such as leaky_relu(0.01)");
-    f("init", init, parsed_by(Initializer::parse),
-      "initialiser, such as torch_default or xavier_uniform zero_bias");
+    layers.each_field(f);
     f("iterations", iterations, rising(at_least(0)),
       "iteration counts t that are recorded, from 0 on; with 5, 10 and 50");
   }
@@ -83,7 +78,7 @@ struct Series {
 
 Series networks(const Config& config) {
   const auto network = [&](int64_t depth, int64_t width, double rate) {
-    const DenseNet net{.depth = depth, .width = width, .layers = {config.activation, config.init}};
+    const DenseNet net{.depth = depth, .width = width, .layers = config.layers};
     return Network{net.name() + "-rate" + short_number(rate), net, rate};
   };
   Series s;
@@ -91,13 +86,11 @@ Series networks(const Config& config) {
     s.wide.push_back(network(config.base_depth, config.widths[i], config.width_rates[i]));
   for (size_t i = 0; i < config.depths.size(); ++i)
     s.deep.push_back(network(config.depths[i], config.base_width, config.depth_rates[i]));
-  const auto order = [](const Network& n) { return std::tuple(n.net.depth, n.net.width, n.rate); };
   s.all = s.deep;
-  s.all.insert(s.all.end(), s.wide.begin(), s.wide.end());
-  std::sort(s.all.begin(), s.all.end(),
-            [&](const Network& a, const Network& b) { return order(a) < order(b); });
-  const auto same = [](const Network& a, const Network& b) { return a.name == b.name; };
-  s.all.erase(std::unique(s.all.begin(), s.all.end(), same), s.all.end());
+  for (const Network& n : s.wide) {
+    const auto same = [&](const Network& other) { return other.name == n.name; };
+    if (std::none_of(s.all.begin(), s.all.end(), same)) s.all.push_back(n);
+  }
   return s;
 }
 
@@ -107,12 +100,10 @@ struct Data {
 
 Problem<Mlp, Data> problem(const Run& run, const Config& config, const Network& n,
                            const Trial& trial) {
-  const auto seed = trial.seed;
   const LabelledImages all = load_mnist(run.data(), Split::test);
-  const Digits digits =  // the same for all networks
-      choose_digits(all, run.key().at("images").at(seed), config.images, config.starts,
-                    run.device());
-  return {.model = n.net.make(run, digits.train.dim(1), run.key().at(n.net.name()).at(seed)),
+  const Key images = run.key().at("images").at(trial.seed);  // the same for all networks
+  const Digits digits = choose_digits(all, images, config.images, config.starts, run.device());
+  return {.model = n.net.make(run, 784, run.key().at(n.net.name()).at(trial.seed)),
           .data = {digits.train, digits.starts},
           .options = constant_rate("adam", n.rate, config.steps, config.stop_loss)};
 }
@@ -133,26 +124,26 @@ Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp,
 /// The medians of R_t as lines, the seeds' range as bands.
 Panel panel(const Config& config, const Study& study, const std::string& title,
             const std::vector<Network>& series) {
-  Panel p{.title = title,
-          .x = log_axis("iterations t", config.iterations, 0.7),
-          .y = {.label = "recovery probability R_t", .low = 0, .high = 1}};
-  std::vector<Curve> medians;
+  const double left = 0.7;  // where the start is drawn
+  const std::vector<double> x = on_axis(config.iterations, left);
+  std::vector<Curve> bands, medians;
   for (size_t i = 0; i < series.size(); ++i) {
-    Curve band{.colour = static_cast<int>(i), .draw = Draw::band};
-    Curve line{.name = series[i].net.name(), .colour = band.colour, .draw = Draw::line_points};
-    for (size_t k = 0; k < config.iterations.size(); ++k) {
+    Curve band{.x = x, .colour = i, .draw = Draw::band};
+    Curve line{.x = x, .name = series[i].net.name(), .colour = i, .draw = Draw::line_points};
+    for (size_t k = 0; k < x.size(); ++k) {
       const Samples r = study[series[i].name].at("recovered", k);
-      band.x.push_back(std::max(0.7, static_cast<double>(config.iterations[k])));
       band.y.push_back(r.least());
       band.upper.push_back(r.largest());
       line.y.push_back(r.median());
     }
-    line.x = band.x;
-    p.curves.push_back(band);
+    bands.push_back(band);
     medians.push_back(line);
   }
-  p.curves.insert(p.curves.end(), medians.begin(), medians.end());
-  return p;
+  bands.insert(bands.end(), medians.begin(), medians.end());
+  return {.title = title,
+          .x = log_axis("iterations t", config.iterations, left),
+          .y = {.label = "recovery probability R_t", .low = 0, .high = 1},
+          .curves = bands};
 }
 
 /// [networks, seeds, iteration counts]
@@ -167,79 +158,51 @@ Array as_array(const Study& study, const std::vector<Network>& series) {
   return reshape(from_vector(values, {static_cast<int64_t>(values.size())}), {networks, seeds, -1});
 }
 
-class Claimed {
- public:
-  Claimed(Run& run, const Config& config, const Study& study)
-      : run_(run), config_(config), study_(study) {}
-
-  Samples r(const Network& n, int64_t t) const {
-    return study_[n.name].at("recovered", index_of("iterations", config_.iterations, t));
-  }
-  /// R_t of `larger` minus that of `smaller`.
-  void gain(const Network& larger, const Network& smaller, int64_t t, const Criterion& criterion,
-            const std::string& paper = increase, const std::string& remark = "") const {
-    run_.claim(
-        {.of = text("R_", t, " of ", larger.net.name(), " minus R_", t, " of ", smaller.net.name()),
-         .paper = paper,
-         .measured = r(larger, t) - r(smaller, t),
-         .criterion = criterion,
-         .remark = remark});
-  }
-  /// The paper's words for all networks of a series, at the end.
-  void literally(const std::vector<Network>& series, const std::string& remark) const {
-    const int64_t t = config_.iterations.back();
-    Samples least = std::vector<double>(static_cast<size_t>(config_.seeds), 1);
+void claim_all(Run& run, const Config& config, const Study& study, const Series& s) {
+  const std::vector<Network>&wide = s.wide, &deep = s.deep;
+  const size_t base = index_of("depths", config.depths, config.base_depth);
+  const std::string larger = "increasing width and depth both increase the recovery rate";
+  const Words increase = run.words(larger);
+  const Words early = run.words("(in few iterations) " + larger);
+  const auto r = [&](const Network& n, int64_t t) {
+    return study[n.name].at("recovered", index_of("iterations", config.iterations, t));
+  };
+  const auto gain = [&](const Words& words, int64_t t, const Network& more, const Network& less,
+                        const Criterion& criterion, const std::string& remark = "") {
+    words.claim(text("R_", t, " of ", more.net.name(), " minus R_", t, " of ", less.net.name()),
+                r(more, t) - r(less, t), criterion, remark);
+  };
+  const auto literally = [&](const std::vector<Network>& series, const std::string& remark) {
+    const int64_t t = config.iterations.back();
+    Samples least = std::vector<double>(static_cast<size_t>(config.seeds), 1);
     std::string names = series[0].net.name();
     for (size_t i = 1; i < series.size(); ++i) {
       least = each([](double a, double b) { return std::min(a, b); }, least,
                    r(series[i], t) - r(series[i - 1], t));
       names += ", " + series[i].net.name();
     }
-    run_.claim({.of = text("smallest step of R_", t, " along ", names),
-                .paper = increase,
-                .measured = least,
-                .criterion = every_seed(above(0)),
-                .literal = true,
-                .remark = remark});
-  }
+    increase.literal(text("smallest step of R_", t, " along ", names), least, every_seed(above(0)),
+                     remark);
+  };
 
-  static constexpr char increase[] = "increasing width and depth both increase the recovery rate";
-
- private:
-  Run& run_;
-  const Config& config_;
-  const Study& study_;
-};
-
-void claim_all(Run& run, const Config& config, const Study& study, const Series& s) {
-  const Claimed claims(run, config, study);
-  const std::vector<Network>&wide = s.wide, &deep = s.deep;
-  const size_t base = index_of("depths", config.depths, config.base_depth);
-  const std::string early = std::string("(in few iterations) ") + Claimed::increase;
-  claims.gain(wide.back(), wide[0], 5, above(0), early);
-  for (size_t i = 1; i + 1 < wide.size(); ++i)
-    claims.gain(wide[i], wide[0], 5, at_least(-0.05), early);
-  for (size_t i = 1; i <= base; ++i) claims.gain(deep[i], deep[i - 1], 50, above(0));
-  run.claim({.of = "R_50 of " + deep[0].net.name(),
-             .paper = "(figure 4: the shallowest network)",
-             .measured = claims.r(deep[0], 50),
-             .criterion = below(0.05)});
-  run.claim({.of = "R_50 of " + deep[base].net.name(),
-             .paper = "(figure 4)",
-             .measured = claims.r(deep[base], 50),
-             .criterion = above(0.3)});
+  gain(early, 5, wide.back(), wide[0], above(0));
+  for (size_t i = 1; i + 1 < wide.size(); ++i) gain(early, 5, wide[i], wide[0], at_least(-0.05));
+  for (size_t i = 1; i <= base; ++i) gain(increase, 50, deep[i], deep[i - 1], above(0));
+  run.words("(figure 4: the shallowest network)")
+      .claim("R_50 of " + deep[0].net.name(), r(deep[0], 50), below(0.05));
+  run.words("(figure 4)").claim("R_50 of " + deep[base].net.name(), r(deep[base], 50), above(0.3));
   if (base + 1 < deep.size())
-    claims.gain(deep.back(), deep[base], 5, at_least(0), "larger networks contract faster");
-  claims.literally(wide,
-                   "width: R rises sooner (over 8 seeds R_10 was .31, .38, .46) and ends the same "
-                   "(R_200 .6 for all three)");
-  claims.literally(deep, text("depth: R rises up to ", config.base_depth,
-                              " layers; beyond, it only rises sooner and ends lower, with fewer "
-                              "attractors"));
+    gain(run.words("larger networks contract faster"), 5, deep.back(), deep[base], at_least(0));
+  literally(wide,
+            "width: R rises sooner (over 8 seeds R_10 was .31, .38, .46) and ends the same (R_200 "
+            ".6 for all three)");
+  literally(deep, text("depth: R rises up to ", config.base_depth,
+                       " layers; beyond, it only rises sooner and ends lower, with fewer "
+                       "attractors"));
   for (const int64_t t : {10, 50})
     for (size_t i = 1; i < wide.size(); ++i)
-      claims.gain(wide[i], wide[0], t, {}, Claimed::increase,
-                  "only reported: wide networks recover sooner, and not more in the end");
+      gain(increase, t, wide[i], wide[0], {},
+           "only reported: wide networks recover sooner, and not more in the end");
   for (const Network& n : s.all)
     if (n.net.width <= config.spectra_up_to)
       run.report("fraction of training images that are attractors, " + n.net.name(),
