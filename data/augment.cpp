@@ -84,9 +84,13 @@ class Image {
   }
 
   void crop_and_resize(double least_area) {
-    const double area =
-        (least_area + u_[2] * (1 - least_area)) * static_cast<double>(size_.plane());
-    const double ratio = std::exp((2 * u_[3] - 1) * std::log(4.0 / 3));
+    const auto tall = static_cast<double>(size_.height), wide = static_cast<double>(size_.width);
+    const double area = (least_area + u_[2] * (1 - least_area)) * tall * wide;
+    // width over height: between 3/4 and 4/3 where the crop then fits into the image
+    const double lowest = std::log(std::max(3.0 / 4, area / (tall * tall))),
+                 highest = std::log(std::min(4.0 / 3, wide * wide / area));
+    const double ratio =
+        lowest <= highest ? std::exp(std::lerp(lowest, highest, u_[3])) : wide / tall;
     const auto side = [](double length, int64_t most) {
       return std::clamp<int64_t>(std::llround(length), 1, most);
     };

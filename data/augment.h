@@ -10,9 +10,9 @@ namespace basin {
 /// What is done to each image, in this order. By default nothing is.
 struct Augmentation {
   int64_t pad = 0;  // a border of so many reflected pixels, then a crop of the old size
-  double least_area =
-      1;               // a crop of a share U[least_area, 1) of the area, its sides' ratio between
-                       // 3/4 and 4/3, resized to the old size bilinearly
+  /// Below 1: a crop of a share U[least_area, 1) of the area, its width over its height between 3/4
+  /// and 4/3 where such a crop fits and else the image's, resized to the old size bilinearly.
+  double least_area = 1;
   double flip = 0;     // the probability of the mirror image
   double grey = 0;     // that of .299 red + .587 green + .114 blue in all three channels
   int64_t cutout = 0;  // the side of a square of zeros; its centre is any pixel

@@ -62,6 +62,9 @@ Array Batches::at(int64_t step) {
 Array Batches::take(const Array& x, const Step& step, const Device& device) {
   require(x.defined() && x.rank() >= 1 && x.dim(0) == n_, "batches: made for ", n_,
           " rows, asked for those of ", x);
+  require(x.device() == device || x.device().is_cpu(), "batches: rows of ", x, " on ",
+          x.device().name(), " are asked for on ", device.name(),
+          "; the data must lie there or on the CPU");
   if (x.device() == device)
     return gathered(x, step.from_host({batch_size_}, DType::i32, device,
                                       [this](int64_t number) { return at(number); }));

@@ -16,9 +16,9 @@ class Batches {
   int64_t per_epoch() const { return (n_ + batch_size_ - 1) / batch_size_; }
   /// The rows of step 0, 1, ...: i32 [at most batch_size].
   Array at(int64_t step);
-  /// The rows of x [n, ...] of this step, on `device`: [at most batch_size, ...]. An x of another
-  /// device stays there; only the rows go over, ahead of time in a recorded step. This object and
-  /// x live as long as the training. Errors: another number of rows than n.
+  /// The rows of x [n, ...] of this step, on `device`: [at most batch_size, ...]. An x on the CPU
+  /// stays there; only the rows go over, ahead of time in a recorded step. This object and x live
+  /// as long as the training. Errors: another number of rows than n; an x of a third device.
   Array take(const Array& x, const Step& step, const Device& device);
 
  private:

@@ -28,7 +28,8 @@ struct Stream {
   View number;
 };
 
-Stream stream_of(const Key& key, const Step& step) {
+Stream stream_of(const Key& key, const Step& step, const Device& device) {
+  step.require_on("a draw", device);
   if (!step.recorded()) return {key.at(static_cast<uint64_t>(step.number())).bits(), {}};
   return {key.bits(), step.number_on_device().view()};
 }
@@ -96,7 +97,7 @@ Array uniform(const Key& key, const Shape& shape, DType dtype, double low, doubl
 }
 Array uniform(const Key& key, const Step& step, const Shape& shape, DType dtype, double low,
               double high, const Device& device) {
-  return uniform_of(stream_of(key, step), shape, dtype, low, high, device);
+  return uniform_of(stream_of(key, step, device), shape, dtype, low, high, device);
 }
 
 Array normal(const Key& key, const Shape& shape, DType dtype, double mean, double sd,
@@ -105,7 +106,7 @@ Array normal(const Key& key, const Shape& shape, DType dtype, double mean, doubl
 }
 Array normal(const Key& key, const Step& step, const Shape& shape, DType dtype, double mean,
              double sd, const Device& device) {
-  return normal_of(stream_of(key, step), shape, dtype, mean, sd, device);
+  return normal_of(stream_of(key, step, device), shape, dtype, mean, sd, device);
 }
 
 Array random_bits(const Key& key, const Shape& shape, const Device& device) {

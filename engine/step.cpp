@@ -7,6 +7,8 @@
 namespace basin {
 namespace {
 
+constexpr int64_t most_bytes = int64_t{1} << 30;  // of one ring
+
 /// Errors: a value that is not what from_host() was asked for. True when it is smaller.
 bool smaller(const Array& value, const Shape& shape, DType dtype) {
   Shape rest = value.shape();
@@ -44,8 +46,15 @@ Step Step::part(int64_t i, int64_t n) const {
   return result;
 }
 
+void Step::require_on(const char* what, const Device& device) const {
+  require(!recorded() || on_device_.device() == device, "step: ", what, " on ", device.name(),
+          " inside a recorded step of ", on_device_.defined() ? on_device_.device().name() : "",
+          ": give it the device of the step");
+}
+
 Array Step::from_host(const Shape& shape, DType dtype, const Device& device,
                       const std::function<Array(int64_t)>& make) const {
+  require_on("a value from the host", device);
   if (recorded())
     return feeds_->take(
         slot_, shape, dtype, device,
@@ -81,10 +90,16 @@ Array StepFeeds::take(const Array& slot, const Shape& shape, DType dtype, const 
                       const std::function<Array(int64_t)>& make) {
   if (next_ == feeds_.size()) {
     require(!complete_, "step: asks for more values from the host than when it ran first");
+    const int64_t bytes = ring_ * shape.size() * static_cast<int64_t>(size_of(dtype));
+    if (bytes > most_bytes)
+      throw CannotReplay(text("its values from the host, ", dtype, " ", shape, ", would take ",
+                              bytes >> 20, " MiB for ", ring_,
+                              " steps; keep the data on the device"));
     const PoolScope outside(nullptr);  // the ring outlives the run
     Feed feed{make, shape, Array({ring_, shape.size()}, dtype, device)};
     if (fill(feed, 1) == 0)
-      throw SmallerBatch(text("step ", first_, ": a value from the host is smaller than ", shape));
+      throw CannotReplay(
+          text("its value from the host is smaller than the ", shape, " that it asks for"));
     feeds_.push_back(std::move(feed));
   }
   const Feed& feed = feeds_[next_++];

@@ -22,15 +22,18 @@ class Step {
   bool recorded() const { return feeds_ != nullptr; }
   /// Errors: a recorded step, whose number is not the host's to know.
   int64_t number() const;
+  /// Errors: a recorded step of another device, whose memory `device` cannot read.
+  void require_on(const char* what, const Device& device) const;
   /// f64 [1] of a recorded step.
   const Array& number_on_device() const { return on_device_; }
   /// Part i of n, such as a micro-batch: the step with the number n * number + i.
   Step part(int64_t i, int64_t n) const;
 
   /// make(number), which runs on the host, on `device`. A recorded step has it made ahead of time,
-  /// for up to a hundred steps. A batch may be smaller than `shape` along axis 0 (the last of an
-  /// epoch): that step is then done eagerly. `make` must give the same array for the same number,
-  /// and live as long as the training. Errors: another dtype or shape.
+  /// for up to 64 steps, and keeps 128 of them on the device, at most 1 GiB. A batch may be smaller
+  /// than `shape` along axis 0 (the last of an epoch): that step is then done eagerly. `make` must
+  /// give the same array for the same number, and live as long as the training. Errors: another
+  /// dtype or shape; a recorded step of another device.
   Array from_host(const Shape& shape, DType dtype, const Device& device,
                   const std::function<Array(int64_t)>& make) const;
 
@@ -61,7 +64,7 @@ class StepFeeds {
   void begin() { next_ = 0; }
   void end() { complete_ = true; }
 
-  /// The value of the step at `slot`, f64 [1]. Errors: SmallerBatch in the first run.
+  /// The value of the step at `slot`, f64 [1]. Errors: CannotReplay in the first run.
   Array take(const Array& slot, const Shape& shape, DType dtype, const Device& device,
              const std::function<Array(int64_t)>& make);
 
@@ -79,8 +82,9 @@ class StepFeeds {
   bool complete_ = false;
 };
 
-/// The value of a step that is to be replayed is smaller than the others.
-struct SmallerBatch : Error {
+/// A step is not to be replayed: its batch is smaller than the others, or they take too much
+/// memory.
+struct CannotReplay : Error {
   using Error::Error;
 };
 

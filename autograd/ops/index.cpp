@@ -1,5 +1,6 @@
 // Rows by index: gather and scatter_add are each other's transpose.
 #include "autograd/op.h"
+#include "engine/allocator.h"
 
 namespace basin {
 namespace {
@@ -44,11 +45,13 @@ class ScatterAdd final : public LinearOp {
   int64_t rows_;
 };
 
-/// The index as contiguous i32 [N] on x's device, its entries checked while they are on the host.
+/// The index as contiguous i32 [N] on x's device, its entries checked while they are on the host;
+/// a step that is being recorded cannot look, and has run before.
 Array checked_index(const char* name, const Tensor& x, const Array& index, int64_t rows) {
   require(x.defined() && x.rank() >= 1, name, ": needs at least one axis, got ", x.array());
   require(index.defined() && index.dtype() == DType::i32 && index.rank() == 1, name,
           ": the index must be i32[N], got ", index);
+  if (recording()) return copy_of(copy_to(index, x.device()));
   const Array dense = copy_of(index);  // our own: the caller may overwrite his before the pullback
   const Array host = copy_to(dense, Device());
   const int32_t* entries = host.data<int32_t>();

@@ -170,6 +170,7 @@ Tensor binary_cross_entropy(const Tensor& logits, const Tensor& targets) {
 
 Tensor gaussian_kl(const Tensor& mu, const Tensor& log_variance) {
   check_pair("gaussian_kl", mu, log_variance);
+  require(mu.rank() >= 1, "gaussian_kl: needs codes [B, ...], got ", mu.array());
   const Tensor each = square(mu) + exp_above_tangent(log_variance);
   return observe("gaussian_kl", sum(each) * 0.5 / static_cast<double>(mu.dim(0)));
 }
@@ -202,14 +203,33 @@ Tensor contractive(const RowMap& encoder, const Tensor& x, const Tensor& probes)
                            });
 }
 
-Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes) {
+namespace {
+
+/// `draw` gives uniform numbers in [0, 1) for each key.
+template <class Draw>
+Tensor by_signs(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes,
+                const Draw& draw) {
   require(probes >= 1, "contractive: ", probes, " probes; at least 1");
-  return squared_pullbacks(
-      encoder, x, probes, static_cast<double>(probes), [&](int64_t i, const Tensor& code) {
-        const Tensor draw = uniform(key.at(static_cast<uint64_t>(i)), code.shape(), code.dtype(), 0,
-                                    1, code.device());
-        return 2 * (draw < 0.5) - 1;
-      });
+  return squared_pullbacks(encoder, x, probes, static_cast<double>(probes),
+                           [&](int64_t i, const Tensor& code) {
+                             const Tensor u = draw(key.at(static_cast<uint64_t>(i)), code);
+                             return 2 * (u < 0.5) - 1;
+                           });
+}
+
+}  // namespace
+
+Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes) {
+  return by_signs(encoder, x, key, probes, [](const Key& each, const Tensor& code) -> Tensor {
+    return uniform(each, code.shape(), code.dtype(), 0, 1, code.device());
+  });
+}
+
+Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, const Step& step,
+                   int64_t probes) {
+  return by_signs(encoder, x, key, probes, [&](const Key& each, const Tensor& code) -> Tensor {
+    return uniform(each, step, code.shape(), code.dtype(), 0, 1, code.device());
+  });
 }
 
 }  // namespace basin

@@ -4,6 +4,7 @@
 #include <functional>
 
 #include "autograd/ops.h"
+#include "engine/step.h"
 
 namespace basin {
 
@@ -60,5 +61,8 @@ Tensor contractive(const RowMap& encoder, const Tensor& x, const Tensor& probes)
 /// With so many probes of signs drawn from the key, the least variance there is: 2 sum_(i != j)
 /// (J J^T)_ij^2 for each example and probe.
 Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes);
+/// The same with other signs at each step: the estimate is unbiased over the steps of a training.
+Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, const Step& step,
+                   int64_t probes);
 
 }  // namespace basin

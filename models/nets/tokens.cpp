@@ -6,15 +6,22 @@ namespace basin {
 
 int64_t patches(NetBuilder& net, int64_t image, const std::string& name, int64_t width,
                 int64_t patch) {
+  const Shape shape = net.shape(image);
+  require(shape.rank == 3 && patch >= 1 && shape[1] % patch == 0 && shape[2] % patch == 0, name,
+          ": patches of ", patch, " do not divide an image ", shape);
   const int64_t grid =
       net.conv(image, name, width, {.kernel = patch, .stride = patch, .padding = 0});
   return net.permute(net.reshape(grid, {width, -1}), {1, 0});
 }
 
 int64_t attention(NetBuilder& net, int64_t q, int64_t k, int64_t v, int64_t heads) {
-  const int64_t width = net.shape(q)[net.shape(q).rank - 1];
+  const Shape of_q = net.shape(q), of_k = net.shape(k), of_v = net.shape(v);
+  require(of_q.rank == 2 && of_k.rank == 2 && of_k == of_v && of_k[1] == of_q[1], "attention: q ",
+          of_q, ", k ", of_k, " and v ", of_v,
+          " do not fit; needs [m, width], [n, width] and [n, width]");
+  const int64_t width = of_q[1];
   require(heads >= 1 && width % heads == 0, "attention: ", heads, " heads do not divide the width ",
-          width, " of q ", net.shape(q));
+          width, " of q ", of_q);
   const int64_t each = width / heads;
   const auto split = [&](int64_t x, const Axes& axes) {
     return net.permute(net.reshape(x, {-1, heads, each}), axes);

@@ -58,6 +58,7 @@ std::string OptimizerConfig::settings() const {
 }
 
 UpdateRate OptimizerConfig::constant_rate() const {
+  if (kind == Kind::gradient_descent) return {learning_rate, 0};
   return {learning_rate, kind >= Kind::adam ? beta1 : momentum};
 }
 
@@ -88,8 +89,9 @@ Schedule Schedule::parse(const std::string& input) {
     const double* n = result.n;
     require(n[1] >= 0 && n[1] <= 1 && n[2] > 0 && n[3] > 0, "schedule: \"", input,
             "\" needs a rising share in [0, 1] and positive divisors");
-    require(numbers.size() != 5 && n[4] >= 0 && n[5] < 1 && n[4] <= n[5], "schedule: \"", input,
-            "\" needs two momenta, low and high, in [0, 1)");
+    const bool momenta = numbers.size() == 6;
+    require(numbers.size() != 5 && n[4] >= 0 && n[5] < 1 && n[4] <= n[5] && (!momenta || n[5] > 0),
+            "schedule: \"", input, "\" needs two momenta, low and high, in [0, 1), high above 0");
   }
   require(result.kind == Kind::constant || result.n[result.kind == Kind::linear ? 2 : 0] >= 1,
           "schedule: \"", input, "\" needs a number of steps of at least 1");

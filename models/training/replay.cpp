@@ -67,9 +67,11 @@ int64_t ReplayedSteps::issue(int64_t slot, int64_t first, int64_t count) {
   if (count > 0) control_.set_rates(slot, rates);
   try {
     for (int64_t i = 0; i < count; ++i) recorded_.run();
-  } catch (const SmallerBatch&) {  // in the very first run, before it changed anything
+  } catch (const CannotReplay& error) {  // in the very first run, before it changed anything
+    refused_ = error.what();
     return 0;
   }
+  if (count > 0) refused_.clear();
   return count;
 }
 

@@ -42,6 +42,8 @@ class ReplayedSteps {
   /// The loss of the parameters as they are, by the recorded step; NaN where its batch is smaller.
   double loss_now(int64_t step);
   bool keeps_best() const { return !best_.empty(); }
+  /// Why the last steps could not be replayed; empty where they were.
+  const std::string& refused() const { return refused_; }
 
  private:
   static constexpr int64_t chunk = 64,
@@ -57,6 +59,7 @@ class ReplayedSteps {
   const TrainOptions& options_;
   ControlBlock control_;
   StepFeeds feeds_{ring};
+  std::string refused_;
   RecordedStep recorded_;
 };
 

@@ -100,6 +100,7 @@ class Run {
   bool replays_;
   std::unique_ptr<ReplayedSteps> replayed_;
   bool said_so_ = false;
+  int refusals_ = 0;  // of steps in a row to be replayed
   CheckpointCalls checkpoint_calls_;
   double expected_loss_ = std::numeric_limits<double>::quiet_NaN();  // by the last replay
   int64_t best_from_, step_ = 0, best_step_ = 0;
@@ -203,6 +204,11 @@ void Run::replay(Progress& progress) {
   optimizer_.set_steps(outcome.steps);
   expected_loss_ = replayed_->loss_now(outcome.steps);
   step_ = outcome.steps - 1;  // the loop goes on to the step itself
+  refusals_ = replayed_->refused().empty() ? 0 : refusals_ + 1;
+  if (refusals_ < 3) return;
+  std::fprintf(stderr, "%s: steps are done one by one, not replayed: %s\n", options_.label.c_str(),
+               replayed_->refused().c_str());
+  replays_ = false;
 }
 
 /// The replayed step must give the loss that the host gets. Other last digits (a library that chose

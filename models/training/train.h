@@ -35,7 +35,8 @@ struct TrainOptions {
   /// half); negative: off.
   double keep_best_after_fraction = -1;
   /// An average of the parameters is kept: decay * average + (1 - decay) * parameters after each
-  /// update, from the first parameters on (get_ema_avg_fn of torch.optim.swa_utils); 0: off.
+  /// update, from the parameters before the first one on (get_ema_avg_fn of
+  /// torch.optim.swa_utils, update_parameters called once before the training); 0: off.
   double average_decay = 0;
 
   /// On a GPU, steps between reports and checkpoints are recorded once and replayed (RecordedStep),

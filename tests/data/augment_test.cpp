@@ -99,28 +99,39 @@ TEST_CASE("augment: the mirror image, grey and the square of zeros") {
   CHECK(holes == std::set<size_t>{4, 6, 9});
 }
 
-TEST_CASE("augment: a resized crop keeps a linear image linear, and stays inside") {
-  // On values a + b i + c j bilinear interpolation is exact up to the border that it clamps.
+TEST_CASE("augment: a resized crop keeps a linear image linear, has the area and ratio promised") {
+  // On values 1000 i + j bilinear interpolation is exact up to the border that it clamps. A row of
+  // the result is height / 12 rows of the image.
   std::vector<double> values;
   for (int i = 0; i < 12; ++i)
-    for (int j = 0; j < 16; ++j) values.push_back(100 * i + j);
+    for (int j = 0; j < 16; ++j) values.push_back(1000 * i + j);
   const Array images = repeated(from_vector(values, {1, 12, 16}), 300);
-  const Array out = augment(images, Key(3), {.least_area = .2});
-  std::set<int64_t> heights;
-  for (int64_t n = 0; n < 300; ++n) {
-    const std::vector<double> y = image_of(out, n);
-    const double step = y[6 * 16 + 8] - y[5 * 16 + 8];  // rows of the image for a row of the result
-    heights.insert(std::llround(step / 100 * 12));
-    CHECK(step / 100 <= 1 + 1e-12);
-    for (size_t i = 3; i < 9; ++i)
-      CHECK(std::abs(y[(i + 1) * 16 + 8] - y[i * 16 + 8] - step) <= 1e-9);
-    CHECK(*std::min_element(y.begin(), y.end()) >= 0);
-    CHECK(*std::max_element(y.begin(), y.end()) <= 1115);
+  for (const double least : {.2, .9}) {
+    const Array out = augment(images, Key(3), {.least_area = least});
+    std::set<int64_t> heights;
+    double smallest = 1, largest = 0;
+    for (int64_t n = 0; n < 300; ++n) {
+      const std::vector<double> y = image_of(out, n);
+      const auto at = [&](size_t i, size_t j) { return y[i * 16 + j]; };
+      const double down = at(6, 8) - at(5, 8), right = at(6, 9) - at(6, 8);
+      for (size_t i = 3; i < 9; ++i) CHECK(std::abs(at(i + 1, 8) - at(i, 8) - down) <= 1e-9);
+      CHECK(*std::min_element(y.begin(), y.end()) >= 0);
+      CHECK(*std::max_element(y.begin(), y.end()) <= 11015);
+      const double height = down / 1000 * 12, width = right * 16;
+      CHECK(height <= 12 + 1e-9);
+      CHECK(width <= 16 + 1e-9);
+      heights.insert(std::llround(height));
+      smallest = std::min(smallest, height * width / 192);
+      largest = std::max(largest, height * width / 192);
+      // half a pixel of rounding on either side
+      CHECK((width - .5) / (height + .5) <= 4. / 3);
+      CHECK((width + .5) / (height - .5) >= 3. / 4);
+    }
+    // half a pixel of 5 x 7, and of 11 x 15, on each side
+    CHECK(smallest >= least * (least < .5 ? .8 : .91));
+    CHECK(largest > .95);
+    CHECK(heights.size() >= (least < .5 ? 7u : 2u));
   }
-  // sqrt(.2 * 192 / (4/3)) = 5.4 rows at least
-  CHECK(*heights.begin() >= 5);
-  CHECK(*heights.rbegin() == 12);
-  CHECK(heights.size() >= 7);  // 5 needs an area and a ratio at their ends
 }
 
 TEST_CASE("augment: an image's change depends on the key and its place alone; off is off") {

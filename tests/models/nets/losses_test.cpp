@@ -333,6 +333,13 @@ TEST_CASE("the contractive penalty is the squared norm of the Jacobian, and prob
   CHECK(contractive(encoder, x, broadcast_to(unit, {3, 3, 3})).item() ==
         doctest::Approx(exact).epsilon(1e-14));
 
+  // at a step: the probes of that step's keys
+  CHECK(contractive(encoder, x, Key(14), Step(5), 1).item() !=
+        contractive(encoder, x, Key(14), Step(6), 1).item());
+  check_refused("needs codes", [] {
+    const Tensor one(full({}, 1, DType::f64));
+    (void)gaussian_kl(one, one);
+  });
   check_refused("not [P, ...] of codes", [&] { (void)contractive(encoder, x, drawn(1, {2, 3})); });
   check_refused("0 probes", [&] { (void)contractive(encoder, x, Key(1), 0); });
   check_refused("not a row per example",

@@ -110,6 +110,12 @@ TEST_CASE("positions: sines and cosines of column and row") {
 TEST_CASE("tokens: what does not fit is named") {
   NetBuilder b({5, 6});
   CHECK_THROWS_WITH_AS(attention(b, 0, 0, 0, 4), doctest::Contains("4 heads do not divide"), Error);
+  const int64_t wide = b.dense(0, "wide", 12);
+  CHECK_THROWS_WITH_AS(attention(b, 0, wide, wide, 2), doctest::Contains("do not fit"), Error);
+  CHECK_THROWS_WITH_AS(attention(b, 0, 0, wide, 2), doctest::Contains("v [5, 12]"), Error);
+  NetBuilder odd({1, 28, 28});
+  CHECK_THROWS_WITH_AS(patches(odd, 0, "patch", 8, 16),
+                       doctest::Contains("patches of 16 do not divide"), Error);
   CHECK_THROWS_WITH_AS(b.matmul(0, 0), doctest::Contains("equal sides before them"), Error);
   const int64_t token = b.constant("token", full({1, 7}, 1, DType::f64));
   CHECK_THROWS_WITH_AS(b.concat({token, 0}), doctest::Contains("cannot put [5, 6] beside [1, 7]"),

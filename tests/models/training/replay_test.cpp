@@ -146,6 +146,21 @@ TEST_CASE(
 TEST_CASE("a replayed run resumes from a checkpoint with the same bits") {
   const test::TemporaryFolder folder;
   TrainOptions options = options_of(200, true);
+  SUBCASE("plain") {}
+  SUBCASE("moving momentum, an average, the best") {
+    options.optimizer = OptimizerConfig::named("sgd", 0.05);
+    options.optimizer.momentum = 0.9;
+    options.optimizer.nesterov = true;
+    options.schedule = Schedule::parse("one_cycle(200, 0.3, 25, 10000, 0.85, 0.95)");
+    options.average_decay = 0.9;
+    options.keep_best_after_fraction = 0.1;
+  }
+  SUBCASE("parameters that do not decay, and an average") {
+    options.optimizer = OptimizerConfig::named("rmsprop", 1e-3);
+    options.optimizer.weight_decay = 1e-2;
+    options.optimizer.decay_from_rank = 2;
+    options.average_decay = 0.99;
+  }
   const Trained whole = trained(options);
   options.max_steps = 90;
   options.checkpoint = folder / "c.safetensors";
@@ -153,7 +168,10 @@ TEST_CASE("a replayed run resumes from a checkpoint with the same bits") {
   trained(options);
   options.max_steps = 200;
   options.resume_from = options.checkpoint;
-  CHECK(trained(options).parameters == whole.parameters);
+  const Trained resumed = trained(options);
+  CHECK(resumed.parameters == whole.parameters);
+  CHECK(resumed.average == whole.average);
+  CHECK(resumed.best == whole.best);
 }
 
 TEST_CASE("a loss that depends on more than the parameters is refused when it is replayed") {
@@ -365,4 +383,56 @@ TEST_CASE("a step says what it cannot do, and what would do") {
   Batches batches(Key(1), 10, 4);
   CHECK_THROWS_WITH_AS(batches.take(full({11}, 0, DType::f32), Step(0), {}),
                        doctest::Contains("10 rows"), Error);
+}
+
+TEST_CASE(
+    "steps whose batches never fill what they ask for are done one by one, with the same bits") {
+  const Array x = swiss_roll(Key(12), 40, DType::f32);
+  const auto run = [&](int64_t asked, bool replay) {
+    Mlp mlp = small_mlp();
+    const auto loss = [&](const Mlp& m, const Step& step) {
+      const Tensor rows(step.from_host({asked, 3}, DType::f32, test_device(), [&](int64_t number) {
+        return take_rows(x, random_subset(Key(3).at(static_cast<uint64_t>(number)), 40, 8));
+      }));
+      return mse(m(rows), rows);
+    };
+    train(mlp, loss, options_of(50, replay));
+    return all_values<float>(flatten(mlp));
+  };
+  CHECK(run(9, true) == run(9, false));
+  CHECK(run(8, true) == run(9, false));
+}
+
+TEST_CASE("a recorded step draws on its own device, and a CPU's data go there") {
+  if (test_device().is_cpu()) return;
+  StepFeeds feeds(4);
+  const Array number = full({1}, 3, DType::f64, test_device());
+  const Step step(number, full({1}, 0, DType::f64, test_device()), feeds);
+  CHECK_THROWS_WITH_AS(normal(Key(1), step, {3}, DType::f32),
+                       doctest::Contains("give it the device of the step"), Error);
+  CHECK_THROWS_WITH_AS(
+      step.from_host({3}, DType::f32, {}, [](int64_t) { return full({3}, 1, DType::f32); }),
+      doctest::Contains("give it the device of the step"), Error);
+  Batches batches(Key(1), 10, 4);
+  const Array there = full({10, 2}, 1, DType::f32, test_device());
+  CHECK_THROWS_WITH_AS(batches.take(there, Step(0), {}), doctest::Contains("on the CPU"), Error);
+  // more than a ring may hold: said when it is asked for, before anything is allocated
+  CHECK_THROWS_AS(step.from_host({int64_t{1} << 28}, DType::f32, test_device(),
+                                 [](int64_t) { return Array(); }),
+                  CannotReplay);
+}
+
+TEST_CASE("an embedding of tokens that the host draws is replayed with the bits of eager steps") {
+  const Array tokens = copy_to(permutation(Key(4), 12), {});
+  const auto run = [&](bool replay) {
+    std::vector<Tensor> table{Tensor(normal(Key(5), {12, 3}, DType::f32, 0, 1, test_device()))};
+    Batches batches(Key(6), 12, 4);
+    const auto loss = [&](const std::vector<Tensor>& p, const Step& step) {
+      return mean(square(reshape(gather(p[0], batches.take(tokens, step, test_device())), {-1})),
+                  {0});
+    };
+    train(table, loss, options_of(60, replay));
+    return all_values<float>(table);
+  };
+  CHECK(run(true) == run(false));
 }

@@ -246,6 +246,12 @@ TEST_CASE("schedules that move the momentum need one; an average needs its decay
   Mlp model = small_network();
   check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input),
                  "moves the momentum");
+  options.optimizer = OptimizerConfig::named("gradient_descent", 0.1);
+  options.optimizer.momentum = 0.9;  // which plain gradient descent does not have
+  check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input),
+                 "moves the momentum");
+  CHECK_THROWS_AS(Schedule::parse("one_cycle(9, 0.3, 25, 10, 0, 0)"), Error);
+  options.optimizer = OptimizerConfig::named("sgd", 0.1);
   options.optimizer.momentum = 0.9;
   options.average_decay = 1;
   check_contains(message_of([&] { train(model, reconstruction(), options); }, Fault::input),
