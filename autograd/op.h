@@ -33,6 +33,9 @@ class Op : public Counted {
   /// undefined in vjp.
   virtual bool reads_input(int) const { return false; }
   virtual bool reads_output() const { return false; }
+  /// Inputs that a rule reads only to differentiate once more: kept where another transform is
+  /// active outside.
+  virtual bool reads_history(int) const { return false; }
   /// Directional derivative; undefined tangents are zero, and so may be the result.
   virtual Tensor jvp(Inputs tangents, Inputs in, const Tensor& out) const = 0;
   /// grads[i] = cotangent of input i for each i with bit i of `wanted`; may stay undefined (zero).

@@ -122,6 +122,15 @@ Array argmax(const Tensor& x, int axis);
 Tensor softmax(const Tensor& x, int axis);
 /// log(softmax(x)), to all digits where a probability is near 1; the same limits at infinities.
 Tensor log_softmax(const Tensor& x, int axis);
+/// (x - mean) / sqrt(variance + eps) of the numbers along some axes, the variance divided by their
+/// count; `moments`, where given, are those of this evaluation, one of each for each result of
+/// mean(x, axes). Two passes over what the caches hold, so that a large mean costs no digits.
+/// Errors: eps not positive, a single element to standardise, axes that x does not have.
+struct Moments {
+  Array mean, variance;  // f64, in row-major order of the axes that are left
+  int64_t count = 0;     // elements behind each
+};
+Tensor standardise(const Tensor& x, const Axes& axes, double eps, Moments* moments = nullptr);
 /// scale * sum of (x - y)^2 / divisor, shapes equal: a pass forward and a pass back.
 Tensor squared_error(const Tensor& x, const Tensor& y, double scale = 1, double divisor = 1);
 /// log of the sum of exp(x): -inf for a row of -inf, inf where

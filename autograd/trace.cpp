@@ -67,7 +67,9 @@ Ref<Node> record(const Op& op, uint64_t level, Inputs in, Inputs primals, const 
   node->op = op.clone();
   for (size_t i = 0; i < in.size(); ++i) {
     if (level_of(in[i]) == level) node->parents[i] = in[i].cell()->node;
-    if (!primals[i].defined() || !op.reads_input(static_cast<int>(i))) continue;
+    const bool read = op.reads_input(static_cast<int>(i)) ||
+                      (level_of(primals[i]) > 0 && op.reads_history(static_cast<int>(i)));
+    if (!primals[i].defined() || !read) continue;
     node->inputs[i] = primals[i];
     node->versions[i] = version_of(primals[i]);
   }

@@ -71,6 +71,52 @@ P unflatten(const P& shape, Inputs flat) {
   return result;
 }
 
+/// f(name, tensor) for the buffers of a model: what belongs to it and its files beside its
+/// parameters, and no gradient changes. A struct that has some says which with `each_buffer`.
+template <class P, class F>
+void visit_buffers(P& p, F&& f, const std::string& name = "") {
+  using Plain = std::remove_const_t<P>;
+  const auto inside = [&](const std::string& child, auto& field) {
+    const std::string path = name.empty() ? child : name + "." + child;
+    if constexpr (std::is_same_v<decltype(field), Tensor&> &&
+                  requires(Plain & q) { q.each_buffer(f); })
+      f(path, field);
+    else
+      visit_buffers(field, f, path);
+  };
+  if constexpr (is_vector<Plain>::value) {
+    for (size_t i = 0; i < p.size(); ++i) inside(std::to_string(i), p[i]);
+  } else if constexpr (requires(Plain & q) { q.each_buffer(f); }) {
+    const_cast<Plain&>(p).each_buffer(inside);
+  } else if constexpr (!std::is_same_v<Plain, Tensor>) {
+    const_cast<Plain&>(p).each_parameter(inside);
+  }
+}
+
+/// Parameters and then buffers: all that a file of the model holds.
+template <class P>
+Tensors state_of(const P& p) {
+  Tensors flat = flatten(p);
+  visit_buffers(p, [&](const std::string&, Tensor& t) { flat.push_back(t); });
+  return flat;
+}
+
+template <class P>
+std::vector<std::string> state_names(const P& p) {
+  std::vector<std::string> names = parameter_names(p);
+  visit_buffers(p, [&](const std::string& name, Tensor&) { names.push_back(name); });
+  return names;
+}
+
+/// A struct like `shape` with the tensors of state_of.
+template <class P>
+P with_state(const P& shape, Inputs state) {
+  P result = unflatten(shape, state);
+  size_t i = flatten(shape).size();
+  visit_buffers(result, [&](const std::string&, Tensor& t) { t = state[i++]; });
+  return result;
+}
+
 template <class P>
 int64_t parameter_count(const P& p) {
   int64_t count = 0;

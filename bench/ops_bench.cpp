@@ -140,6 +140,40 @@ void reverse(benchmark::State& state, const std::string& name, const Sample& sam
   report(state, bytes, 2 * c.forward_flops(name));
 }
 
+/// Norms as networks use them, in the bytes that an ideal kernel moves: groups that fit the caches
+/// are read once, the others twice; the reverse pass reads y and the cotangent.
+struct Norm {
+  const char* name;
+  Shape shape;
+  Axes axes;
+  int reads;
+};
+const Norm norms[] = {
+    {"layer norm, rows of 512", {6144, 512}, {-1}, 1},
+    {"group norm, 64x64x32x32 in 4 groups", {256, 16384}, {-1}, 1},
+    {"batch norm, 64x64x32x32", {64, 64, 32, 32}, {0, 2, 3}, 2},
+    {"batch norm, 128x512x7x7", {128, 512, 7, 7}, {0, 2, 3}, 2},
+    {"batch norm, rows of 512", {6144, 512}, {0}, 2},
+};
+
+void norm_forward(benchmark::State& state, const Norm& norm) {
+  const Tensor x(normal(Key(7), norm.shape, DType::f32));
+  const auto run = [&] { return standardise(x, norm.axes, 1e-5); };
+  run();
+  for (auto _ : state) benchmark::DoNotOptimize(run());
+  report(state, bytes_of(x) * (norm.reads + 1), 0);
+}
+
+void norm_reverse(benchmark::State& state, const Norm& norm) {
+  const Tensor x(normal(Key(7), norm.shape, DType::f32)),
+      ct(normal(Key(8), norm.shape, DType::f32));
+  const auto [y, pullback] =
+      vjp([&](const Tensor& t) { return standardise(t, norm.axes, 1e-5); }, x);
+  pullback(ct);
+  for (auto _ : state) benchmark::DoNotOptimize(pullback(ct));
+  report(state, bytes_of(x) * (2 * norm.reads + 1), 0);
+}
+
 /// What an operation costs beside its arithmetic: one element, forward and backward.
 void tiny_tanh(benchmark::State& state) {
   const Tensors x{full({1}, 0.5, DType::f32)};
@@ -169,6 +203,13 @@ int main(int argc, char** argv) {
   benchmark::AddCustomContext("matmul_peak", text(peaks().matmul / 1e9, " GFLOP/s"));
   benchmark::RegisterBenchmark("overhead/one tanh", tiny_tanh);
   benchmark::RegisterBenchmark("overhead/tanh in a chain of 1000", tiny_tanh_in_a_chain);
+  for (const Norm& norm : norms) {
+    const std::string name = norm.name;
+    benchmark::RegisterBenchmark((name + "/forward").c_str(), norm_forward, norm)
+        ->Unit(benchmark::kMicrosecond);
+    benchmark::RegisterBenchmark((name + "/reverse").c_str(), norm_reverse, norm)
+        ->Unit(benchmark::kMicrosecond);
+  }
   for (const OpEntry& entry : op_table())
     for (const Sample& sample : entry.samples) {
       bool empty = !sample.error.empty();

@@ -112,6 +112,13 @@ class Backend {
   virtual void argmax(const View& out, const View& in, int axis) = 0;
   /// Along the last axis, or the logarithm of that; both contiguous.
   virtual void softmax(const View& out, const View& in, bool log) = 0;
+  /// out = (x - mean) / sqrt(variance + eps), x [outer, rows, kept, length] reduced over rows and
+  /// length, which hold two elements or more; statistics f64 [2, outer kept]: means and variances.
+  /// And dx = (v - mean(v) - y mean(y v)) / sqrt(variance + eps), the product of its Jacobian at
+  /// out = y, which is symmetric, with v. All contiguous.
+  virtual void standardise(const View& out, const View& statistics, const View& x, double eps) = 0;
+  virtual void standardise_pullback(const View& dx, const View& v, const View& y,
+                                    const View& statistics, double eps) = 0;
   /// out (one element) = scale * sum of (x - y)^2 / divisor, and dx = ct * 2 scale (x - y) /
   /// divisor; all contiguous
   virtual void squared_error(const View& out, const View& x, const View& y, double scale,

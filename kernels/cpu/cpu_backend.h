@@ -34,6 +34,9 @@ class CpuBackend final : public Backend, public TrainingKernels, public Iteratio
   void reduce(Reduction op, const View& out, const View& in) override;
   void argmax(const View& out, const View& in, int axis) override;
   void softmax(const View& out, const View& in, bool log) override;
+  void standardise(const View& out, const View& statistics, const View& x, double eps) override;
+  void standardise_pullback(const View& dx, const View& v, const View& y, const View& statistics,
+                            double eps) override;
   void squared_error(const View& out, const View& x, const View& y, double scale,
                      double divisor) override;
   void squared_error_pullback(const View& dx, const View& ct, const View& x, const View& y,

@@ -139,9 +139,9 @@ void check_point(const char* what, const Tensor& x) {
 /// The network in f64: products of many layers keep their digits, whatever it was trained in.
 template <class Model>
 Model in_f64(const Model& model) {
-  Tensors flat = flatten(model);
+  Tensors flat = state_of(model);
   for (Tensor& t : flat) t = Tensor(cast(t.array(), DType::f64));
-  return unflatten(model, flat);
+  return with_state(model, flat);
 }
 
 /// Rows J(x) v for x [1, d] and every row v of directions [n, d].

@@ -88,6 +88,21 @@ std::vector<ValueShape> shapes_of(const Net::Program& program, const Tensors& pa
   return found;
 }
 
+/// Which parameters are buffers.
+std::vector<bool> buffers_of(const Net::Program& program,
+                             const std::vector<const NodeRule*>& rules) {
+  std::vector<bool> buffer(program.parameters.size()), weight(buffer.size());
+  for (size_t i = 0; i < rules.size(); ++i) {
+    const std::vector<int64_t>& all = program.nodes[i].parameters;
+    for (size_t k = 0; k < all.size(); ++k)
+      (k < buffer_count(*rules[i]) ? buffer : weight)[static_cast<size_t>(all[k])] = true;
+  }
+  for (size_t p = 0; p < buffer.size(); ++p)
+    require(!buffer[p] || !weight[p], "net: the parameter ", program.parameters[p],
+            " is a buffer of one node, which no gradient changes, and a weight of another");
+  return buffer;
+}
+
 void check_values(const std::map<std::string, int64_t>& values,
                   const std::vector<ValueShape>& found) {
   require(values.count("output") == 1, "net: no value is called \"output\"");
@@ -133,6 +148,7 @@ Net::Net(Program program, Tensors parameters) : parameters_(std::move(parameters
   const auto checked = std::make_shared<Checked>();
   for (const ValueShape& v : found) checked->shapes.push_back(v.shape);
   for (const Node& node : program.nodes) checked->rules.push_back(&rule_of(node.op, node.op));
+  checked->buffers = buffers_of(program, checked->rules);
   checked->output = program.values.at("output");
   checked->reads = reads_of(program.nodes, 0, checked->output);
   checked->bottleneck = bottleneck_of(program, checked->shapes);

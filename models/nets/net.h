@@ -26,7 +26,7 @@ class Net {
   struct Node {
     std::string op;                   // a name of net_ops.cpp: "linear", "conv2d", "apply", ...
     std::vector<int64_t> inputs;      // values, all earlier than its own
-    std::vector<int64_t> parameters;  // places in Program::parameters
+    std::vector<int64_t> parameters;  // places in Program::parameters, buffers first
     /// {"stride": [2, 2]}; axes and shapes leave the batch out.
     std::map<std::string, std::vector<double>, std::less<>> attributes;
     Activation activation;  // follows, in the same kernel where the operation has one
@@ -54,14 +54,26 @@ class Net {
   Net() = default;  // a place for a network: an Error where it is used
   /// Errors name the node: an unknown operation or attribute, a number of inputs or parameters that
   /// the operation does not take, a value that is not there yet, shapes that do not fit; and a
-  /// parameter that is not used, has the name of another or is not floating.
+  /// parameter that is not used, has the name of another or is not floating, or is a buffer of one
+  /// node and a weight of another.
   Net(Program program, Tensors parameters);
 
   template <class F>
   void each_parameter(F&& f) {
     for (size_t i = 0; i < parameters_.size(); ++i)
-      f(program().parameters[i].c_str(), parameters_[i]);
+      if (!is_buffer(i)) f(program().parameters[i].c_str(), parameters_[i]);
   }
+  /// Parameters without gradient: the running mean and variance that "batch_norm" and
+  /// "batch_norm_stored" name first, before weight and bias. Optimisers, derivatives and
+  /// parameter_count leave them out, files and copies carry them. There is no training mode: the
+  /// first operation takes the statistics of the batch, the second those that are stored, and
+  /// with_stored_statistics (norms.h) makes the second of the first.
+  template <class F>
+  void each_buffer(F&& f) {
+    for (size_t i = 0; i < parameters_.size(); ++i)
+      if (is_buffer(i)) f(program().parameters[i].c_str(), parameters_[i]);
+  }
+  bool is_buffer(size_t parameter) const { return checked().buffers[parameter]; }
   /// Examples [B, ...] to the value "output", or rows [B, d] to rows. Images may be larger or
   /// smaller than `input` where all operations allow it. Errors: a shape that does not fit.
   Tensor operator()(const Tensor& x) const { return between(x, 0, checked().output); }
@@ -75,6 +87,7 @@ class Net {
   Tensor between(const Tensor& x, int64_t from, int64_t to) const;
 
   const Program& program() const { return checked().program; }
+  /// In the order of program().parameters, buffers among them.
   const Tensors& parameters() const { return parameters_; }
   /// Of one example. Errors: no such value.
   const Shape& shape(int64_t value) const;
@@ -94,6 +107,7 @@ class Net {
     Program program;
     std::vector<Shape> shapes;           // of one example, for each value
     std::vector<const NodeRule*> rules;  // of each node
+    std::vector<bool> buffers;           // of each parameter: whether it is one
     std::vector<int> reads;              // how often each value is read on the way to the output
     int64_t output = 0, bottleneck = 0;
   };

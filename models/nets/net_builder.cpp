@@ -120,14 +120,40 @@ int64_t NetBuilder::conv_transpose(int64_t x, const std::string& name, int64_t c
                channels, options);
 }
 
+int64_t NetBuilder::norm(Net::Node made, const std::string& name, const Shape& each) {
+  made.parameters.push_back(declare({name + ".weight", each, {}, 1}));
+  made.parameters.push_back(declare({name + ".bias", each, {}, 0}));
+  return layer_node(made, name);
+}
+
 int64_t NetBuilder::group_norm(int64_t x, const std::string& name, int64_t groups,
                                const Activation& f, double eps) {
-  const int64_t channels = shape(x)[0];
-  Net::Node made{
-      "group_norm", {x}, {}, {{"groups", {static_cast<double>(groups)}}, {"eps", {eps}}}, f};
-  made.parameters = {declare({name + ".weight", {channels}, {}, 1}),
-                     declare({name + ".bias", {channels}, {}, 0})};
-  return layer_node(made, name);
+  return norm(
+      {"group_norm", {x}, {}, {{"groups", {static_cast<double>(groups)}}, {"eps", {eps}}}, f}, name,
+      {shape(x)[0]});
+}
+
+int64_t NetBuilder::instance_norm(int64_t x, const Activation& f, double eps) {
+  return node({"instance_norm", {x}, {}, {{"eps", {eps}}}, f}, "instance_norm");
+}
+
+int64_t NetBuilder::layer_norm(int64_t x, const std::string& name, int64_t last,
+                               const Activation& f, double eps) {
+  const Shape& in = shape(x);
+  Shape each;
+  for (int i = std::max(0, in.rank - static_cast<int>(last)); i < in.rank; ++i)
+    each.push_back(in[i]);
+  return norm({"layer_norm", {x}, {}, {{"last", {static_cast<double>(last)}}, {"eps", {eps}}}, f},
+              name, each);
+}
+
+int64_t NetBuilder::batch_norm(int64_t x, const std::string& name, const Activation& f, double eps,
+                               double momentum) {
+  const Shape channels{shape(x)[0]};
+  Net::Node made{"batch_norm", {x}, {}, {{"eps", {eps}}, {"momentum", {momentum}}}, f};
+  made.parameters = {declare({name + ".running_mean", channels, {}, 0}),
+                     declare({name + ".running_var", channels, {}, 1})};
+  return norm(made, name, channels);
 }
 
 int64_t NetBuilder::constant(const std::string& name, const Array& values) {
@@ -243,7 +269,10 @@ Net NetBuilder::drawn(const Key& key, const Initializer& init, DType dtype,
 
 Net NetBuilder::loaded(const NamedArrays& tensors, DType dtype, const Device& device) const {
   std::map<std::string, const Array*> known;
-  for (const auto& [name, array] : tensors) known[name] = &array;
+  const std::string count = ".num_batches_tracked";
+  for (const auto& [name, array] : tensors)
+    if (name.size() < count.size() || name.substr(name.size() - count.size()) != count)
+      known[name] = &array;
   Tensors parameters;
   for (const Declared& d : declared_) {
     const auto at = known.find(d.name);

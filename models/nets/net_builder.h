@@ -35,6 +35,15 @@ class NetBuilder {
   int64_t conv_transpose(int64_t x, const std::string& name, int64_t channels, const ConvOptions&);
   int64_t group_norm(int64_t x, const std::string& name, int64_t groups, const Activation& f = {},
                      double eps = 1e-5);
+  /// Of each channel, without parameters.
+  int64_t instance_norm(int64_t x, const Activation& f = {}, double eps = 1e-5);
+  /// Over so many of the last axes.
+  int64_t layer_norm(int64_t x, const std::string& name, int64_t last = 1, const Activation& f = {},
+                     double eps = 1e-5);
+  /// With the statistics of the batch, and buffers name + ".running_mean" and ".running_var" that
+  /// training moves by `momentum` towards them (norms.h).
+  int64_t batch_norm(int64_t x, const std::string& name, const Activation& f = {},
+                     double eps = 1e-5, double momentum = 0.1);
 
   /// A parameter that is the same for every example: a class token, a table of positions; `values`
   /// is what drawn() gives it.
@@ -74,7 +83,8 @@ class NetBuilder {
   /// Weights and biases from key.at(their names), the scales of norms 1 and their shifts 0.
   Net drawn(const Key& key, const Initializer& init = {}, DType dtype = DType::f32,
             const Device& device = {}) const;
-  /// Parameters by name. Errors: one that is missing, left over or of another shape.
+  /// Parameters by name; PyTorch's counts "num_batches_tracked" are passed over. Errors: one that
+  /// is missing, left over or of another shape.
   Net loaded(const NamedArrays& tensors, DType dtype = DType::f32, const Device& device = {}) const;
 
  private:
@@ -89,6 +99,8 @@ class NetBuilder {
   int64_t declare(const Declared& parameter);
   /// Channels that an output of a convolution of x sees.
   int64_t seen(int64_t x, const ConvOptions& options) const;
+  /// A node with a weight of ones and a bias of zeros after its buffers.
+  int64_t norm(Net::Node made, const std::string& name, const Shape& each);
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,
                 int64_t outputs, const ConvOptions& options);
   /// A node with the parameters declared last: where it is refused they go.

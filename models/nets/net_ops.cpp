@@ -306,6 +306,10 @@ ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs
   return {shape, inputs.empty()};
 }
 
+size_t buffer_count(const NodeRule& rule) {
+  return rule.buffers;
+}
+
 Tensor evaluate(const NodeRule& rule, const Net::Node& node, Inputs inputs, Inputs parameters) {
   const Tensor y = rule.value(node, inputs, parameters);
   if (rule.activates || node.activation.op == Unary::identity) return y;

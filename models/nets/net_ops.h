@@ -25,6 +25,9 @@ ValueShape shape_of(const Net::Node& node, const std::vector<ValueShape>& inputs
 struct NodeRule;
 const NodeRule& rule_of(const std::string& op, const std::string& where);
 
+/// How many of a node's first parameters are buffers (net.h).
+size_t buffer_count(const NodeRule& rule);
+
 /// The value of a node that shape_of accepts, its activation included; `rule` is that of its op.
 Tensor evaluate(const NodeRule& rule, const Net::Node& node, Inputs inputs, Inputs parameters);
 

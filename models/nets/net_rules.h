@@ -24,6 +24,7 @@ struct NodeRule {
   Tensor (*value)(const Net::Node&, Inputs, Inputs);
   std::vector<const char*> attributes;
   bool activates = false;  // its value has the activation already
+  size_t buffers = 0;      // its first parameters, which no gradient changes
 };
 
 // Of a number of an attribute, and of the numbers of one example: products of the two stay exact.

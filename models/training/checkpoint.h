@@ -52,7 +52,7 @@ Tensors owned_copies(const Tensors& tensors);
 template <class M>
 void save_model(const std::string& path, const M& model, Metadata metadata = {}) {
   NamedArrays entries;
-  add_named(entries, "model.", parameter_names(model), flatten(model));
+  add_named(entries, "model.", state_names(model), state_of(model));
   metadata["architecture"] = architecture_of(model);
   add_program(model, metadata);
   save_safetensors(path, entries, metadata);
@@ -63,9 +63,9 @@ template <class M>
 void load_model(const std::string& path, M& model, const std::string& prefix = "model.") {
   const SafeTensors file = load_safetensors(path);
   check_architecture(file, path, architecture_of(model));
-  const Tensors fresh = owned_copies(flatten(model));
-  read_named(file, path, prefix, parameter_names(model), fresh);
-  model = unflatten(model, fresh);
+  const Tensors fresh = owned_copies(state_of(model));
+  read_named(file, path, prefix, state_names(model), fresh);
+  model = with_state(model, fresh);
 }
 
 }  // namespace basin

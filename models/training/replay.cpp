@@ -7,7 +7,9 @@
 namespace basin {
 
 std::pair<Tensor, Tensors> loss_and_gradients(const StepLoss& loss, const Tensors& parameters,
-                                              const Step& step, int64_t parts) {
+                                              const Step& step, int64_t parts,
+                                              std::vector<BatchStatistics>& met) {
+  const StatisticsScope scope(met);
   std::pair<Tensor, Tensors> sum;
   for (int64_t i = 0; i < parts; ++i) {
     const Step part = step.part(i, parts);
@@ -35,11 +37,12 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
   return gradients;
 }
 
-ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
-                             const Tensors& average, Optimizer& optimizer,
+ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& state,
+                             const Tensors& best, const Tensors& average, Optimizer& optimizer,
                              const TrainOptions& options)
     : loss_(loss),
       parameters_(parameters),
+      state_(state),
       best_(best),
       average_(average),
       optimizer_(optimizer),
@@ -50,13 +53,15 @@ ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, co
 void ReplayedSteps::step() {
   const Step now = control_.step(feeds_);
   feeds_.begin();
-  auto [loss, gradients] = loss_and_gradients(loss_, parameters_, now, options_.micro_batches);
+  std::vector<BatchStatistics> met;
+  auto [loss, gradients] = loss_and_gradients(loss_, parameters_, now, options_.micro_batches, met);
   feeds_.end();
   gradients = clipped(std::move(gradients), options_, control_);
   control_.advance(loss, optimizer_.config(), options_.stop_loss_below);
-  if (!best_.empty()) control_.keep_best(parameters_, best_);
+  if (!best_.empty()) control_.keep_best(state_, best_);
   optimizer_.update(parameters_, gradients, control_);
-  if (!average_.empty()) control_.average(options_.average_decay, parameters_, average_);
+  move_statistics(met, control_.scalars()[control_active]);
+  if (!average_.empty()) control_.average(options_.average_decay, state_, average_);
 }
 
 int64_t ReplayedSteps::issue(int64_t slot, int64_t first, int64_t count) {

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "autograd/transforms.h"
+#include "models/nets/norms.h"
 #include "models/training/control.h"
 
 namespace basin {
@@ -15,9 +16,10 @@ struct TrainOptions;
 using StepLoss = std::function<Tensor(const Tensors& parameters, const Step& step)>;
 
 /// Loss and gradients of one update: their means over so many parts of the step, one after the
-/// other, so that memory holds what one of them needs.
+/// other, so that memory holds what one of them needs. `met`: what batch norms met on the way.
 std::pair<Tensor, Tensors> loss_and_gradients(const StepLoss& loss, const Tensors& parameters,
-                                              const Step& step, int64_t parts);
+                                              const Step& step, int64_t parts,
+                                              std::vector<BatchStatistics>& met);
 
 /// The gradients of one step, clipped as the options say; by norm through the control block,
 /// without a host read.
@@ -26,10 +28,12 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
 /// Steps of one training run.
 class ReplayedSteps {
  public:
-  /// `best`: where the parameters of the lowest loss go, `average`: their average; empty when none
-  /// is wanted. All tensors must stay where they are.
-  ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& best,
-                const Tensors& average, Optimizer& optimizer, const TrainOptions& options);
+  /// `state`: the parameters, and buffers behind them; `best`: where that of the lowest loss goes,
+  /// `average`: where its average does; empty when none is wanted. All tensors must stay where they
+  /// are.
+  ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& state,
+                const Tensors& best, const Tensors& average, Optimizer& optimizer,
+                const TrainOptions& options);
 
   struct Outcome {
     int64_t steps = 0;           // updates done, those before included
@@ -54,6 +58,7 @@ class ReplayedSteps {
 
   StepLoss loss_;
   const Tensors& parameters_;
+  const Tensors& state_;
   Tensors best_, average_;
   Optimizer& optimizer_;
   const TrainOptions& options_;

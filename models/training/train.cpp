@@ -57,9 +57,12 @@ void check_options(const TrainOptions& o) {
 class Run {
  public:
   Run(const std::vector<std::string>& names, const Tensors& parameters, const StepLoss& loss,
-      bool replayable, const std::string& architecture, const TrainOptions& options)
-      : names_(names),
+      bool replayable, const std::string& architecture, const TrainOptions& options,
+      const Tensors& buffers)
+      : state_names_(names),
+        names_(names.begin(), names.end() - static_cast<std::ptrdiff_t>(buffers.size())),
         parameters_(parameters),
+        state_(parameters),
         loss_(loss),
         architecture_(architecture),
         options_(options),
@@ -70,7 +73,8 @@ class Run {
                        ? 0
                        : static_cast<int64_t>(std::ceil(options.keep_best_after_fraction *
                                                         static_cast<double>(options.max_steps)))) {
-    if (options.average_decay > 0) average_ = owned_copies(parameters);
+    state_.insert(state_.end(), buffers.begin(), buffers.end());
+    if (options.average_decay > 0) average_ = owned_copies(state_);
     if (!options.resume_from.empty()) resume();
   }
 
@@ -81,7 +85,7 @@ class Run {
   Tensor loss_now() const;
   bool keeps_best() const { return options_.keep_best_after_fraction >= 0; }
   void keep_best(double loss);
-  void update(Tensors gradients, const UpdateRate& rate);
+  void update(Tensors gradients, const UpdateRate& rate, const std::vector<BatchStatistics>& met);
   void replay(Progress& progress);
   void check_replay(double loss);
   int64_t next_stop(int64_t from) const;
@@ -91,8 +95,10 @@ class Run {
   [[noreturn]] void fail(const std::string& what, const Tensors& gradients) const;
   std::string origin(const Tensors& gradients) const;
 
-  const std::vector<std::string>& names_;
+  const std::vector<std::string>& state_names_;
+  const std::vector<std::string> names_;
   const Tensors& parameters_;
+  Tensors state_;  // parameters and buffers
   const StepLoss& loss_;
   const std::string& architecture_;
   const TrainOptions& options_;
@@ -132,10 +138,11 @@ TrainResult Run::go() {
     if (checkpoint_calls_.due() && !options_.checkpoint.empty()) save();
     const bool out_of_steps = step_ >= options_.max_steps;
     std::pair<Tensor, Tensors> now;
+    std::vector<BatchStatistics> met;
     if (out_of_steps)
       now.first = loss_now();
     else
-      now = loss_and_gradients(loss_, parameters_, Step(step_), options_.micro_batches);
+      now = loss_and_gradients(loss_, parameters_, Step(step_), options_.micro_batches, met);
     const double loss = now.first.item();
     if (!std::isfinite(loss)) fail("the loss is " + readable(loss), now.second);
     check_replay(loss);
@@ -158,7 +165,7 @@ TrainResult Run::go() {
       const StoppedBy reason = reached ? StoppedBy::loss_below : limit;
       return {step_, loss, best_loss_, best_step_, reason, progress.seconds(), best_, average_};
     }
-    update(std::move(now.second), rate);
+    update(std::move(now.second), rate, met);
     progress.update(step_ + 1, loss);
     if (options_.checkpoint_every > 0 && (step_ + 1) % options_.checkpoint_every == 0) {
       ++step_;
@@ -187,8 +194,8 @@ void Run::replay(Progress& progress) {
   if (to - from < 2) return;
   const bool in_window = from >= best_from_, keeps = keeps_best() && in_window;
   if (!replayed_ || replayed_->keeps_best() != keeps) {
-    replayed_ = std::make_unique<ReplayedSteps>(loss_, parameters_, keeps ? best_ : Tensors{},
-                                                average_, optimizer_, options_);
+    replayed_ = std::make_unique<ReplayedSteps>(
+        loss_, parameters_, state_, keeps ? best_ : Tensors{}, average_, optimizer_, options_);
   }
   const double best = in_window ? best_loss_ : -std::numeric_limits<double>::infinity();
   const auto outcome = replayed_->run(from, to, best, [&](int64_t step, double loss) {
@@ -231,27 +238,29 @@ void Run::keep_best(double loss) {
   best_step_ = step_;
   if (!keeps_best()) return;
   if (best_.empty())
-    best_ = owned_copies(parameters_);
+    best_ = owned_copies(state_);
   else
-    for (size_t i = 0; i < best_.size(); ++i) assign(best_[i].array(), parameters_[i].array());
+    for (size_t i = 0; i < best_.size(); ++i) assign(best_[i].array(), state_[i].array());
 }
 
-void Run::update(Tensors gradients, const UpdateRate& rate) {
+void Run::update(Tensors gradients, const UpdateRate& rate,
+                 const std::vector<BatchStatistics>& met) {
   const ControlBlock control = optimizer_.next_control(rate, parameters_);
   gradients = clipped(std::move(gradients), options_, control);
   if (options_.clip_norm > 0 && control.scalars()[control_active].item() == 0)
     fail("the norm of the gradient is " + readable(gradient_norm(gradients)), gradients);
   optimizer_.update(parameters_, gradients, control);
-  if (!average_.empty()) control.average(options_.average_decay, parameters_, average_);
+  move_statistics(met, control.scalars()[control_active]);
+  if (!average_.empty()) control.average(options_.average_decay, state_, average_);
 }
 
 void Run::save() const {
   if (options_.before_checkpoint) options_.before_checkpoint();
   check_parameters(std::max<int64_t>(saved_step_, 0));
   NamedArrays entries;
-  add_named(entries, "model.", names_, parameters_);
-  if (!best_.empty()) add_named(entries, "best.", names_, best_);
-  if (!average_.empty()) add_named(entries, "average.", names_, average_);
+  add_named(entries, "model.", state_names_, state_);
+  if (!best_.empty()) add_named(entries, "best.", state_names_, best_);
+  if (!average_.empty()) add_named(entries, "average.", state_names_, average_);
   optimizer_.save(entries, names_);
   Metadata metadata = options_.metadata;
   metadata["architecture"] = architecture_;
@@ -282,8 +291,8 @@ void Run::resume() {
         (name.rfind("model.", 0) != 0 && name.rfind("best.", 0) != 0) || all_finite(Tensor(array)),
         "checkpoint ", path, ": ", name, " ", array,
         " holds values that are not finite; resume from an earlier checkpoint");
-  read_named(file, path, "model.", names_, parameters_);
-  if (!average_.empty()) read_named(file, path, "average.", names_, average_);
+  read_named(file, path, "model.", state_names_, state_);
+  if (!average_.empty()) read_named(file, path, "average.", state_names_, average_);
   optimizer_.load(file, path, names_, step);
   step_ = saved_step_ = step;
   // A best step before this run's window (another max_steps) does not count.
@@ -292,8 +301,8 @@ void Run::resume() {
   if (best_loss == file.metadata.end() || best_step < best_from_) return;
   if (keeps_best()) {
     if (!has_prefix(file, "best.")) return;
-    best_ = owned_copies(parameters_);
-    read_named(file, path, "best.", names_, best_);
+    best_ = owned_copies(state_);
+    read_named(file, path, "best.", state_names_, best_);
   }
   best_loss_ = parse_number(best_loss->second, "best_loss");
   best_step_ = best_step;
@@ -325,8 +334,8 @@ std::string Run::kept() const {
 void Run::check_parameters(int64_t from) const {
   std::string first;
   int count = 0;
-  for (size_t i = 0; i < names_.size(); ++i)
-    if (!all_finite(parameters_[i]) && count++ == 0) first = names_[i];
+  for (size_t i = 0; i < state_.size(); ++i)
+    if (!all_finite(state_[i]) && count++ == 0) first = state_names_[i];
   if (count == 0) return;
   require(step_ > 0, options_.label, ": parameter ", first,
           " is not finite before the first update");
@@ -365,11 +374,11 @@ const char* name_of(StoppedBy reason) {
 
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
                        const StepLoss& loss, bool replayable, const std::string& architecture,
-                       const TrainOptions& options) {
+                       const TrainOptions& options, const Tensors& buffers) {
   check_options(options);
   const Device device = parameters.empty() ? Device() : parameters[0].device();
   const double before = static_cast<double>(memory_stats(device).live);
-  Run run(names, parameters, loss, replayable, architecture, options);
+  Run run(names, parameters, loss, replayable, architecture, options, buffers);
   try {
     return run.go();
   } catch (const OutOfMemory& error) {

@@ -83,10 +83,11 @@ class Diverged : public Error {
 int64_t integer_at(const SafeTensors& file, const std::string& path, const char* key);
 
 /// train() on a flat list of parameters, which are written in place. `replayable`: the loss reads
-/// the host's memory only as from_host() of the step.
+/// the host's memory only as from_host() of the step. `names` are those of the parameters and then
+/// of the buffers, which batch norms move (norms.h).
 TrainResult train_flat(const std::vector<std::string>& names, const Tensors& parameters,
                        const StepLoss& loss, bool replayable, const std::string& architecture,
-                       const TrainOptions& options);
+                       const TrainOptions& options, const Tensors& buffers = {});
 
 /// Minimises loss(model) or loss(model, step), where `step` is a Step (engine/step.h), by which the
 /// loss draws noise and minibatches, or an int64_t, which is never replayed. The model gets storage
@@ -99,8 +100,9 @@ TrainResult train_flat(const std::vector<std::string>& names, const Tensors& par
 /// another value when replayed; Ctrl-C (checkpoint first, then Error with Fault::interrupted).
 template <class M, class L>
 TrainResult train(M& model, const L& loss, const TrainOptions& options) {
-  const Tensors parameters = owned_copies(flatten(model));
-  model = unflatten(model, parameters);
+  const Tensors state = owned_copies(state_of(model));
+  model = with_state(model, state);
+  const Tensors parameters = flatten(model);
   constexpr bool by_step = std::is_invocable_v<const L&, const M&, const Step&>,
                  by_number = std::is_invocable_v<const L&, const M&, int64_t>;
   require(options.micro_batches == 1 || by_step || by_number,
@@ -114,23 +116,24 @@ TrainResult train(M& model, const L& loss, const TrainOptions& options) {
       return (void)step, loss(unflatten(model, flat));
   };
   TrainOptions carried = options;
+  const auto count = static_cast<std::ptrdiff_t>(parameters.size());
   add_program(model, carried.metadata);
-  return train_flat(parameter_names(model), parameters, flat_loss, by_step || !by_number,
-                    architecture_of(model), carried);
+  return train_flat(state_names(model), parameters, flat_loss, by_step || !by_number,
+                    architecture_of(model), carried, {state.begin() + count, state.end()});
 }
 
 /// The model with the parameters of the lowest-loss snapshot. Errors: none was kept.
 template <class M>
 M best_model(const M& model, const TrainResult& result) {
   require(!result.best.empty(), "best_model: no snapshot was kept; set keep_best_after_fraction");
-  return unflatten(model, result.best);
+  return with_state(model, result.best);
 }
 
 /// The model with the averaged parameters. Errors: none were kept.
 template <class M>
 M average_model(const M& model, const TrainResult& result) {
   require(!result.average.empty(), "average_model: no average was kept; set average_decay");
-  return unflatten(model, result.average);
+  return with_state(model, result.average);
 }
 
 }  // namespace basin

@@ -86,6 +86,10 @@ std::string node(Dice& dice, uint64_t at) {
                                     "conv1d",
                                     "upsample_nearest",
                                     "group_norm",
+                                    "instance_norm",
+                                    "layer_norm",
+                                    "batch_norm",
+                                    "batch_norm_stored",
                                     "apply",
                                     "reshape",
                                     "permute",
@@ -108,17 +112,18 @@ std::string node(Dice& dice, uint64_t at) {
     inputs +=
         (inputs.empty() ? "" : ", ") + std::to_string(dice.one_in(3) ? dice.below(at + 2) : at);
   std::string parameters;
-  for (uint64_t i = dice.below(3); i > 0; --i)
+  for (uint64_t i = dice.below(5); i > 0; --i)
     parameters +=
         (parameters.empty() ? "\"" : ", \"") +
         dice.pick({"m", "m", "n", "k", "k", "t", "b", "b", "c", "e", "z", "whole", "no"}) + "\"";
   std::string text = "{\"op\": \"" + op + "\", \"inputs\": [" + inputs + "]";
   if (!parameters.empty()) text += ", \"parameters\": [" + parameters + "]";
   if (dice.one_in(2))
-    text += ", \"attributes\": {\"" +
-            dice.pick({"stride", "padding", "output_padding", "factor", "groups", "dilation", "eps",
-                       "shape", "axes", "axis", "start", "stop", "step", "other"}) +
-            "\": " + list(dice, 4) + "}";
+    text +=
+        ", \"attributes\": {\"" +
+        dice.pick({"stride", "padding", "output_padding", "factor", "groups", "dilation", "eps",
+                   "last", "momentum", "shape", "axes", "axis", "start", "stop", "step", "other"}) +
+        "\": " + list(dice, 4) + "}";
   if (dice.one_in(3))
     text +=
         ", \"activation\": \"" + dice.pick({"relu", "tanh", "leaky_relu(0.1)", "elu", "no"}) + "\"";

@@ -247,8 +247,8 @@ TEST_CASE("the bookkeeping of replayed steps works on the CPU too") {
     const Mlp m = unflatten(mlp, p);
     return mse(m(x), x);
   };
-  ReplayedSteps steps([&](const Tensors& p, const Step&) { return loss(p); }, parameters, best, {},
-                      optimizer, options);
+  ReplayedSteps steps([&](const Tensors& p, const Step&) { return loss(p); }, parameters,
+                      parameters, best, {}, optimizer, options);
   const auto outcome = steps.run(0, 200, 1e30, [](int64_t, double) { return false; });
   CHECK(outcome.steps == 200);
   REQUIRE(outcome.losses.size() == 200);

@@ -1,0 +1,116 @@
+#include "models/nets/norms.h"
+
+namespace basin {
+namespace {
+
+thread_local std::vector<BatchStatistics>* listener = nullptr;
+
+/// [C] beside x [B, C, ...].
+Tensor of_channels(const Tensor& t, const Tensor& x) {
+  Shape shape{t.size()};
+  for (int i = 2; i < x.rank(); ++i) shape.push_back(1);
+  return reshape(t, shape);
+}
+
+Tensor scaled(Tensor y, const Tensor& weight, const Tensor& bias) {
+  if (weight.defined()) y = y * weight;
+  return bias.defined() ? y + bias : y;
+}
+
+void move(const Array& buffer, const Tensor& statistic, const Array& active, double share) {
+  const Tensor old = cast(buffer, DType::f64);
+  const Tensor moved = old + (reshape(statistic, old.shape()) - old) * share;
+  assign(buffer, cast(where(active, moved, old), buffer.dtype()));
+}
+
+Net renamed(const Net& net, const char* from, const char* to) {
+  Net::Program program = net.program();
+  for (Net::Node& node : program.nodes)
+    if (node.op == from) node.op = to;
+  return {std::move(program), net.parameters()};
+}
+
+}  // namespace
+
+Tensor scale_and_shift(const Tensor& x, const Tensor& weight, const Tensor& bias) {
+  return scaled(x, weight.defined() ? of_channels(weight, x) : weight,
+                bias.defined() ? of_channels(bias, x) : bias);
+}
+
+Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const Tensor& bias,
+                  double eps) {
+  require(x.rank() >= 2 && groups >= 1 && x.dim(1) % groups == 0, "group_norm: ", groups,
+          " groups do not divide the channels of x ", x.array(), "; needs [batch, channels, ...]");
+  const Tensor y = standardise(reshape(x, {x.dim(0), groups, -1}), {2}, eps);
+  return scale_and_shift(reshape(y, x.shape()), weight, bias);
+}
+
+Tensor instance_norm(const Tensor& x, const Tensor& weight, const Tensor& bias, double eps) {
+  require(x.rank() >= 2, "instance_norm: x ", x.array(), " must be [batch, channels, ...]");
+  return group_norm(x, x.dim(1), weight, bias, eps);
+}
+
+Tensor layer_norm(const Tensor& x, int last, const Tensor& weight, const Tensor& bias, double eps) {
+  Axes axes;
+  for (int i = -last; i < 0; ++i) axes.push_back(i);
+  return scaled(standardise(x, axes, eps), weight, bias);
+}
+
+Tensor batch_norm(const Tensor& x, const Tensor& mean, const Tensor& variance, const Tensor& weight,
+                  const Tensor& bias, double eps, double momentum) {
+  require(x.rank() >= 2, "batch_norm: x ", x.array(), " must be [batch, channels, ...]");
+  Axes axes{0};
+  for (int i = 2; i < x.rank(); ++i) axes.push_back(i);
+  if (!listener || !mean.defined()) return scale_and_shift(standardise(x, axes, eps), weight, bias);
+  Moments moments;
+  const Tensor y = standardise(x, axes, eps, &moments);
+  listener->push_back({mean.array(), variance.array(), moments, momentum});
+  return scale_and_shift(y, weight, bias);
+}
+
+Tensor batch_norm_stored(const Tensor& x, const Tensor& mean, const Tensor& variance,
+                         const Tensor& weight, const Tensor& bias, double eps) {
+  require(x.rank() >= 2, "batch_norm_stored: x ", x.array(), " must be [batch, channels, ...]");
+  const Tensor rate = reciprocal(sqrt(variance + eps));
+  return scale_and_shift(x - of_channels(mean, x), weight.defined() ? weight * rate : rate, bias);
+}
+
+StatisticsScope::StatisticsScope(std::vector<BatchStatistics>& met) : before_(listener) {
+  listener = &met;
+}
+StatisticsScope::~StatisticsScope() {
+  listener = before_;
+}
+
+void move_statistics(const std::vector<BatchStatistics>& met, const Array& active, double share) {
+  for (const BatchStatistics& s : met) {
+    const double by = share < 0 ? s.momentum : share;
+    const auto n = static_cast<double>(s.batch.count);
+    move(s.mean, s.batch.mean, active, by);
+    move(s.variance, Tensor(s.batch.variance) * (n / (n - 1)), active, by);
+  }
+}
+
+void gather_statistics(const Net& net, int64_t batches,
+                       const std::function<Tensor(int64_t)>& batch) {
+  require(batches >= 1, "gather_statistics: ", batches, " batches; needs at least one");
+  for (int64_t i = 0; i < batches; ++i) {
+    std::vector<BatchStatistics> met;
+    {
+      const StatisticsScope scope(met);
+      net(batch(i));
+    }
+    require(!met.empty(), "gather_statistics: the network has no batch_norm");
+    move_statistics(met, full({}, 1, DType::f64, met[0].mean.device()),
+                    1 / static_cast<double>(i + 1));
+  }
+}
+
+Net with_stored_statistics(const Net& net) {
+  return renamed(net, "batch_norm", "batch_norm_stored");
+}
+Net with_batch_statistics(const Net& net) {
+  return renamed(net, "batch_norm_stored", "batch_norm");
+}
+
+}  // namespace basin
