@@ -1,9 +1,11 @@
 #include "bench/workloads.h"
 
 #include <cmath>
+#include <map>
 #include <sstream>
 
 #include "autograd/transforms.h"
+#include "data/batches.h"
 #include "data/synthetic.h"
 #include "data/textures.h"
 #include "engine/linalg/linalg.h"
@@ -12,6 +14,7 @@
 #include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
 #include "models/nets/mlp.h"
+#include "models/nets/networks.h"
 #include "models/training/control.h"
 #include "models/training/train.h"
 
@@ -136,6 +139,83 @@ std::unique_ptr<Workload> train_conv(int64_t channels, int64_t side, int64_t bat
   const Array data =
       reshape(points(batch, channels * side * side, device), {batch, channels, side, side});
   return std::make_unique<Train<Net>>(net, data, flops * static_cast<double>(batch));
+}
+
+/// Training steps of the convolutional autoencoder of figure 2 of "Navigating the Latent Space"
+/// with d = 8 on minibatches of 2,000 images.
+class Minibatch final : public OnModel<Net> {
+ public:
+  Minibatch(Net model, Array data, int64_t batch)
+      : OnModel(std::move(model), std::move(data)),
+        batches_(seed.at("batches"), data_.dim(0), batch),
+        optimizer_({.learning_rate = learning_rate}, flatten(model_)) {}
+  void run() override {
+    const Tensor x(batches_.take(data_, Step(step_++), data_.device()));
+    const auto [loss, gradient] =
+        value_and_grad([&](const Net& f) { return mse(f(x), x); }, model_);
+    optimizer_.update(flatten(model_), flatten(gradient), learning_rate);
+    loss_ = loss.item();
+  }
+  std::vector<double> check(bool) override {
+    std::vector<double> losses;
+    for (int i = 0; i < 20; ++i) {
+      run();
+      losses.push_back(loss_);
+    }
+    return losses;
+  }
+  /// In the order of the first epoch.
+  Array data() const override {
+    const int64_t n = data_.dim(0);
+    return take_rows(data_, Batches(seed.at("batches"), n, n).at(0));
+  }
+  double flops() const override { return 0; }
+
+ private:
+  Batches batches_;
+  Optimizer optimizer_;
+  int64_t step_ = 0;
+  double loss_ = 0;
+};
+
+std::unique_ptr<Workload> train_minibatch(int64_t channels, int64_t side, int64_t batch,
+                                          const Device& device) {
+  const Shape image{channels, side, side};
+  const Net net = strided_autoencoder(image, 8, 128, {.activation = {Unary::elu, 1}})
+                      .drawn(seed, {}, DType::f32, device);
+  const Array data = points(2000, image.size(), device);
+  return std::make_unique<Minibatch>(net, reshape(data, {2000, channels, side, side}), batch);
+}
+
+/// The mean square of the logits of ResNet9, forward and backward.
+class Classify final : public OnModel<Net> {
+ public:
+  using OnModel::OnModel;
+  void run() override {
+    const Tensor x(data_);
+    const auto [loss, gradient] = value_and_grad(
+        [&](const Net& f) { return mean(square(reshape(f(x), {-1})), {0}); }, model_);
+    results_ = {loss.item()};
+    for (const Tensor& g : flatten(gradient))
+      results_.push_back(std::sqrt(sum(square(reshape(g, {-1})), {0}).item()));
+  }
+  std::vector<double> check(bool) override {
+    run();
+    return results_;
+  }
+  double flops() const override { return 0; }
+
+ private:
+  std::vector<double> results_;
+};
+
+std::unique_ptr<Workload> classify(int64_t channels, int64_t side, int64_t batch,
+                                   const Device& device) {
+  NetBuilder b({channels, side, side});
+  b.name("output", resnet9(b, 0, 10));
+  const Array data = points(batch, channels * side * side, device);
+  return std::make_unique<Classify>(b.drawn(seed, {}, DType::f32, device),
+                                    reshape(data, {batch, channels, side, side}));
 }
 
 class Iterate final : public OnModel<Mlp> {
@@ -345,16 +425,20 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   in >> d;
   if (kind == "matmul" && !in.fail() && d > 3) return std::make_unique<MatMul>(d, device);
   if (kind == "eigh" && !in.fail() && d > 3) return std::make_unique<Eigh>(d);
-  if (kind == "conv" || kind == "spectrum" || kind == "converge") {
+  using Images = std::unique_ptr<Workload> (*)(int64_t, int64_t, int64_t, const Device&);
+  const std::map<std::string, Images> on_images = {{"conv", train_conv},
+                                                   {"minibatch", train_minibatch},
+                                                   {"resnet9", classify},
+                                                   {"spectrum", spectrum},
+                                                   {"converge", converge}};
+  if (const auto found = on_images.find(kind); found != on_images.end()) {
     int64_t side = 0, width = 0, count = 0;
     in >> x >> side >> x2 >> width >> count;
     require(!in.fail() && x == 'x' && x2 == 'x' && d > 0 && count > 0 && side == width &&
                 side > 0 && side % 16 == 0,
             "workload \"", name,
             "\": must be like \"conv 3x32x32 128\", with square images of a side that 16 divides");
-    return (kind == "conv"       ? train_conv
-            : kind == "spectrum" ? spectrum
-                                 : converge)(d, side, count, device);
+    return found->second(d, side, count, device);
   }
   in >> depth >> x >> h;
   if (kind != "radius") in >> batch;
@@ -372,7 +456,8 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
       return std::make_unique<Iterate>(std::move(m), std::move(a), longer ? 1111 : 20);
     });
   require(kind == "radius", "workload \"", name,
-          "\": the kinds are train, conv, iterate, iterate-long, radius, spectrum, converge, "
+          "\": the kinds are train, conv, minibatch, resnet9, iterate, iterate-long, radius, "
+          "spectrum, converge, "
           "matmul and tiny");
   return on([&](Mlp m, Array a) { return std::make_unique<Radius>(std::move(m), std::move(a)); });
 }
@@ -389,6 +474,8 @@ const std::vector<std::string>& workload_names() {
                                                  "radius 784 7x128",
                                                  "radius 784 8x128",
                                                  "conv 3x32x32 128",
+                                                 "minibatch 1x32x32 64",
+                                                 "resnet9 3x32x32 64",
                                                  "spectrum 3x32x32 64",
                                                  "converge 3x16x16 10000",
                                                  "tiny",

@@ -31,8 +31,9 @@ class Workload {
 
 /// "train 784 7x128 100", "train 3 10x512 100" (inputs, L x h, batch), "iterate 3 10x512 1000" (20
 /// applications), "iterate-long 3 6x128 1000" (1,111 applications), "conv 3x32x32 128" (training
-/// step of the convolutional autoencoder; image, batch), "radius 784 7x128", "spectrum 3x32x32 64"
-/// (all eigenvalues of a linear network; image, filters), "converge 3x16x16 10000" (a trained
+/// step of the convolutional autoencoder; image, batch), "minibatch 1x32x32 64" (a smaller one on
+/// minibatches), "resnet9 3x32x32 64" (forward and backward), "radius 784 7x128", "spectrum 3x32x32
+/// 64" (all eigenvalues of a linear network; image, filters), "converge 3x16x16 10000" (a trained
 /// convolutional autoencoder iterated until the points stand still), "tiny", "matmul 1024", "eigh
 /// 1024" (symmetric, f64, on the CPU), "smallest by hand", "smallest by nodes" (a gradient of two
 /// convolutions on 4x4). "L x h" means L weight matrices with all hidden widths h. Errors: any

@@ -92,17 +92,42 @@ class Work:
         return torch.linalg.eigvals(jacobian).abs().max().item()
 
 
-def conv_autoencoder(channels, side, filters):
-    """The network of "conv" and "converge", its parameters in basin's order."""
+def conv_autoencoder(channels, side, filters, activation=lambda: torch.nn.LeakyReLU(0.01)):
+    """The network of "conv", "minibatch" and "converge", its parameters in basin's order."""
     widths, layers, inner = [channels] + [filters * f for f in (1, 2, 4, 8)], [], side // 16
     for i, o in zip(widths, widths[1:]):
-        layers += [torch.nn.Conv2d(i, o, 3, 2, 1), torch.nn.LeakyReLU(0.01)]
+        layers += [torch.nn.Conv2d(i, o, 3, 2, 1), activation()]
     features = widths[-1] * inner * inner
     layers += [torch.nn.Flatten(), torch.nn.Linear(features, 128), torch.nn.Linear(128, features),
-               torch.nn.LeakyReLU(0.01), torch.nn.Unflatten(1, (widths[-1], inner, inner))]
+               activation(), torch.nn.Unflatten(1, (widths[-1], inner, inner))]
     for i, o in zip(widths[:0:-1], widths[-2::-1]):
-        layers += [torch.nn.ConvTranspose2d(i, o, 3, 2, 1, 1), torch.nn.LeakyReLU(0.01)]
+        layers += [torch.nn.ConvTranspose2d(i, o, 3, 2, 1, 1), activation()]
     return torch.nn.Sequential(*layers[:-1])
+
+
+class Resnet9(torch.nn.Module):
+    """The network of "resnet9", its parameters in basin's order."""
+
+    def __init__(self, channels, width=64):
+        super().__init__()
+
+        def unit(inputs, outputs):
+            return torch.nn.Sequential(torch.nn.Conv2d(inputs, outputs, 3, padding=1, bias=False), torch.nn.BatchNorm2d(outputs),
+                                       torch.nn.ReLU())
+
+        w = width
+        self.prep, self.layer1 = unit(channels, w), unit(w, 2 * w)
+        self.residual1 = torch.nn.Sequential(unit(2 * w, 2 * w), unit(2 * w, 2 * w))
+        self.layer2, self.layer3 = unit(2 * w, 4 * w), unit(4 * w, 8 * w)
+        self.residual3 = torch.nn.Sequential(unit(8 * w, 8 * w), unit(8 * w, 8 * w))
+        self.pool, self.head = torch.nn.MaxPool2d(2), torch.nn.Linear(8 * w, 10)
+
+    def forward(self, x):
+        h = self.pool(self.layer1(self.prep(x)))
+        h = h + self.residual1(h)
+        h = self.pool(self.layer3(self.pool(self.layer2(h))))
+        h = h + self.residual3(h)
+        return self.head(torch.nn.functional.max_pool2d(h, h.shape[2:]).flatten(1))
 
 
 def linear_down_up(channels, side, filters):
@@ -125,22 +150,45 @@ class Images(Work):
         self.image = tuple(int(part) for part in words[1].split("x"))
         if self.kind == "spectrum":
             self.net = linear_down_up(self.image[0], self.image[1], count)
+        elif self.kind == "resnet9":
+            self.net = Resnet9(self.image[0])
+        elif self.kind == "minibatch":
+            self.net, self.count = conv_autoencoder(self.image[0], self.image[1], 8, torch.nn.ELU), count
         else:
             self.net = conv_autoencoder(self.image[0], self.image[1], 32 if self.kind == "conv" else 8)
         self.load(dtype)
         self.data = numbers("data.f32").view(-1, *self.image).to(dtype)
-        if self.kind == "conv":
+        self.images, self.step = self.data, 0
+        if self.kind in ("conv", "minibatch"):
             self.adam = adam(list(self.net.parameters()))
 
     def check(self):
-        if self.kind == "conv":
-            return [self.train() for _ in range(20)]
+        if self.kind in ("conv", "minibatch"):
+            return [self.run() for _ in range(20)]
+        if self.kind == "resnet9":
+            return [self.resnet9()] + [p.grad.norm().item() for p in self.net.parameters()]
         if self.kind == "spectrum":
             return self.spectrum()
         return self.converge().flatten()[:30].tolist()
 
     def conv(self):
         return self.train()
+
+    def minibatch(self):
+        """The data come in the order of basin's first epoch."""
+        per_epoch = -(-len(self.images) // self.count)
+        epoch, at = divmod(self.step, per_epoch)
+        if at == 0:
+            self.order = torch.randperm(len(self.images)) if epoch else torch.arange(len(self.images))
+        self.data = self.images[self.order[at * self.count : (at + 1) * self.count]]
+        self.step += 1
+        return self.train()
+
+    def resnet9(self):
+        self.net.zero_grad(set_to_none=True)
+        loss = self.net(self.data).square().mean()
+        loss.backward()
+        return loss.item()
 
     def spectrum(self):
         d = self.data.numel()

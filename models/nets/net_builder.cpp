@@ -156,9 +156,16 @@ int64_t NetBuilder::batch_norm(int64_t x, const std::string& name, const Activat
   return norm(made, name, channels);
 }
 
+int64_t NetBuilder::given(const std::string& op, const std::string& name, const Array& values) {
+  return layer_node({op, {}, {declare({name, values.shape(), {}, {}, values})}, {}, {}}, name);
+}
+
 int64_t NetBuilder::constant(const std::string& name, const Array& values) {
-  return layer_node({"constant", {}, {declare({name, values.shape(), {}, {}, values})}, {}, {}},
-                    name);
+  return given("constant", name, values);
+}
+
+int64_t NetBuilder::fixed(const std::string& name, const Array& values) {
+  return given("fixed", name, values);
 }
 
 int64_t NetBuilder::apply(int64_t x, const Activation& f) {
@@ -242,6 +249,17 @@ int64_t NetBuilder::matmul(int64_t x, int64_t y, const Activation& f) {
 
 int64_t NetBuilder::softmax(int64_t x, int64_t axis) {
   return node({"softmax", {x}, {}, {{"axis", {static_cast<double>(axis)}}}, {}}, "softmax");
+}
+
+int64_t NetBuilder::parameter_count() const {
+  std::vector<bool> buffer(declared_.size());
+  for (const Net::Node& node : program_.nodes)
+    for (size_t i = 0; i < buffer_count(rule_of(node.op, node.op)); ++i)
+      buffer[static_cast<size_t>(node.parameters[i])] = true;
+  int64_t count = 0;
+  for (size_t i = 0; i < declared_.size(); ++i)
+    if (!buffer[i]) count += declared_[i].shape.size();
+  return count;
 }
 
 Net NetBuilder::with(Tensors parameters) const {

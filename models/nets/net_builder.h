@@ -45,9 +45,10 @@ class NetBuilder {
   int64_t batch_norm(int64_t x, const std::string& name, const Activation& f = {},
                      double eps = 1e-5, double momentum = 0.1);
 
-  /// A parameter that is the same for every example: a class token, a table of positions; `values`
-  /// is what drawn() gives it.
+  /// The same for every example; `values` is what drawn() gives it. A parameter (a class token), or
+  /// a buffer, which no gradient changes (a table of positions).
   int64_t constant(const std::string& name, const Array& values);
+  int64_t fixed(const std::string& name, const Array& values);
 
   // Operations without parameters.
   int64_t apply(int64_t x, const Activation& f);
@@ -79,6 +80,8 @@ class NetBuilder {
   /// Of one example. Errors: no such value.
   const Shape& shape(int64_t value) const;
   void name(const std::string& name, int64_t value) { program_.values[name] = value; }
+  /// Numbers in all parameters so far, buffers left out; nothing is allocated.
+  int64_t parameter_count() const;
 
   /// Weights and biases from key.at(their names), the scales of norms 1 and their shifts 0.
   Net drawn(const Key& key, const Initializer& init = {}, DType dtype = DType::f32,
@@ -99,6 +102,7 @@ class NetBuilder {
   int64_t declare(const Declared& parameter);
   /// Channels that an output of a convolution of x sees.
   int64_t seen(int64_t x, const ConvOptions& options) const;
+  int64_t given(const std::string& op, const std::string& name, const Array& values);
   /// A node with a weight of ones and a bias of zeros after its buffers.
   int64_t norm(Net::Node made, const std::string& name, const Shape& each);
   int64_t layer(const std::string& op, int64_t x, const std::string& name, const Shape& weight,

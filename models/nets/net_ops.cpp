@@ -236,6 +236,7 @@ const std::vector<NodeRule>& rules() {
       {"softmax", one, none, softmax_shape, softmax_value, {"axis"}},
       {"matmul", two, none, matmul_shape, matmul_value, {}},
       {"constant", none, one, constant_shape, constant_value, {}},
+      {"fixed", none, one, constant_shape, constant_value, {}, false, 1},
 #define BINARY(name, ...) {#name, two, none, binary_shape, binary_value<name>, {}},
 #include "kernels/ops.def"
   });
