@@ -73,22 +73,17 @@ struct Data {
   Array examples, inputs;
 };
 
-/// A black 4x4 image with a white square in the upper left corner, [1, 16].
-Array white_square(int64_t square) {
-  std::vector<double> pixels(16);
-  for (int64_t i = 0; i < square; ++i)
-    for (int64_t j = 0; j < square; ++j) pixels[static_cast<size_t>(i * 4 + j)] = 1;
-  return from_vector(pixels, {1, 16});
-}
-
 Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
                            const Trial& trial) {
   const bool skips = c.square == 0;
   const int64_t side = skips ? 2 : 4;
   const Training& training = skips ? config.ten : config.nine;
   const Key key = skips ? run.key().at("skips").at(trial.seed) : run.key();
-  const Array images =
-      skips ? from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}) : white_square(c.square);
+  Array images = from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4});
+  if (!skips) {
+    images = zeros({1, 16}, DType::f64);
+    fill(images.with({c.square, c.square}, {4, 1}, 0), 1.0);  // a white square in the corner
+  }
   const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
   const LayerStyle style{
       .activation = parse_activation(config.activation), .bias = c.bias, .last_linear = false};
@@ -149,10 +144,9 @@ Measurements measure(const Run&, const Config& config, const Trained<Case, Net, 
 }
 
 void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const CaseRows rows(run,
-                      text(config.nine.depth, " layers, ", c.square, "x", c.square, " square, ",
-                           c.bias ? "biases: " : "no biases: "),
-                      trained);
+  const std::string square =
+      text(config.nine.depth, " layers, ", c.square, "x", c.square, " square");
+  const CaseRows rows(run, square + (c.bias ? ", biases: " : ", no biases: "), trained);
   const std::string words = "test examples give the training image";
   const std::string distance = "distance of the output from the training image, relative (median)";
   rows.claim("part of the output that is not along the training image (median)", words, "residual",
@@ -165,9 +159,8 @@ void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseRes
 }
 
 void claim_figure_10(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const CaseRows rows(
-      run, text(config.ten.depth, " layers with skips, ", c.bias ? "biases: " : "no biases: "),
-      trained);
+  const std::string skips = text(config.ten.depth, " layers with skips");
+  const CaseRows rows(run, skips + (c.bias ? ", biases: " : ", no biases: "), trained);
   const std::string words = "outputs individual training examples instead of combinations";
   const std::string within = text("inputs within ", config.radius, " of a training image ");
   rows.literal(within + "after one application", words, "at once", at_least(0.9),
