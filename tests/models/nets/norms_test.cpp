@@ -132,7 +132,9 @@ TEST_CASE("100 steps of a batch-norm network are PyTorch's, its running statisti
       }
       const Net evaluated = with_stored_statistics(net);
       const Tensor x = stored("data", dtype);
-      CHECK(distance(evaluated(x), stored(optimizer + ".stored")) < bound);
+      // 36 products behind a norm that multiplies by 3: outputs move some ten times as far as
+      // parameters do
+      CHECK(distance(evaluated(x), stored(optimizer + ".stored")) < 10 * bound);
       CHECK(with_batch_statistics(evaluated).program_text() == net.program_text());
 
       gather_statistics(net, 2, [&](int64_t i) { return slice(x, 0, 16 * i, 16 * i + 16); });
