@@ -253,7 +253,7 @@ class MatMul:
 def make(words, dtype=torch.float32):
     if words[0] == "tiny":
         return Tiny(dtype)
-    if words[0] in ("conv", "spectrum", "converge"):
+    if words[0] in ("conv", "minibatch", "resnet9", "spectrum", "converge"):
         return Images(words, dtype)
     return MatMul(int(words[1]), dtype) if words[0] == "matmul" else Work(words, dtype)
 
