@@ -141,6 +141,8 @@ Shape pooled_shape(const char* name, const Tensor& x, const Pooling& pool) {
             "; take a smaller window, or mean(x, {2, 3}) for whole images");
     y.push_back((x.dim(2 + i) + 2 * padding - size) / stride + 1);
   }
+  require(pool.size[0] <= most / pool.size[1], name, ": a window of ", pool.size[0], " x ",
+          pool.size[1], " has more than ", most, " elements");
   return y;
 }
 

@@ -82,7 +82,10 @@ template <class Windows, int n, class T>
   const auto rows = side > 0 ? side : static_cast<int>(s.pool.size[0]),
              cols = side > 0 ? side : static_cast<int>(s.pool.size[1]),
              down = side > 0 ? stride : static_cast<int>(s.pool.stride[0]);
-  for (int q = 0; q < down; q += high) {
+  const int64_t up = at.row * down - s.pool.padding[0];
+  const auto least = side > 0 ? 0 : static_cast<int>(std::max<int64_t>(0, -up)),
+             end = side > 0 ? down : static_cast<int>(std::min<int64_t>(down, s.height - up));
+  for (int q = least; q < end; q += high) {
     Vec<T, n> sum[high][stride] = {};
     for (int b = side > 0 ? (side - 1) / stride : static_cast<int>(at.rows_depth); b >= 0; --b) {
       const int64_t r = at.row - b;
@@ -104,7 +107,7 @@ template <class Windows, int n, class T>
       }
     }
     unrolled<high>([&](auto f) {
-      const int64_t h = at.row * down - s.pool.padding[0] + q + f;
+      const int64_t h = up + q + f;
       if (h < 0 || h >= s.height) return;
       T* to = x + h * s.width + at.col * stride - s.pool.padding[1];
       if constexpr (stride == 1) {
@@ -128,11 +131,10 @@ void chosen_singly(T* x, const T* y, const Place* place, const Group& at, const 
   const int64_t top = std::max<int64_t>(0, at.row - at.rows_depth),
                 left = std::max<int64_t>(0, at.col - at.cols_depth),
                 bottom = std::min(s.rows, at.row + 1), right = std::min(s.cols, at.col + 1);
-  for (int64_t p = 0; p < stride[0]; ++p)
-    for (int64_t q = 0; q < stride[1]; ++q) {
-      const int64_t h = at.row * stride[0] - padding[0] + p,
-                    w = at.col * stride[1] - padding[1] + q;
-      if (h < 0 || h >= s.height || w < 0 || w >= s.width) continue;
+  const int64_t up = at.row * stride[0] - padding[0], side = at.col * stride[1] - padding[1];
+  for (int64_t h = std::max<int64_t>(0, up); h < std::min(s.height, up + stride[0]); ++h)
+    for (int64_t w = std::max<int64_t>(0, side); w < std::min(s.width, side + stride[1]); ++w) {
+      const int64_t p = h - up, q = w - side;
       T sum = 0;
       for (int64_t r = top; r < bottom; ++r)
         for (int64_t c = left; c < right; ++c) {

@@ -43,6 +43,8 @@ Shape pool_shape(const Reader& r, const Values& in, const Shapes&) {
   r.pair("padding", 0, 0);
   flag(r, "count_padding", true);
   const Pooling pooling = pooling_of(r.node);
+  require(pooling.size[0] * pooling.size[1] < 0x1p31, r.where, ": a window of ", pooling.size[0],
+          " x ", pooling.size[1], " has too many elements");
   for (int i = 0; i < 2; ++i) {
     const int64_t size = pooling.size[i], padding = pooling.padding[i], side = out[i + 1];
     require(padding <= size / 2, r.where, ": padding ", padding, " is more than half the window ",

@@ -210,3 +210,18 @@ TEST_CASE("max_pool2d: the derivatives are those of the element chosen, to any o
   const Tensor v = full({1, 1, 2, 4}, 1, DType::f64, device);
   CHECK(hvp(f, x, v).array().to_vector<double>() == std::vector<double>{0, 18, 0, 0, 0, 0, 30, 0});
 }
+
+TEST_CASE("max_pool2d: strides and windows far larger than the image") {
+  const Tensor x = normal(Key(5), {1, 2, 9, 40}, DType::f64, 0, 1, test_device());
+  for (const Pooling& pooling :
+       {Pooling{{2, 2}, {1 << 30, 1 << 30}, {0, 0}}, Pooling{{3, 3}, {1 << 30, 1}, {1, 1}},
+        Pooling{{3, 3}, {1, 1 << 30}, {1, 1}}, Pooling{{1000, 41}, {3, 1}, {500, 20}}}) {
+    const auto result = vjp([&](const Tensor& t) { return max_pool2d(t, pooling); }, x);
+    const Tensor ones = full(result.first.shape(), 1, DType::f64, test_device());
+    const Tensor back = result.second(ones);
+    CHECK(sum(back).item() == static_cast<double>(result.first.size()));
+    CHECK(sum(back * x).item() == doctest::Approx(sum(result.first).item()));
+  }
+  CHECK_THROWS_WITH_AS((void)max_pool2d(x, {{1 << 20, 1 << 20}, {1, 1}, {1 << 19, 1 << 19}}),
+                       doctest::Contains("elements"), Error);
+}

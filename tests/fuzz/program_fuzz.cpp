@@ -105,6 +105,14 @@ std::string node(Dice& dice, uint64_t at) {
                                     "div",
                                     "maximum",
                                     "minimum",
+                                    "max_pool2d",
+                                    "avg_pool2d",
+                                    "resize_bilinear",
+                                    "pixel_shuffle",
+                                    "pixel_unshuffle",
+                                    "pad_zeros",
+                                    "pad_reflect",
+                                    "pad_replicate",
                                     "nothing"});
   std::string inputs;
   const bool two = op == "add" || op == "mul" || op == "matmul" || op == "concat" || op == "sub";
@@ -119,11 +127,13 @@ std::string node(Dice& dice, uint64_t at) {
   std::string text = "{\"op\": \"" + op + "\", \"inputs\": [" + inputs + "]";
   if (!parameters.empty()) text += ", \"parameters\": [" + parameters + "]";
   if (dice.one_in(2))
-    text +=
-        ", \"attributes\": {\"" +
-        dice.pick({"stride", "padding", "output_padding", "factor", "groups", "dilation", "eps",
-                   "last", "momentum", "shape", "axes", "axis", "start", "stop", "step", "other"}) +
-        "\": " + list(dice, 4) + "}";
+    text += ", \"attributes\": {\"" +
+            dice.pick({"stride",   "padding", "output_padding", "factor",        "groups",
+                       "dilation", "eps",     "last",           "momentum",      "shape",
+                       "axes",     "axis",    "start",          "stop",          "step",
+                       "size",     "size",    "margins",        "align_corners", "count_padding",
+                       "other"}) +
+            "\": " + list(dice, 4) + "}";
   if (dice.one_in(3))
     text +=
         ", \"activation\": \"" + dice.pick({"relu", "tanh", "leaky_relu(0.1)", "elu", "no"}) + "\"";

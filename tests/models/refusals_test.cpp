@@ -67,6 +67,12 @@ TEST_CASE("an undefined operand is refused by name") {
   refused("conv_transpose2d: an operand is undefined",
           [&] { (void)conv_transpose2d(none, image); });
   refused("upsample_nearest: needs", [] { (void)upsample_nearest(none, 2); });
+  refused("max_pool2d: an operand is undefined", [] { (void)max_pool2d(none); });
+  refused("avg_pool2d: an operand is undefined", [] { (void)avg_pool2d(none); });
+  refused("resize_bilinear: an operand is undefined", [] { (void)resize_bilinear(none, {1, 1}); });
+  refused("pixel_shuffle: needs", [] { (void)pixel_shuffle(none, 2); });
+  refused("pixel_unshuffle: needs", [] { (void)pixel_unshuffle(none, 2); });
+  refused("pad2d: an operand is undefined", [] { (void)pad2d(none, {}); });
   refused("gather: needs at least one axis", [&] { (void)gather(none, index); });
   refused("scatter_add: an operand is undefined", [&] { (void)scatter_add(none, index, 1); });
   refused("cast: the operand is undefined", [] { (void)cast(none, DType::f64); });

@@ -1,0 +1,54 @@
+#!/usr/bin/env python3
+"""Times max-pooling forward and back against a copy of the bytes that either has to move, in turns, one thread.
+
+usage: bench/peers/pool.py PROGRAM [--shape 64x64x32x32] [--rounds N]
+
+PROGRAM is basin-bench-peer. Windows are 2 x 2; those bytes are the image and the pooled image, once each (not the place that is
+kept for each window). Processor time; of the ratios of a round the median, and the smallest and largest.
+"""
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+
+
+class Side:
+    def __init__(self, program, name):
+        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.ask(f"open {name}")
+        self.ask("run 5")
+
+    def ask(self, request):
+        self.process.stdin.write(request + "\n")
+        self.process.stdin.flush()
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"pool.py: no answer to '{request}'")
+        return json.loads(line)
+
+    def seconds(self):
+        return self.ask("run 10")[1]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("program")
+    parser.add_argument("--shape", default="64x64x32x32")
+    parser.add_argument("--rounds", type=int, default=15)
+    options = parser.parse_args()
+    kinds = ("max-pool-copy", "max-pool", "max-pool-back")
+    sides = {kind: Side(options.program, f"{kind} {options.shape}") for kind in kinds}
+    size = 1
+    for side in options.shape.split("x"):
+        size *= int(side)
+    rounds = [{kind: side.seconds() for kind, side in sides.items()} for _ in range(options.rounds)]
+    print(f"images {options.shape}, {5 * size / 1e6:.1f} MB, {options.rounds} rounds of 10")
+    print("| pass | GB/s, median | rate of the copy, median (least .. most) |\n| --- | --- | --- |")
+    for kind in kinds:
+        rates = [r["max-pool-copy"] / r[kind] for r in rounds]
+        speed = 5 * size / statistics.median(r[kind] for r in rounds) / 1e9
+        print(f"| {kind} | {speed:.1f} | {statistics.median(rates):.2f} ({min(rates):.2f} .. {max(rates):.2f}) |")
+
+
+main()
