@@ -366,13 +366,17 @@ class MaxPool final : public Workload {
     pool();
     ct_ = uniform(seed.at("cotangent"), y_.shape(), DType::f32, -1, 1, device);
   }
-  void run() override {
-    if (kind_ == "max-pool-copy")
+  void run() override {  // in the memory of the run before
+    if (kind_ == "max-pool-copy") {
       assign(to_, from_);
-    else if (kind_ == "max-pool")
+    } else if (kind_ == "max-pool") {
+      y_ = {};
+      pullback_ = {};
       pool();
-    else
+    } else {
+      dx_ = {};
       dx_ = pullback_(ct_);
+    }
   }
   std::vector<double> check(bool) override {
     run();

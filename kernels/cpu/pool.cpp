@@ -36,6 +36,14 @@ template <int stride, class T, int n>
   }
 }
 
+/// Asks for `count` elements 16 KiB further on: what the processor fetches by itself ends with a
+/// page.
+template <int count, class T>
+[[gnu::always_inline]] inline void fetch_ahead(const T* from) {
+  for (int byte = 0; byte < count * static_cast<int>(sizeof(T)); byte += 64)
+    __builtin_prefetch(reinterpret_cast<const char*>(from) + 16384 + byte);
+}
+
 /// What the compiler knows of windows: their columns' stride, and where side is not 0, that they
 /// are side x side elements with that stride along rows too.
 template <int side_, int stride_>
@@ -49,20 +57,28 @@ template <class Windows, int n, class T>
                                               PoolShape::Span rows, const PoolShape& s) {
   using Places = Vec<Whole<T>, n>;
   const auto size = Windows::side > 0 ? Windows::side : static_cast<int>(s.pool.size[1]);
-  const int64_t step = s.pool.stride[1];
-  const T* row = x + rows.from * s.width;
-  Vec<T, n> best = every<Windows::stride, T, n>(row, 0, step);
-  Whole<T> first = static_cast<Whole<T>>(rows.from) * size;
-  Places at = Places{} + first;
-  for (int64_t i = rows.from; i < rows.to; ++i, row += s.width, first += size)
-    for (int j = i == rows.from; j < size; ++j) {
-      const Vec<T, n> v = every<Windows::stride, T, n>(row, j, step);
-      const Places taken = (v > best) | (v != v);
-      best = taken ? v : best;
-      at = taken ? Places{} + (first + j) : at;
+  const auto run = [&](int64_t from, int64_t to) __attribute__((always_inline)) {
+    const T* row = x + from * s.width;
+    Whole<T> first = static_cast<Whole<T>>(from) * size;
+    Vec<T, n> best = every<Windows::stride, T, n>(row, 0, s.pool.stride[1]);
+    Places at = Places{} + first;
+    for (int64_t i = from; i < to; ++i, row += s.width, first += size) {
+      if (i + s.pool.stride[0] >= s.pool.size[0]) fetch_ahead<n * Windows::stride>(row);
+      for (int j = i == from; j < size; ++j) {
+        const Vec<T, n> v = every<Windows::stride, T, n>(row, j, s.pool.stride[1]);
+        const Places taken = (v > best) | (v != v);
+        best = taken ? v : best;
+        at = taken ? Places{} + (first + j) : at;
+      }
     }
-  store(y, best);
-  if (place) store(place, __builtin_convertvector(at, Vec<uint8_t, n>));
+    fetch_ahead<n>(y);
+    store(y, best);
+    if (place) store(place, __builtin_convertvector(at, Vec<uint8_t, n>));
+  };
+  if (Windows::side > 0 && rows.to - rows.from == Windows::side)
+    run(0, Windows::side);  // unrolled
+  else
+    run(rows.from, rows.to);
 }
 
 /// Image rows stride m - padding + q, q = 0 ... stride - 1, are group number m, and so are columns.
@@ -110,6 +126,7 @@ template <class Windows, int n, class T>
       const int64_t h = up + q + f;
       if (h < 0 || h >= s.height) return;
       T* to = x + h * s.width + at.col * stride - s.pool.padding[1];
+      fetch_ahead<n * stride>(to);
       if constexpr (stride == 1) {
         store(to, sum[f][0]);
       } else {
@@ -146,17 +163,29 @@ void chosen_singly(T* x, const T* y, const Place* place, const Group& at, const 
     }
 }
 
-/// f(n, first) for pieces of n columns that cover from ... to - 1; the last one begins early
-/// enough. Returns whether there are enough columns for a piece of 16 bytes.
+/// f(n): the most lanes of a register, or of a half or a quarter of one, that so many columns fill;
+/// 0 where they do not fill 16 bytes.
 template <class T, int n = lanes<T>, class F>
-[[gnu::always_inline]] inline bool in_pieces(int64_t from, int64_t to, F&& f) {
-  if constexpr (n * sizeof(T) < 16) {
-    return false;
+void with_lanes(int64_t columns, F&& f) {
+  if constexpr (n * sizeof(T) < 16)
+    f(std::integral_constant<int, 0>());
+  else if (columns < n)
+    with_lanes<T, n / 2>(columns, f);
+  else
+    f(std::integral_constant<int, n>());
+}
+
+/// All columns: those of from ... to - 1 by piece(first) of n, the last of which begins early
+/// enough, the others by singly(first, last).
+template <int n, class Piece, class Singly>
+[[gnu::always_inline]] inline void in_pieces(int64_t from, int64_t to, int64_t all, Piece&& piece,
+                                             Singly&& singly) {
+  if constexpr (n > 0) {
+    if (from > 0) singly(0, from);
+    for (int64_t c = from; c < to; c += n) piece(std::min<int64_t>(c, to - n));
+    if (to < all) singly(to, all);
   } else {
-    if (to - from < n) return in_pieces<T, n / 2>(from, to, f);
-    for (int64_t c = from; c < to; c += n)
-      f(std::integral_constant<int, n>(), std::min<int64_t>(c, to - n));
-    return true;
+    singly(0, all);
   }
 }
 
@@ -168,13 +197,10 @@ void each_row(int64_t planes, int64_t rows, int64_t cost, const F& f) {
   parallel_for((all + per_task - 1) / per_task, [&](int64_t task) {
     const F mine = f;  // nothing that is written can overlap it
     const int64_t first = task * per_task, end = std::min(all, first + per_task);
-    int64_t plane = first / rows, row = first % rows;
-    for (int64_t i = first; i < end; ++i) {
-      mine(plane, row);
-      if (++row == rows) {
-        ++plane;
-        row = 0;
-      }
+    for (int64_t plane = first / rows; plane * rows < end; ++plane) {
+      const int64_t to = std::min(rows, end - plane * rows);
+      for (int64_t row = std::max<int64_t>(0, first - plane * rows); row < to; ++row)
+        mine(plane, row);
     }
   });
 }
@@ -193,66 +219,59 @@ void with_windows(const Pooling& pool, F&& f) {
 
 template <class T, class Place>
 void largest(T* all_y, Place* all_places, const T* all_x, const PoolShape& s) {
+  const int64_t padding = s.pool.padding[1], stride = s.pool.stride[1],
+                from = (padding + stride - 1) / stride,  // windows that lie inside
+      to = (s.width + padding - s.pool.size[1]) / stride + 1;
   with_windows<Place>(s.pool, [&](auto windows) {
     using Windows = decltype(windows);
-    each_row(s.planes, s.rows, s.width * s.pool.stride[0], [=](int64_t plane, int64_t r) {
-      const T* x = all_x + plane * s.pixels();
-      T* y = all_y + (plane * s.rows + r) * s.cols;
-      Place* places = all_places ? all_places + (plane * s.rows + r) * s.cols : nullptr;
-      const auto singly = [&](int64_t from, int64_t to) {
-        for (int64_t c = from; c < to; ++c) {
-          int64_t at;
-          y[c] = s.largest(x, r, c, at);
-          if (places) places[c] = static_cast<Place>(at);
-        }
-      };
-      if constexpr (sizeof(Place) == 1) {
-        const int64_t padding = s.pool.padding[1], stride = s.pool.stride[1],
-                      from = (padding + stride - 1) / stride,
-                      to = (s.width + padding - s.pool.size[1]) / stride + 1;
+    with_lanes<T>(sizeof(Place) == 1 ? to - from : 0, [&](auto n) {
+      each_row(s.planes, s.rows, s.width * s.pool.stride[0], [=](int64_t plane, int64_t r) {
+        const T* x = all_x + plane * s.pixels();
+        T* y = all_y + (plane * s.rows + r) * s.cols;
+        Place* places = all_places ? all_places + (plane * s.rows + r) * s.cols : nullptr;
         const PoolShape::Span rows = s.inside(0, r);
-        if (in_pieces<T>(from, to, [&](auto n, int64_t c) {
-              largest_of<Windows, n>(y + c, places ? places + c : nullptr,
-                                     x + s.element(r, c, 0, 0), rows, s);
-            })) {
-          singly(0, from);
-          return singly(to, s.cols);
-        }
-      }
-      singly(0, s.cols);
+        const auto piece = [&](int64_t c) {
+          if constexpr (n > 0 && sizeof(Place) == 1)
+            largest_of<Windows, n>(y + c, places ? places + c : nullptr, x + s.element(r, c, 0, 0),
+                                   rows, s);
+        };
+        in_pieces<n>(from, to, s.cols, piece, [&](int64_t first, int64_t end) {
+          for (int64_t c = first; c < end; ++c) {
+            int64_t at;
+            y[c] = s.largest(x, r, c, at);
+            if (places) places[c] = static_cast<Place>(at);
+          }
+        });
+      });
     });
   });
 }
 
 template <class T, class Place>
 void chosen(T* all_x, const T* all_y, const Place* all_places, const PoolShape& s) {
+  const int64_t down = s.pool.stride[0], across = s.pool.stride[1], padding = s.pool.padding[1],
+                before = (s.pool.size[1] - 1) / across, depth = (s.pool.size[0] - 1) / down,
+                rows = (s.height + s.pool.padding[0] - 1) / down + 1,  // groups
+      cols = (s.width + padding - 1) / across + 1,
+                // of columns that have all their windows and lie inside
+      from = std::max(before, (padding + across - 1) / across),
+                to = std::min(s.cols, (s.width + padding) / across);
   with_windows<Place>(s.pool, [&](auto windows) {
     using Windows = decltype(windows);
-    constexpr int stride = Windows::stride;
-    const int64_t down = s.pool.stride[0], across = s.pool.stride[1], padding = s.pool.padding[1],
-                  groups = (s.height + s.pool.padding[0] - 1) / down + 1,
-                  depth = (s.pool.size[0] - 1) / down, before = (s.pool.size[1] - 1) / across;
-    each_row(s.planes, groups, s.width * down, [=](int64_t plane, int64_t m) {
-      T* x = all_x + plane * s.pixels();
-      const T* y = all_y + plane * s.points();
-      const Place* places = all_places + plane * s.points();
-      Group at{m, 0, depth, before};
-      const auto singly = [&](int64_t from, int64_t to) {
-        for (at.col = from; at.col < to; ++at.col) chosen_singly(x, y, places, at, s);
-      };
-      const int64_t end = (s.width + padding - 1) / across + 1;
-      if constexpr (stride > 0) {
-        const int64_t from = std::max(before, (padding + stride - 1) / stride),
-                      to = std::min(s.cols, (s.width + padding) / stride);
-        if (in_pieces<T>(from, to, [&](auto n, int64_t c) {
-              at.col = c;
-              chosen_of<Windows, n>(x, y, places, at, s);
-            })) {
-          singly(0, from);
-          return singly(to, end);
-        }
-      }
-      singly(0, end);
+    with_lanes<T>(Windows::stride > 0 ? to - from : 0, [&](auto n) {
+      each_row(s.planes, rows, s.width * down, [=](int64_t plane, int64_t m) {
+        T* x = all_x + plane * s.pixels();
+        const T* y = all_y + plane * s.points();
+        const Place* places = all_places + plane * s.points();
+        Group at{m, 0, depth, before};
+        const auto piece = [&](int64_t c) {
+          at.col = c;
+          if constexpr (n > 0 && Windows::stride > 0) chosen_of<Windows, n>(x, y, places, at, s);
+        };
+        in_pieces<n>(from, to, cols, piece, [&](int64_t first, int64_t end) {
+          for (at.col = first; at.col < end; ++at.col) chosen_singly(x, y, places, at, s);
+        });
+      });
     });
   });
 }
