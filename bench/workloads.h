@@ -40,6 +40,8 @@ class Workload {
 /// of 2x2), "max-pool-copy 64x64x32x32" (of the bytes that each of these has to move). "L x h"
 /// means L weight matrices with all hidden widths h. Errors: any other name.
 std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device = {});
+/// Those that begin with "max-pool" (workloads_pool.cpp).
+std::unique_ptr<Workload> make_pool_workload(const std::string& name, const Device& device);
 
 /// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden
 /// layers.

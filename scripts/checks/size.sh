@@ -23,7 +23,7 @@ rooms=(
   "experiments/memorization 175400"
   "experiments/online_sgd 257500"
   "tests 889500"
-  "bench 52000"
+  "bench 52500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
 day_budget=460000 most_lines=500
