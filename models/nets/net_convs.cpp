@@ -9,8 +9,9 @@ namespace {
 void require_channels(const Reader& r, const Shape& in, const Shapes& p, int sides, bool up) {
   const Shape& weight = p[0];
   const int64_t groups = r.one("groups", 1, 1);
-  require(in.rank == sides + 1 && weight.rank == sides + 2 && in[0] % groups == 0 &&
-              weight[0] % groups == 0 && weight[up ? 0 : 1] == (up ? in[0] : in[0] / groups),
+  require(in.rank == sides + 1 && weight.rank == sides + 2 && weight.size() > 0 &&
+              in[0] % groups == 0 && weight[0] % groups == 0 &&
+              weight[up ? 0 : 1] == (up ? in[0] : in[0] / groups),
           r.where, ": a weight ", weight, " does not fit the input ", in, "; needs [channels, ",
           sides == 1 ? "length] and a weight " : "height, width] and a weight ",
           up ? "[channels, outputs / groups, " : "[outputs, channels / groups, ",
@@ -24,7 +25,7 @@ void require_channels(const Reader& r, const Shape& in, const Shapes& p, int sid
 /// Side of what a convolution gives.
 int64_t side_of(const Reader& r, const Window& w, int axis, int64_t side, int64_t kernel) {
   const int64_t padded = side + 2 * w.padding[axis];
-  require(kernel >= 1 && w.span(axis, kernel) <= padded, r.where, ": the kernel ", kernel,
+  require(w.span(axis, kernel) <= padded, r.where, ": the kernel ", kernel,
           " is larger than the side ", side, " with padding ", w.padding[axis], ", dilation ",
           w.dilation[axis]);
   return w.output(axis, side, kernel);
@@ -61,7 +62,6 @@ Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
   Shape out{p[0][1] * window.groups};
   for (size_t i = 0; i < 2; ++i) {
     const int axis = static_cast<int>(i);
-    require(p[0][axis + 2] >= 1, r.where, ": the weight ", p[0], " is empty");
     require(more[i] < window.stride[i], r.where, ": output padding ", more[i],
             " must be below the stride ", window.stride[i]);
     out.push_back(window.input(axis, x[axis + 1], p[0][axis + 2]) + more[i]);

@@ -189,7 +189,7 @@ int Generator::convolution() {
     y.push_back(window.output(i, image[2 + i], kernel[i]));
   }
   const std::string how = window_text(window);
-  const int64_t kind = dice_.below(5);
+  const int64_t kind = dice_.below(6);
   if (kind == 0) {
     const int64_t factor = small();
     return add("upsample_nearest", text("upsample by ", factor), {x},
@@ -207,9 +207,16 @@ int Generator::convolution() {
                  return conv2d_input_grad(in[0], in[1], wanted, window);
                });
   }
+  if (kind == 3)
+    return add("conv1d", text("convolution of sequences, ", how),
+               {of_shape({image[0], image[1], image[3]}), of_shape({w[0], w[1], w[3]})},
+               [=](Context&, const Tensors& in) {
+                 return conv1d(in[0], in[1], {}, {}, window.stride[1], window.padding[1],
+                               window.dilation[1], window.groups);
+               });
   std::string name;
   const Activation f = activation(name);
-  const bool biased = dice_.chance(0.5), transposed = kind == 3;
+  const bool biased = dice_.chance(0.5), transposed = kind == 4;
   std::array<int64_t, 2> extra{dice_.below(window.stride[0]), dice_.below(window.stride[1])};
   const int64_t seen = small(), channels = transposed ? seen * window.groups : w[0];
   if (transposed)
