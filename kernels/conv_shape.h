@@ -25,7 +25,6 @@ struct ConvShape {
   }                                                         // rows of the matrix of columns
   int64_t depth() const { return taps() / window.groups; }  // of them those of a group
   BASIN_HD int64_t points() const { return rows * cols; }   // its columns for each sample
-  bool depthwise() const { return window.groups > 1 && window.groups == in; }
   /// The input itself is the matrix of columns.
   bool pointwise() const {
     return kernel[0] * kernel[1] * window.stride[0] * window.stride[1] == 1 &&

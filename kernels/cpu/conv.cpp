@@ -1,8 +1,8 @@
 // Convolutions as products with the matrix of columns: row (channel, i, j) holds, for each output
 // point, the input element under tap (i, j) of the kernel. Samples are taken in chunks, so that a
 // product has many columns and its operands stay in the second-level cache; the cut depends on
-// shapes alone. Groups of channels are separate products with their rows of that matrix; groups of
-// one input channel (depthwise) need no matrix.
+// shapes alone. Convolutions in groups of channels, depthwise ones among them, have few rows for
+// such a matrix: they are products with the image itself (shifted.h).
 #include <cstring>
 #include <vector>
 
@@ -23,16 +23,20 @@ constexpr int64_t longest_chain = 32;  // chunks whose weight gradients are summ
 constexpr int64_t largest_partial =
     int64_t{1} << 15;  // weights, up to which the sum is shared among that many partials
 constexpr int64_t longest_dot = 512;      // products of a sum in T, more in f64
-constexpr int64_t channels_together = 8;  // of a task of a depthwise convolution
+constexpr int64_t outputs_together = 16;  // of a task of a weight gradient in groups
 
-/// Memory of this thread, one block per use; grows, and is reused by later calls.
+/// Memory of this thread, one block per use, aligned for any vector; grows, and is reused by later
+/// calls.
 enum Use { use_columns, use_values, use_planes, uses };
 template <class T>
 T* scratch(Use use, int64_t count) {
-  static thread_local std::vector<T> blocks[uses];
-  if (static_cast<int64_t>(blocks[use].size()) < count)
-    blocks[use].resize(static_cast<size_t>(count));
-  return blocks[use].data();
+  struct alignas(64) Line {
+    T values[64 / sizeof(T)];
+  };
+  static thread_local std::vector<Line> blocks[uses];
+  const size_t size = static_cast<size_t>(count) * sizeof(T) / sizeof(Line) + 1;
+  if (blocks[use].size() < size) blocks[use].resize(size);
+  return blocks[use].data()->values;
 }
 
 /// to[i] = from[i * stride], or the other way round. Known strides are what compilers make vectors
@@ -72,49 +76,54 @@ void copy_points(const ConvShape& s, T* to, int64_t to_row, const T* from, int64
   });
 }
 
-/// One padded channel, with the columns (and rows) of equal remainder by the stride together: what
-/// a tap reads for one row of output points is then contiguous, whatever the stride.
+/// Padded channels, with the columns (and rows) of equal remainder by the stride together: what a
+/// tap reads for one row of output points is then contiguous, whatever the stride.
 template <class T>
 struct Planes {
   struct Run {
     int64_t there, here, count;  // elements there are a stride apart, here next to each other
   };
   const ConvShape& s;
-  int64_t width, part, size;  // of a row, of the rows and columns of one remainder, of all
-  std::vector<int64_t> taps;  // where the first output point reads
-  std::vector<Run> runs;      // the channel
-  T* data;                    // followed by zeros
+  int64_t channels;
+  int64_t width, part, size;  // of a row, of the rows and columns of one remainder, of a channel
+  std::vector<int64_t> taps;  // where the first output point reads, of all channels
+  std::vector<Run> runs;      // a channel
+  T* data;
 
-  explicit Planes(const ConvShape& shape) : s(shape) {
+  explicit Planes(const ConvShape& shape, int64_t count = 1) : s(shape), channels(count) {
     const int64_t down = s.window.stride[0], across = s.window.stride[1];
     const int64_t height = (s.height + 2 * s.window.padding[0] + down - 1) / down;
     width = (s.width + 2 * s.window.padding[1] + across - 1) / across;
     part = height * width;
-    size = down * across * part;
+    size = down * across * part + lanes<T>;  // zeros between channels, for whole vectors
     const auto at = [&](int64_t row, int64_t col) {
       return ((row % down * across + col % across) * height + row / down) * width + col / across;
     };
-    for (int64_t i = 0; i < s.kernel[0]; ++i)
-      for (int64_t j = 0; j < s.kernel[1]; ++j)
-        taps.push_back(at(i * s.window.dilation[0], j * s.window.dilation[1]));
+    for (int64_t c = 0; c < channels; ++c)
+      for (int64_t i = 0; i < s.kernel[0]; ++i)
+        for (int64_t j = 0; j < s.kernel[1]; ++j)
+          taps.push_back(c * size + at(i * s.window.dilation[0], j * s.window.dilation[1]));
     for (int64_t row = 0; row < s.height; ++row)
       for (int64_t col = 0; col < std::min(across, s.width); ++col)
         runs.push_back({row * s.width + col,
                         at(row + s.window.padding[0], col + s.window.padding[1]),
                         (s.width - col + across - 1) / across});
-    data = scratch<T>(use_planes, size + lanes<T>);
+    data = scratch<T>(use_planes, channels * size);
     clear();
   }
   /// Output points, the rows as wide as here, from the first to the last.
   int64_t points() const { return (s.rows - 1) * width + s.cols; }
-  void clear() { std::fill_n(data, size + lanes<T>, T(0)); }
-  void read(const T* channel) {
-    for (const Run& run : runs)
-      spread(data + run.here, 1, channel + run.there, s.window.stride[1], run.count);
+  Shifted<T> rows() const { return {data, taps.data(), static_cast<int64_t>(taps.size())}; }
+  void clear() { std::fill_n(data, channels * size, T(0)); }
+  void read(const T* x) {
+    for (T* to = data; to < data + channels * size; to += size, x += s.height * s.width)
+      for (const Run& run : runs)
+        spread(to + run.here, 1, x + run.there, s.window.stride[1], run.count);
   }
-  void write(T* channel) const {
-    for (const Run& run : runs)
-      spread(channel + run.there, s.window.stride[1], data + run.here, 1, run.count);
+  void write(T* x) const {
+    for (const T* from = data; from < data + channels * size; from += size, x += s.height * s.width)
+      for (const Run& run : runs)
+        spread(x + run.there, s.window.stride[1], from + run.here, 1, run.count);
   }
 };
 
@@ -150,12 +159,6 @@ struct Finish {
           to[i] = decltype(functor)::template value<T>(from[i] + shift, p, q);
       };
     });
-  }
-  /// For channels that are counted from `channel` on.
-  Finish from(int64_t channel) const {
-    Finish rest = *this;
-    if (bias) rest.bias += channel;
-    return rest;
   }
   void operator()(T* to, const T* from, int64_t channel, int64_t n) const {
     run(to, from, n, bias ? bias[channel] : T(0), a, b);
@@ -223,27 +226,18 @@ Matrix<const T> outputs_of(const ConvShape& s, const T* y, int64_t count) {
   return {values, ld, 1};
 }
 
-/// f(first output, how many, first row of the columns) of every group of channels.
-template <class F>
-void for_groups(const ConvShape& s, F&& f) {
-  const int64_t outputs = s.out / s.window.groups;
-  for (int64_t g = 0; g < s.window.groups; ++g) f(g * outputs, outputs, g * s.depth());
-}
-
 template <class T>
 void forward(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.depth();
+  const int64_t n = s.points(), k = s.taps();
   for_chunks(s, [&](int64_t first, int64_t count) {
     const int64_t ld = count * n;
     T* const to = y + first * s.out * n;
     const Matrix<const T> columns = columns_of(s, x + first * s.image(), count);
-    T* const values = count == 1 ? to : scratch<T>(use_values, s.out * ld);
-    for_groups(s, [&](int64_t o, int64_t outputs, int64_t row) {
-      const Finish<T> after = finish.from(o);
-      gemm<T>(outputs, ld, k, {w + o * k, k, 1}, {columns.data + row * ld, ld, 1}, values + o * ld,
-              ld, false, count == 1 ? after.after : nullptr, &after);
-    });
-    for (int64_t i = 0; i < count && count > 1; ++i)
+    if (count == 1)
+      return gemm<T>(s.out, n, k, {w, k, 1}, columns, to, n, false, finish.after, &finish);
+    T* const values = scratch<T>(use_values, s.out * ld);
+    gemm<T>(s.out, ld, k, {w, k, 1}, columns, values, ld);
+    for (int64_t i = 0; i < count; ++i)
       for (int64_t o = 0; o < s.out; ++o)
         finish(to + (i * s.out + o) * n, values + o * ld + i * n, o, n);
   });
@@ -251,19 +245,15 @@ void forward(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& 
 
 template <class T>
 void input_grad(const ConvShape& s, T* x, const T* y, const T* w, const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.depth();
+  const int64_t n = s.points(), k = s.taps();
   for_chunks(s, [&](int64_t first, int64_t count) {
     const int64_t ld = count * n;
     T* const to = x + first * s.image();
     const Matrix<const T> values = outputs_of(s, y + first * s.out * n, count);
-    const bool in_place = count == 1 && s.pointwise();
-    T* const columns = in_place ? to : scratch<T>(use_columns, s.taps() * ld);
-    for_groups(s, [&](int64_t o, int64_t outputs, int64_t row) {
-      const Finish<T> after = finish.from(row);  // a row is a channel where this is asked for
-      gemm<T>(k, ld, outputs, {w + o * k, 1, k}, {values.data + o * ld, ld, 1}, columns + row * ld,
-              ld, false, in_place ? after.after : nullptr, &after);
-    });
-    if (in_place) return;
+    if (count == 1 && s.pointwise())
+      return gemm<T>(k, n, s.out, {w, 1, k}, values, to, n, false, finish.after, &finish);
+    T* const columns = scratch<T>(use_columns, k * ld);
+    gemm<T>(k, ld, s.out, {w, 1, k}, values, columns, ld);
     parallel_for(count,
                  [&](int64_t i) { col2im(s, columns + i * n, ld, to + i * s.image(), finish); });
   });
@@ -271,7 +261,7 @@ void input_grad(const ConvShape& s, T* x, const T* y, const T* w, const Finish<T
 
 template <class T>
 void weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
-  const int64_t n = s.points(), k = s.depth(), size = s.out * k, chunk = chunk_size(s, 512);
+  const int64_t n = s.points(), k = s.taps(), size = s.out * k, chunk = chunk_size(s, 512);
   const int64_t chunks = (s.batch + chunk - 1) / chunk;
   const int64_t partials =
       size <= largest_partial ? std::clamp<int64_t>(chunks, 1, chunk_count) : 1;
@@ -285,11 +275,8 @@ void weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
     for (int64_t c = begin; c < end; ++c) {
       const int64_t first = c * chunk, count = std::min(chunk, s.batch - first), ld = count * n;
       const Matrix<const T> columns = columns_of(s, x + first * s.image(), count);
-      const Matrix<const T> values = outputs_of(s, y + first * s.out * n, count);
-      for_groups(s, [&](int64_t o, int64_t outputs, int64_t row) {
-        gemm<T>(outputs, k, ld, {values.data + o * ld, ld, 1}, {columns.data + row * ld, 1, ld},
-                sum + o * k, k, true);
-      });
+      gemm<T>(s.out, k, ld, outputs_of(s, y + first * s.out * n, count), {columns.data, 1, ld}, sum,
+              k, true);
       if (few || ((c + 1 - begin) % longest_chain != 0 && c + 1 < end)) continue;
       for (int64_t i = 0; i < size; ++i)
         totals[static_cast<size_t>(p * size + i)] += static_cast<double>(sum[i]);
@@ -308,102 +295,117 @@ void weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
   }
 }
 
-// ---- depthwise: every group has one input channel ----
+// ---- in groups ----
 //
-// A row of output points is laid out as wide as the rows of Planes, so that a tap of a whole
+// A row of output points is laid out as wide as the rows of Planes, so that what a tap reads of a
 // channel is one run of numbers. What lies between the rows is computed and thrown away, or is 0.
 
-/// f(first, end) for pieces of so many channels, in parallel.
+/// f(first, end) for pieces of 0 ... count - 1, in parallel.
 template <class F>
-void for_channels(int64_t count, int64_t piece, F&& f) {
-  piece = std::max<int64_t>(1, piece);
+void for_pieces_of(int64_t count, int64_t piece, F&& f) {
   parallel_for((count + piece - 1) / piece,
                [&](int64_t i) { f(i * piece, std::min(count, (i + 1) * piece)); });
 }
 
+/// f(first, end) for groups of channels, numbered through all samples.
+template <class F>
+void for_groups(const ConvShape& s, F&& f) {
+  const int64_t each = s.in / s.window.groups * s.height * s.width;
+  for_pieces_of(s.batch * s.window.groups, std::max<int64_t>(1, grain / std::max<int64_t>(1, each)),
+                f);
+}
+
 template <class T>
-void depthwise(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.depth(), outputs = s.out / s.in;
-  const int64_t some = grain / std::max<int64_t>(1, s.height * s.width);
-  for_channels(s.batch * s.in, some, [&](int64_t first, int64_t end) {
-    Planes<T> planes(s);
-    const int64_t length = planes.points();
-    T* const line = scratch<T>(use_values, length + lanes<T>);
+void grouped(const ConvShape& s, T* y, const T* x, const T* w, const Finish<T>& finish) {
+  const int64_t n = s.points(), groups = s.window.groups;
+  const int64_t seen = s.in / groups, outputs = s.out / groups, k = s.depth();
+  for_groups(s, [&](int64_t first, int64_t end) {
+    Planes<T> planes(s, seen);
+    const int64_t length = planes.points(), step = length + lanes<T>;
+    T* const lines = scratch<T>(use_values, outputs * step);
     for (int64_t i = first; i < end; ++i) {
-      planes.read(x + i * s.height * s.width);
-      for (int64_t o = i % s.in * outputs; o < (i % s.in + 1) * outputs; ++o) {
-        T* const to = y + (i / s.in * s.out + o) * n;
-        sum_shifted(line, length, planes.data, planes.taps.data(), w + o * k, k);
-        copy_points(s, to, s.cols, line, planes.width);
-        if (finish.after) finish(to, to, o, n);
+      const int64_t channel = i % groups * outputs;
+      planes.read(x + i * seen * s.height * s.width);
+      sum_shifted(outputs, length, w + channel * k, planes.rows(), lines, step);
+      for (int64_t o = 0; o < outputs; ++o) {
+        T* const to = y + (i * outputs + o) * n;
+        copy_points(s, to, s.cols, lines + o * step, planes.width);
+        if (finish.after) finish(to, to, channel + o, n);
       }
     }
   });
 }
 
 template <class T>
-void depthwise_input_grad(const ConvShape& s, T* x, const T* y, const T* w,
-                          const Finish<T>& finish) {
-  const int64_t n = s.points(), k = s.depth(), outputs = s.out / s.in;
-  const int64_t some = grain / std::max<int64_t>(1, s.height * s.width);
-  for_channels(s.batch * s.in, some, [&](int64_t first, int64_t end) {
-    Planes<T> planes(s);
-    // the outputs of a channel, each after as many zeros as taps reach back
+void grouped_input_grad(const ConvShape& s, T* x, const T* y, const T* w, const Finish<T>& finish) {
+  const int64_t n = s.points(), groups = s.window.groups, area = s.kernel[0] * s.kernel[1];
+  const int64_t seen = s.in / groups, outputs = s.out / groups, k = s.depth();
+  for_groups(s, [&](int64_t first, int64_t end) {
+    Planes<T> planes(s, seen);
+    // the outputs of a group, each after as many zeros as taps reach back
     int64_t margin = 0;
-    for (const int64_t tap : planes.taps) margin = std::max(margin, tap % planes.part);
-    const int64_t length = margin + planes.part + lanes<T>;
-    T* const lines = scratch<T>(use_values, outputs * length);
-    std::fill_n(lines, outputs * length, T(0));
-    // of the taps of each remainder: where they read, and their places in the weights
-    const int64_t parts = planes.size / planes.part;
-    std::vector<std::vector<int64_t>> places(static_cast<size_t>(parts)), of(places);
+    for (int64_t t = 0; t < area; ++t)
+      margin = std::max(margin, planes.taps[static_cast<size_t>(t)] % planes.part);
+    const int64_t step = margin + planes.part + lanes<T>;
+    T* const lines = scratch<T>(use_values, outputs * step);
+    std::fill_n(lines, outputs * step, T(0));
+    // of the taps of each remainder: where they read, and their places in the weights of a channel
+    const auto parts = static_cast<size_t>(s.window.stride[0] * s.window.stride[1]);
+    std::vector<std::vector<int64_t>> places(parts), of(parts);
     for (int64_t o = 0; o < outputs; ++o)
-      for (int64_t t = 0; t < k; ++t) {
+      for (int64_t t = 0; t < area; ++t) {
         const int64_t tap = planes.taps[static_cast<size_t>(t)];
         const auto part = static_cast<size_t>(tap / planes.part);
-        places[part].push_back(o * length + margin - tap % planes.part);
+        places[part].push_back(o * step + margin - tap % planes.part);
         of[part].push_back(o * k + t);
       }
     std::vector<T> weights;
     for (int64_t i = first; i < end; ++i) {
-      const int64_t channel = i % s.in;
+      const int64_t channel = i % groups * seen;
       for (int64_t o = 0; o < outputs; ++o)
-        copy_points(s, lines + o * length + margin, planes.width, y + (i * outputs + o) * n,
-                    s.cols);
-      for (size_t p = 0; p < places.size(); ++p) {
+        copy_points(s, lines + o * step + margin, planes.width, y + (i * outputs + o) * n, s.cols);
+      for (size_t p = 0; p < parts; ++p) {
         weights.clear();
-        for (const int64_t place : of[p]) weights.push_back(w[channel * outputs * k + place]);
-        sum_shifted(planes.data + static_cast<int64_t>(p) * planes.part, planes.part, lines,
-                    places[p].data(), weights.data(), static_cast<int64_t>(weights.size()));
+        for (int64_t c = 0; c < seen; ++c)
+          for (const int64_t place : of[p])
+            weights.push_back(w[i % groups * outputs * k + c * area + place]);
+        sum_shifted(seen, planes.part, weights.data(),
+                    {lines, places[p].data(), static_cast<int64_t>(places[p].size())},
+                    planes.data + static_cast<int64_t>(p) * planes.part, planes.size);
       }
-      T* const to = x + i * s.height * s.width;
+      T* const to = x + i * seen * s.height * s.width;
       planes.write(to);
-      if (finish.after) finish(to, to, channel, s.height * s.width);
+      for (int64_t c = 0; c < seen && finish.after; ++c)
+        finish(to + c * s.height * s.width, to + c * s.height * s.width, channel + c,
+               s.height * s.width);
     }
   });
 }
 
 template <class T>
-void depthwise_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
-  const int64_t n = s.points(), k = s.depth(), outputs = s.out / s.in, each = outputs * k;
-  for_channels(s.in, channels_together, [&](int64_t first, int64_t end) {
-    Planes<T> planes(s);
-    const int64_t length = planes.points(), sums = (end - first) * each;
-    T* const line = scratch<T>(use_values, length + lanes<T>);
-    std::fill_n(line, length + lanes<T>, T(0));
+void grouped_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
+  const int64_t n = s.points(), groups = s.window.groups;
+  const int64_t seen = s.in / groups, outputs = s.out / groups, k = s.depth();
+  for_pieces_of(s.out, outputs_together, [&](int64_t first, int64_t end) {
+    Planes<T> planes(s, seen);
+    const int64_t length = planes.points(), sums = (end - first) * k;
+    const int64_t step = (length / lanes<T> + 1) * lanes<T>;
+    T* const lines = scratch<T>(use_values, (end - first) * step);
+    std::fill_n(lines, (end - first) * step, T(0));
     std::vector<T> parts(static_cast<size_t>(sums * lanes<T>));
     std::vector<double> totals(static_cast<size_t>(sums));
     int64_t steps = 0;  // added to each of the parts
     for (int64_t i = 0; i < s.batch; ++i) {
-      T* to = parts.data();
-      for (int64_t channel = i * s.in + first; channel < i * s.in + end; ++channel) {
-        planes.read(x + channel * s.height * s.width);
-        for (int64_t o = channel * outputs; o < (channel + 1) * outputs; ++o, to += k * lanes<T>) {
-          copy_points(s, line, planes.width, y + o * n, s.cols);
-          add_dots(to, length, planes.data, planes.taps.data(), line, k);
-        }
+      for (int64_t o = first, next = 0; o < end; o = next) {  // those of a group together
+        const int64_t group = o / outputs;
+        next = std::min(end, (group + 1) * outputs);
+        planes.read(x + (i * groups + group) * seen * s.height * s.width);
+        for (int64_t r = o; r < next; ++r)
+          copy_points(s, lines + (r - o) * step, planes.width, y + (i * s.out + r) * n, s.cols);
+        add_dots(next - o, length, lines, step, planes.rows(),
+                 parts.data() + (o - first) * k * lanes<T>);
       }
-      steps += length / lanes<T> + 1;
+      steps += step / lanes<T>;
       if (steps < longest_dot && i + 1 < s.batch) continue;
       for (size_t j = 0; j < parts.size(); ++j)
         totals[j / lanes<T>] += static_cast<double>(parts[j]);
@@ -411,7 +413,7 @@ void depthwise_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
       steps = 0;
     }
     for (int64_t j = 0; j < sums; ++j)
-      w[first * each + j] = static_cast<T>(totals[static_cast<size_t>(j)]);
+      w[first * k + j] = static_cast<T>(totals[static_cast<size_t>(j)]);
   });
 }
 
@@ -422,8 +424,8 @@ void CpuBackend::conv2d(const View& out, const View& x, const View& w, const Vie
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const ConvShape s(x, w, out, window);
-    (s.depthwise() ? depthwise<T> : forward<T>)(s, out.as<T>(), x.as<const T>(), w.as<const T>(),
-                                                Finish<T>(bias, activation));
+    (window.groups > 1 ? grouped<T> : forward<T>)(s, out.as<T>(), x.as<const T>(), w.as<const T>(),
+                                                  Finish<T>(bias, activation));
   });
 }
 
@@ -432,9 +434,9 @@ void CpuBackend::conv2d_input_grad(const View& out, const View& g, const View& w
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const ConvShape s(out, w, g, window);
-    (s.depthwise() ? depthwise_input_grad<T> : input_grad<T>)(s, out.as<T>(), g.as<const T>(),
-                                                              w.as<const T>(),
-                                                              Finish<T>(bias, activation));
+    (window.groups > 1 ? grouped_input_grad<T> : input_grad<T>)(s, out.as<T>(), g.as<const T>(),
+                                                                w.as<const T>(),
+                                                                Finish<T>(bias, activation));
   });
 }
 
@@ -443,8 +445,8 @@ void CpuBackend::conv2d_weight_grad(const View& dw, const View& x, const View& g
   with_float(dw.dtype, [&](auto zero) {
     using T = decltype(zero);
     const ConvShape s(x, dw, g, window);
-    (s.depthwise() ? depthwise_weight_grad<T> : weight_grad<T>)(s, dw.as<T>(), x.as<const T>(),
-                                                                g.as<const T>());
+    (window.groups > 1 ? grouped_weight_grad<T> : weight_grad<T>)(s, dw.as<T>(), x.as<const T>(),
+                                                                  g.as<const T>());
   });
 }
 
