@@ -41,9 +41,18 @@ struct Window {
 };
 
 /// Windows that are pooled, in rows and columns: out = (in + 2 padding - size) / stride + 1,
-/// rounded down. Padding is no element: it is never the largest.
+/// rounded down. A stride of 0 is the size: windows lie side by side. Padding is no element: it is
+/// never the largest.
 struct Pooling {
-  int64_t size[2] = {2, 2}, stride[2] = {2, 2}, padding[2] = {0, 0};
+  int64_t size[2] = {2, 2}, stride[2] = {0, 0}, padding[2] = {0, 0};
+
+  /// With the strides that 0 stands for, as kernels need them.
+  Pooling resolved() const {
+    Pooling result = *this;
+    for (int i = 0; i < 2; ++i)
+      if (stride[i] == 0) result.stride[i] = size[i];
+    return result;
+  }
 };
 
 struct Resample;  // kernels/resample.h

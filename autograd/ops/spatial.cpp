@@ -148,12 +148,14 @@ Shape pooled_shape(const char* name, const Tensor& x, const Pooling& pool) {
 
 }  // namespace
 
-Tensor max_pool2d(const Tensor& x, const Pooling& pool) {
+Tensor max_pool2d(const Tensor& x, const Pooling& given) {
+  const Pooling pool = given.resolved();
   const Shape y = pooled_shape("max_pool2d", x, pool);
   return perform(MaxPool(pool, x.shape(), y, !concrete({&x})), {x});
 }
 
-Tensor avg_pool2d(const Tensor& x, const Pooling& pool, bool count_padding) {
+Tensor avg_pool2d(const Tensor& x, const Pooling& given, bool count_padding) {
+  const Pooling pool = given.resolved();
   const Shape y = pooled_shape("avg_pool2d", x, pool);
   const auto along = [&](int i) -> Resample {
     return {Resample::Kind::mean, x.dim(2 + i),    y[2 + i],     pool.size[i],

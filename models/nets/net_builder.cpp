@@ -11,7 +11,8 @@ std::vector<double> numbers(std::initializer_list<int64_t> whole) {
   return {whole.begin(), whole.end()};
 }
 
-std::map<std::string, std::vector<double>, std::less<>> windows(const Pooling& p) {
+std::map<std::string, std::vector<double>, std::less<>> windows(const Pooling& given) {
+  const Pooling p = given.resolved();
   return {{"size", numbers({p.size[0], p.size[1]})},
           {"stride", numbers({p.stride[0], p.stride[1]})},
           {"padding", numbers({p.padding[0], p.padding[1]})}};

@@ -29,11 +29,11 @@ Tensor upsample_value(const Net::Node& node, Inputs in, Inputs) {
 
 // ---- pooling ----
 
-/// Windows lie side by side where no stride is given.
 Pooling pooling_of(const Net::Node& node) {
   const auto size = node.pair("size", 2), padding = node.pair("padding", 0),
-             stride = node.numbers("stride").empty() ? size : node.pair("stride", 1);
-  return {{size[0], size[1]}, {stride[0], stride[1]}, {padding[0], padding[1]}};
+             stride = node.pair("stride", 0);
+  const Pooling given{{size[0], size[1]}, {stride[0], stride[1]}, {padding[0], padding[1]}};
+  return given.resolved();
 }
 
 Shape pool_shape(const Reader& r, const Values& in, const Shapes&) {

@@ -62,7 +62,7 @@ int64_t resnet9(NetBuilder& net, int64_t image, int64_t classes, int64_t width) 
   h = net.max_pool(unit(h, "layer2", 4 * width));
   h = residual(net.max_pool(unit(h, "layer3", 8 * width)), "residual3");
   const int64_t height = net.shape(h)[1], breadth = net.shape(h)[2];
-  h = net.max_pool(h, {.size = {height, breadth}, .stride = {1, 1}});
+  h = net.max_pool(h, {.size = {height, breadth}});
   return net.dense(net.flatten(h), "head", classes);
 }
 

@@ -49,6 +49,13 @@ double difference(const Tensor& x, const Tensor& y) {
 
 }  // namespace
 
+TEST_CASE("windows lie side by side where no stride is given, as in PyTorch") {
+  const Tensor x = normal(Key(1), {1, 1, 9, 9}, DType::f64);
+  CHECK(max_pool2d(x, {.size = {3, 3}}).shape() == Shape{1, 1, 3, 3});
+  CHECK(avg_pool2d(x, {.size = {3, 2}}).shape() == Shape{1, 1, 3, 4});
+  CHECK(max_pool2d(x).shape() == Shape{1, 1, 4, 4});
+}
+
 TEST_CASE("windows, sizes and borders of images equal PyTorch's, forward and back") {
   const SafeTensors file = load_safetensors(BASIN_TEST_DATA "/reference/spatial_torch.safetensors");
   std::map<std::string, Array> tensors(file.tensors.begin(), file.tensors.end());
