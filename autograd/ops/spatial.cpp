@@ -231,7 +231,7 @@ std::vector<Sample> max_pool2d_samples() {
     return [=](const Tensors& in) { return max_pool2d(in[0], pool); };
   };
   const Pooling two, overlapping{{3, 3}, {2, 2}, {1, 1}}, uneven{{2, 3}, {3, 1}, {0, 1}};
-  // beyond what f32 holds of the size of a window: places as i32
+  // more than 256 elements: places as i32
   const Pooling large{{17, 17}, {5, 9}, {3, 0}};
   return {{"2 by 2", with(two), {{2, 3, 4, 5}}},
           {"overlapping", with(overlapping), {{2, 2, 7, 6}}},
@@ -250,7 +250,7 @@ std::vector<Sample> max_pool2d_samples() {
            2,
            "larger than the side"},
           {"padding", with({{3, 3}, {1, 1}, {2, 1}}), {{1, 1, 9, 9}}, -2, 2, "more than half"},
-          {"stride", with({{2, 2}, {0, 1}, {0, 0}}), {{1, 1, 4, 4}}, -2, 2, "at least 1"},
+          {"stride", with({{2, 2}, {-1, 1}, {0, 0}}), {{1, 1, 4, 4}}, -2, 2, "at least 1"},
           {"rank", with(two), {{4, 4}}, -2, 2, "needs images"}};
 }
 
