@@ -9,24 +9,24 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 131200"
-  "kernels/cuda 140000"
-  "engine 90000"
+  "kernels 140500"
+  "kernels/cuda 140500"
+  "engine 91500"
   "engine/formats 5200"
   "engine/linalg 23500"
-  "autograd 94500"
-  "models/nets 90600"
+  "autograd 99500"
+  "models/nets 106500"
   "models/training 52000"
   "models/dynamics 37800"
-  "data 41000"
+  "data 42000"
   "experiments/harness 173600"
   "experiments/memorization 175400"
   "experiments/online_sgd 257500"
-  "tests 889500"
+  "tests 912000"
   "bench 52500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=460000 most_lines=500
+day_budget=491500 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
