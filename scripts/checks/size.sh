@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 140500"
+  "kernels 143500"
   "kernels/cuda 140500"
   "engine 91500"
   "engine/formats 5200"
@@ -22,11 +22,11 @@ rooms=(
   "experiments/harness 173600"
   "experiments/memorization 175400"
   "experiments/online_sgd 257500"
-  "tests 912000"
+  "tests 918000"
   "bench 52500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=491500 most_lines=500
+day_budget=495000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
