@@ -286,11 +286,11 @@ void Run::resume() {
       "\"; resume with the same settings (only the learning rate may change), or start a new run");
   require(step <= options_.max_steps, "checkpoint ", path, ": is that of step ", step,
           ", beyond max_steps ", options_.max_steps, " of this run; raise max_steps");
-  for (const auto& [name, array] : file.tensors)
-    require(
-        (name.rfind("model.", 0) != 0 && name.rfind("best.", 0) != 0) || all_finite(Tensor(array)),
-        "checkpoint ", path, ": ", name, " ", array,
-        " holds values that are not finite; resume from an earlier checkpoint");
+  for (const char* part : {"model.", "best.", "average."})
+    for (const auto& [name, array] : file.tensors)
+      require(name.rfind(part, 0) != 0 || all_finite(Tensor(array)), "checkpoint ", path, ": ",
+              name, " ", array,
+              " holds values that are not finite; resume from an earlier checkpoint");
   read_named(file, path, "model.", state_names_, state_);
   if (!average_.empty()) read_named(file, path, "average.", state_names_, average_);
   optimizer_.load(file, path, names_, step);
