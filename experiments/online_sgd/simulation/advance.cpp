@@ -30,7 +30,8 @@ std::vector<std::vector<Snapshot>> advance_on_threads(const std::vector<Simulato
 std::string why_unsupported(const Device& device, const Simulator& simulator) {
   if (device.is_cpu()) return "";
   if (!simulator.sgd()) return "a simulator of another update rule (Gram matrix, Hebbian rules)";
-  const int64_t units = simulator.weights().units(), modes = simulator.spectrum().modes.size();
+  const int64_t units = simulator.weights().units();
+  const int64_t modes = simulator.spectrum().modes.size();
   if (simulator.sgd()->model.g.kind() == UnitKind::quadrature)
     return "a hidden unit of one's own, " + simulator.sgd()->model.g.name();
   if (units > most_kernel_units || modes > most_kernel_modes)

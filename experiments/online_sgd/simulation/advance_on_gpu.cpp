@@ -17,7 +17,9 @@ int64_t rounded_up(int64_t count, int64_t multiple) {
 
 /// What all simulators of a launch share.
 struct Shape {
-  int64_t units, modes, rows;  // rows of weights: 2 units, or units when tied
+  int64_t units;
+  int64_t modes;
+  int64_t rows;  // rows of weights: 2 units, or units when tied
   bool tied;
   // how many numbers state() has; the last are the step number, the biases and the rows of weights
   size_t state;

@@ -109,11 +109,13 @@ Distances distances(const Trajectories& paths, int64_t column, double until) {
   const std::vector<double>& times = paths.simulated.times;
   Distances d;
   for (size_t i = 0; i < paths.simulated.seeds.size(); ++i) {
-    const Matrix &simulated = paths.simulated.seeds[i], &theory = paths.theory.seeds.at(i);
+    const Matrix& simulated = paths.simulated.seeds[i];
+    const Matrix& theory = paths.theory.seeds.at(i);
     const int64_t n = simulated.rows();
     require_reached(text("equations of seed ", i), theory, static_cast<size_t>(n));
     const Vector off = (simulated.col(column).head(n) - theory.col(column).head(n)).cwiseAbs();
-    double area = 0, last = times[0];
+    double area = 0;
+    double last = times[0];
     for (int64_t t = 1; t < n && times[static_cast<size_t>(t)] <= until * (1 + 1e-9); ++t) {
       const double now = times[static_cast<size_t>(t)];
       area += (now - last) * (off[t] + off[t - 1]) / 2;
@@ -131,7 +133,11 @@ Distances distances(const Trajectories& paths, int64_t column, double until) {
 std::pair<double, double> log_log_slope(const std::vector<double>& x,
                                         const std::vector<double>& y) {
   const auto n = static_cast<double>(x.size());
-  double mx = 0, my = 0, xx = 0, xy = 0, rest = 0;
+  double mx = 0;
+  double my = 0;
+  double xx = 0;
+  double xy = 0;
+  double rest = 0;
   for (size_t i = 0; i < x.size(); ++i) {
     mx += std::log(x[i]) / n;
     my += std::log(y[i]) / n;
@@ -161,11 +167,16 @@ double distribution_distance(std::vector<double> x, std::vector<double> y) {
 }
 
 double log_slope(const std::vector<double>& times, const Vector& y, double from, double to) {
-  double n = 0, x1 = 0, y1 = 0, xx = 0, xy = 0;
+  double n = 0;
+  double x1 = 0;
+  double y1 = 0;
+  double xx = 0;
+  double xy = 0;
   for (int64_t i = 0; i < y.size(); ++i) {
     const double t = times[static_cast<size_t>(i)];
     if (t < from * (1 - 1e-9) || t > to * (1 + 1e-9)) continue;
-    const double a = std::log(t), b = std::log(y[i]);
+    const double a = std::log(t);
+    const double b = std::log(y[i]);
     n += 1;
     x1 += a;
     y1 += b;

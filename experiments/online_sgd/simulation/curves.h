@@ -76,7 +76,8 @@ void require_reached(const std::string& stage, const Matrix& rows, size_t count)
 /// over the logarithmic points) up to `until` or the end: quiet times after that would only dilute
 /// it. Errors: a theory that ended earlier.
 struct Distances {
-  Samples mean = {}, largest = {};
+  Samples mean = {};
+  Samples largest = {};
 };
 Distances distances(const Trajectories& paths, int64_t column = 0, double until = 400);
 

@@ -65,7 +65,8 @@ Growth fastest_growth(const Weights& before, const Weights& after, const Spectru
 StableFactors stable_factors(const Model& model, const Weights& start, const Spectrum& s,
                              double until) {
   const Lumped from = fewest_modes(start, s);
-  double mean = 0, single = 0;
+  double mean = 0;
+  double single = 0;
   for (const Weights& w : coarse_solution(model, from, until)) {
     mean = std::max(mean, stiffest_rate(model, w, from.spectrum));
     single = std::max(single, single_input_rate(model, w, from.spectrum));

@@ -10,7 +10,8 @@ namespace basin::online {
 /// An order parameter before and after. Units count from 1, as in Q1_22.
 struct Growth {
   std::string name;
-  double before = 0, after = 0;
+  double before = 0;
+  double after = 0;
 };
 /// Of Q1_kk, T0_kk and b_k, which bound all other order parameters: the first that is no longer
 /// finite, or else the one that grew by the largest factor.

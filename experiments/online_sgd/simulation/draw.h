@@ -10,7 +10,8 @@ namespace basin::online {
 [[gnu::always_inline]] inline void two_chunks(KeyBits key, uint64_t step, int64_t chunk,
                                               uint32_t* __restrict words) {
   typedef uint64_t Words __attribute__((vector_size(64)));
-  constexpr int groups = 4, lanes = 8;
+  constexpr int groups = 4;
+  constexpr int lanes = 8;
   Words state[4][groups];
   for (int h = 0; h < groups; ++h) {
     state[0][h] = static_cast<uint64_t>(chunk * 2 + h) * lanes + Words{0, 1, 2, 3, 4, 5, 6, 7};

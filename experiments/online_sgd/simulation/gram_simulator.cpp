@@ -138,7 +138,9 @@ class GramSimulator : public Simulator {
   /// field_ = rows . x; value_, slope_ = g, g' of the encoder's; push_ = what multiplies x in each
   /// row's update.
   void fields() {
-    const int64_t k = units(), p = rows(), m = spikes_;
+    const int64_t k = units();
+    const int64_t p = rows();
+    const int64_t m = spikes_;
     for (int64_t i = 0; i < p; ++i) {
       const double* row = spike_rows_.data() + i * m;
       const double* l = factor_.data() + i * p;
@@ -166,7 +168,8 @@ class GramSimulator : public Simulator {
   }
 
   double overlap(int64_t i, int64_t j) const {
-    const int64_t p = rows(), m = spikes_;
+    const int64_t p = rows();
+    const int64_t m = spikes_;
     double sum = 0;
     for (int64_t c = 0; c < m; ++c)
       sum += spike_rows_.data()[i * m + c] * spike_rows_.data()[j * m + c];
@@ -177,7 +180,9 @@ class GramSimulator : public Simulator {
 
   /// moved_ = the new bulk rows in (Q, q), and the spikes' rows in place.
   void update() {
-    const int64_t k = units(), p = rows(), m = spikes_;
+    const int64_t k = units();
+    const int64_t p = rows();
+    const int64_t m = spikes_;
     const double keep = 1 - model_.rates.decay / (root_ * root_);
     double* moved = moved_.data();
     for (int64_t i = 0; i < p; ++i) {
@@ -252,12 +257,25 @@ class GramSimulator : public Simulator {
 
   Model model_;
   KeyBits key_;
-  int64_t units_, rows_, spikes_, steps_ = 0;
+  int64_t units_;
+  int64_t rows_;
+  int64_t spikes_;
+  int64_t steps_ = 0;
   Spectrum spectrum_;
-  double sigma_ = 0, root_ = 1, half_freedom_ = 0;
-  Vector spike_sd_, bias_;
+  double sigma_ = 0;
+  double root_ = 1;
+  double half_freedom_ = 0;
+  Vector spike_sd_;
+  Vector bias_;
   RowMajor spike_rows_, factor_, moved_;  // [2K, M], [2K, 2K], [2K, 2K + 1]
-  std::vector<double> input_, random_, bulk_, field_, value_, slope_, push_, bias_step_;
+  std::vector<double> input_;
+  std::vector<double> random_;
+  std::vector<double> bulk_;
+  std::vector<double> field_;
+  std::vector<double> value_;
+  std::vector<double> slope_;
+  std::vector<double> push_;
+  std::vector<double> bias_step_;
 };
 
 }  // namespace

@@ -19,7 +19,8 @@ using RowMatrix = Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMaj
 /// [N, 32^2] in [0, 1].
 RowMatrix<double> small_images(const Run& run, const std::string& source, const Key& key,
                                int64_t count) {
-  constexpr int64_t side = 32, d = side * side;
+  constexpr int64_t side = 32;
+  constexpr int64_t d = side * side;
   if (source == "cifar") {
     const LabelledImages set = load_cifar10(run.data(), Split::train);
     const int64_t there = set.images.dim(0);

@@ -108,7 +108,8 @@ Matrix hebbian_velocity(const Hebbian& model, const Matrix& omega, const Spectru
 HebbianPath solve_hebbian(const Hebbian& model, const Matrix& start, const Spectrum& s,
                           const std::vector<double>& times) {
   check_start(s, start);
-  const int64_t units = start.rows(), modes = start.cols();
+  const int64_t units = start.rows();
+  const int64_t modes = start.cols();
   const VelocityField field = [&](double, const Vector& y, Vector& dy) {
     const Matrix change =
         hebbian_velocity(model, Eigen::Map<const Matrix>(y.data(), units, modes), s);

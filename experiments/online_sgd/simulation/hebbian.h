@@ -13,7 +13,8 @@ enum class HebbianRule { hebb, oja, sanger };
 
 struct Hebbian {
   HebbianRule rule = HebbianRule::sanger;
-  double eta = 1, decay = 0;
+  double eta = 1;
+  double decay = 0;
 };
 
 /// d omega / dt of omega(k, tau) = w_k . e_tau, t = steps / D: eta [rt omega_k - sum_a Q1_ka

@@ -54,7 +54,8 @@ Network ImageTraining::train(Run& run, Network n, const GreyImages& inputs, doub
 Distances relative_distances(const Trajectories& paths) {
   Distances d;
   for (size_t i = 0; i < paths.simulated.seeds.size(); ++i) {
-    const Matrix &m = paths.simulated.seeds[i], &t = paths.theory.seeds.at(i);
+    const Matrix& m = paths.simulated.seeds[i];
+    const Matrix& t = paths.theory.seeds.at(i);
     const Vector off = (m.col(0).head(t.rows()).cwiseQuotient(t.col(0)).array() - 1).abs();
     const bool complete = t.rows() == m.rows();
     d.mean.values.push_back(complete ? off.mean() : INFINITY);

@@ -11,9 +11,15 @@ namespace basin::online {
 
 /// Their common settings.
 struct ImageTraining {
-  int64_t seeds = 3, count = 9000, points = 60;
-  double first = 0.1, last = 500, tolerance = 1e-6;
-  std::string images = "cifar", centre = "pixels", precision = "f32";
+  int64_t seeds = 3;
+  int64_t count = 9000;
+  int64_t points = 60;
+  double first = 0.1;
+  double last = 500;
+  double tolerance = 1e-6;
+  std::string images = "cifar";
+  std::string centre = "pixels";
+  std::string precision = "f32";
   bool gaussian = false;
 
   template <class F>

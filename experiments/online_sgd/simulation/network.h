@@ -55,8 +55,12 @@ Trajectories simulate_and_solve(Run& run, const Network& network, int64_t seeds,
 /// Settings: online SGD on fresh Gaussian inputs, trajectories of which size, from where, and when
 /// they are observed.
 struct OnlineRun {
-  int64_t seeds = 10, dimension = 500;
-  double eta = 1, init = 0.1, first = 0.1, last = 1000;
+  int64_t seeds = 10;
+  int64_t dimension = 500;
+  double eta = 1;
+  double init = 0.1;
+  double first = 0.1;
+  double last = 1000;
   int64_t points = 80;
 
   template <class F>
@@ -82,12 +86,19 @@ struct OnlineRun {
 
 /// Settings: the size of a network, and the paper's spectrum.
 struct UnitsAndSpikes {
-  int64_t units = 3, spikes = 3;
+  int64_t units = 3;
+  int64_t spikes = 3;
 
   template <class F>
   void each_field(F&& f) {
     f("units", units, at_least(1), "K, hidden units");
     f("spikes", spikes, at_least(1), "M, large eigenvalues");
+  }
+  /// Spectrum::canonical. Errors: spikes that are not fewer than the dimension.
+  Spectrum spectrum(int64_t dimension, int64_t kept = -1) const {
+    require(spikes < dimension, "setting 'spikes' is ", spikes,
+            ", it must be below the dimension, ", dimension);
+    return Spectrum::canonical(dimension, spikes, kept);
   }
 };
 

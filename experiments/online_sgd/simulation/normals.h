@@ -15,7 +15,8 @@ constexpr int64_t chunk_modes = 64;
 
 /// The last word of the counter: 0 is taken by random_block, so that weights drawn from the same
 /// key share no word.
-constexpr uint32_t for_inputs = 1, for_rows = 2;
+constexpr uint32_t for_inputs = 1;
+constexpr uint32_t for_rows = 2;
 
 /// Block `block` of step `step`.
 BASIN_INLINE Philox4 step_words(KeyBits key, uint32_t block, uint64_t step,

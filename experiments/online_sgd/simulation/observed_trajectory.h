@@ -23,7 +23,8 @@ class SimulationProgress {
  private:
   Run& run_;
   std::string stage_;
-  int64_t total_, done_ = 0;
+  int64_t total_;
+  int64_t done_ = 0;
   std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
   std::chrono::steady_clock::time_point last_ = start_;
   std::mutex mutex_;
@@ -61,7 +62,8 @@ class ObservedTrajectory {
   void save(const std::vector<double>& state) const;
   [[noreturn]] void throw_diverged(const Error& why, double until);
 
-  std::string name_, file_;
+  std::string name_;
+  std::string file_;
   std::unique_ptr<Simulator> simulator_;
   Weights start_;
   Rows observations_;

@@ -83,7 +83,8 @@ struct Sums {
 /// then of the next.
 template <class T>
 struct Layers {
-  int64_t units = 0, vectors = 0;
+  int64_t units = 0;
+  int64_t vectors = 0;
   bool tied = false;
   std::vector<Lanes<T>> rows;
 
@@ -133,15 +134,21 @@ template <class T, int K, bool tied, bool apply, bool sum>
 void pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x, const Lanes<T>* x,
           Sums<T>& sums) {
   using Vector = typename Lanes<T>::Vector;
-  constexpr int encoders = tied ? 0 : K, pairs = K * (K + 1) / 2;
-  Vector wx[K] = {}, vx[K] = {}, vv[pairs] = {};
-  T g[K], w_step[K], v_step[K];
+  constexpr int encoders = tied ? 0 : K;
+  constexpr int pairs = K * (K + 1) / 2;
+  Vector wx[K] = {};
+  Vector vx[K] = {};
+  Vector vv[pairs] = {};
+  T g[K];
+  T w_step[K];
+  T v_step[K];
   unrolled<K>([&](auto k) {
     g[k] = pending.g[k], w_step[k] = pending.w_step[k], v_step[k] = pending.v_step[k];
   });
   Lanes<T>* row = layers.rows.data();
   for (int64_t i = 0; i < layers.vectors; ++i, row += encoders + K) {
-    Vector w[K], v[K];
+    Vector w[K];
+    Vector v[K];
     unrolled<encoders>([&](auto k) { w[k] = row[k].v; });
     unrolled<K>([&](auto k) { v[k] = row[encoders + k].v; });
     if constexpr (apply) {
@@ -171,7 +178,8 @@ template <class T>
 void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename Lanes<T>::Vector& x,
                    Lanes<T>* row) {
   using Vector = typename Lanes<T>::Vector;
-  const int64_t units = layers.units, encoders = layers.encoders();
+  const int64_t units = layers.units;
+  const int64_t encoders = layers.encoders();
   Lanes<T>* v = row + encoders;
   Vector left = x;
   for (int64_t k = 0; !p.truncated && k < units; ++k) left -= p.g[k] * v[k].v;
@@ -192,7 +200,8 @@ void general_apply(const Layers<T>& layers, const Pending<T>& p, const typename 
 template <class T, bool apply, bool sum>
 void general_pass(Layers<T>& layers, const Pending<T>& pending, const Lanes<T>* old_x,
                   const Lanes<T>* x, Sums<T>& sums) {
-  const int64_t units = layers.units, encoders = layers.encoders();
+  const int64_t units = layers.units;
+  const int64_t encoders = layers.encoders();
   const bool pairs = sums.has_pairs(units);
   for (Lanes<T>& lanes : sums.lanes) lanes = Lanes<T>();
   Lanes<T>* row = layers.rows.data();

@@ -19,7 +19,8 @@ void evaluate(const Transfer& g, T field, T& value, T& slope) {
 }
 
 void check_setting(const Spectrum& spectrum, const Weights& start) {
-  const int64_t modes = spectrum.modes.size(), units = start.units();
+  const int64_t modes = spectrum.modes.size();
+  const int64_t units = start.units();
   require(modes >= 1 && modes <= spectrum.dimension, "online SGD: ", modes, " modes of ",
           spectrum.dimension, " dimensions");
   require(spectrum.rest == 0, "online SGD simulates every mode with variance, ", spectrum.rest,
@@ -67,7 +68,10 @@ class OnlineSgd : public Simulator {
   std::vector<T> bias_;
   std::vector<Lanes<T>> scale_, x_,
       old_x_;  // sqrt rho; the inputs of this step and of the one before
-  T field_scale_, w_rate_, v_rate_, b_rate_;
+  T field_scale_;
+  T w_rate_;
+  T v_rate_;
+  T b_rate_;
   int64_t steps_ = 0;
 };
 
@@ -136,7 +140,9 @@ void OnlineSgd<T>::draw_input() {
 /// From the sums over modes to the coefficients of the update; the biases are updated here.
 template <class T>
 void OnlineSgd<T>::plan_update() {
-  const T *wx = sums_.values.data(), *vx = wx + units(), *vv = vx + units();
+  const T* wx = sums_.values.data();
+  const T* vx = wx + units();
+  const T* vv = vx + units();
   T all = 0;
   for (int64_t k = 0; k < units(); ++k) {
     const T field = wx[k] * field_scale_ + bias_[k];

@@ -23,7 +23,11 @@ struct Sgd {
   /// Factors of w_k.x in a field and of the updates of w, v and b, and
   /// the decay, for a simulator that stores w_k and v_k themselves.
   struct Factors {
-    double field, w, v, b, decay;
+    double field;
+    double w;
+    double v;
+    double b;
+    double decay;
   };
   Factors factors(int64_t dimension) const;
 };

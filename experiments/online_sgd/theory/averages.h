@@ -69,7 +69,8 @@ double average_i3(const Transfer& g, const Matrix& c);
 
 /// Nodes and weights of E f(z), z ~ N(0, 1) (Golub and Welsch).
 struct GaussHermite {
-  Vector nodes, weights;
+  Vector nodes;
+  Vector weights;
 };
 GaussHermite gauss_hermite(int n);
 

@@ -15,7 +15,8 @@ Matrix sinusoids(int64_t dimension, int64_t count) {
 }
 
 Matrix completed_basis(const Matrix& first, const Key& key) {
-  const int64_t d = first.rows(), given = first.cols();
+  const int64_t d = first.rows();
+  const int64_t given = first.cols();
   require(d > 0 && given <= d, "completed_basis: ", given, " columns in ", d, " dimensions");
   const std::vector<double> drawn = normal(key, {d * (d - given)}, DType::f64).to_vector<double>();
   require(first.allFinite(), "completed_basis: the columns [", d, ", ", given, "] are not finite");

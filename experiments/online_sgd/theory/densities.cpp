@@ -53,14 +53,16 @@ CoefficientsOf with_determinants(const Model& model, const OrderParameters& o) {
     pair << o.q1(k, k), o.r1(k, k), o.r1(k, k), o.t1(k, k);
     const double d1 =
         determinant(o.q1(k, k), o.t1(k, k), o.r1(k, k), "encoder and decoder of unit ", k);
-    const double i21 = average_i21(model.g, pair), i22 = average_i22(model.g, pair);
+    const double i21 = average_i21(model.g, pair);
+    const double i22 = average_i22(model.g, pair);
     r.c[k] = (i22 * o.q1(k, k) - i21 * o.r1(k, k)) / d1;
     r.a(k, k) = (i21 * o.t1(k, k) - i22 * o.r1(k, k)) / d1 - o.t0(k, k) * i3(k, k, k) / o.q1(k, k);
     const int64_t last = model.rule == Rule::truncated ? k + 1 : count;
     for (int64_t a = 0; a < last; ++a) {
       if (a == k) continue;
       const double d = determinant(o.q1(k, k), o.q1(a, a), o.q1(k, a), "units ", k, " and ", a);
-      const double kka = i3(k, k, a), kaa = i3(k, a, a);
+      const double kka = i3(k, k, a);
+      const double kaa = i3(k, a, a);
       r.a(k, k) -= o.t0(k, a) * (kka * o.q1(a, a) - kaa * o.q1(k, a)) / d;
       r.a(k, a) = -o.t0(k, a) * (kaa * o.q1(k, k) - kka * o.q1(k, a)) / d;
     }

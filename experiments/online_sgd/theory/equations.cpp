@@ -16,7 +16,8 @@ Matrix seen(const Matrix& m, Rule rule) {
 
 /// The gradient's two halves and that of the bias, for rates of one.
 struct Brackets {
-  Matrix encoder, decoder;
+  Matrix encoder;
+  Matrix decoder;
   Vector bias;
 };
 
@@ -60,15 +61,19 @@ Weights velocity(const Model& model, const Weights& w, const Spectrum& s) {
   if (model.tying == Tying::untied)
     return {rate.w * d * b.encoder - rate.decay * w.encoder,
             rate.v * b.decoder - rate.decay * w.decoder, rate.b * d * b.bias};
-  const double root = std::sqrt(d), own = model.tying == Tying::full ? rate.v : 0;
+  const double root = std::sqrt(d);
+  const double own = model.tying == Tying::full ? rate.v : 0;
   const Matrix c = own * b.decoder + rate.w * root * b.encoder - rate.decay * w.decoder;
   return {root * c, c, rate.b * d * b.bias};
 }
 
 Trajectory solve(const Model& model, const Weights& start, const Spectrum& s,
                  const std::vector<double>& times, const IntegrateOptions& options) {
-  const int64_t k = start.units(), n = start.modes(), block = k * n;
-  const bool tied = model.tying != Tying::untied, biased = model.rates.b != 0;
+  const int64_t k = start.units();
+  const int64_t n = start.modes();
+  const int64_t block = k * n;
+  const bool tied = model.tying != Tying::untied;
+  const bool biased = model.rates.b != 0;
   const double root = std::sqrt(static_cast<double>(s.dimension));
   // Unknowns: decoder, encoder unless tied, bias if it is trained.
   const auto pack = [&](const Weights& w, Vector& y) {
@@ -124,7 +129,9 @@ double single_input_rate(const Model& model, const Weights& w, const Spectrum& s
 }
 
 Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
-  const int64_t n = s.modes.size(), bulk = n - spikes, k = w.units();
+  const int64_t n = s.modes.size();
+  const int64_t bulk = n - spikes;
+  const int64_t k = w.units();
   require(spikes >= 0 && bulk >= 0, "lump: ", spikes, " spikes of ", n, " modes");
   require(w.encoder.allFinite() && w.decoder.allFinite(), "lump: weights [", k, ", ", n,
           "] are not finite");
@@ -136,7 +143,8 @@ Lumped lump(const Weights& w, const Spectrum& s, int64_t spikes) {
   Matrix rows(2 * k, bulk);
   rows << w.encoder.rightCols(bulk), w.decoder.rightCols(bulk);
   // Without a scale of its own the smaller layer would be lost in the pivoting's rounding.
-  const double small = w.decoder.rightCols(bulk).norm(), large = w.encoder.rightCols(bulk).norm();
+  const double small = w.decoder.rightCols(bulk).norm();
+  const double large = w.encoder.rightCols(bulk).norm();
   if (small > 0 && large > 0) rows.bottomRows(k) *= large / small;
   const Matrix basis = row_basis(rows);
   const int64_t kept = basis.cols();
@@ -226,10 +234,12 @@ std::pair<double, double> tied_minimum(double rt, int64_t dimension) {
   // minimum is at c = sqrt(2 rt / pi), for a small one at 1.12 D^(-1/4), and in between not above
   // the larger one.
   const double above = 2 * std::max(std::sqrt(rt), 1 / std::sqrt(root));
-  double low = 0, high = above;
+  double low = 0;
+  double high = above;
   const double golden = (std::sqrt(5.0) - 1) / 2;
   while (high - low > 5e-10 * above) {
-    const double left = high - golden * (high - low), right = low + golden * (high - low);
+    const double left = high - golden * (high - low);
+    const double right = low + golden * (high - low);
     (error(left) < error(right) ? high : low) = error(left) < error(right) ? right : left;
   }
   return {(low + high) / 2, error((low + high) / 2)};

@@ -21,7 +21,8 @@ struct Trajectory {
   std::vector<double> times;
   std::vector<Weights> weights;
   std::string failure;  // as in Path
-  int64_t steps = 0, evaluations = 0;
+  int64_t steps = 0;
+  int64_t evaluations = 0;
 };
 Trajectory solve(const Model& model, const Weights& start, const Spectrum& s,
                  const std::vector<double>& times, const IntegrateOptions& options = {});

@@ -10,12 +10,15 @@ namespace basin::online {
 /// of the stream are tried until one is accepted (at large shape nearly always the first). Their
 /// squeeze lies below the acceptance for shapes from 1 on only; the rule it saves is exact for all.
 inline double gamma_variate(KeyBits key, uint64_t first_block, double shape) {
-  const double d = shape - 1.0 / 3, c = 1 / std::sqrt(9 * d);
+  const double d = shape - 1.0 / 3;
+  const double c = 1 / std::sqrt(9 * d);
   for (uint64_t block = first_block;; ++block) {
     const Philox4 words = random_block(key, block);
-    const double z = standard_normal<double>(words.v[0]), t = 1 + c * z;
+    const double z = standard_normal<double>(words.v[0]);
+    const double t = 1 + c * z;
     if (t <= 0) continue;
-    const double cube = t * t * t, u = (words.v[1] + 0.5) * 2.3283064365386963e-10;
+    const double cube = t * t * t;
+    const double u = (words.v[1] + 0.5) * 2.3283064365386963e-10;
     if (shape >= 1 && u < 1 - 0.0331 * (z * z) * (z * z)) return d * cube;
     if (std::log(u) < 0.5 * z * z + d * (1 - cube + std::log(cube))) return d * cube;
   }

@@ -27,7 +27,8 @@ struct Problem {
   const IntegrateOptions& options;
   double origin;   // the solver's clock counts from here
   double largest;  // component so far; 0 for a start at zero, which has no scale
-  Vector y, dy;
+  Vector y;
+  Vector dy;
   void* cvode = nullptr;
   std::exception_ptr thrown;
   std::string message;

@@ -12,7 +12,8 @@ namespace basin::online {
 struct IntegrateOptions {
   /// Error of a step, per component: relative |y_i| + absolute, the latter at most `relative` of
   /// the largest component so far (a start at zero has no scale: absolute as it is).
-  double relative = 1e-9, absolute = 1e-12;
+  double relative = 1e-9;
+  double absolute = 1e-12;
   // BDF with a dense Jacobian by differences (CVODE); else Runge-Kutta of order 8 (ARKODE)
   bool implicit = true;
   int64_t max_steps = 10'000'000;
@@ -32,7 +33,8 @@ struct Path {
   std::vector<double> times;
   std::vector<Vector> states;
   std::string failure;  // empty, or why it stopped, with the last good time
-  int64_t steps = 0, evaluations = 0;
+  int64_t steps = 0;
+  int64_t evaluations = 0;
 };
 
 /// y at each of `times` (rising, as close as doubles are; the first is where y begins). What the

@@ -35,7 +35,8 @@ Spectrum Spectrum::canonical(int64_t dimension, int64_t spikes, int64_t kept) {
   Vector squares(spikes);
   for (int64_t m = 0; m < spikes; ++m)
     squares[m] = std::pow(std::exp2(static_cast<double>(spikes - m)) + 1, 2);
-  const double sum = squares.sum() + 1, bulk = 1 / sum;  // trace / D with sigma = 1
+  const double sum = squares.sum() + 1;
+  const double bulk = 1 / sum;  // trace / D with sigma = 1
   return spiked(dimension, squares / sum, bulk, kept);
 }
 
@@ -149,7 +150,8 @@ Weights random_weights(const Key& key, int64_t units, const Spectrum& s, double 
 
 Weights random_lumped_weights(const Key& key, int64_t units, const Spectrum& s, int64_t spikes,
                               double sd) {
-  const int64_t rows = 2 * units, bulk = s.dimension - spikes;
+  const int64_t rows = 2 * units;
+  const int64_t bulk = s.dimension - spikes;
   require(bulk >= rows, "random_lumped_weights: ", bulk, " bulk modes are fewer than the ", rows,
           " weight vectors");
   Spectrum leading = s;

@@ -44,8 +44,9 @@ struct Eigenbasis {
 /// The weights of K units on n modes: encoder(k, tau) = w_k . e_tau, decoder(k, tau) = v_k . e_tau
 /// / sqrt D.
 struct Weights {
-  Matrix encoder, decoder;  // [K, n]
-  Vector bias;              // [K]
+  Matrix encoder;  // [K, n]
+  Matrix decoder;  // [K, n]
+  Vector bias;     // [K]
   int64_t units() const { return encoder.rows(); }
   int64_t modes() const { return encoder.cols(); }
 };
@@ -67,7 +68,10 @@ enum class Tying {
 /// Rates of one SGD step, for weights v_k, w_k, b_k: v_k += (rates.v / D) ..., w_k += (rates.w / D)
 /// ..., b_k += (rates.b / D) ...; weight decay -(decay / D) of both layers.
 struct Rates {
-  double w = 0, v = 0, b = 0, decay = 0;
+  double w = 0;
+  double v = 0;
+  double b = 0;
+  double decay = 0;
   /// The paper's scaling: eta / D for the encoder and (if trained) the bias, eta for the decoder.
   static Rates scaled(double eta, int64_t dimension, bool train_bias = false, double decay = 0) {
     const double small = eta / static_cast<double>(dimension);
@@ -85,7 +89,10 @@ struct Model {
 /// Second moments of the local fields l_k = w_k.x / sqrt D and n_k = v_k.x / D, and of the decoder;
 /// [K, K].
 struct OrderParameters {
-  Matrix q1, r1, t1, t0;  // E l l, E n l (decoder first), E n n, v.v / D
+  Matrix q1;  // E l l
+  Matrix r1;  // E n l (decoder first)
+  Matrix t1;  // E n n
+  Matrix t0;  // v.v / D
 };
 
 OrderParameters order_parameters(const Weights& w, const Spectrum& s);
