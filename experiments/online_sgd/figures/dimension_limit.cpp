@@ -51,7 +51,7 @@ Network network(const Config& config, const std::string& name, int64_t dimension
                 const Key& key) {
   const int64_t units = config.size.units;
   const bool gram = bulk == Bulk::gram;
-  const Spectrum s = Spectrum::canonical(dimension, config.size.spikes, gram ? 2 * units : -1);
+  const Spectrum s = config.size.spectrum(dimension, gram ? 2 * units : -1);
   const auto start = [=, init = config.init](const Key& start) {
     return gram ? random_lumped_weights(start, units, s, s.spikes, init)
                 : random_weights(start, units, s, init);

@@ -147,15 +147,15 @@ Samples growth(const Observations& o) {
 }
 
 void judge_hebb(Run& run, const Config& config, const Learners& all) {
-  const Observations &simulated = all.hebb.paths.simulated, &equations = all.hebb.paths.theory;
   run.words("we obtain an estimate of the leading PC")
       .claim("Hebb: 1 - |cos| of the weights with the first component, largest of all units",
              1 - all.hebb.least_first(), below(0.001));
   const Words grows = run.words("it imposes no bound on the growth of the weight vector");
   grows.report("Hebb: norm of the weights at the end", all.hebb.norm(0));
   grows.claim("Hebb: rate of growth of log |w|, second half, over eta rt_1",
-              growth(simulated) / config.rate(), near(1, 0.03));
-  grows.claim("equations: the same", growth(equations).median() / config.rate(), near(1, 0.01));
+              growth(all.hebb.paths.simulated) / config.rate(), near(1, 0.03));
+  grows.claim("equations: the same", growth(all.hebb.paths.theory).median() / config.rate(),
+              near(1, 0.01));
   const Words remedy = run.words("a natural remedy is to introduce some form of weight decay");
   remedy.claim("Hebb, weak decay: rate of growth, over eta rt_1 - decay",
                growth(all.weak.paths.simulated) / (config.rate() - config.weak_decay),

@@ -180,7 +180,8 @@ void claim_comparison(Run& run, int64_t k, const std::vector<Network>& all) {
     return find(all, text(activation, " K=", k, kind));
   };
   const Words sigmoidal = run.words("sigmoidal AE require untied weights to learn");
-  const Network &untied = network("erf", ""), &tied = network("erf", " tied");
+  const Network& untied = network("erf", "");
+  const Network& tied = network("erf", " tied");
   sigmoidal.claim(text("erf, untied: final error over the PCA error of rank ", k),
                   untied.over_pca(k), every_seed(below(1.05)));
   sigmoidal.claim("erf: final error of tied over that of untied weights",
@@ -193,7 +194,8 @@ void claim_comparison(Run& run, int64_t k, const std::vector<Network>& all) {
                     "images, though less well than untied ones: their fields can be so large that "
                     "the units become signs");
   const Words relu = run.words("ReLU networks require adding biases to the encoder weights");
-  const Network &bias = network("relu", " bias"), &none = network("relu", "");
+  const Network& bias = network("relu", " bias");
+  const Network& none = network("relu", "");
   if (k > 1)
     relu.claim(text("ReLU with trained biases: final error over the PCA error of rank ", k - 1),
                bias.over_pca(k - 1), every_seed(below(1.1)));

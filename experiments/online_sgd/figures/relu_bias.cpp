@@ -77,8 +77,11 @@ Spectrum spectrum_of(const Config& config, int64_t spikes) {
 
 Networks train(Run& run, const Config& config) {
   const int64_t units = config.units();
-  const auto train = [&](const std::string& name, Tying tying, Rates rates, int64_t spikes,
-                         double bias) {
+  const auto train = [&](const std::string& name, Tying tying, bool train_bias, int64_t spikes,
+                         double bias = 0) {
+    const double eta = config.tied_eta;
+    const Rates tied{.w = eta, .v = eta, .b = train_bias ? eta : 0};
+    const Rates rates = tying == Tying::untied ? config.online.rates(train_bias) : tied;
     const Network n =
         config.online.train(run,
                             {.name = name,
@@ -91,21 +94,14 @@ Networks train(Run& run, const Config& config) {
     run.save(file_name(name), n.paths.simulated.table());
     return n;
   };
-  const auto untied = [&](const std::string& name, bool train_bias, int64_t spikes, double bias) {
-    return train(name, Tying::untied, config.online.rates(train_bias), spikes, bias);
-  };
-  const auto tied = [&](const std::string& name, Tying tying, bool train_bias) {
-    const double eta = config.tied_eta;
-    return train(name, tying, {eta, eta, train_bias ? eta : 0}, units, 0);
-  };
-  return {untied("no bias", false, units, 0),
-          untied("trained bias", true, units, 0),
-          untied("trained bias, K = M + 1", true, units - 1, 0),
-          untied("fixed bias", false, units, config.fixed_bias),
-          tied("tied, no bias", Tying::full, false),
-          tied("tied, trained bias", Tying::full, true),
-          tied("tied detached, no bias", Tying::detached, false),
-          tied("tied detached, trained bias", Tying::detached, true)};
+  return {train("no bias", Tying::untied, false, units),
+          train("trained bias", Tying::untied, true, units),
+          train("trained bias, K = M + 1", Tying::untied, true, units - 1),
+          train("fixed bias", Tying::untied, false, units, config.fixed_bias),
+          train("tied, no bias", Tying::full, false, units),
+          train("tied, trained bias", Tying::full, true, units),
+          train("tied detached, no bias", Tying::detached, false, units),
+          train("tied detached, trained bias", Tying::detached, true, units)};
 }
 
 /// Every bias of every seed at the end.
@@ -187,8 +183,9 @@ void draw(Run& run, const Config& config, const Networks& all) {
 }
 
 void compute(Run& run, const Config& config) {
-  require(std::is_sorted(config.eigenvalues.rbegin(), config.eigenvalues.rend()),
-          "relu-bias: the eigenvalues must fall");
+  require(config.online.dimension > config.units() &&
+              std::is_sorted(config.eigenvalues.rbegin(), config.eigenvalues.rend()),
+          "relu-bias: the eigenvalues must fall, and be fewer than the dimension");
   const Networks all = train(run, config);
   claim_ranks(run, config.units(), all);
   claim_biases(run, all);

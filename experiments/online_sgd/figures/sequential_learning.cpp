@@ -143,13 +143,13 @@ void compute(Run& run, const Config& config) {
     row.insert(row.end(), modes.data(), modes.data() + of.spikes);
     return row;
   };
-  const Network network = config.online.train(
-      run, {.name = "simulation",
-            .model = {.g = g, .rates = config.online.rates()},
-            .spectrum = Spectrum::canonical(config.online.dimension, config.size.spikes),
-            .units = config.size.units,
-            .read = read,
-            .precision = precision_of(config.precision)});
+  const Network network =
+      config.online.train(run, {.name = "simulation",
+                                .model = {.g = g, .rates = config.online.rates()},
+                                .spectrum = config.size.spectrum(config.online.dimension),
+                                .units = config.size.units,
+                                .read = read,
+                                .precision = precision_of(config.precision)});
   judge(run, config.size.spikes, network);
   run.save("simulated", network.paths.simulated.table());
   run.save("theory", network.paths.theory.table());

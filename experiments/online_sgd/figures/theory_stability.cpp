@@ -127,7 +127,7 @@ struct Setup {
 
 Setup setup(const Run& run, const Config& c, const System& system, uint64_t seed) {
   const int64_t dimension = system.all_modes ? c.small_dimension : c.dimension;
-  const Spectrum s = Spectrum::canonical(dimension, c.size.spikes);
+  const Spectrum s = c.size.spectrum(dimension);
   const Key key =
       system.all_modes ? run.key().at("all modes").at(seed) : run.key().at(seed).at("start");
   const Weights weights = random_weights(key, c.size.units, s, c.init);
@@ -280,8 +280,7 @@ void claim_all_modes(const Words& closed, const Config& config, const CaseResult
 void draw(Run& run, const Config& config, const std::vector<Method>& methods, const Study& study) {
   const Axis time{.label = "time t = steps / D", .low = 0, .high = config.last};
   const Axis log{.log = true, .low = 1e-16, .high = 10};
-  const double pca =
-      Spectrum::canonical(config.dimension, config.size.spikes).pca_error(config.size.units);
+  const double pca = config.size.spectrum(config.dimension).pca_error(config.size.units);
   Chart chart{.name = "theory-stability", .columns = 3, .panel_width = 567, .panel_height = 430};
   for (const std::string units : {"erf", "linear"}) {
     Panel errors{.title = units + ": error of the equations",

@@ -156,7 +156,7 @@ void draw(Run& run, const Config& config, const Networks& all, std::pair<double,
 }
 
 void compute(Run& run, const Config& config) {
-  const Spectrum s = Spectrum::canonical(config.online.dimension, config.size.spikes);
+  const Spectrum s = config.size.spectrum(config.online.dimension);
   const Networks all = train(run, config, s);
   auto least = tied_minimum(s.modes[0], config.online.dimension);
   least.second += s.pca_error(1);  // the other modes' share

@@ -79,7 +79,8 @@ double largest_other(const Matrix& cosines) {
 
 void claim_components(Run& run, const Network& truncated, const Network& vanilla) {
   const int64_t units = truncated.units;
-  const Observations &simulated = truncated.paths.simulated, &mixed = vanilla.paths.simulated;
+  const Observations& simulated = truncated.paths.simulated;
+  const Observations& mixed = vanilla.paths.simulated;
   const auto decoders = [&](const Matrix& m) {
     return decoder_cosines(last_weights(m, units), units);
   };
@@ -278,7 +279,8 @@ void show_images(Run& run, const GreyImages& images, const OnImages& found) {
 }
 
 void claim_images(Run& run, const Spectrum& s, const OnImages& found) {
-  const std::vector<double>&truncated = found.errors[0], &vanilla = found.errors[1];
+  const std::vector<double>& truncated = found.errors[0];
+  const std::vector<double>& vanilla = found.errors[1];
   const auto claim = [&](const Words& words, const std::string& rule, size_t i, double error,
                          const Criterion& criterion, const std::string& remark = "") {
     words.claim(text("Fashion-MNIST, ", rule, ": error of the first ", found.counts[i],
