@@ -21,7 +21,7 @@ rooms=(
   "data 42000"
   "experiments/harness 173600"
   "experiments/memorization 175400"
-  "experiments/online_sgd 257500"
+  "experiments/online_sgd 258500"
   "tests 918000"
   "bench 52500"
 )
