@@ -140,6 +140,12 @@ void reverse(benchmark::State& state, const std::string& name, const Sample& sam
   report(state, bytes, 2 * c.forward_flops(name));
 }
 
+/// Seconds to copy x: norms are held against the copy of what they read, cached as that is.
+double copy_seconds(const Tensor& x) {
+  const Array to = copy_of(x.array());
+  return best_seconds([&] { assign(to, x.array()); });
+}
+
 /// Norms as networks use them, in the bytes that an ideal kernel moves: groups that fit the caches
 /// are read once, the others twice; the reverse pass reads y and the cotangent.
 struct Norm {
@@ -156,12 +162,20 @@ const Norm norms[] = {
     {"batch norm, rows of 512", {6144, 512}, {0}, 2},
 };
 
+/// `passes`: how often so many bytes are read or written.
+void report_norm(benchmark::State& state, const Tensor& x, int passes) {
+  const auto rate = benchmark::Counter::kIsIterationInvariantRate;
+  state.counters["bytes/s"] =
+      benchmark::Counter(passes * bytes_of(x), rate, benchmark::Counter::kIs1000);
+  state.counters["%copy"] = benchmark::Counter(100 * passes / 2.0 * copy_seconds(x), rate);
+}
+
 void norm_forward(benchmark::State& state, const Norm& norm) {
   const Tensor x(normal(Key(7), norm.shape, DType::f32));
   const auto run = [&] { return standardise(x, norm.axes, 1e-5); };
   run();
   for (auto _ : state) benchmark::DoNotOptimize(run());
-  report(state, bytes_of(x) * (norm.reads + 1), 0);
+  report_norm(state, x, norm.reads + 1);
 }
 
 void norm_reverse(benchmark::State& state, const Norm& norm) {
@@ -171,7 +185,7 @@ void norm_reverse(benchmark::State& state, const Norm& norm) {
       vjp([&](const Tensor& t) { return standardise(t, norm.axes, 1e-5); }, x);
   pullback(ct);
   for (auto _ : state) benchmark::DoNotOptimize(pullback(ct));
-  report(state, bytes_of(x) * (2 * norm.reads + 1), 0);
+  report_norm(state, x, 2 * norm.reads + 1);
 }
 
 /// What an operation costs beside its arithmetic: one element, forward and backward.

@@ -1,38 +1,22 @@
-// Standardisation and the product with its Jacobian. Pieces that fit the first-level cache are read
-// twice, for the mean and for the squares of what is left, in short chains of T; they are joined in
-// f64 in a fixed order (Chan, Golub & LeVeque 1983). Bytes moved: x once, or twice where a group is
-// larger than the caches, and y once.
+// Standardisation and the product with its Jacobian. Squares are those of distances from a mean, of
+// the piece itself or of all pieces before it, in short chains of T; pieces are joined in f64 in a
+// fixed order (Chan, Golub & LeVeque 1983). Bytes moved: x once, or twice where a group is larger
+// than the caches, and y once.
 #include <cmath>
-#include <cstring>
 #include <vector>
 
 #include "kernels/cpu/cpu_backend.h"
+#include "kernels/cpu/lanes.h"
 #include "kernels/cpu/loops.h"
-#include "kernels/unrolled.h"
 
 namespace basin::cpu {
 namespace {
-
-#if defined(__AVX512F__)
-constexpr int vector_bytes = 64;
-#elif defined(__AVX__)
-constexpr int vector_bytes = 32;
-#else
-constexpr int vector_bytes = 16;
-#endif
-
-template <class T>
-using Vec [[gnu::vector_size(vector_bytes)]] = T;
-template <class T>
-using Half [[gnu::vector_size(vector_bytes / 2)]] = T;
-template <class T>
-constexpr int width = vector_bytes / static_cast<int>(sizeof(T));
 
 constexpr int64_t piece = 2048;       // elements of a run summed in T
 constexpr int64_t short_run = 256;    // below it runs are columns
 constexpr int64_t strip = 1024;       // columns side by side
 constexpr int64_t rows_at_once = 16;  // of a strip, summed in T
-constexpr int sums_bytes = 128;       // of sums side by side, whatever the vectors
+constexpr int64_t together = 4;       // short groups of one run: their sums do not wait in turn
 
 /// x [outer, rows, kept, length] is reduced over rows and length: a group is `rows` runs.
 struct Groups {
@@ -70,81 +54,34 @@ struct Sums {
 // ---- a piece ----
 
 template <class T>
-[[gnu::always_inline]] inline Vec<T> load(const T* p, int64_t count, T rest) {
-  Vec<T> v;
-  if (count >= width<T>) {
-    std::memcpy(&v, p, sizeof v);
-    return v;
-  }
-  T part[width<T>];
-  for (int l = 0; l < width<T>; ++l) part[l] = l < count ? p[l] : rest;
-  std::memcpy(&v, part, sizeof v);
-  return v;
+T mean_of(const T* x, int64_t count) {
+  Lanes<T> sum;
+  for_vectors<T>(count,
+                 [&](auto k, int64_t i, int64_t some) { sum.at[k] += load(x + i, some, T(0)); });
+  return static_cast<T>(sum.total() / static_cast<double>(count));
 }
 
-/// f(k, offset, count) for a vector of elements; element i belongs to lane i % (sums_bytes /
-/// sizeof(T)), which is one of vector k.
-template <class T, class F>
-[[gnu::always_inline]] inline void for_vectors(int64_t n, F&& f) {
-  constexpr int vectors = sums_bytes / vector_bytes, step = vectors * width<T>;
-  int64_t i = 0;
-  for (; i + step <= n; i += step)
-    unrolled<vectors>([&](auto k) { f(k, i + k * width<T>, int64_t{width<T>}); });
-  if (i == n) return;
-  unrolled<vectors>([&](auto k) {
-    const int64_t at = i + k * width<T>;
-    if (at < n) f(k, at, n - at);
-  });
-}
-
-/// Sums side by side.
 template <class T>
-struct Lanes {
-  static constexpr int vectors = sums_bytes / vector_bytes;
-  Vec<T> at[vectors] = {};
-
-  double total() const {
-    Vec<T> all[vectors];
-    std::memcpy(all, at, sizeof all);
-    for (int half = vectors / 2; half > 0; half /= 2)
-      for (int k = 0; k < half; ++k) all[k] += all[k + half];
-    Half<T> low, high;
-    std::memcpy(&low, all, sizeof low);
-    std::memcpy(&high, reinterpret_cast<const char*>(all) + sizeof low, sizeof high);
-    low += high;
-    T part[width<T> / 2];
-    std::memcpy(part, &low, sizeof low);
-    for (int half = width<T> / 4; half > 0; half /= 2)
-      for (int l = 0; l < half; ++l) part[l] += part[l + half];
-    return static_cast<double>(part[0]);
-  }
-};
+Moments moments_of(const T* x, int64_t count, T centre) {
+  Lanes<T> rest, squares;
+  for_vectors<T>(count, [&](auto k, int64_t i, int64_t some) {
+    const Vec<T> d = load(x + i, some, centre) - centre;
+    rest.at[k] += d;
+    squares.at[k] += d * d;
+  });
+  const auto n = static_cast<double>(count);
+  const double left = rest.total();
+  return {n, static_cast<double>(centre) + left / n, squares.total() - left * left / n};
+}
 
 /// Joins a run, at most `piece` elements of it at a time. Each piece is centred by the mean of all
 /// before it, the first by its own: what a wrong centre costs in digits is less than what joining
 /// adds.
 template <class T>
-void join_run(Moments& all, const T* x, int64_t length) {
-  for (int64_t at = 0; at < length; at += piece) {
-    const int64_t count = std::min(piece, length - at);
-    const auto n = static_cast<double>(count);
-    T centre = static_cast<T>(all.mean);
-    if (all.n == 0) {
-      Lanes<T> sum;
-      for_vectors<T>(count, [&](auto k, int64_t i, int64_t some) {
-        sum.at[k] += load(x + at + i, some, T(0));
-      });
-      centre = static_cast<T>(sum.total() / n);
-    }
-    Lanes<T> rest, squares;
-    for_vectors<T>(count, [&](auto k, int64_t i, int64_t some) {
-      const Vec<T> d = load(x + at + i, some, centre) - centre;
-      rest.at[k] += d;
-      squares.at[k] += d * d;
-    });
-    const double left = rest.total();
-    all.join({n, static_cast<double>(centre) + left / n, squares.total() - left * left / n});
-  }
+void join_run(Moments& all, const T* x, int64_t length, T first) {
+  for (int64_t at = 0; at < length; at += piece)
+    all.join(moments_of(x + at, std::min(piece, length - at),
+                        all.n == 0 ? first : static_cast<T>(all.mean)));
 }
 
 template <class T>
@@ -177,12 +114,14 @@ Moments wide_moments(const T* x, const Groups& g) {
 
 // ---- groups that are one run: their numbers stay in the cache ----
 
-/// f(group) in order of memory.
+/// f(first group, groups) in order of memory.
 template <class F>
 void for_groups(const Groups& g, F&& f) {
-  const int64_t each = std::max<int64_t>(1, grain / g.length);
+  const int64_t block = std::clamp<int64_t>(together * short_run / 2 / g.length, 1, together),
+                each = std::max<int64_t>(1, grain / (g.length * block)) * block;
   parallel_for((g.count() + each - 1) / each, [&](int64_t task) {
-    for (int64_t i = task * each; i < std::min(g.count(), (task + 1) * each); ++i) f(i);
+    const int64_t end = std::min(g.count(), (task + 1) * each);
+    for (int64_t i = task * each; i < end; i += block) f(i, std::min(block, end - i));
   });
 }
 
@@ -232,22 +171,36 @@ void write_run(T* dx, const T* v, const T* y, const Slope<T>& s, int64_t n) {
 
 template <class T>
 void standardise_rows(T* y, const T* x, double* statistics, const Groups& g, double eps) {
-  for_groups(g, [&](int64_t i) {
-    const T* from = x + i * g.length;
-    Moments m;
-    join_run(m, from, g.length);
-    write_run(y + i * g.length, from, scale_of(m, from, statistics, i, g, eps), g.length);
+  for_groups(g, [&](int64_t first, int64_t rows) {
+    const T* from = x + first * g.length;
+    T centre[together];
+    Moments moments[together];
+    for (int64_t r = 0; r < rows; ++r)
+      centre[r] = mean_of(from + r * g.length, std::min(piece, g.length));
+    for (int64_t r = 0; r < rows; ++r)
+      join_run(moments[r], from + r * g.length, g.length, centre[r]);
+    for (int64_t r = 0; r < rows; ++r) {
+      const T* row = from + r * g.length;
+      write_run(y + (first + r) * g.length, row,
+                scale_of(moments[r], row, statistics, first + r, g, eps), g.length);
+    }
   });
 }
 
 template <class T>
 void pullback_rows(T* dx, const T* v, const T* y, const double* statistics, const Groups& g,
                    double eps) {
-  for_groups(g, [&](int64_t i) {
-    const int64_t at = i * g.length;
-    Sums sums;
-    join_run(sums, v + at, y + at, g.length);
-    write_run(dx + at, v + at, y + at, Slope<T>(sums, statistics[g.count() + i], g, eps), g.length);
+  for_groups(g, [&](int64_t first, int64_t rows) {
+    Sums sums[together];
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t at = (first + r) * g.length;
+      join_run(sums[r], v + at, y + at, g.length);
+    }
+    for (int64_t r = 0; r < rows; ++r) {
+      const int64_t at = (first + r) * g.length;
+      write_run(dx + at, v + at, y + at,
+                Slope<T>(sums[r], statistics[g.count() + first + r], g, eps), g.length);
+    }
   });
 }
 
@@ -288,8 +241,10 @@ void for_runs(const Groups& g, F&& f) {
 
 template <class T>
 void standardise_runs(T* y, const T* x, double* statistics, const Groups& g, double eps) {
-  const std::vector<Moments> moments =
-      parts_of_groups<Moments>(g, [&](Moments& m, int64_t at) { join_run(m, x + at, g.length); });
+  const std::vector<Moments> moments = parts_of_groups<Moments>(g, [&](Moments& m, int64_t at) {
+    const T first = m.n == 0 ? mean_of(x + at, std::min(piece, g.length)) : T(0);
+    join_run(m, x + at, g.length, first);
+  });
   std::vector<Scale<T>> scales;
   for (int64_t i = 0; i < g.count(); ++i) {
     const T* from = x + i / g.kept * g.rows * g.stride() + i % g.kept * g.length;
@@ -396,7 +351,7 @@ void column_moments(const T* x, const Groups& g, int64_t columns, double* mean, 
 }
 
 /// The moments of columns of equally many rows together.
-Moments together(const double* mean, const double* squares, const Groups& g) {
+Moments of_columns(const double* mean, const double* squares, const Groups& g) {
   const auto rows = static_cast<double>(g.rows);
   Moments all{g.each(), 0, 0};
   for (int64_t j = 0; j < g.length; ++j) all.mean += mean[j] / static_cast<double>(g.length);
@@ -412,7 +367,7 @@ void standardise_columns(T* y, const T* x, double* statistics, const Groups& g, 
     T shift[strip], rest[strip], rate[strip];
     column_moments(x + s.at, g, s.columns, mean, squares);
     for (int64_t c = 0; c < s.columns; c += g.length) {
-      const Moments m = together(mean + c, squares + c, g);
+      const Moments m = of_columns(mean + c, squares + c, g);
       const Scale<T> scale = scale_of(m, x + s.at + c, statistics, s.group + c / g.length, g, eps);
       std::fill_n(shift + c, g.length, scale.shift);
       std::fill_n(rest + c, g.length, scale.rest);
