@@ -33,6 +33,7 @@ WANTED = {
     "resnet9 3x32x32 64": 1.0,
     "spectrum 3x32x32 64": 5.0,
     "converge 3x16x16 10000": 2.0,
+    "grouped 64x64x32x32 64": 1.0,
 }
 MEMORY = "train 784 10x512 1000"
 # Both sides work in f32; what rounding does is seen in PyTorch's distance from its own double-precision run. basin may be as
@@ -159,7 +160,7 @@ def report(args, basin, folder):
         " loss and gradient of ResNet9. `spectrum`: all eigenvalues of a linear network 3x32x32 -> 1x1 -> 3x32x32 with 64 filters"
         " (PyTorch: func.jacrev, linalg.eigvals; basin: jvps to and from the bottleneck, the other eigenvalues are zero)."
         " `converge`: 10,000 points until they stand still (PyTorch: all go on until the last does; tuned: the converged"
-        " leave). `tiny`: tanh of one number and its derivative. `matmul`:"
+        " leave). `grouped BxCxHxW G`: a convolution 3x3 in G groups and its gradients. `tiny`: tanh of one number and its derivative. `matmul`:"
         " one square product, which explains much of the rest.",
         "- error: of 20 losses (train) or of the results, against PyTorch in double precision from the same parameters",
         "",

@@ -238,6 +238,27 @@ class Tiny:
         return [self.y.item(), self.gradient.item()]
 
 
+class Grouped:
+    """A convolution 3x3 in groups of channels, forward and both gradients."""
+
+    def __init__(self, words, dtype=torch.float32):
+        shape, self.groups = tuple(int(part) for part in words[1].split("x")), int(words[2])
+        channels = shape[1]
+        flat, weights = numbers("params.f32").to(dtype), channels * (channels // self.groups) * 9
+        self.w = flat[:weights].view(channels, -1, 3, 3).clone().requires_grad_()
+        self.ct = flat[weights:].view(shape).clone()
+        self.x = numbers("data.f32").to(dtype).view(shape).clone().requires_grad_()
+
+    def run(self):
+        self.out = None
+        y = torch.nn.functional.conv2d(self.x, self.w, None, 1, 1, 1, self.groups)
+        self.out = [*torch.autograd.grad(y, (self.x, self.w), self.ct), y.detach()]
+
+    def check(self):
+        self.run()
+        return [t.double().square().sum().item() for t in self.out]
+
+
 class MatMul:
     def __init__(self, n, dtype=torch.float32):
         self.x = numbers("data.f32").view(n, n).to(dtype)
@@ -253,6 +274,8 @@ class MatMul:
 def make(words, dtype=torch.float32):
     if words[0] == "tiny":
         return Tiny(dtype)
+    if words[0] == "grouped":
+        return Grouped(words, dtype)
     if words[0] in ("conv", "minibatch", "resnet9", "spectrum", "converge"):
         return Images(words, dtype)
     return MatMul(int(words[1]), dtype) if words[0] == "matmul" else Work(words, dtype)

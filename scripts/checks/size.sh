@@ -23,7 +23,7 @@ rooms=(
   "experiments/memorization 175400"
   "experiments/online_sgd 258500"
   "tests 918000"
-  "bench 53000"
+  "bench 55000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
 day_budget=495000 most_lines=500
