@@ -61,16 +61,15 @@ Array class_row(int64_t classes, DType dtype, const Device& device) {
   return slice(row, 0, 0, classes);
 }
 
-/// Labels as one_hot after checks that begin with `name`.
-Tensor one_hot_of(const char* name, const Array& labels, int64_t classes, DType dtype) {
+/// 1 at the label and 0 at the other classes, after checks that begin with `name`.
+Tensor is_class(const char* name, const Array& labels, int64_t classes, DType dtype) {
   require(classes >= 1 && classes <= int64_t{1} << 24, name, ": ", classes,
           " classes; 1 to 2^24 are possible");
   check_labels(name, labels, classes);
   Shape column = labels.shape();
   column.push_back(1);
   const Tensor label = cast(reshape(labels, column), dtype);
-  const Tensor row = equal(label, Tensor(class_row(classes, dtype, labels.device())));
-  return row / sum(row, {-1}, true);  // 0 / 0 for a label outside, which nobody has looked for
+  return equal(label, Tensor(class_row(classes, dtype, labels.device())));
 }
 
 /// The axes of logits but for the classes.
@@ -131,7 +130,8 @@ Tensor masked_mse(const Tensor& prediction, const Tensor& target, const Tensor& 
 }
 
 Tensor one_hot(const Array& labels, int64_t classes, DType dtype) {
-  return one_hot_of("one_hot", labels, classes, dtype);
+  const Tensor row = is_class("one_hot", labels, classes, dtype);
+  return row / sum(row, {-1}, true);  // 0 / 0 for a label outside, which nobody has looked for
 }
 
 Tensor cross_entropy(const Tensor& logits, const Tensor& targets, double smoothing) {
@@ -143,12 +143,20 @@ Tensor cross_entropy(const Tensor& logits, const Tensor& targets, double smoothi
   require(targets.defined() && targets.shape() == (labelled ? examples : logits.shape()),
           "cross_entropy: targets ", targets.array(), " fit logits ", logits.array(),
           " neither as labels ", examples, " nor as probabilities ", logits.shape());
-  Tensor t = labelled ? one_hot_of("cross_entropy", targets, classes, logits.dtype()) : targets;
-  if (smoothing > 0) t = t * (1 - smoothing) + smoothing / static_cast<double>(classes);
-  const Tensor chance = log_softmax(logits, -1);
-  const Tensor counts = maximum(t != 0, is_finite(chance));
-  const Tensor each = t * where(counts, chance, zeros_like(chance));
-  return observe("cross_entropy", sum(each) / -static_cast<double>(examples.size()));
+  const Tensor chance = log_softmax(logits, -1), none = number_like(chance, 0);
+  const auto count = static_cast<double>(examples.size());
+  if (labelled) {
+    const Tensor own = is_class("cross_entropy", targets, classes, logits.dtype());
+    const Tensor all_known = sum(own) == count;  // 0 / 0 where one is not, and nobody has looked
+    Tensor total = sum(where(own, chance, none)) * (1 - smoothing);
+    if (smoothing > 0) total = total + sum(chance) * (smoothing / static_cast<double>(classes));
+    return observe("cross_entropy", (total * all_known) / (all_known * -count));
+  }
+  const Tensor t = smoothing > 0
+                       ? targets * (1 - smoothing) + smoothing / static_cast<double>(classes)
+                       : targets;
+  const Tensor each = t * where(maximum(t != 0, is_finite(chance)), chance, none);
+  return observe("cross_entropy", sum(each) / -count);
 }
 
 double accuracy(const Tensor& logits, const Array& labels) {
