@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <utility>
 
 #include "kernels/cuda/plan_cache.h"
 
@@ -128,6 +129,21 @@ TEST_CASE(
     CHECK(plans(ConvKind::weight_grad, w, x, y, false, MathMode::f32, limit).size() > 0);
     for (const CudnnPlan& plan : plans(ConvKind::weight_grad, w, x, y, false, MathMode::f32, 0))
       CHECK(plan.workspace == 0);
+  }
+  // the library reads the number of groups from the channels; depthwise, in groups, dilated
+  const Shape image{64, 64, 32, 32};
+  for (const auto& [groups, dilation] :
+       {std::pair<int64_t, int64_t>{64, 1}, {4, 1}, {4, 2}, {1, 2}}) {
+    const Window apart{{1, 1}, {dilation, dilation}, {dilation, dilation}, groups};
+    const Shape w{64, 64 / groups, 3, 3};
+    CAPTURE(w);
+    const auto is_there = [&](ConvKind kind, const Shape& to, const Shape& b) {
+      const auto graph = convolution_graph(*cudnn, kind, to, image, b, false, {}, apart, 16);
+      return find_plans(target, graph, refused_notes(MathMode::f32, false), limit, 1).size() == 1;
+    };
+    CHECK(is_there(ConvKind::forward, image, w));
+    CHECK(is_there(ConvKind::input_grad, image, w));
+    CHECK(is_there(ConvKind::weight_grad, w, image));
   }
 }
 #endif
