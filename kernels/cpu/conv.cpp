@@ -85,13 +85,17 @@ struct Planes {
   };
   const ConvShape& s;
   int64_t channels;
+  int64_t down, across;       // strides: 1 where nothing steps, for memory goes with them
   int64_t width, part, size;  // of a row, of the rows and columns of one remainder, of a channel
   std::vector<int64_t> taps;  // where the first output point reads, of all channels
   std::vector<Run> runs;      // a channel
   T* data;
 
-  explicit Planes(const ConvShape& shape, int64_t count = 1) : s(shape), channels(count) {
-    const int64_t down = s.window.stride[0], across = s.window.stride[1];
+  explicit Planes(const ConvShape& shape, int64_t count = 1)
+      : s(shape),
+        channels(count),
+        down(shape.rows == 1 ? 1 : shape.window.stride[0]),
+        across(shape.cols == 1 ? 1 : shape.window.stride[1]) {
     const int64_t height = (s.height + 2 * s.window.padding[0] + down - 1) / down;
     width = (s.width + 2 * s.window.padding[1] + across - 1) / across;
     part = height * width;
@@ -117,13 +121,11 @@ struct Planes {
   void clear() { std::fill_n(data, channels * size, T(0)); }
   void read(const T* x) {
     for (T* to = data; to < data + channels * size; to += size, x += s.height * s.width)
-      for (const Run& run : runs)
-        spread(to + run.here, 1, x + run.there, s.window.stride[1], run.count);
+      for (const Run& run : runs) spread(to + run.here, 1, x + run.there, across, run.count);
   }
   void write(T* x) const {
     for (const T* from = data; from < data + channels * size; from += size, x += s.height * s.width)
-      for (const Run& run : runs)
-        spread(x + run.there, s.window.stride[1], from + run.here, 1, run.count);
+      for (const Run& run : runs) spread(x + run.there, across, from + run.here, 1, run.count);
   }
 };
 
@@ -350,7 +352,7 @@ void grouped_input_grad(const ConvShape& s, T* x, const T* y, const T* w, const 
     T* const lines = scratch<T>(use_values, outputs * step);
     std::fill_n(lines, outputs * step, T(0));
     // of the taps of each remainder: where they read, and their places in the weights of a channel
-    const auto parts = static_cast<size_t>(s.window.stride[0] * s.window.stride[1]);
+    const auto parts = static_cast<size_t>(planes.down * planes.across);
     std::vector<std::vector<int64_t>> places(parts), of(parts);
     for (int64_t o = 0; o < outputs; ++o)
       for (int64_t t = 0; t < area; ++t) {

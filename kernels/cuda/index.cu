@@ -1,6 +1,7 @@
 // Rows picked and rows added by index along axis 0. Bytes moved: gather reads and writes each row
 // once; scatter_add reads the rows once, reads and writes the destinations it meets once, and sorts
 // the index (16 bytes of scratch memory for each of its numbers).
+#include <cstring>
 #include <limits>
 
 #include "kernels/cuda/cuda_backend.h"
@@ -10,12 +11,20 @@
 namespace basin::cuda {
 namespace {
 
-/// Rows of `row` words.
+/// Rows of `row` words. A replayed step cannot look at its index before: a row that is not there is
+/// all ones, which is NaN.
 template <class Word>
 __global__ void gather_kernel(Word* out, const Word* in, const int32_t* index, int64_t words,
-                              int64_t row) {
-  for (int64_t i = global_thread(); i < words; i += all_threads())
-    out[i] = in[static_cast<int64_t>(index[i / row]) * row + i % row];
+                              int64_t row, int64_t rows) {
+  for (int64_t i = global_thread(); i < words; i += all_threads()) {
+    const int64_t from = index[i / row];
+    Word word;
+    if (from >= 0 && from < rows)
+      word = in[from * row + i % row];
+    else
+      std::memset(&word, 0xff, sizeof word);
+    out[i] = word;
+  }
 }
 
 // scatter_add sorts the index first, 4 bits at a time from the lowest on, in the order of equal
@@ -93,18 +102,18 @@ __global__ void __launch_bounds__(sorters)
   });
 }
 
-/// A thread for each pack of columns where a run of equal keys begins: it sums the run in f64, in
-/// order, as the CPU.
+/// Rows that are not there get nothing. A thread for each pack of columns where a run of equal keys
+/// begins: it sums the run in f64, in order, as the CPU.
 template <class T>
 __global__ void __launch_bounds__(256)
     add_runs_kernel(T* out, const T* in, const int32_t* key, const int32_t* from, int64_t n,
-                    int64_t row, bool vector) {
+                    int64_t row, int64_t rows, bool vector) {
   constexpr int width = Pack<T>::width, ahead = 4;
   const int64_t packs = (row + width - 1) / width;
   for (int64_t unit = global_thread(); unit < n * packs; unit += all_threads()) {
     const int64_t first = unit / packs, column = unit % packs * width;
     const int32_t to = key[first];
-    if (first > 0 && key[first - 1] == to) continue;
+    if (to < 0 || to >= rows || (first > 0 && key[first - 1] == to)) continue;
     const int count = static_cast<int>(row - column < width ? row - column : width);
     Pack<T> result = load_pack(out + to * row + column, 1, count, vector);
     double sums[width];
@@ -143,7 +152,7 @@ void CudaBackend::gather(const View& out, const View& in, const View& index) {
     const auto words = row / static_cast<int64_t>(sizeof(Word));
     launch(stream_, Grid{dim3(blocks_for(stream_, out.shape[0] * words, 256)), dim3(256)},
            gather_kernel<Word>, out.as<Word>(), in.as<const Word>(), index.as<const int32_t>(),
-           out.shape[0] * words, words);
+           out.shape[0] * words, words, in.shape[0]);
   };
   if (all % 16 == 0)
     start(int4{});
@@ -181,7 +190,7 @@ void CudaBackend::scatter_add(const View& out, const View& in, const View& index
     const T* const terms = in.as<const T>();
     const int64_t units = n * ((row + Pack<T>::width - 1) / Pack<T>::width);
     launch(stream_, Grid{dim3(blocks_for(stream_, units, 256)), dim3(256)}, add_runs_kernel<T>, to,
-           terms, key, from, n, row, aligned(to, terms) && row % Pack<T>::width == 0);
+           terms, key, from, n, row, rows, aligned(to, terms) && row % Pack<T>::width == 0);
   });
 }
 

@@ -184,6 +184,7 @@ Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& opt
 
 Trajectories iterate(const Net& f, const Array& start, const IterateOptions& options) {
   if (const std::optional<Mlp> chain = as_mlp(f)) return iterate(*chain, start, options);
+  require_rowwise(f, "iterate");
   return iterate(Map([&](const Tensor& x) { return f(x); }), start, options);
 }
 

@@ -334,6 +334,7 @@ std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x) {
 
 std::vector<Eigenvalues> eigenvalues(const Net& net, const Tensor& x) {
   if (const std::optional<Mlp> chain = as_mlp(net)) return eigenvalues(*chain, x);
+  require_rowwise(net, "spectrum");
   const Net wide = in_f64(net);
   const int64_t narrow = wide.bottleneck(), end = wide.value("output");
   const Tensor points(cast(x.array(), DType::f64));

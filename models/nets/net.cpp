@@ -253,6 +253,13 @@ std::string Net::architecture() const {
               ", program ", sha256(all).substr(0, 16));
 }
 
+void require_rowwise(const Net& net, const char* what) {
+  for (const Net::Node& node : net.program().nodes)
+    require(node.op != "batch_norm", what,
+            ": the network has a batch_norm, which mixes the examples of a batch; give it "
+            "with_stored_statistics(net) (models/nets/norms.h)");
+}
+
 std::optional<Mlp> as_mlp(const Net& net) {
   const std::vector<Net::Node>& nodes = net.program().nodes;
   if (net.shape(0).rank != 1 || nodes.empty() ||

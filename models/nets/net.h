@@ -117,6 +117,10 @@ class Net {
   Tensors parameters_;
 };
 
+/// Errors: a batch norm by the statistics of the batch, which mixes the examples: the network maps
+/// no example by itself. `what` names the work.
+void require_rowwise(const Net& net, const char* what);
+
 /// The same network as an Mlp, which fused kernels and cyclic spectra know; nothing where it is not
 /// a chain of dense layers with one activation after all but the last.
 std::optional<Mlp> as_mlp(const Net& net);

@@ -18,6 +18,14 @@ std::map<std::string, std::vector<double>, std::less<>> windows(const Pooling& g
           {"padding", numbers({p.padding[0], p.padding[1]})}};
 }
 
+/// Files of transformers store a class token as [1, 1, width].
+Shape without_leading_ones(const Shape& shape) {
+  Shape result;
+  for (const int64_t side : shape)
+    if (result.rank > 0 || side != 1) result.push_back(side);
+  return result;
+}
+
 }  // namespace
 
 NetBuilder::NetBuilder(const Shape& input) : shapes_{input}, constant_{false} {
@@ -296,9 +304,10 @@ Net NetBuilder::loaded(const NamedArrays& tensors, DType dtype, const Device& de
   for (const Declared& d : declared_) {
     const auto at = known.find(d.name);
     require(at != known.end(), "net: the tensor ", d.name, " ", d.shape, " is missing");
-    require(at->second->shape() == d.shape && is_floating(at->second->dtype()), "net: the tensor ",
-            d.name, " is ", *at->second, "; needs floating numbers ", d.shape);
-    parameters.push_back(copy_to(cast(*at->second, dtype), device));
+    require(without_leading_ones(at->second->shape()) == without_leading_ones(d.shape) &&
+                is_floating(at->second->dtype()),
+            "net: the tensor ", d.name, " is ", *at->second, "; needs floating numbers ", d.shape);
+    parameters.push_back(copy_to(basin::reshape(cast(*at->second, dtype), d.shape), device));
     known.erase(at);
   }
   require(known.empty(), "net: no layer has the tensor ",

@@ -87,7 +87,7 @@ class NetBuilder {
   Net drawn(const Key& key, const Initializer& init = {}, DType dtype = DType::f32,
             const Device& device = {}) const;
   /// Parameters by name; PyTorch's counts "num_batches_tracked" are passed over. Errors: one that
-  /// is missing, left over or of another shape.
+  /// is missing, left over or of another shape, but for leading sides of 1.
   Net loaded(const NamedArrays& tensors, DType dtype = DType::f32, const Device& device = {}) const;
 
  private:

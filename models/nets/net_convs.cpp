@@ -1,4 +1,6 @@
 // The rules of convolutions.
+#include <algorithm>
+
 #include "models/nets/net_rules.h"
 
 namespace basin {
@@ -22,6 +24,14 @@ void require_channels(const Reader& r, const Shape& in, const Shapes& p, int sid
           " does not fit; needs ", Shape{outputs});
 }
 
+/// A channel with its padding must fit into memory, however small the result is.
+void require_padded(const Reader& r, int64_t height, int64_t width) {
+  constexpr int64_t most = int64_t{1} << 31;
+  require(height <= most && width <= most / std::max<int64_t>(height, 1), r.where,
+          ": with its padding a channel has the sides ", height, " and ", width, ", more than ",
+          most, " places");
+}
+
 /// Side of what a convolution gives.
 int64_t side_of(const Reader& r, const Window& w, int axis, int64_t side, int64_t kernel) {
   const int64_t padded = side + 2 * w.padding[axis];
@@ -35,6 +45,7 @@ Shape conv_shape(const Reader& r, const Values& in, const Shapes& p) {
   const Shape& x = in[0].shape;
   require_channels(r, x, p, 2, false);
   const Window w = r.window();
+  require_padded(r, x[1] + 2 * w.padding[0], x[2] + 2 * w.padding[1]);
   return {p[0][0], side_of(r, w, 0, x[1], p[0][2]), side_of(r, w, 1, x[2], p[0][3])};
 }
 
@@ -46,6 +57,7 @@ Shape conv1d_shape(const Reader& r, const Values& in, const Shapes& p) {
   const Shape& x = in[0].shape;
   require_channels(r, x, p, 1, false);
   for (const char* name : {"stride", "padding", "dilation"}) r.one(name, 1, 0);
+  require_padded(r, 1, x[1] + 2 * r.window().padding[1]);
   return {p[0][0], side_of(r, r.window(), 1, x[1], p[0][2])};
 }
 
@@ -60,6 +72,10 @@ Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
   const Window window = r.window();
   const auto more = r.pair("output_padding", 0, 0);
   Shape out{p[0][1] * window.groups};
+  const auto padded = [&](int axis) {
+    return window.input(axis, x[axis + 1], p[0][axis + 2]) + 2 * window.padding[axis] + more[axis];
+  };
+  require_padded(r, padded(0), padded(1));
   for (size_t i = 0; i < 2; ++i) {
     const int axis = static_cast<int>(i);
     require(more[i] < window.stride[i], r.where, ": output padding ", more[i],

@@ -1,5 +1,7 @@
 #include "models/nets/norms.h"
 
+#include <map>
+
 namespace basin {
 namespace {
 
@@ -23,6 +25,11 @@ void move(const Array& buffer, const Tensor& statistic, const Array& active, dou
   assign(buffer, cast(where(active, moved, old), buffer.dtype()));
 }
 
+Tensor unbiased(const BatchStatistics& s) {
+  const auto n = static_cast<double>(s.batch.count);
+  return Tensor(s.batch.variance) * (n / (n - 1));
+}
+
 Net renamed(const Net& net, const char* from, const char* to) {
   Net::Program program = net.program();
   for (Net::Node& node : program.nodes)
@@ -41,7 +48,9 @@ Tensor group_norm(const Tensor& x, int64_t groups, const Tensor& weight, const T
                   double eps) {
   require(x.rank() >= 2 && groups >= 1 && x.dim(1) % groups == 0, "group_norm: ", groups,
           " groups do not divide the channels of x ", x.array(), "; needs [batch, channels, ...]");
-  const Tensor y = standardise(reshape(x, {x.dim(0), groups, -1}), {2}, eps);
+  int64_t each = x.dim(1) / groups;  // numbers of a group; no -1, for the batch may be empty
+  for (int i = 2; i < x.rank(); ++i) each *= x.dim(i);
+  const Tensor y = standardise(reshape(x, {x.dim(0), groups, each}), {2}, eps);
   return scale_and_shift(reshape(y, x.shape()), weight, bias);
 }
 
@@ -82,18 +91,29 @@ StatisticsScope::~StatisticsScope() {
   listener = before_;
 }
 
-void move_statistics(const std::vector<BatchStatistics>& met, const Array& active, double share) {
+void move_statistics(const std::vector<BatchStatistics>& met, const Array& active) {
   for (const BatchStatistics& s : met) {
-    const double by = share < 0 ? s.momentum : share;
-    const auto n = static_cast<double>(s.batch.count);
-    move(s.mean, s.batch.mean, active, by);
-    move(s.variance, Tensor(s.batch.variance) * (n / (n - 1)), active, by);
+    move(s.mean, s.batch.mean, active, s.momentum);
+    move(s.variance, unbiased(s), active, s.momentum);
   }
 }
 
 void gather_statistics(const Net& net, int64_t batches,
                        const std::function<Tensor(int64_t)>& batch) {
   require(batches >= 1, "gather_statistics: ", batches, " batches; needs at least one");
+  struct Sum {
+    Array buffer;
+    Tensor total;
+    double count = 0;
+  };
+  std::map<const void*, Sum> sums;
+  const auto add = [&](const Array& buffer, const Tensor& statistic) {
+    Sum& sum = sums[buffer.view().data];
+    const Tensor flat = reshape(statistic, buffer.shape());
+    sum.buffer = buffer;
+    sum.total = sum.total.defined() ? sum.total + flat : flat;
+    ++sum.count;
+  };
   for (int64_t i = 0; i < batches; ++i) {
     std::vector<BatchStatistics> met;
     {
@@ -101,9 +121,13 @@ void gather_statistics(const Net& net, int64_t batches,
       net(batch(i));
     }
     require(!met.empty(), "gather_statistics: the network has no batch_norm");
-    move_statistics(met, full({}, 1, DType::f64, met[0].mean.device()),
-                    1 / static_cast<double>(i + 1));
+    for (const BatchStatistics& s : met) {
+      add(s.mean, s.batch.mean);
+      add(s.variance, unbiased(s));
+    }
   }
+  for (const auto& [place, sum] : sums)
+    assign(sum.buffer, cast(sum.total / sum.count, sum.buffer.dtype()));
 }
 
 Net with_stored_statistics(const Net& net) {

@@ -53,10 +53,8 @@ class StatisticsScope {
 };
 
 /// buffer += momentum (statistic - buffer), in place, unless `active` (f64, one number in memory of
-/// the device) is 0; the variance is the unbiased one, as in PyTorch. A share that is given stands
-/// in for the momentum of the norms.
-void move_statistics(const std::vector<BatchStatistics>& met, const Array& active,
-                     double share = -1);
+/// the device) is 0; the variance is the unbiased one, as in PyTorch.
+void move_statistics(const std::vector<BatchStatistics>& met, const Array& active);
 
 /// Sets the statistics of a network to the means of those of some batches, in place: copies of the
 /// network see it (torch.optim.swa_utils.update_bn). Errors: no batch, no batch_norm in the

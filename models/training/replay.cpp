@@ -37,6 +37,15 @@ Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlo
   return gradients;
 }
 
+void update_average(const ControlBlock& control, const TrainOptions& options,
+                    const Tensors& parameters, const Tensors& state, const Tensors& average) {
+  if (average.empty()) return;
+  const auto split = static_cast<std::ptrdiff_t>(parameters.size());
+  control.average(options.average_decay, parameters, {average.begin(), average.begin() + split});
+  control.average(0, {state.begin() + split, state.end()},
+                  {average.begin() + split, average.end()});
+}
+
 ReplayedSteps::ReplayedSteps(const StepLoss& loss, const Tensors& parameters, const Tensors& state,
                              const Tensors& best, const Tensors& average, Optimizer& optimizer,
                              const TrainOptions& options)
@@ -61,7 +70,7 @@ void ReplayedSteps::step() {
   if (!best_.empty()) control_.keep_best(state_, best_);
   optimizer_.update(parameters_, gradients, control_);
   move_statistics(met, control_.scalars()[control_active]);
-  if (!average_.empty()) control_.average(options_.average_decay, state_, average_);
+  update_average(control_, options_, parameters_, state_, average_);
 }
 
 int64_t ReplayedSteps::issue(int64_t slot, int64_t first, int64_t count) {

@@ -25,6 +25,11 @@ std::pair<Tensor, Tensors> loss_and_gradients(const StepLoss& loss, const Tensor
 /// without a host read.
 Tensors clipped(Tensors gradients, const TrainOptions& options, const ControlBlock& control);
 
+/// Moves the average of the parameters on, and copies the buffers, which stand behind the
+/// parameters in `state` and `average`; nothing where no average is kept.
+void update_average(const ControlBlock& control, const TrainOptions& options,
+                    const Tensors& parameters, const Tensors& state, const Tensors& average);
+
 /// Steps of one training run.
 class ReplayedSteps {
  public:

@@ -66,7 +66,7 @@ class Run {
         loss_(loss),
         architecture_(architecture),
         options_(options),
-        optimizer_(options.optimizer, parameters, names),
+        optimizer_(options.optimizer, parameters, names_),
         replays_(options.replay && replayable && !parameters.empty() &&
                  parameters[0].device().backend().can_capture()),
         best_from_(options.keep_best_after_fraction < 0
@@ -251,7 +251,7 @@ void Run::update(Tensors gradients, const UpdateRate& rate,
     fail("the norm of the gradient is " + readable(gradient_norm(gradients)), gradients);
   optimizer_.update(parameters_, gradients, control);
   move_statistics(met, control.scalars()[control_active]);
-  if (!average_.empty()) control.average(options_.average_decay, state_, average_);
+  update_average(control, options_, parameters_, state_, average_);
 }
 
 void Run::save() const {

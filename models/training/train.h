@@ -68,8 +68,8 @@ struct TrainResult {
       0;  // lowest loss of the window of keep_best_after_fraction (all steps when off)
   StoppedBy stopped_by = StoppedBy::max_steps;
   double seconds = 0;  // of this call
-  Tensors best;        // parameters of the snapshot, empty when off
-  Tensors average;     // averaged parameters, empty when off
+  Tensors best;        // parameters and buffers of the snapshot, empty when off
+  Tensors average;     // averaged parameters, and the buffers as they are; empty when off
 };
 
 /// Training came to a loss or parameter that is not finite. Callers may catch it and try a lower

@@ -306,3 +306,11 @@ TEST_CASE(
   const Tensor g = grad([](const Tensor& t) { return sum(t * copy_of(stop_gradient(t))); }, x);
   CHECK(g.to_vector<double>() == std::vector<double>{1, 2});
 }
+
+TEST_CASE("numbers of a program are what they are: constants that end in zeros") {
+  // cmake/compile_options.cmake: a compiler made four ones of the first
+  CHECK(from_vector<double>({1, 1, 0, 0}, {4}).to_vector<double>()[2] == 0);
+  CHECK(from_vector<double>({3, 3, 3, 0}, {4}).to_vector<double>()[3] == 0);
+  CHECK(from_vector<double>({1, 1, 1, 1, 1, 0, 0, 0}, {8}).to_vector<double>()[5] == 0);
+  CHECK(from_vector<float>({1, 1, 1, 1, 0, 0, 0, 0}, {8}).to_vector<float>()[4] == 0);
+}

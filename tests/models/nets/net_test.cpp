@@ -277,3 +277,20 @@ TEST_CASE("net: errors of a builder and of an evaluation") {
   all[1].second = full({5}, 1, DType::f32);
   CHECK(has(error_of([&] { b.loaded(all); }), "first.bias"));
 }
+
+TEST_CASE("net: strides and padding far beyond an image cost nothing, or are refused") {
+  const auto program = [](const char* stride, const char* padding) {
+    return std::string(
+               R"({"version": 1, "input": [1, 6, 6], "nodes": [{"op": "conv2d", "inputs": [0],)") +
+           R"( "parameters": ["w"], "attributes": {"stride": [)" + stride + R"(], "padding": [)" +
+           padding + R"(]}}], "values": {"output": 1}})";
+  };
+  const NamedArrays weights = {{"w", full({1, 1, 3, 3}, 1, DType::f32)}};
+  const Net net = parse_program(program("67108864", "1"), weights, "f");
+  const Tensor x(full({1, 1, 6, 6}, 1, DType::f32));
+  CHECK(net(x).item() == 4);
+  const Tensor g = grad([&](const Tensor& at) { return sum(reshape(net(at), {-1}), {0}); }, x);
+  CHECK(sum(reshape(g, {-1}), {0}).item() == 4);
+  CHECK(has(error_of([&] { parse_program(program("67108864", "67108864"), weights, "f"); }),
+            "more than 2147483648 places"));
+}

@@ -6,6 +6,8 @@
 
 #include "autograd/transforms.h"
 #include "engine/safetensors.h"
+#include "models/dynamics/dynamics.h"
+#include "models/dynamics/spectrum.h"
 #include "models/nets/losses.h"
 #include "models/nets/net_builder.h"
 #include "models/training/train.h"
@@ -204,6 +206,67 @@ TEST_CASE("buffers: a replayed training has the bits of one step by step") {
   CHECK(run(true) == run(false));
 }
 
+TEST_CASE("buffers: optimisers, averages and micro-batches leave them alone") {
+  const auto trained = [](const std::function<void(TrainOptions&)>& set, TrainResult& result) {
+    Net net = started(DType::f64);
+    const Tensor x = stored("data", DType::f64);
+    TrainOptions options;
+    options.max_steps = 5;
+    options.progress = false;
+    options.optimizer = OptimizerConfig::named("adamw", 1e-2);
+    set(options);
+    result = train(
+        net, [&](const Net& f) { return mean(square(reshape(f(x), {-1})), {0}); }, options);
+    return net;
+  };
+  TrainResult result;
+  const Net named = trained([](TrainOptions& o) { o.optimizer.undecayed = {"bias"}; }, result);
+  const Net plain = trained([](TrainOptions&) {}, result);
+  CHECK(named.program_text() == plain.program_text());
+  // the average holds the buffers as they are, as swa_utils.AveragedModel does
+  const Net last = trained([](TrainOptions& o) { o.average_decay = 0.9; }, result);
+  const Net average = average_model(last, result);
+  bool moved = false;
+  for (size_t i = 0; i < last.parameters().size(); ++i) {
+    const bool same = average.parameters()[i].array().to_vector<double>() ==
+                      last.parameters()[i].array().to_vector<double>();
+    if (last.is_buffer(i)) CHECK(same);
+    moved = moved || !same;
+  }
+  CHECK(moved);
+}
+
+TEST_CASE(
+    "statistics are gathered afresh: what a buffer held, and how often it is met, is no matter") {
+  NetBuilder b({3});
+  b.name("output", b.batch_norm(0, "norm"));
+  Net net = b.drawn(Key(1), {}, DType::f64, test_device());
+  for (size_t i = 0; i < net.parameters().size(); ++i)
+    if (net.is_buffer(i)) fill(net.parameters()[i].array(), std::nan(""));
+  const auto batch = [](int64_t i) {
+    const Array x = full({2, 3}, static_cast<double>(4 * i), DType::f64, test_device());
+    fill(slice(x, 0, 1, 2), static_cast<double>(4 * i + 2));  // mean 4 i + 1, variance 2
+    return Tensor(x);
+  };
+  gather_statistics(net, 3, batch);
+  const std::vector<std::string>& names = net.program().parameters;
+  for (size_t i = 0; i < names.size(); ++i)
+    if (net.is_buffer(i))
+      CHECK(net.parameters()[i].array().to_vector<double>() ==
+            std::vector<double>(3, names[i].ends_with("mean") ? 5 : 2));
+}
+
+TEST_CASE("norms of groups take an empty batch; a class token may be stored with leading ones") {
+  CHECK(group_norm(Tensor(zeros({0, 4, 3, 3}, DType::f64)), 2, {}, {}).shape() ==
+        Shape{0, 4, 3, 3});
+  NetBuilder b({2, 4});
+  const int64_t token = b.constant("token", zeros({1, 4}, DType::f64));
+  b.name("output", b.concat({token, 0}));
+  CHECK(b.loaded({{"token", full({1, 1, 4}, 3, DType::f64)}}, DType::f64).parameters()[0].shape() ==
+        Shape{1, 4});
+  CHECK_THROWS_AS(b.loaded({{"token", full({4, 1}, 3, DType::f64)}}), Error);
+}
+
 TEST_CASE("a network with stored statistics treats each example alone") {
   const Net net = started(DType::f64), evaluated = with_stored_statistics(net);
   const Tensor x = stored("data");
@@ -259,6 +322,11 @@ TEST_CASE("norms as nodes: builders, programs and what is refused") {
   CHECK(has(refused(R"({"op": "layer_norm", "inputs": [0], "parameters": ["m"]})"),
             "does not fit; needs [3]"));
   const auto none = [&](int64_t) { return x; };
+  // what maps each example by itself refuses a norm of the batch
+  const Array rows = zeros({2, 36}, DType::f32);
+  const Net images = small_builder().drawn(Key(1));
+  CHECK(has(error_of([&] { iterate(images, rows); }), "with_stored_statistics"));
+  CHECK(has(error_of([&] { eigenvalues(images, Tensor(rows)); }), "with_stored_statistics"));
   CHECK(has(error_of([&] { gather_statistics(net, 0, none); }), "at least one"));
   CHECK(has(error_of([&] { gather_statistics(with_stored_statistics(net), 1, none); }),
             "no batch_norm"));
