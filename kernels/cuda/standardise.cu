@@ -49,12 +49,12 @@ struct Walk {
     const int width = columns ? 32 : across;
     for (int64_t r = me() / width; r < g.rows; r += threads() / width) {
       const int64_t row = begin + r * stride;
-      if (columns) {
+      if constexpr (columns) {
         f(row);
-        continue;
-      }
+      } else {
 #pragma unroll 4
-      for (int64_t j = me() % width; j < g.length; j += width) f(row + j);
+        for (int64_t j = me() % width; j < g.length; j += width) f(row + j);
+      }
     }
   }
 
@@ -63,18 +63,18 @@ struct Walk {
   __device__ double total(double value) const {
     __shared__ double parts[most_threads];
     __syncthreads();
-    if (columns) {
+    double all = 0;
+    if constexpr (columns) {
       parts[me()] = value;
       __syncthreads();
-      double all = 0;
       for (int k = me() % 32; k < threads(); k += 32) all += parts[k];
-      return all;
+    } else {
+      for (int lanes = 16; lanes > 0; lanes /= 2)
+        value += __shfl_xor_sync(0xffffffffu, value, lanes);
+      if (me() % 32 == 0) parts[me() / 32] = value;
+      __syncthreads();
+      for (int warp = 0; warp < threads() / 32; ++warp) all += parts[warp];
     }
-    for (int lanes = 16; lanes > 0; lanes /= 2) value += __shfl_xor_sync(0xffffffffu, value, lanes);
-    if (me() % 32 == 0) parts[me() / 32] = value;
-    __syncthreads();
-    double all = 0;
-    for (int warp = 0; warp < threads() / 32; ++warp) all += parts[warp];
     return all;
   }
 };

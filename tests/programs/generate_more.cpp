@@ -72,7 +72,19 @@ int Generator::along_axis() {
   if (shape(x).rank == 0) return -1;
   const int axis = axis_of(x);
   const int named = dice_.chance(0.3) ? axis - shape(x).rank : axis;
-  switch (dice_.below(3)) {
+  switch (dice_.below(5)) {
+    case 3:
+      return add("log_softmax", text("log_softmax axis ", named), {x},
+                 [named](Context&, const Tensors& in) { return log_softmax(in[0], named); });
+    case 4: {
+      const Axes axes = some_axes(dice_, shape(x).rank);
+      int64_t count = 1;
+      for (const int a : axes) count *= shape(x)[a < 0 ? a + shape(x).rank : a];
+      if (count < 2) return -1;  // refused, or empty
+      const double eps = dice_.real(0.1, 1);
+      return add("standardise", text("standardise axes ", axes, " eps ", eps), {x},
+                 [=](Context&, const Tensors& in) { return standardise(in[0], axes, eps); });
+    }
     case 0:
       return add("softmax", text("softmax axis ", named), {x},
                  [named](Context&, const Tensors& in) { return softmax(in[0], named); });
