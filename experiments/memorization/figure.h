@@ -14,5 +14,6 @@
 #include "experiments/memorization/networks.h"
 #include "experiments/memorization/norms.h"
 #include "experiments/memorization/representations.h"
+#include "experiments/memorization/settings.h"
 #include "experiments/memorization/theory.h"
 #include "models/dynamics/spectrum.h"

@@ -14,6 +14,12 @@ struct ImageSets {
   Array images, others;
 };
 
+/// What a network learns, and what it is fed when it has learned.
+struct ExamplesAndInputs {
+  Array examples;
+  Array inputs;
+};
+
 /// The settings of a figure on colour images.
 struct ImageSource {
   std::string images = "cifar";

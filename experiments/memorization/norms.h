@@ -18,6 +18,11 @@ inline double frobenius_norm(const Tensor& t) {
   return std::sqrt(sum(square(t)).item());
 }
 
+/// Rows [n, d] divided by their L2 norms.
+inline Tensor unit_rows(const Tensor& rows) {
+  return rows / sqrt(sum(square(rows), {1}, true));
+}
+
 /// The L2 norm of each row of [n, d], computed in the dtype of the rows.
 inline std::vector<double> row_norms(const Tensor& rows) {
   return cast(sqrt(sum(square(rows), {1})).array(), DType::f64).to_vector<double>();

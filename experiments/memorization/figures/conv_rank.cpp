@@ -18,9 +18,10 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 10, rank_steps = 1000000, filter_steps = 20000;
+  int64_t seeds = 10, rank_steps = 1000000;
   std::vector<int64_t> rank_sides{3, 4, 5, 6, 7}, zero_sides{3, 4, 5, 6, 7, 8}, filters{1, 16, 128};
-  double rate = 0.1, stop_loss = 1e-12, filter_rate = 1e-3, filter_stop_loss = 1e-6;
+  double rate = 0.1, stop_loss = 1e-12;
+  AdamToLoss filter_adam = {20000, 1e-3, 1e-6};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
@@ -32,7 +33,7 @@ struct Config {
     if (preset == Preset::quick) return;
     seeds = 1;
     rank_steps = 3000;
-    filter_steps = 300;
+    filter_adam.steps = 300;
     rank_sides = {4, 5};
   }
   template <class F>
@@ -45,9 +46,7 @@ struct Config {
     f("zero_sides", zero_sides, list_of(between(3, 16)), "theorem 5: sides of the image");
     f("filters", filters, at_least(1),
       "corollary: filters of the hidden layer of a trained two-layer network on 4x4 images");
-    f("filter_steps", filter_steps, at_least(1), "corollary: largest number of Adam steps");
-    f("filter_rate", filter_rate, above(0), "corollary: Adam's rate");
-    f("filter_stop_loss", filter_stop_loss, above(0), "corollary: training stops below this loss");
+    f.group("filter_", "corollary: ", filter_adam);
   }
 };
 
@@ -90,8 +89,7 @@ Problem<Net> problem(const Run& run, const Config& config, const Case& c, const 
           .data = {copy_to(image, run.device())},
           .options = single ? constant_rate("gradient_descent", config.rate, config.rank_steps,
                                             config.stop_loss)
-                            : constant_rate("adam", config.filter_rate, config.filter_steps,
-                                            config.filter_stop_loss)};
+                            : config.filter_adam.options()};
 }
 
 /// What one convolution has learned: its operator's rank, and its kernel.

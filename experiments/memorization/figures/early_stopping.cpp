@@ -21,25 +21,23 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 3, examples = 10, filters = 64, inputs = 50, iterations = 100;
+  int64_t seeds = 3, examples = 10, inputs = 50, iterations = 100;
   int64_t early = 100, middle = 1000;
   double rate = 3e-3, near = 0.1;
-  ImageSource source = {.images = "textures", .side = 16};
-  std::string activation = "leaky_relu";
+  ConvNet net = {64, {"textures", 16}};
   std::vector<int64_t> stops{0, 100, 200, 400, 1000, 2000, 4500}, pictured{100, 1000, 4500};
 
   explicit Config(Preset preset) {
     if (preset == Preset::quick) return;
     if (preset == Preset::paper) {
-      source = {};
-      filters = 128;
+      net = {};
       inputs = 200;
       stops.back() = pictured.back() = 10000;
       return;
     }
     seeds = 1;
     examples = 3;
-    filters = 16;
+    net.filters = 16;
     inputs = 5;
     iterations = 10;
     stops = {0, 10, 30};
@@ -50,11 +48,8 @@ struct Config {
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, at_least(1), "independent images and weights; claims are about medians");
-    source.each_field(f);
+    net.each_field(f);
     f("examples", examples, at_least(2), "training images");
-    f("filters", filters, at_least(1), "channels of every convolution but the last");
-    f("activation", activation, parsed_by(parse_activation),
-      "any of kernels/ops.def, such as leaky_relu(0.01)");
     f("rate", rate, above(0), "Adam's constant rate");
     f("stops", stops, rising(at_least(0)),
       "full-batch steps after which the network is measured, rising; the first may be 0");
@@ -80,7 +75,7 @@ struct Data {
 
 Data choose(const Run& run, const Config& config, const Key& key) {
   const ImageSets sets =
-      config.source.choose(run, key.at("images"), config.examples, config.inputs);
+      config.net.source.choose(run, key.at("images"), config.examples, config.inputs);
   const Tensors inputs{Tensor(sets.others), Tensor(gaussian_like(sets.others, key.at("gauss"))),
                        Tensor(uniform_like(sets.others, key.at("uniform")))};
   return {sets.images, concat(inputs, 0).array()};
@@ -161,7 +156,7 @@ class Sheet {
     add_chosen(moved.end);
   }
   Array picture() const {
-    return contact_sheet(rows_, config_.source.shape(), config_.source.side < 32 ? 3 : 2);
+    return contact_sheet(rows_, config_.net.source.shape(), config_.net.source.side < 32 ? 3 : 2);
   }
 
  private:
@@ -181,9 +176,7 @@ class Sheet {
 Measurements measure(Run& run, const Config& config, const Case&, const Trial& trial) {
   const Key key = run.key().at(trial.seed);
   const Data data = choose(run, config, key);
-  const LayerStyle style{.activation = parse_activation(config.activation)};
-  const NetBuilder layers = down_to_one(config.source.shape(), config.filters, style);
-  Net net = drawn(run, layers, key.at("net"), "torch_default");
+  Net net = config.net.make(run, key.at("net"), "torch_default");
   Net kept = net;
   const Tensor x(data.train);
   const auto loss = [&](const Net& f) { return mse(f(x), x); };

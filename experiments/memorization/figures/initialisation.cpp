@@ -1,18 +1,15 @@
 // Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
-//   figure 12 and appendix I.2: a convolutional autoencoder is trained on one image from different
-//   initialisations.
+//   figure 12 and appendix I.2: a convolutional autoencoder is trained on one image.
 // Claim: Kaiming initialisation gives a larger output before training than Xavier or PyTorch's
-//   default, and after training on one image the network answers arbitrary inputs with a noisier
-//   version of that image.
-// Here: the paper's network is lost, so its norms (Xavier .0087 and .0079, Kaiming 9.67 and 17.64)
-//   compare by order only. Noise is measured by direction, because without biases the length of the
-//   output follows that of the input.
+//   default, and afterwards the network answers any input with a noisier version of the image.
+// Here: the paper's network is lost, so its norms compare by order only. Noise is measured by
+//   direction, because without biases the length of the output follows that of the input.
 // Expected: output norm 29 times Xavier's (without biases exactly the product of the layers' ratios
-//   of scale); what points away from the image's direction in the output is 2 to 6 times as large.
-//   The norm before training alone does not decide: PyTorch's default with its random biases starts
-//   at 1 and remembers as well as Xavier. The paper preset (CIFAR-10, 128 channels) was run in part
-//   only: one seed without biases gave norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), and
-//   residuals 4 times as large for other images but not always larger for noise.
+//   of scale); the part of an output that is not along the image is 2 to 6 times as large. The norm
+//   before training alone does not decide: PyTorch's default with its random biases starts at 1 and
+//   remembers as well as Xavier. Of the paper preset (CIFAR-10, 128 channels) one seed without
+//   biases was run: norms .11 and .062 (Xavier), 12 and 6.6 (Kaiming), residuals 4 times as large
+//   for other images, not always larger for noise.
 // Time: on one core smoke 1 s, quick 30 s, paper 20 min.
 #include "experiments/memorization/figure.h"
 
@@ -20,30 +17,25 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 3, filters = 128, inputs = 100, steps = 3000, columns = 4;
-  ImageSource source;
-  double rate = 1e-3;
-  std::string activation = "leaky_relu";
+  int64_t seeds = 3, inputs = 100, columns = 4;
+  ConvNet net;
+  AdamSteps adam = {3000, 1e-3};
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    source = {"textures", 16};
-    filters = 32;
+    net = {32, {"textures", 16}};
     if (preset == Preset::quick) return;
     seeds = 1;
-    filters = 8;
+    net.filters = 8;
     inputs = 10;
-    steps = 40;
+    adam.steps = 40;
   }
   template <class F>
   void each_field(F&& f) {
     f("seeds", seeds, at_least(1), "independent choices of the image, the inputs and the weights");
-    source.each_field(f);
-    f("filters", filters, at_least(1), "channels in every layer");
-    f("activation", activation, parsed_by(parse_activation), "after every layer but the last");
+    net.each_field(f);
     f("inputs", inputs, at_least(1), "inputs of each kind: Gaussian noise, other images");
-    f("steps", steps, at_least(1), "Adam steps");
-    f("rate", rate, above(0), "Adam's constant rate");
+    adam.each_field(f);
     f("columns", columns, at_least(1), "inputs of each kind in the picture");
   }
 };
@@ -69,56 +61,52 @@ struct Case {
 
 /// The image to learn and the inputs of one seed, the same for all its networks.
 struct Data {
-  Array examples, noise, others;  // [1, d], [inputs, d], [inputs, d]
-  double norm_before = 0;         // of the untrained network's output
+  Array examples;                                     // [1, d]
+  std::vector<std::pair<std::string, Array>> inputs;  // noise and others, [inputs, d]
+  double norm_before = 0;                             // of the untrained network's output
 };
 
 Data choose(const Run& run, const Config& config, uint64_t seed) {
   const Key key = run.key().at("data").at(seed);
-  const ImageSets sets = config.source.choose(run, key.at("images"), 1, config.inputs);
-  return {sets.images, gaussian_like(sets.others, key.at("noise")), sets.others};
+  const ImageSets sets = config.net.source.choose(run, key.at("images"), 1, config.inputs);
+  const Array noise = gaussian_like(sets.others, key.at("noise"));
+  return {sets.images, {{"noise", noise}, {"others", sets.others}}};
 }
 
 Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
                            const Trial& trial) {
   Data data = choose(run, config, trial.seed);
   const Key key = run.key().at("net").at(trial.seed).at(c.start.name).at(c.bias ? 1 : 0);
-  const LayerStyle style{.activation = parse_activation(config.activation), .bias = c.bias};
-  const NetBuilder layers = down_to_one(config.source.shape(), config.filters, style);
-  const Net net = drawn(run, layers, key, c.start.init);
+  const Net net = config.net.make(run, key, c.start.init, c.bias);
   data.norm_before = exact_norms(net(Tensor(data.examples)).array())[0];
-  return {.model = net, .data = data, .options = constant_rate("adam", config.rate, config.steps)};
+  return {.model = net, .data = data, .options = config.adam.options()};
 }
 
 Measurements measure(const Run&, const Config&, const Trained<Case, Net, Data>& trained) {
   const Data& data = trained.data;
-  const Array noise = trained.net(Tensor(data.noise)).array();
-  const Array others = trained.net(Tensor(data.others)).array();
   Measurements m;
   m.add("norm before", data.norm_before);
   m.add("loss", trained.result.loss);
-  m.add("residual noise", median(beside(noise, data.examples).residual));
-  m.add("residual others", median(beside(others, data.examples).residual));
-  if (trained.trial.seed > 0 || !trained.of.bias) return m;
-  m.add("outputs noise", noise);  // for the picture
-  m.add("outputs others", others);
+  for (const auto& [kind, inputs] : data.inputs) {
+    const Array outputs = trained.net(Tensor(inputs)).array();
+    m.add("residual " + kind, median(beside(outputs, data.examples).residual));
+    if (trained.trial.seed == 0 && trained.of.bias) m.add("outputs " + kind, outputs);  // to show
+  }
   return m;
 }
 
 /// First row: the training image, a gap, the inputs. Then a row of outputs for each initialiser.
 void draw_outputs(Run& run, const Config& config, const Data& data, const Study& study) {
-  std::vector<std::vector<Array>> rows;
-  const auto add = [&](const Array& first, const Array& noise, const Array& others) {
-    std::vector<Array>& row = rows.emplace_back(std::vector<Array>{first, Array()});
-    for (const Array& all : {noise, others})
-      for (const Array& image : cells(all, config.columns)) row.push_back(image);
-  };
-  add(data.examples, data.noise, data.others);
-  for (const Start& start : starts) {
-    const Measurements& m = study[Case{start, true}.name].seed(0);
-    add({}, m.array("outputs noise"), m.array("outputs others"));
+  std::vector<std::vector<Array>> rows(1 + starts.size(), std::vector<Array>(2));
+  rows[0][0] = data.examples;
+  for (const auto& [kind, inputs] : data.inputs) {
+    std::vector<Array> all{inputs};
+    for (const Start& start : starts)
+      all.push_back(study[Case{start, true}.name].seed(0).array("outputs " + kind));
+    for (size_t i = 0; i < rows.size(); ++i)
+      for (const Array& image : cells(all[i], config.columns)) rows[i].push_back(image);
   }
-  run.picture("outputs", contact_sheet(rows, config.source.shape(), 4));
+  run.picture("outputs", contact_sheet(rows, config.net.source.shape(), 4));
 }
 
 /// Residual over output norm, one point for each network; dots have biases.
@@ -143,14 +131,12 @@ void draw_residuals(Run& run, const std::vector<Case>& cases, const Study& study
 }
 
 /// Kaiming over Xavier, for each seed and both distributions.
-Samples ratios(const Study& study, bool bias, const std::string& number) {
-  Samples all;
-  for (const size_t xavier : {1, 2}) {
-    const Samples kind = study[Case{starts[xavier + 2], bias}.name][number] /
-                         study[Case{starts[xavier], bias}.name][number];
-    all.values.insert(all.values.end(), kind.values.begin(), kind.values.end());
-  }
-  return all;
+void claim_ratio(const Words& words, const Study& study, bool bias, const std::string& of,
+                 const std::string& number, const Bound& bound) {
+  const auto all = [&](size_t start) { return study[Case{starts[start], bias}.name][number]; };
+  Samples ratios = all(3) / all(1);
+  for (const double normal : (all(4) / all(2)).values) ratios.values.push_back(normal);
+  words.claim(text(bias ? "with biases" : "no biases", ": Kaiming / Xavier, ", of), ratios, bound);
 }
 
 void claim(Run& run, const Study& study) {
@@ -159,20 +145,17 @@ void claim(Run& run, const Study& study) {
       ".0079)");
   const Words noisy =
       run.words("noisy versions of the training examples when fed arbitrary inputs");
+  const std::string norm = "norm of the output before training";
+  const std::string residual = "residual of outputs for ";
   for (const bool bias : {false, true}) {
-    const std::string ratio = text(bias ? "with biases" : "no biases", ": Kaiming / Xavier, ");
-    larger.claim(ratio + "norm of the output before training", ratios(study, bias, "norm before"),
-                 at_least(8));
-    noisy.claim(ratio + "residual of outputs for Gaussian noise",
-                ratios(study, bias, "residual noise"), at_least(1.7));
-    noisy.claim(ratio + "residual of outputs for other images",
-                ratios(study, bias, "residual others"), at_least(2));
+    claim_ratio(larger, study, bias, norm, "norm before", at_least(8));
+    claim_ratio(noisy, study, bias, residual + "Gaussian noise", "residual noise", at_least(1.7));
+    claim_ratio(noisy, study, bias, residual + "other images", "residual others", at_least(2));
   }
   const std::string lost = "the paper's network is lost: only order and rough size compare";
   for (const Start& start : starts) {
     const CaseRows rows(run, "no biases: " + start.name + ": ", study[Case{start, false}.name]);
-    rows.report("norm of the output before training", start.paper, "norm before",
-                start.name == "Xavier uniform" ? lost : "");
+    rows.report(norm, start.paper, "norm before", start.name == "Xavier uniform" ? lost : "");
     rows.report("residual for Gaussian noise", "(judged by eye in the paper)", "residual noise");
   }
 }

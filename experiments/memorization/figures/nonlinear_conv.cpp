@@ -1,9 +1,8 @@
 // Paper: Radhakrishnan, Yang, Belkin, Uhler, "Memorization in Overparameterized Autoencoders",
-//   figures 9 and 10, appendix H. Figure 9: 29 leaky ReLU layers of one 3x3 filter, every parameter
-//   0.1 at the start, are trained on one 4x4 image. Figure 10: 5 such layers with skips are trained
-//   on two orthogonal 2x2 images.
-// Claim: (figure 9) they memorise: whatever goes in, the image comes out. (Figure 10) they give one
-//   of the images rather than a combination.
+//   figures 9 and 10, appendix H.
+// Claim: (figure 9) 29 leaky ReLU layers of one 3x3 filter, every parameter 0.1 at the start, give
+//   back the 4x4 image that they are trained on, whatever goes in. (Figure 10) 5 such layers with
+//   skips give one of their two orthogonal 2x2 images rather than a combination.
 // Here: with and without biases, for a white pixel and a white 2x2 square.
 // Expected: figure 9 in the direction of the output (residual .005); the amplitude only with biases
 //   and a white pixel (relative error .01), less for a 2x2 square (.2), and without biases it
@@ -15,46 +14,36 @@
 namespace basin {
 namespace {
 
-/// Fields of both figures.
-struct Training {
-  int64_t depth, steps, inputs;
-  double rate = 1e-3, stop_loss = 1e-8;
-
-  template <class F>
-  void each_field(F&& f) {
-    f("depth", depth, at_least(1), "layers");
-    f("steps", steps, at_least(1), "largest number of Adam steps");
-    f("rate", rate, above(0), "Adam's rate");
-    f("stop_loss", stop_loss, above(0), "training stops below this loss");
-    f("inputs", inputs, at_least(1), "standard normal inputs");
-  }
-};
-
 struct Config {
-  Training nine{29, 100000, 200}, ten{5, 100000, 1000};
-  int64_t shown = 8, skip_seeds = 25, iterations = 100;
+  int64_t depth = 29, inputs = 200, shown = 8;
+  int64_t skip_depth = 5, skip_inputs = 1000, skip_seeds = 25, iterations = 100;
+  AdamToLoss adam = {100000, 1e-3, 1e-8}, skip_adam = adam;
   double constant = 0.1, radius = 0.1, wide_radius = 0.3;
   std::string activation = "leaky_relu(0.01)", skip_init = "xavier_uniform";
 
   explicit Config(Preset preset) {
     if (preset == Preset::paper) return;
-    nine.steps = 6000;
-    nine.stop_loss = 1e-6;
+    adam = {6000, 1e-3, 1e-6};
+    skip_adam.steps = 30000;
     skip_seeds = 15;
-    ten.steps = 30000;
     if (preset == Preset::quick) return;
-    nine.steps = 100;
+    adam.steps = 100;
+    skip_adam.steps = 200;
     skip_seeds = 1;
-    ten.steps = 200;
-    nine.inputs = ten.inputs = 20;
+    inputs = skip_inputs = 20;
   }
   template <class F>
   void each_field(F&& f) {
     f("activation", activation, parsed_by(parse_activation), "after every layer, the last too");
-    f.group("", "figure 9: ", nine);
+    f("depth", depth, at_least(1), "figure 9: layers");
+    f.group("", "figure 9: ", adam);
     f("constant", constant, "figure 9: every weight and bias at the start");
+    f("inputs", inputs, at_least(1), "figure 9: standard normal inputs");
     f("shown", shown, at_least(1), "inputs in the pictures");
-    f.group("skip_", "figure 10 (what goes into two layers is added to what they give): ", ten);
+    f("skip_depth", skip_depth, at_least(1),
+      "figure 10: layers; what goes into two of them is added to what they give");
+    f.group("skip_", "figure 10: ", skip_adam);
+    f("skip_inputs", skip_inputs, at_least(1), "figure 10: standard normal inputs");
     f("skip_seeds", skip_seeds, at_least(1), "figure 10: independent weights and inputs");
     f("skip_init", skip_init, parsed_by(Initializer::parse), "figure 10: initialiser");
     f("iterations", iterations, at_least(2), "figure 10: applications of the network, besides one");
@@ -67,47 +56,30 @@ struct Case {
   std::string name;
   bool bias;
   int64_t seeds = 1, square = 0;  // figure 9: side of the white square in the image; 0: figure 10
+  std::string biases = bias ? "biases: " : "no biases: ";
 };
 
-struct Data {
-  Array examples, inputs;
-};
-
-Problem<Net, Data> problem(const Run& run, const Config& config, const Case& c,
-                           const Trial& trial) {
+Problem<Net, ExamplesAndInputs> problem(const Run& run, const Config& config, const Case& c,
+                                        const Trial& trial) {
   const bool skips = c.square == 0;
   const int64_t side = skips ? 2 : 4;
-  const Training& training = skips ? config.ten : config.nine;
+  const int64_t depth = skips ? config.skip_depth : config.depth;
   const Key key = skips ? run.key().at("skips").at(trial.seed) : run.key();
-  Array images = from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4});
-  if (!skips) {
-    images = zeros({1, 16}, DType::f64);
-    fill(images.with({c.square, c.square}, {4, 1}, 0), 1.0);  // a white square in the corner
-  }
-  const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
   const LayerStyle style{
       .activation = parse_activation(config.activation), .bias = c.bias, .last_linear = false};
-  const Net net = filter_stack({1, side, side}, training.depth, 1, style, skips ? 2 : 0)
-                      .drawn(key.at("net"), Initializer::parse(init), DType::f64, run.device());
-  const Array inputs = normal(key.at("inputs"), {training.inputs, side * side}, DType::f64);
-  return {.model = net,
-          .data = {copy_to(images, run.device()), copy_to(inputs, run.device())},
-          .options = constant_rate("adam", training.rate, training.steps, training.stop_loss)};
+  const NetBuilder layers = filter_stack({1, side, side}, depth, 1, style, skips ? 2 : 0);
+  const std::string init = skips ? config.skip_init : text("constant(", config.constant, ")");
+  Array images =
+      skips ? from_vector<double>({1, 0, 0, 0, 0, 0, 0, 1}, {2, 4}) : zeros({1, 16}, DType::f64);
+  if (!skips) fill(images.with({c.square, c.square}, {4, 1}, 0), 1.0);  // white, in the corner
+  const Shape inputs{skips ? config.skip_inputs : config.inputs, side * side};
+  return {.model = layers.drawn(key.at("net"), Initializer::parse(init), DType::f64, run.device()),
+          .data = {copy_to(images, run.device()),
+                   copy_to(normal(key.at("inputs"), inputs, DType::f64), run.device())},
+          .options = (skips ? config.skip_adam : config.adam).options()};
 }
 
-/// Fraction of outputs with at least .9 of their square length on one of the images.
-double single_fraction(const Array& outputs, const Array& images) {
-  double count = 0;
-  for (int64_t i = 0; i < images.dim(0); ++i) {
-    const Beside found = beside(outputs, cell(images, i));
-    for (size_t k = 0; k < found.residual.size(); ++k)
-      count += found.amplitude[k] > 0 && found.residual[k] < std::sqrt(0.1);
-  }
-  return count / static_cast<double>(outputs.dim(0));
-}
-
-/// A row of images for each of `all` [N, side * side]; dimmed, so that white differs from the
-/// sheet.
+/// A row of images for each of `all`, dimmed so that white differs from the sheet.
 Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
   std::vector<std::vector<Array>> rows;
   for (const Array& images : all)
@@ -115,28 +87,31 @@ Array sheet(const std::vector<Array>& all, int64_t shown, int64_t side) {
   return contact_sheet(rows, {1, side, side}, 64 / static_cast<int>(side));
 }
 
-/// Figure 9: the outputs beside the image. Figure 10: those after one and after all iterations
-/// beside the two images.
-Measurements measure(const Run&, const Config& config, const Trained<Case, Net, Data>& trained) {
-  const Data& data = trained.data;
+/// Figure 9: outputs beside the image. Figure 10: iterates of the inputs beside the two images.
+Measurements measure(const Run&, const Config& config,
+                     const Trained<Case, Net, ExamplesAndInputs>& trained) {
+  const Array& images = trained.data.examples;
+  const Array& inputs = trained.data.inputs;
   Measurements m;
   m.add("loss", trained.result.loss);
   m.add("steps", trained.result.steps);
   if (trained.of.square > 0) {
-    const Array outputs = trained.net(Tensor(data.inputs)).array();
-    const Beside found = beside(outputs, data.examples);
+    const Array outputs = trained.net(Tensor(inputs)).array();
+    const Beside found = beside(outputs, images);
     m.add("residual", median(found.residual));
     m.add("amplitude", median(found.amplitude));
     m.add("error", median(found.error));
-    m.add("worst error", Samples(found.error).largest());
     m.add("outputs", outputs);
     return m;
   }
-  const std::vector<Array> at = iterates(trained.net, data.inputs, {0, 1, config.iterations});
-  const Nearest once = nearest(at[1], data.examples), end = nearest(at[2], data.examples);
+  const std::vector<Array> at = iterates(trained.net, inputs, {0, 1, config.iterations});
+  const Nearest once = nearest(at[1], images);
+  const Nearest end = nearest(at[2], images);
   m.add("at once", fraction_within(once, config.radius));
   m.add("near at once", fraction_within(once, config.wide_radius));
-  m.add("single at once", single_fraction(at[1], data.examples));
+  const Array directions = unit_rows(Tensor(at[1])).array();
+  const double apart = std::sqrt(2 - 2 * std::sqrt(0.9));  // of unit vectors with cos^2 = .9
+  m.add("single at once", fraction_within(nearest(directions, images), apart));
   m.add("later", fraction_within(end, config.radius));
   m.add("images reached", examples_hit(end, 2, config.radius));
   m.add("sheet", sheet(at, config.shown, 2));
@@ -144,9 +119,8 @@ Measurements measure(const Run&, const Config& config, const Trained<Case, Net, 
 }
 
 void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const std::string square =
-      text(config.nine.depth, " layers, ", c.square, "x", c.square, " square");
-  const CaseRows rows(run, square + (c.bias ? ", biases: " : ", no biases: "), trained);
+  const std::string square = text(c.square, "x", c.square, " square, ");
+  const CaseRows rows(run, text(config.depth, " layers, ", square, c.biases), trained);
   const std::string words = "test examples give the training image";
   const std::string distance = "distance of the output from the training image, relative (median)";
   rows.claim("part of the output that is not along the training image (median)", words, "residual",
@@ -159,8 +133,7 @@ void claim_figure_9(Run& run, const Config& config, const Case& c, const CaseRes
 }
 
 void claim_figure_10(Run& run, const Config& config, const Case& c, const CaseResult& trained) {
-  const std::string skips = text(config.ten.depth, " layers with skips");
-  const CaseRows rows(run, skips + (c.bias ? ", biases: " : ", no biases: "), trained);
+  const CaseRows rows(run, text(config.skip_depth, " layers with skips, ", c.biases), trained);
   const std::string words = "outputs individual training examples instead of combinations";
   const std::string within = text("inputs within ", config.radius, " of a training image ");
   rows.literal(within + "after one application", words, "at once", at_least(0.9),
@@ -183,7 +156,7 @@ void compute(Run& run, const Config& config) {
                                 {"skips-bias", true, config.skip_seeds},
                                 {"skips-no-bias", false, config.skip_seeds}};
   const Study study = train_cases(run, config, cases, problem, measure);
-  std::vector<Array> figure_9{normal(run.key().at("inputs"), {config.nine.inputs, 16}, DType::f64)};
+  std::vector<Array> figure_9{normal(run.key().at("inputs"), {config.inputs, 16}, DType::f64)};
   for (size_t i = 0; i < cases.size(); ++i) {
     if (cases[i].square > 0) {
       figure_9.push_back(study[i].seed(0).array("outputs"));

@@ -78,8 +78,7 @@ Measurements measure(const Run& run, const Config& config, const Case& c, const 
   m.add("lowest", Samples(leading).least());
   m.add("second", std::abs(spectra[0][1]));
   if (n == 1) return m;
-  const Tensor features = net.layers[0](x, net.activation);
-  const Tensor unit = features / sqrt(sum(square(features), {1}, true));
+  const Tensor unit = unit_rows(net.layers[0](x, net.activation));
   const double products = sum(matmul(unit, transpose(unit))).item();
   m.add("cosine", (products - static_cast<double>(n)) / static_cast<double>(n * (n - 1)));
   return m;

@@ -17,10 +17,11 @@ namespace basin {
 namespace {
 
 struct Config {
-  int64_t seeds = 4, filters = 8, levels = 4, first_skip = 3, starts = 50, steps = 2000, rows = 2;
+  int64_t seeds = 4, filters = 8, levels = 4, first_skip = 3, starts = 50, rows = 2;
   ImageSource source;
   Layers layers;
-  double rate = 3e-3, near = 0.1;
+  AdamSteps adam = {2000, 3e-3};
+  double near = 0.1;
   std::vector<int64_t> iterations{0, 1, 2, 5, 10, 20, 50, 100};
 
   explicit Config(Preset preset) {
@@ -31,7 +32,7 @@ struct Config {
     if (preset == Preset::quick) return;
     seeds = 1;
     starts = 5;
-    steps = 60;
+    adam.steps = 60;
     iterations = {0, 1, 2, 5};
   }
   template <class F>
@@ -43,8 +44,7 @@ struct Config {
     f("first_skip", first_skip, at_least(1),
       "halvings down to the first resolution with a skip, from 1 to levels (no skip)");
     f("starts", starts, at_least(1), "starts of each kind: noise, white squares, other images");
-    f("steps", steps, at_least(1), "Adam steps");
-    f("rate", rate, above(0), "Adam's constant rate");
+    adam.each_field(f);
     layers.each_field(f);
     f("near", near, above(0), "distance at which a point is at the image, over the image's norm");
     f("iterations", iterations, rising(at_least(0), 2), "iteration counts shown, from 0 and 1 on");
@@ -60,12 +60,8 @@ struct Variant {
   int64_t first_skip;
 };
 
-struct Data {
-  Array examples, starts;  // [1, d], [3 * starts, d]: starts of each kind
-};
-
-/// Both variants get the same image and starts.
-Data choose(const Run& run, const Config& config, const Trial& trial) {
+/// Both variants get the same image and inputs [3 * starts, d]: starts of each kind.
+ExamplesAndInputs choose(const Run& run, const Config& config, const Trial& trial) {
   const Key key = run.key().at("data").at(trial.seed);
   const ImageSets sets = config.source.choose(run, key.at("images"), 1, config.starts);
   const Array squares =
@@ -75,14 +71,14 @@ Data choose(const Run& run, const Config& config, const Trial& trial) {
   return {sets.images, concat(all, 0).array()};
 }
 
-Problem<Net, Data> problem(const Run& run, const Config& config, const Variant& v,
-                           const Trial& trial) {
+Problem<Net, ExamplesAndInputs> problem(const Run& run, const Config& config, const Variant& v,
+                                        const Trial& trial) {
   const LayerStyle style{.activation = parse_activation(config.layers.activation)};
   const NetBuilder layers =
       unet(config.source.shape(), config.filters, config.levels, v.first_skip, style);
   return {.model = drawn(run, layers, run.key().at(v.name).at(trial.seed), config.layers.init),
           .data = choose(run, config, trial),
-          .options = constant_rate("adam", config.rate, config.steps)};
+          .options = config.adam.options()};
 }
 
 /// Some starts of each kind: their iterates, a gap, and the training image.
@@ -96,13 +92,14 @@ Array sheet(const Config& config, const Array& image, const std::vector<Array>& 
   return contact_sheet(rows, config.source.shape(), 4);
 }
 
-Measurements measure(Run& run, const Config& config, const Trained<Variant, Net, Data>& trained) {
+Measurements measure(Run& run, const Config& config,
+                     const Trained<Variant, Net, ExamplesAndInputs>& trained) {
   const Array& image = trained.data.examples;
   const double norm = exact_norms(image)[0];
   const Eigenvalues leading =
       run.timed("spectra", [&] { return leading_eigenvalues(trained.net, Tensor(image), 1); });
   const std::vector<Array> after =
-      iterates(run, trained.net, trained.data.starts, config.iterations);
+      iterates(run, trained.net, trained.data.inputs, config.iterations);
   Measurements m;
   m.add("loss", trained.result.loss);
   m.add("spectral radius", std::abs(leading[0]));

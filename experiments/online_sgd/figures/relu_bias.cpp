@@ -3,14 +3,11 @@
 // Claim: a shallow relu autoencoder of K units comes close to the PCA error only with untied
 //   weights and trained biases; without biases it stops at about the PCA error of rank K / 2; the
 //   trained biases grow large and positive, so that the units work where they are linear.
-// Here: K = M = 4, D = 500, eigenvalues (40, 28, 20, 12) over a bulk of 1, all over 101, eta = 1
-//   (0.1 for tied weights), biases from 0 or fixed at 1, and K = 4 units for the M = 3 leading
-//   eigenvalues. The bounds of distances from the equations are those of D = 1000.
+// Here: biases from 0 or fixed at 1; K = M = 4, and K = 4 units for the M = 3 leading eigenvalues.
+//   The bounds of distances from the equations are those of D = 1000.
 // Expected: at t = 1000 (PCA errors of rank 0 .. 4: .5, .302, .163, .0643, .0049) no bias 0.142;
 //   trained bias 0.061 to 0.065, that is rank K - 1, biases 0.9 to 1.1; K = M + 1 0.0059, the PCA
-//   error of rank M being 0.0056. One rank is lost because there is no bias at the output: the mean
-//   output must vanish, a condition on the decoder. A fixed bias of 1 does as well as a trained
-//   one, and so do tied weights with the full gradient and a trained bias.
+//   error of rank M being 0.0056.
 // Time: on one core smoke 1 s, quick 12 s, paper 200 s.
 #include <numbers>
 
@@ -20,24 +17,21 @@ namespace basin::online {
 namespace {
 
 struct Config {
-  OnlineRun online = {.seeds = 6, .last = 10000, .points = 60};
+  UntiedAndTied runs = {.online = {.seeds = 6, .last = 10000, .points = 60}};
   std::vector<double> eigenvalues = {40, 28, 20, 12};
-  double tied_eta = 0.1, fixed_bias = 1, theory_last = 1e5;
+  double fixed_bias = 1;
 
   explicit Config(Preset preset) {
-    if (preset == Preset::quick) online = {.seeds = 3, .last = 1000, .points = 60};
-    if (preset != Preset::smoke) return;
-    online = {.seeds = 2, .dimension = 200, .last = 30, .points = 20};
-    theory_last = 100;
+    const OnlineRun few = {.seeds = 2, .dimension = 200, .last = 30, .points = 20};
+    if (preset == Preset::quick) runs.online = {.seeds = 3, .last = 1000, .points = 60};
+    if (preset == Preset::smoke) runs = {.online = few, .theory_last = 100};
   }
   template <class F>
   void each_field(F&& f) {
-    online.each_field(f);
+    runs.each_field(f);
     f("eigenvalues", eigenvalues, list_of(at_least(1), 2),
       "spikes, in units of the bulk's, largest first; as many units");
-    f("tied_eta", tied_eta, above(0), "learning rate of tied weights and their biases");
     f("fixed_bias", fixed_bias, "the bias that is not trained");
-    f("theory_last", theory_last, above(0), "last time of the equations");
   }
   int64_t units() const { return static_cast<int64_t>(eigenvalues.size()); }
 };
@@ -68,40 +62,26 @@ struct Networks {
   Network none, trained, wider, fixed, tied_none, tied_trained, detached_none, detached_trained;
 };
 
-/// The leading eigenvalues over a bulk of 1, scaled to a trace of about 1.
-Spectrum spectrum_of(const Config& config, int64_t spikes) {
-  const Vector rho = Eigen::Map<const Vector>(config.eigenvalues.data(), spikes);
-  const double sum = 1 + rho.sum();
-  return Spectrum::spiked(config.online.dimension, rho / sum, 1 / sum);
-}
-
 Networks train(Run& run, const Config& config) {
-  const int64_t units = config.units();
+  const int64_t k = config.units();
   const auto train = [&](const std::string& name, Tying tying, bool train_bias, int64_t spikes,
                          double bias = 0) {
-    const double eta = config.tied_eta;
-    const Rates tied{.w = eta, .v = eta, .b = train_bias ? eta : 0};
-    const Rates rates = tying == Tying::untied ? config.online.rates(train_bias) : tied;
-    const Network n =
-        config.online.train(run,
-                            {.name = name,
-                             .model = {.g = Transfer("relu"), .tying = tying, .rates = rates},
-                             .spectrum = spectrum_of(config, spikes),
-                             .units = units,
-                             .bias = bias,
-                             .read = read},
-                            config.theory_last);
-    run.save(file_name(name), n.paths.simulated.table());
-    return n;
+    const Vector rho = Eigen::Map<const Vector>(config.eigenvalues.data(), spikes);
+    const double sum = 1 + rho.sum();  // over a bulk of 1; the trace becomes about 1
+    const Model relu{.g = Transfer("relu"), .tying = tying};
+    const Spectrum s = Spectrum::spiked(config.runs.online.dimension, rho / sum, 1 / sum);
+    return config.runs.train(
+        run, {.name = name, .model = relu, .spectrum = s, .units = k, .bias = bias, .read = read},
+        train_bias);
   };
-  return {train("no bias", Tying::untied, false, units),
-          train("trained bias", Tying::untied, true, units),
-          train("trained bias, K = M + 1", Tying::untied, true, units - 1),
-          train("fixed bias", Tying::untied, false, units, config.fixed_bias),
-          train("tied, no bias", Tying::full, false, units),
-          train("tied, trained bias", Tying::full, true, units),
-          train("tied detached, no bias", Tying::detached, false, units),
-          train("tied detached, trained bias", Tying::detached, true, units)};
+  return {train("no bias", Tying::untied, false, k),
+          train("trained bias", Tying::untied, true, k),
+          train("trained bias, K = M + 1", Tying::untied, true, k - 1),
+          train("fixed bias", Tying::untied, false, k, config.fixed_bias),
+          train("tied, no bias", Tying::full, false, k),
+          train("tied, trained bias", Tying::full, true, k),
+          train("tied detached, no bias", Tying::detached, false, k),
+          train("tied detached, trained bias", Tying::detached, true, k)};
 }
 
 /// Every bias of every seed at the end.
@@ -160,30 +140,25 @@ void claim_others(Run& run, int64_t rank, const Networks& all) {
                "weights whose decoder is detached");
 }
 
-void draw(Run& run, const Config& config, const Networks& all) {
-  const int64_t k = config.units();
-  const Axis time = time_axis(config.online.first, config.theory_last);
-  const Axis error{.log = true, .low = 5e-4, .high = 1};
-  const Levels pca = pca_levels(all.none.spectrum, 0, k);
-  Panel untied = error_panel("untied weights: circles simulated, lines from the equations", time,
-                             error, pca, {all.none, all.trained, all.wider, all.fixed});
-  const double fewer = all.wider.spectrum.pca_error(k - 1);
-  untied.curves.push_back({.x = {time.low, time.high},
-                           .y = {fewer, fewer},
+void draw(Run& run, const UntiedAndTied& runs, const Networks& all) {
+  const int64_t k = all.none.units;
+  Panel untied = runs.panel("untied weights: circles simulated, lines from the equations",
+                            {all.none, all.trained, all.wider, all.fixed});
+  untied.curves.push_back({.x = {untied.x.low, untied.x.high},
+                           .y = std::vector<double>(2, all.wider.spectrum.pca_error(k - 1)),
                            .name = "PCA, rank M, of the inputs of K = M + 1",
                            .colour = 2,
                            .draw = Draw::dotted});
-  const Panel tied =
-      error_panel("tied weights", time, error, pca,
-                  {all.tied_none, all.tied_trained, all.detached_none, all.detached_trained});
-  Panel biases{.title = "trained biases of one network (untied)", .x = time};
+  const Panel tied = runs.panel(
+      "tied weights", {all.tied_none, all.tied_trained, all.detached_none, all.detached_trained});
+  Panel biases{.title = "trained biases of one network (untied)", .x = untied.x};
   for (int unit = 0; unit < k; ++unit)
     add_curves(biases, all.trained.paths, first_bias + unit, text("unit ", unit + 1), unit, 1);
   run.draw({.name = "relu-bias", .panels = {untied, tied, biases}, .panel_width = 533});
 }
 
 void compute(Run& run, const Config& config) {
-  require(config.online.dimension > config.units() &&
+  require(config.runs.online.dimension > config.units() &&
               std::is_sorted(config.eigenvalues.rbegin(), config.eigenvalues.rend()),
           "relu-bias: the eigenvalues must fall, and be fewer than the dimension");
   const Networks all = train(run, config);
@@ -192,7 +167,7 @@ void compute(Run& run, const Config& config) {
   claim_others(run, config.units() - 1, all);
   for (const Network& n : {all.none, all.trained})
     claim_distances(run, ": " + n.name, n.paths, Asked::of_median, Asked::of_every_seed);
-  draw(run, config, all);
+  draw(run, config.runs, all);
 }
 
 BASIN_EXPERIMENT(

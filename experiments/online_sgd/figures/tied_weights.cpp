@@ -19,25 +19,18 @@ namespace basin::online {
 namespace {
 
 struct Config {
-  OnlineRun online = {.last = 4000};
+  UntiedAndTied runs = {.online = {.last = 4000}, .theory_last = 1e6};
   UnitsAndSpikes size;
-  double tied_eta = 0.1, theory_last = 1e6;
 
   explicit Config(Preset preset) {
-    if (preset == Preset::quick) {
-      online = {.seeds = 6, .last = 1000};
-      theory_last = 1e5;
-    } else if (preset == Preset::smoke) {
-      online = {.seeds = 2, .dimension = 200, .last = 50, .points = 20};
-      theory_last = 1000;
-    }
+    const OnlineRun few = {.seeds = 2, .dimension = 200, .last = 50, .points = 20};
+    if (preset == Preset::quick) runs = {.online = {.seeds = 6, .last = 1000}, .theory_last = 1e5};
+    if (preset == Preset::smoke) runs = {.online = few, .theory_last = 1000};
   }
   template <class F>
   void each_field(F&& f) {
-    online.each_field(f);
+    runs.each_field(f);
     size.each_field(f);
-    f("tied_eta", tied_eta, above(0), "learning rate of tied weights");
-    f("theory_last", theory_last, above(0), "last time of the equations");
   }
 };
 
@@ -52,23 +45,18 @@ struct Networks {
 };
 
 Networks train(Run& run, const Config& config, const Spectrum& s) {
-  const auto train = [&](const std::string& name, const Model& model, int64_t units) {
-    const Network n = config.online.train(
-        run, {.name = name, .model = model, .spectrum = s, .units = units, .read = read},
-        config.theory_last);
-    run.save(file_name(name), n.paths.simulated.table());
-    return n;
-  };
-  const auto tied = [&](const char* g, Tying tying) {
-    return Model{.g = Transfer(g), .tying = tying, .rates = {config.tied_eta, config.tied_eta}};
+  const auto train = [&](const std::string& name, const char* g, Tying tying, int64_t units) {
+    const Model model{.g = Transfer(g), .tying = tying};
+    return config.runs.train(
+        run, {.name = name, .model = model, .spectrum = s, .units = units, .read = read});
   };
   const int64_t units = config.size.units;
-  return {train("untied", {.rates = config.online.rates()}, units),
-          train("tied, full gradient", tied("erf", Tying::full), units),
-          train("tied, decoder detached", tied("erf", Tying::detached), units),
-          train("linear tied, full gradient", tied("linear", Tying::full), units),
-          train("linear tied, decoder detached", tied("linear", Tying::detached), units),
-          train("one tied unit, full gradient", tied("erf", Tying::full), 1)};
+  return {train("untied", "erf", Tying::untied, units),
+          train("tied, full gradient", "erf", Tying::full, units),
+          train("tied, decoder detached", "erf", Tying::detached, units),
+          train("linear tied, full gradient", "linear", Tying::full, units),
+          train("linear tied, decoder detached", "linear", Tying::detached, units),
+          train("one tied unit, full gradient", "erf", Tying::full, 1)};
 }
 
 void claim_erf(Run& run, const Networks& all, double chance) {
@@ -128,9 +116,6 @@ Curve valley(const Spectrum& s) {
 
 void draw(Run& run, const Config& config, const Networks& all, std::pair<double, double> least) {
   const Spectrum& s = all.untied.spectrum;
-  const Axis time = time_axis(config.online.first, config.theory_last);
-  const Axis error{.log = true, .low = 5e-4, .high = 1};
-  const Levels pca = pca_levels(s, 0, s.spikes);
   const Curve minimum{.x = {least.first},
                       .y = {least.second},
                       .name = "its minimum",
@@ -142,10 +127,9 @@ void draw(Run& run, const Config& config, const Networks& all, std::pair<double,
                       .name = "trained",
                       .draw = Draw::circles};
   run.draw({.name = "tied-weights",
-            .panels = {error_panel("erf units: circles simulated, lines from the equations", time,
-                                   error, pca, {all.untied, all.full, all.detached}),
-                       error_panel("linear units", time, error, pca,
-                                   {all.linear_full, all.linear_detached}),
+            .panels = {config.runs.panel("erf units: circles simulated, lines from the equations",
+                                         {all.untied, all.full, all.detached}),
+                       config.runs.panel("linear units", {all.linear_full, all.linear_detached}),
                        {.title = "one tied erf unit: error against length",
                         .x = {.label = "length of the decoder", .low = 0, .high = 1.2},
                         .y = {.low = 0.8 * s.pca_error(1), .high = 1.1 * s.trace() / 2},
@@ -156,9 +140,9 @@ void draw(Run& run, const Config& config, const Networks& all, std::pair<double,
 }
 
 void compute(Run& run, const Config& config) {
-  const Spectrum s = config.size.spectrum(config.online.dimension);
+  const Spectrum s = config.size.spectrum(config.runs.online.dimension);
   const Networks all = train(run, config, s);
-  auto least = tied_minimum(s.modes[0], config.online.dimension);
+  auto least = tied_minimum(s.modes[0], config.runs.online.dimension);
   least.second += s.pca_error(1);  // the other modes' share
   run.report(text("PCA error of rank ", config.size.units), "the error to reach",
              s.pca_error(config.size.units));

@@ -71,6 +71,21 @@ Network OnlineRun::train(Run& run, Network n, double theory_last) const {
   return n;
 }
 
+Network UntiedAndTied::train(Run& run, Network n, bool train_bias) const {
+  const Rates tied{.w = tied_eta, .v = tied_eta, .b = train_bias ? tied_eta : 0};
+  n.model.rates = n.model.tying == Tying::untied ? online.rates(train_bias) : tied;
+  n = online.train(run, n, theory_last);
+  run.save(file_name(n.name), n.paths.simulated.table());
+  return n;
+}
+
+Panel UntiedAndTied::panel(const std::string& title,
+                           const std::vector<std::reference_wrapper<const Network>>& shown) const {
+  const Spectrum& s = shown.at(0).get().spectrum;
+  return error_panel(title, time_axis(online.first, theory_last),
+                     {.log = true, .low = 5e-4, .high = 1}, pca_levels(s, 0, s.spikes), shown);
+}
+
 Panel error_panel(const std::string& title, const Axis& time, const Axis& error,
                   const Levels& levels,
                   const std::vector<std::reference_wrapper<const Network>>& shown, size_t seeds) {

@@ -102,6 +102,27 @@ struct UnitsAndSpikes {
   }
 };
 
+/// Settings: networks with untied and with tied weights, whose equations go on after the
+/// simulations.
+struct UntiedAndTied {
+  OnlineRun online;
+  double tied_eta = 0.1;
+  double theory_last = 1e5;
+
+  template <class F>
+  void each_field(F&& f) {
+    online.each_field(f);
+    f("tied_eta", tied_eta, above(0), "learning rate of tied weights and their biases");
+    f("theory_last", theory_last, above(0), "last time of the equations");
+  }
+  /// OnlineRun::train at the rates that go with the network's tying. The errors of all simulations
+  /// are saved under its name.
+  Network train(Run& run, Network network, bool train_bias = false) const;
+  /// error_panel with the PCA errors of the first network's inputs.
+  Panel panel(const std::string& title,
+              const std::vector<std::reference_wrapper<const Network>>& shown) const;
+};
+
 /// Errors of networks against the time: the first `seeds` simulations of each as circles, its
 /// equations as a line of its name. `levels` are PCA errors.
 Panel error_panel(const std::string& title, const Axis& time, const Axis& error,
