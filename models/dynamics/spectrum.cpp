@@ -335,6 +335,7 @@ std::vector<double> spectral_radius(const Mlp& mlp, const Tensor& x) {
 std::vector<Eigenvalues> eigenvalues(const Net& net, const Tensor& x) {
   if (const std::optional<Mlp> chain = as_mlp(net)) return eigenvalues(*chain, x);
   require_rowwise(net, "spectrum");
+  require(x.rank() == 2, "spectrum: x is ", x.array(), "; give points, or images, as rows [B, d]");
   const Net wide = in_f64(net);
   const int64_t narrow = wide.bottleneck(), end = wide.value("output");
   const Tensor points(cast(x.array(), DType::f64));

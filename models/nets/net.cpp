@@ -238,7 +238,8 @@ std::string Net::table() const {
     for (const auto& [name, v] : program().values)
       if (v == static_cast<int64_t>(i) + 1) what += " = " + name;
     int64_t count = 0;
-    for (const int64_t p : node.parameters) count += parameters_[static_cast<size_t>(p)].size();
+    for (const int64_t p : node.parameters)
+      if (!is_buffer(static_cast<size_t>(p))) count += parameters_[static_cast<size_t>(p)].size();
     line(std::to_string(i + 1), what, text(shape(static_cast<int64_t>(i) + 1)), count);
   }
   line("", "all", "", parameter_count(*this));

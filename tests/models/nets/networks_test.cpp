@@ -119,7 +119,9 @@ void check(const std::string& name, const NetBuilder& b, int64_t batch, double t
   for (int64_t i = 0; i < want.dim(0); ++i)
     longest = std::max(longest, want[i].to_vector<double>()[1]);
   size_t row = 0;
-  for (const auto& [parameter, g] : by_name) {
+  for (const auto& entry : by_name) {
+    const std::string& parameter = entry.first;
+    const Tensor& g = entry.second;
     if (parameter.ends_with("mask_token")) continue;  // is not in this map
     CAPTURE(parameter);
     const std::vector<double> expected = want[static_cast<int64_t>(row++)].to_vector<double>();
