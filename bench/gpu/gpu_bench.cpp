@@ -218,7 +218,7 @@ void traffic(Bench& bench, Report& report, double copy_rate) {
   t.row("squared_error", 2 * f, 80, [&] { on.squared_error(one.view(), x, y, 0.5, 1); });
   t.row("squared_error_pullback", 3 * f, 85,
         [&] { on.squared_error_pullback(o, one.view(), x, y, 0.5, 1); });
-  t.row("softmax", 2 * f, 0, [&] { on.softmax(o, x); });
+  t.row("softmax", 2 * f, 0, [&] { on.softmax(o, x, false); });
   t.row("copy of the transpose", 2 * f, 0, [&, turned = transpose(a)] {
     on.copy(reshape(out, {columns, rows}).view(), turned.view());
   });
