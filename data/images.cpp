@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 
+#include "engine/folder.h"
 #include "engine/image.h"
 
 namespace basin {
@@ -13,19 +14,18 @@ ImageFolder load_images(const std::string& folder) {
   constexpr std::string_view extensions[] = {".png", ".jpg", ".jpeg", ".pgm",
                                              ".ppm", ".bmp", ".gif"};
   ImageFolder result;
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  const FolderNames found = names_in(folder);
+  for (const std::string& name : found.names) {
     std::error_code unknown;  // a link to nothing is no folder
-    if (name.starts_with('.') || entry->is_directory(unknown)) continue;
-    std::string extension = entry->path().extension().string();
+    if (name.starts_with('.') || fs::is_directory(fs::path(folder) / name, unknown)) continue;
+    std::string extension = fs::path(name).extension().string();
     std::transform(extension.begin(), extension.end(), extension.begin(),
                    [](unsigned char c) { return std::tolower(c); });
     if (std::find(std::begin(extensions), std::end(extensions), extension) != std::end(extensions))
       result.names.push_back(name);
   }
-  require(!error, "images: cannot read the folder ", folder, ": ", error.message());
+  require(found.error == 0, "images: cannot read the folder ", folder, ": ",
+          std::generic_category().message(found.error));
   require(!result.names.empty(), "images: no .png, .jpg, .jpeg, .pgm or .ppm in ", folder);
   std::sort(result.names.begin(), result.names.end());
 

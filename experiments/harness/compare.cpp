@@ -10,6 +10,7 @@
 #include <sstream>
 
 #include "engine/file.h"
+#include "engine/folder.h"
 #include "engine/npy.h"
 #include "engine/system.h"
 #include "experiments/harness/chart.h"
@@ -127,9 +128,10 @@ Named numbers_of(const ReportedRun& run) {
   Named named;
   const std::string& folder = run.folder;
   collect(run.record.value("results", Json::object()), "results", named);
-  for (const auto& entry : fs::directory_iterator(folder)) {
-    const std::string file = entry.path().filename();
-    if (entry.path().extension() == ".npy") {
+  const FolderNames found = names_in(folder);
+  if (found.error) throw system_fault("compare: cannot look into " + folder, found.error);
+  for (const std::string& file : found.names) {
+    if (file.ends_with(".npy")) {
       const Array array = load_npy(folder + "/" + file);
       const bool matrix = array.rank() == 2;
       named[file] = {cast(array, DType::f64).to_vector<double>(),

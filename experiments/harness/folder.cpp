@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "engine/error.h"
+#include "engine/folder.h"
 #include "engine/system.h"
 #include "experiments/harness/table.h"
 
@@ -76,12 +77,11 @@ Writer writer_of(const std::string& name) {
 /// Removes the regular files of a folder that are to go.
 template <class F>
 void remove_files(const fs::path& folder, const F& goes) {
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
+  for (const std::string& name : names_in(folder.string()).names) {
     std::error_code ignored;  // what cannot be removed harms nobody
-    const bool regular = fs::is_regular_file(entry->symlink_status(ignored));
-    if (regular && goes(entry->path())) fs::remove(entry->path(), ignored);
+    const fs::path path = folder / name;
+    const bool regular = fs::is_regular_file(fs::symlink_status(path, ignored));
+    if (regular && goes(path)) fs::remove(path, ignored);
   }
 }
 

@@ -15,6 +15,7 @@
 #include "engine/build_info.h"
 #include "engine/digest.h"
 #include "engine/file.h"
+#include "engine/folder.h"
 #include "engine/image.h"
 #include "engine/npy.h"
 #include "engine/system.h"
@@ -123,14 +124,12 @@ std::string Run::path(const std::string& file) {
 
 /// True when a folder holds nothing but what a run that died before its first record leaves.
 static bool only_leftovers(const std::string& folder) {
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  const FolderNames found = names_in(folder);
+  for (const std::string& name : found.names) {
     const bool record = name.starts_with("result.json") && is_leftover(name);
     if (!record && name != FolderLock::name) return false;
   }
-  if (error) throw system_fault(text("--out ", folder, ": cannot be listed"), error.value());
+  if (found.error) throw system_fault(text("--out ", folder, ": cannot be listed"), found.error);
   return true;
 }
 
@@ -354,13 +353,10 @@ void Run::say(const std::string& line) {
 /// Those of trials that were measured before a resume too, which nobody asked a path of since.
 void Run::add_checkpoints() {
   const std::string folder = in_folder("checkpoints");
-  std::error_code error;
-  for (fs::directory_iterator entry(folder, error), end; !error && entry != end;
-       entry.increment(error)) {
-    const std::string name = entry->path().filename().string();
+  const FolderNames found = names_in(folder);
+  for (const std::string& name : found.names)
     if (!is_leftover(name)) files_.insert("checkpoints/" + name);
-  }
-  if (error) throw system_fault("cannot look into " + folder, error.value());
+  if (found.error) throw system_fault("cannot look into " + folder, found.error);
 }
 
 int Run::execute() {
