@@ -17,14 +17,25 @@ struct Resample {
   double scale = 1, shift = 0;  // line: output i is the input at scale * i + shift, or at the end
                                 // that is next
 
+  /// The inputs of window i of a mean.
+  BASIN_HD int64_t first_of(int64_t i) const {
+    return i * stride < padding ? 0 : i * stride - padding;
+  }
+  BASIN_HD int64_t end_of(int64_t i) const {
+    const int64_t end = i * stride - padding + size;
+    return end < from ? end : from;
+  }
+  /// What each of them is multiplied by.
+  BASIN_HD double weight_of(int64_t i) const {
+    return 1.0 / static_cast<double>(count_padding ? size : end_of(i) - first_of(i));
+  }
+
   /// f(input, weight) for what output i is made of, in order.
   template <class F>
   BASIN_HD void inputs(int64_t i, F&& f) const {
     if (kind == Kind::mean) {
-      const int64_t start = i * stride - padding, first = start < 0 ? 0 : start,
-                    end = start + size < from ? start + size : from;
-      const double weight = 1.0 / static_cast<double>(count_padding ? size : end - first);
-      for (int64_t j = first; j < end; ++j) f(j, weight);
+      const double weight = weight_of(i);
+      for (int64_t j = first_of(i), end = end_of(i); j < end; ++j) f(j, weight);
     } else if (kind == Kind::line) {
       const double at = scale * static_cast<double>(i) + shift,
                    last = static_cast<double>(from - 1),
@@ -41,7 +52,8 @@ struct Resample {
     }
   }
 
-  /// f(output, weight) for what input j goes into, in order: outputs that may hold it are tried.
+  /// f(output, weight) for what input j goes into, in order. Of lines and mirrors, whose outputs
+  /// have two inputs at most, the outputs that may hold it are tried.
   template <class F>
   BASIN_HD void outputs(int64_t j, F&& f) const {
     const auto attempt = [&](int64_t first, int64_t last) {
@@ -50,9 +62,10 @@ struct Resample {
           if (input == j) f(i, weight);
         });
     };
-    if (kind == Kind::mean) {
-      const int64_t over = j + padding - size + stride;
-      attempt(over < 0 ? 0 : over / stride, (j + padding) / stride);
+    if (kind ==
+        Kind::mean) {  // windows from the first that ends behind j to the last that begins at it
+      const int64_t over = j + padding - size + stride, last = (j + padding) / stride;
+      for (int64_t i = over < 0 ? 0 : over / stride; i <= last && i < to; ++i) f(i, weight_of(i));
     } else if (kind == Kind::line) {
       const double at = static_cast<double>(j) - shift;
       attempt(

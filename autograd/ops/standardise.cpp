@@ -100,7 +100,11 @@ bool four_axes(const Shape& x, unsigned axes, Shape& four) {
 
 Tensor standardise(const Tensor& x, const Axes& axes, double eps, Moments* moments) {
   check_floating("standardise", x.array());
+  // the largest rate, 1 / sqrt(eps) of equal elements, must be a number
+  const double least = x.dtype() == DType::f32 ? 1e-60 : 1e-300;
   require(eps > 0 && std::isfinite(eps), "standardise: eps ", eps, " must be positive");
+  require(eps >= least, "standardise: eps ", eps, " is below ", least, ", the least for ",
+          x.dtype());
   unsigned over = 0;
   int64_t count = 1, kept = 1;
   for (const int axis : axes.of("standardise", x.array())) over |= 1u << axis;
@@ -155,6 +159,7 @@ std::vector<Sample> standardise_samples() {
           bad("nothing", {0}, 1e-5, {0, 5}, "a norm over nothing"),
           bad("eps 0", {1}, 0, {3, 5}, "eps 0 must be positive"),
           bad("negative eps", {1}, -1e-5, {3, 5}, "must be positive"),
+          bad("an eps whose rate is no number", {1}, 1e-310, {3, 5}, "the least for"),
           bad("no such axis", {2}, 1e-5, {3, 5}, "are not axes"),
           bad("an axis twice", {1, -1}, 1e-5, {3, 5}, "standardise")};
 }

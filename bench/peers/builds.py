@@ -10,26 +10,13 @@ name runs in BEFORE and the second in AFTER (which may be the same program): `--
 Where a process puts its memory moves a ratio by some per cent: --starts N starts both programs anew N times.
 """
 import argparse
-import json
 import statistics
-import subprocess
-import sys
+
+from compare import Side
 
 
-class Build:
-    def __init__(self, program):
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(self, request):
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"builds.py: no answer to '{request}'")
-        return json.loads(line)
-
-    def seconds(self, runs):
-        return self.ask(f"run {runs}")[1]
+def seconds_of(build, runs):
+    return build.ask(f"run {runs}")[1]
 
 
 def quartiles(values):
@@ -40,13 +27,13 @@ def measure(builds, names, rounds, seconds):
     """Ratios after / before, and the median time of before."""
     for build, name in zip(builds, names):
         build.ask(f"open {name}")
-    once = max(build.seconds(1) for build in builds)
+    once = max(seconds_of(build, 1) for build in builds)
     runs = max(1, round(seconds / once))
     rounds = rounds if once < 2 else min(rounds, 3)
     ratios, before = [], []
     for i in range(rounds):
         order = builds if i % 2 == 0 else builds[::-1]
-        times = {build: build.seconds(runs) for build in order}
+        times = {build: seconds_of(build, runs) for build in order}
         before.append(times[builds[0]])
         ratios.append(times[builds[1]] / times[builds[0]])
     return ratios, statistics.median(before)
@@ -63,7 +50,7 @@ def main():
     parser.add_argument("--starts", type=int, default=1, help="how often both programs are started")
     parser.add_argument("--out", help="a file for the table, beside the terminal")
     options = parser.parse_args()
-    builds = [Build(options.before), Build(options.after)]
+    builds = [Side([options.before]), Side([options.after])]
     versions = [build.ask("info")["version"] for build in builds]
     lines = [f"{versions[0]} and then {versions[1]}; processor time, one thread, {options.rounds} rounds", "",
              "| work | before, ms | after / before, median (quartiles) |", "| --- | --- | --- |"]
@@ -74,7 +61,7 @@ def main():
         ratios, before = [], []
         for start in range(options.starts):
             if start > 0:
-                builds = [Build(options.before), Build(options.after)]
+                builds = [Side([options.before]), Side([options.after])]
             found, time = measure(builds, names, options.rounds, options.seconds)
             ratios += found
             before.append(time)

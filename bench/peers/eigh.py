@@ -12,14 +12,14 @@ for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
     os.environ[name] = "1"
 
 import argparse
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 
 import numpy
+
+from compare import Side
 
 
 def main():
@@ -29,16 +29,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", help="a file for the table, beside the terminal")
     options = parser.parse_args()
-    process = subprocess.Popen([options.program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-
-    def ask(request):
-        process.stdin.write(request + "\n")
-        process.stdin.flush()
-        line = process.stdout.readline()
-        if not line:
-            sys.exit(f"eigh.py: no answer to '{request}'")
-        return json.loads(line)
-
+    ask = Side([options.program]).ask
     info = ask("info")
     blas = numpy.show_config(mode="dicts")["Build Dependencies"]["lapack"]
     lines = [f"basin {info['version']} with {info['linalg']}; NumPy {numpy.__version__} with {blas['name']} {blas['version']}; "

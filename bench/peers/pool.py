@@ -7,28 +7,16 @@ PROGRAM is basin-bench-peer. Windows are 2 x 2; those bytes are the image and th
 kept for each window). Processor time; of the ratios of a round the median, and the smallest and largest.
 """
 import argparse
-import json
 import statistics
-import subprocess
-import sys
+
+from compare import Side
 
 
-class Side:
-    def __init__(self, program, name):
-        self.process = subprocess.Popen([program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-        self.ask(f"open {name}")
-        self.ask("run 5")
-
-    def ask(self, request):
-        self.process.stdin.write(request + "\n")
-        self.process.stdin.flush()
-        line = self.process.stdout.readline()
-        if not line:
-            sys.exit(f"pool.py: no answer to '{request}'")
-        return json.loads(line)
-
-    def seconds(self):
-        return self.ask("run 10")[1]
+def opened(program, work):
+    side = Side([program])
+    side.ask(f"open {work}")
+    side.ask("run 5")
+    return side
 
 
 def main():
@@ -38,11 +26,11 @@ def main():
     parser.add_argument("--rounds", type=int, default=15)
     options = parser.parse_args()
     kinds = ("max-pool-copy", "max-pool", "max-pool-back")
-    sides = {kind: Side(options.program, f"{kind} {options.shape}") for kind in kinds}
+    sides = {kind: opened(options.program, f"{kind} {options.shape}") for kind in kinds}
     size = 1
     for side in options.shape.split("x"):
         size *= int(side)
-    rounds = [{kind: side.seconds() for kind, side in sides.items()} for _ in range(options.rounds)]
+    rounds = [{kind: side.ask("run 10")[1] for kind, side in sides.items()} for _ in range(options.rounds)]
     print(f"images {options.shape}, {5 * size / 1e6:.1f} MB, {options.rounds} rounds of 10")
     print("| pass | GB/s, median | rate of the copy, median (least .. most) |\n| --- | --- | --- |")
     for kind in kinds:
@@ -51,4 +39,5 @@ def main():
         print(f"| {kind} | {speed:.1f} | {statistics.median(rates):.2f} ({min(rates):.2f} .. {max(rates):.2f}) |")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -3,36 +3,24 @@
 #include <cstdint>
 #include <cstring>
 
+#include "kernels/cpu/vectors.h"
 #include "kernels/unrolled.h"
 
 namespace basin::cpu {
 
-#if defined(__AVX512F__)
-constexpr int vector_bytes = 64;
-#elif defined(__AVX__)
-constexpr int vector_bytes = 32;
-#else
-constexpr int vector_bytes = 16;
-#endif
-
-template <class T>
-using Vec [[gnu::vector_size(vector_bytes)]] = T;
 template <class T>
 using Half [[gnu::vector_size(vector_bytes / 2)]] = T;
-template <class T>
-constexpr int width = vector_bytes / static_cast<int>(sizeof(T));
-
 constexpr int sums_bytes = 128;  // of sums side by side, whatever the vectors
 
 template <class T>
 [[gnu::always_inline]] inline Vec<T> load(const T* p, int64_t count, T rest) {
   Vec<T> v;
-  if (count >= width<T>) {
+  if (count >= lanes<T>) {
     std::memcpy(&v, p, sizeof v);
     return v;
   }
-  T part[width<T>];
-  for (int l = 0; l < width<T>; ++l) part[l] = l < count ? p[l] : rest;
+  T part[lanes<T>];
+  for (int l = 0; l < lanes<T>; ++l) part[l] = l < count ? p[l] : rest;
   std::memcpy(&v, part, sizeof v);
   return v;
 }
@@ -41,13 +29,13 @@ template <class T>
 /// sizeof(T)), which is one of vector k.
 template <class T, class F>
 [[gnu::always_inline]] inline void for_vectors(int64_t n, F&& f) {
-  constexpr int vectors = sums_bytes / vector_bytes, step = vectors * width<T>;
+  constexpr int vectors = sums_bytes / vector_bytes, step = vectors * lanes<T>;
   int64_t i = 0;
   for (; i + step <= n; i += step)
-    unrolled<vectors>([&](auto k) { f(k, i + k * width<T>, int64_t{width<T>}); });
+    unrolled<vectors>([&](auto k) { f(k, i + k * lanes<T>, int64_t{lanes<T>}); });
   if (i == n) return;
   unrolled<vectors>([&](auto k) {
-    const int64_t at = i + k * width<T>;
+    const int64_t at = i + k * lanes<T>;
     if (at < n) f(k, at, n - at);
   });
 }
@@ -67,9 +55,9 @@ struct Lanes {
     std::memcpy(&low, all, sizeof low);
     std::memcpy(&high, reinterpret_cast<const char*>(all) + sizeof low, sizeof high);
     low += high;
-    T part[width<T> / 2];
+    T part[lanes<T> / 2];
     std::memcpy(part, &low, sizeof low);
-    for (int half = width<T> / 4; half > 0; half /= 2)
+    for (int half = lanes<T> / 4; half > 0; half /= 2)
       for (int l = 0; l < half; ++l) part[l] += part[l + half];
     return static_cast<double>(part[0]);
   }

@@ -8,27 +8,36 @@
 namespace basin::cpu {
 namespace {
 
-/// The terms of output i are first[i] ... first[i + 1] - 1.
+/// The terms of output i are first[i] ... first[i + 1] - 1; of a map with many, for which large
+/// windows overlap, there is no table but the formulas.
 template <class T>
 struct Table {
+  static constexpr size_t most = size_t{1} << 20;
+  Resample map;
+  bool transposed;
   std::vector<int64_t> first{0}, from;
   std::vector<T> weight;
 
-  Table(const Resample& map, bool transposed) {
-    const auto term = [&](int64_t j, double w) {
-      from.push_back(j);
-      weight.push_back(static_cast<T>(w));
-    };
-    for (int64_t i = 0; i < (transposed ? map.from : map.to); ++i) {
-      transposed ? map.outputs(i, term) : map.inputs(i, term);
+  Table(const Resample& formulas, bool turned) : map(formulas), transposed(turned) {
+    for (int64_t i = 0; i < outputs() && from.size() <= most; ++i) {
+      terms(i, [&](int64_t j, T w) {
+        from.push_back(j);
+        weight.push_back(w);
+      });
       first.push_back(static_cast<int64_t>(from.size()));
     }
   }
 
-  int64_t outputs() const { return static_cast<int64_t>(first.size()) - 1; }
+  int64_t outputs() const { return transposed ? map.from : map.to; }
+  template <class F>
+  void terms(int64_t i, F&& f) const {
+    const auto term = [&](int64_t j, double w) { f(j, static_cast<T>(w)); };
+    transposed ? map.outputs(i, term) : map.inputs(i, term);
+  }
   /// f(input, weight) for the terms of output i.
   template <class F>
   void each(int64_t i, F&& f) const {
+    if (from.size() > most) return terms(i, f);
     const int64_t begin = first[static_cast<size_t>(i)], end = first[static_cast<size_t>(i) + 1];
     for (int64_t t = begin; t < end; ++t) f(from.data()[t], weight.data()[t]);
   }

@@ -97,7 +97,7 @@ void join_run(Sums& all, const T* v, const T* y, int64_t length) {
   }
 }
 
-/// Where squares of f32 overflow: one by one, in f64.
+/// Where squares of f32 overflow, or vanish and eps does not hide it: one by one, in f64.
 template <class T>
 Moments wide_moments(const T* x, const Groups& g) {
   const double n = g.each();
@@ -142,7 +142,8 @@ struct Scale {
 template <class T>
 Scale<T> scale_of(Moments m, const T* x, double* statistics, int64_t i, const Groups& g,
                   double eps) {
-  if (!std::isfinite(m.squares)) m = wide_moments(x, g);
+  const bool vanished = eps < 1e-25 && m.squares < m.n * 1e-30;
+  if (!std::isfinite(m.squares) || vanished) m = wide_moments(x, g);
   statistics[i] = m.mean;
   statistics[g.count() + i] = m.squares / m.n;
   return {m.mean, m.squares / m.n, eps};
@@ -306,12 +307,12 @@ template <class V, class T>
 /// single columns where there are few.
 template <class T, class F>
 [[gnu::always_inline]] inline void for_columns(int64_t columns, F&& f) {
-  if (columns < width<T>) {
+  if (columns < lanes<T>) {
     for (int64_t j = 0; j < columns; ++j) f(T(0), j);
     return;
   }
-  for (int64_t j = 0; j + width<T> <= columns; j += width<T>) f(Vec<T>{}, j);
-  if (columns % width<T> != 0) f(Vec<T>{}, columns - width<T>);
+  for (int64_t j = 0; j + lanes<T> <= columns; j += lanes<T>) f(Vec<T>{}, j);
+  if (columns % lanes<T> != 0) f(Vec<T>{}, columns - lanes<T>);
 }
 
 /// The moments of each column; the centres as in join_run.

@@ -12,6 +12,7 @@
 #include "autograd/transforms.h"
 #include "engine/safetensors.h"
 #include "tests/device.h"
+#include "tests/reference.h"
 
 using namespace basin;
 
@@ -42,13 +43,12 @@ bool rests(Unary op) {
   return false;
 }
 
-using Reference = std::map<std::string, std::vector<double>>;
+using Numbers = std::map<std::string, std::vector<double>>;
 
-const Reference& reference() {
-  static const Reference all = [] {
-    Reference read;
-    for (const auto& [name, array] :
-         load_safetensors(BASIN_TEST_DATA "/reference/tails.safetensors").tensors)
+const Numbers& reference() {
+  static const Numbers all = [] {
+    Numbers read;
+    for (const auto& [name, array] : test::reference("tails"))
       read[name] = cast(Tensor(array), DType::f64).array().to_vector<double>();
     return read;
   }();

@@ -7,12 +7,12 @@ For each case: x, w, b, g (the cotangent of y), y, dx, dw, db; names are "<case>
 "conv", "conv1d" or "conv_transpose", stride, padding, output padding and, where they are not 1, dilation and groups, as in
 "conv_transpose-s2-p1-o1-a" and "conv-s1-p2-o0-d2-g3-i".
 """
-import json
-import struct
 import sys
 
 import numpy
 import torch
+
+from stored import save_safetensors
 
 # kind, name of the case, batch, inputs, outputs, (height, width), (kernel), stride, padding, output padding; dilation, groups
 CASES = [
@@ -38,18 +38,6 @@ CASES = [
     ("conv1d", "a", 2, 3, 4, (9,), (3,), 1, 1, 0),
     ("conv1d", "b", 2, 4, 6, (11,), (3,), 2, 2, 0, 2, 2),
 ]
-
-
-def save_safetensors(path, arrays, metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, array in arrays.items():
-        raw = numpy.ascontiguousarray(array, dtype="<f8").tobytes()
-        header[name] = {"dtype": "F64", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def main():

@@ -12,8 +12,6 @@ arrays above 4096 numbers every 31st is kept. Of each network, at x and in the d
                          the formula, and the length of its gradient
   NETWORK.stored         y with the running statistics, where there are batch norms
 """
-import json
-import struct
 import sys
 
 import numpy
@@ -22,6 +20,8 @@ import torchvision
 from diffusers import AutoencoderKL
 from torch import nn
 from transformers import ViTMAEConfig, ViTMAEForPreTraining
+
+from stored import save_safetensors
 
 torch.set_default_dtype(torch.float64)
 torch.set_num_threads(1)
@@ -242,15 +242,7 @@ def main():
     exact_positions(mae.vit.embeddings.position_embeddings)
     exact_positions(mae.decoder.decoder_pos_embed)
     results |= measured("vit_mae", mae, (2, 3, 16, 16))
-    header, data = {"__metadata__": {"torch": torch.__version__}}, b""
-    for key, value in sorted(results.items()):
-        raw = value.numpy().astype("<f8").tobytes()
-        header[key] = {"dtype": "F64", "shape": list(value.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(sys.argv[1], "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
+    save_safetensors(sys.argv[1], dict(sorted(results.items())), {"torch": torch.__version__})
     for key, value in sorted(results.items()):
         print(key, list(value.shape), float(value.abs().max()))
 

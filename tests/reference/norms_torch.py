@@ -11,26 +11,14 @@ which Adam makes whole steps. At rates of 0.05 and 0.01 PyTorch's own f32 is 1e-
 2e-6.
 """
 import copy
-import json
-import struct
 import sys
 
 import torch
 from torch import nn
 
+from stored import save_safetensors
+
 STEPS = 100
-
-
-def save_safetensors(path, arrays, metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, array in arrays.items():
-        raw = struct.pack(f"<{array.numel()}d", *array.flatten().tolist())
-        header[name] = {"dtype": "F64", "shape": list(array.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def norms(arrays):

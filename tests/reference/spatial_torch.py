@@ -11,13 +11,13 @@ For each case x, y = op(x), g (the cotangent of y) and dx; names are "<op> <numb
   zeros, reflect, replicate        top, bottom, left, right
 Images of max_pool2d are small integers, so that there are ties, with some NaN and a window of -inf.
 """
-import json
 import math
-import struct
 import sys
 
 import torch
 import torch.nn.functional as F
+
+from stored import save_safetensors
 
 CASES = [
     ("max_pool2d", (2, 2, 2, 2, 0, 0), (2, 3, 6, 7)),
@@ -70,18 +70,6 @@ def image(op, shape):
     for place in torch.randint(0, x.numel(), (max(2, x.numel() // 40),)):
         x.view(-1)[place] = math.nan
     return x
-
-
-def save_safetensors(path, tensors, metadata):
-    header, data = {"__metadata__": metadata}, b""
-    for name, t in tensors.items():
-        raw = struct.pack(f"<{t.numel()}d", *t.flatten().tolist())
-        header[name] = {"dtype": "F64", "shape": list(t.shape), "data_offsets": [len(data), len(data) + len(raw)]}
-        data += raw
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text + data)
 
 
 def main():

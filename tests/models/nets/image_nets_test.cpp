@@ -11,6 +11,7 @@
 #include "models/training/train.h"
 #include "tests/files.h"
 #include "tests/models/nets/image_nets_reference.h"
+#include "tests/reference.h"
 
 using namespace basin;
 using test::error_of;
@@ -80,10 +81,8 @@ Net all_kinds(const Activation& f, bool bias) {
 }  // namespace
 
 TEST_CASE("convolutions and all their gradients agree with PyTorch") {
-  const SafeTensors file =
-      load_safetensors(std::string(BASIN_TEST_DATA) + "/reference/conv_torch.safetensors");
   std::map<std::string, std::map<std::string, Array>> cases;
-  for (const auto& [name, array] : file.tensors) {
+  for (const auto& [name, array] : test::reference("conv_torch")) {
     const size_t dot = name.find('.');
     cases[name.substr(0, dot)][name.substr(dot + 1)] = array;
   }

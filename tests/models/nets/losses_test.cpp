@@ -12,6 +12,7 @@
 #include "engine/safetensors.h"
 #include "models/nets/layers.h"
 #include "tests/device.h"
+#include "tests/reference.h"
 
 using namespace basin;
 
@@ -21,13 +22,8 @@ using Values = std::vector<double>;
 constexpr double inf = std::numeric_limits<double>::infinity(),
                  no_number = std::numeric_limits<double>::quiet_NaN();
 
-Tensor reference(const std::string& name) {
-  static const SafeTensors file =
-      load_safetensors(BASIN_TEST_DATA "/reference/training_torch.safetensors");
-  for (const auto& [entry, array] : file.tensors)
-    if (entry == name) return copy_to(array, test_device());
-  FAIL("reference/training_torch.py has no " << name);
-  return {};
+Tensor stored(const std::string& name) {
+  return copy_to(Tensor(test::reference("training_torch").at(name)), test_device());
 }
 
 Values values_of(const Tensor& t) {
@@ -60,10 +56,10 @@ void check_near(const Tensor& got, const Tensor& wanted, double units = 16) {
 void check_reference(const std::string& name, const Function& f, const Tensors& inputs) {
   CAPTURE(name);
   const auto [value, gradients] = value_and_grad_flat(f, inputs);
-  check_near(value, reference(name));
+  check_near(value, stored(name));
   for (size_t i = 0; i < inputs.size(); ++i)
     check_near(gradients[i],
-               reference(name + ".grad" + (inputs.size() > 1 ? text(".", i) : std::string())));
+               stored(name + ".grad" + (inputs.size() > 1 ? text(".", i) : std::string())));
 }
 
 std::string message_of(const std::function<void()>& f) {
@@ -93,34 +89,34 @@ Tensor drawn(uint64_t key, const Shape& shape) {
 }  // namespace
 
 TEST_CASE("log_softmax, cross-entropy and binary cross-entropy follow PyTorch") {
-  const Tensor logits = reference("logits");
-  const Array labels = reference("labels").array();
-  check_near(log_softmax(logits, 1), reference("log_softmax.all"));
+  const Tensor logits = stored("logits");
+  const Array labels = stored("labels").array();
+  check_near(log_softmax(logits, 1), stored("log_softmax.all"));
   check_reference("cross_entropy.0",
                   [&](const Tensors& in) { return cross_entropy(in[0], labels); }, {logits});
   const Array some = gather(Tensor(labels), from_vector<int32_t>({0, 4, 5}, {3}, test_device()));
   check_reference("cross_entropy.0.1",
                   [&](const Tensors& in) { return cross_entropy(in[0], some, 0.1); },
                   {finite_rows(logits)});
-  const Tensor soft = reference("soft.t");
+  const Tensor soft = stored("soft.t");
   check_reference("soft", [&](const Tensors& in) { return cross_entropy(in[0], soft); },
                   {finite_rows(logits)});
   // labels and their rows of zeros and ones are the same targets
   CHECK(cross_entropy(logits, one_hot(labels, 5, DType::f64)).item() ==
         cross_entropy(logits, labels).item());
 
-  const Tensor x = reference("bce.x"), t = reference("bce.t"), each = reference("bce");
+  const Tensor x = stored("bce.x"), t = stored("bce.t"), each = stored("bce");
   for (int64_t i = 0; i < x.size(); ++i)
     check_near(binary_cross_entropy(slice(x, 0, i, i + 1), slice(t, 0, i, i + 1)),
                slice(each, 0, i, i + 1));
-  const Tensor first = slice(reference("bce.mean.grad"), 0, 0, 8);
+  const Tensor first = slice(stored("bce.mean.grad"), 0, 0, 8);
   check_near(grad([&](const Tensor& in) { return binary_cross_entropy(in, slice(t, 0, 0, 8)); },
                   slice(x, 0, 0, 8)),
              first);
 }
 
 TEST_CASE("l1, the KL of a Gaussian code and the sparse KL follow PyTorch") {
-  const Tensor a = reference("a"), b = reference("b");
+  const Tensor a = stored("a"), b = stored("b");
   check_reference("l1", [](const Tensors& in) { return l1(in[0], in[1]); }, {a, b});
   check_reference("kl", [](const Tensors& in) { return gaussian_kl(in[0], in[1]); }, {a, b});
   check_reference("sparse", [](const Tensors& in) { return sparse_kl(sigmoid(in[0]), 0.05); }, {a});

@@ -9,6 +9,7 @@
 #include "engine/safetensors.h"
 #include "models/nets/losses.h"
 #include "models/training/control.h"
+#include "tests/reference.h"
 
 using namespace basin;
 
@@ -43,12 +44,8 @@ OptimizerConfig config(const char* name, double weight_decay = 0, double momentu
   return result;
 }
 
-const Array& reference(const std::string& name) {
-  static const SafeTensors file =
-      load_safetensors(BASIN_TEST_DATA "/reference/training_torch.safetensors");
-  for (const auto& [entry, array] : file.tensors)
-    if (entry == name) return array;
-  throw Error("reference/training_torch.py has no " + name);
+const Array& stored(const std::string& name) {
+  return test::reference("training_torch").at(name);
 }
 
 const std::vector<std::string> net_names{"w1", "b1", "w2", "b2"};
@@ -61,10 +58,10 @@ struct NetRun {
 NetRun run_net(const OptimizerConfig& config, const Schedule& schedule = {}, double decay = 0.9) {
   Tensors p, average;
   for (const std::string& name : net_names) {
-    p.push_back(copy_of(reference("start." + name)));
+    p.push_back(copy_of(stored("start." + name)));
     average.push_back(copy_of(p.back().array()));
   }
-  const Tensor x = reference("x.data");
+  const Tensor x = stored("x.data");
   const auto loss = [&](const Tensors& in) {
     return mse(linear(tanh(linear(x, in[0], in[1])), in[2], in[3]), x);
   };
@@ -83,7 +80,7 @@ NetRun run_net(const OptimizerConfig& config, const Schedule& schedule = {}, dou
 }
 
 double largest_difference(const Values& got, const std::string& name) {
-  const Values wanted = reference(name).to_vector<double>();
+  const Values wanted = stored(name).to_vector<double>();
   REQUIRE(got.size() == wanted.size());
   double largest = 0;
   for (size_t i = 0; i < got.size(); ++i) largest = std::max(largest, std::abs(got[i] - wanted[i]));
@@ -292,7 +289,7 @@ TEST_CASE("one cycle and warm-up follow PyTorch, and hold their last value") {
     const Schedule s = Schedule::parse(schedule);
     OptimizerConfig c = config("sgd", 0, 0.9);
     c.learning_rate = 0.1;
-    const Values wanted = reference(text("schedule.", name)).to_vector<double>();
+    const Values wanted = stored(text("schedule.", name)).to_vector<double>();
     for (int64_t t = 0; t < 120; ++t) {
       // PyTorch's cosine is a product over the steps, each of which rounds a few times
       const auto i = static_cast<size_t>(std::min(t, last));
