@@ -155,11 +155,12 @@ void compute(Run& run, const Config& config) {
   draw_attractors(run, study);
   for (const CaseResult& network : study) claim_network(run, config, network);
   if (study.count() < 2) return;
-  run.claim({.of = text("grid at a training point after ", config.iterations[1],
-                        " iterations: ", study[1].name(), " minus ", study[0].name()),
-             .paper = "deeper networks contract more (section 3.3)",
-             .measured = study[1].at("within", 1) - study[0].at("within", 1),
-             .criterion = above(0)});
+  run.report(text("grid at a training point after ", config.iterations[1],
+                  " iterations: ", study[1].name(), " minus ", study[0].name()),
+             "deeper networks contract more (section 3.3)",
+             study[1].at("within", 1) - study[0].at("within", 1),
+             "pairs scatter from -.11 to .20, and the deeper network is trained at half the rate; "
+             "the experiment recovery judges depth");
 }
 
 BASIN_EXPERIMENT(
