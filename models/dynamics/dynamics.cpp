@@ -1,16 +1,12 @@
 #include "models/dynamics/dynamics.h"
 
 #include <algorithm>
-#include <cmath>
-#include <limits>
 #include <memory>
 #include <numeric>
 #include <utility>
 
 #include "engine/recorded_step.h"
 #include "kernels/iteration.h"
-#include "kernels/square_sum.h"
-#include "kernels/threads.h"
 
 namespace basin {
 namespace {
@@ -186,52 +182,6 @@ Trajectories iterate(const Net& f, const Array& start, const IterateOptions& opt
   if (const std::optional<Mlp> chain = as_mlp(f)) return iterate(*chain, start, options);
   require_rowwise(f, "iterate");
   return iterate(Map([&](const Tensor& x) { return f(x); }), start, options);
-}
-
-Nearest nearest(const Array& points, const Array& examples) {
-  require(points.rank() == 2 && examples.rank() == 2 && points.dim(1) == examples.dim(1) &&
-              examples.dim(0) > 0,
-          "nearest: needs points [N, d] and at least one example [M, d], got ", points, " and ",
-          examples);
-  const std::vector<double> p = cast(points, DType::f64).to_vector<double>();
-  const std::vector<double> e = cast(examples, DType::f64).to_vector<double>();
-  const int64_t n = points.dim(0), m = examples.dim(0), d = points.dim(1), block = 32;
-  const auto at = [d](int64_t row, int64_t column) {
-    return static_cast<size_t>(row * d + column);
-  };
-  Nearest result;
-  result.index.assign(static_cast<size_t>(n), 0);
-  result.distance.assign(static_cast<size_t>(n), std::numeric_limits<double>::infinity());
-  parallel_for((n + 63) / 64, [&](int64_t task) {
-    for (int64_t i = task * 64; i < std::min(n, task * 64 + 64); ++i) {
-      double best = std::numeric_limits<double>::infinity();
-      for (int64_t j = 0; j < m; ++j) {
-        const double *x = p.data() + i * d, *y = e.data() + j * d;
-        double total = 0;
-        // An example is given up as soon as its partial sum exceeds the best.
-        for (int64_t from = 0; from < d && total < best; from += block)
-          for (int64_t k = from; k < std::min(d, from + block); ++k)
-            total += (x[k] - y[k]) * (x[k] - y[k]);
-        if (total < best) {
-          best = total;
-          result.index[static_cast<size_t>(i)] = j;
-        }
-      }
-      double distance = std::sqrt(best);
-      if (!SquareSum{best}.exact()) {  // once more by lengths
-        distance = std::numeric_limits<double>::infinity();
-        for (int64_t j = 0; j < m && distance > 0; ++j) {
-          SquareSum sum;
-          for (int64_t k = 0; k < d; ++k) sum.add(p[at(i, k)] - e[at(j, k)]);
-          if (!(sum.length() < distance)) continue;
-          distance = sum.length();
-          result.index[static_cast<size_t>(i)] = j;
-        }
-      }
-      result.distance[static_cast<size_t>(i)] = distance;
-    }
-  });
-  return result;
 }
 
 double recovery_probability(const Array& points, const Array& examples, double radius) {

@@ -4,6 +4,7 @@
 #include <functional>
 #include <vector>
 
+#include "models/dynamics/nearest.h"
 #include "models/nets/mlp.h"
 #include "models/nets/net.h"
 
@@ -41,17 +42,6 @@ Trajectories iterate(const Map& f, const Array& start, const IterateOptions& opt
 Trajectories iterate(const Mlp& f, const Array& start, const IterateOptions& options = {});
 /// A chain of dense layers is iterated like an Mlp.
 Trajectories iterate(const Net& f, const Array& start, const IterateOptions& options = {});
-
-struct Nearest {
-  std::vector<int64_t> index;    // [N], row of the closest example, the first at a tie
-  std::vector<double> distance;  // [N], L2; infinite (with index 0) for a point that is not finite
-};
-
-/// The closest of examples [M, d] to each of points [N, d]. Coordinate differences are summed in
-/// f64:
-/// |x|^2 - 2xy + |y|^2 is faster but loses half of the digits exactly where it matters, close to an
-/// example.
-Nearest nearest(const Array& points, const Array& examples);
 
 /// R_t of Radhakrishnan et al., section 3.3: the fraction of examples [M, d] that have some point
 /// [N, d] within radius.
