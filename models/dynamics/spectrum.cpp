@@ -11,6 +11,7 @@
 
 #include "autograd/transforms.h"
 #include "kernels/threads.h"
+#include "models/dynamics/cyclic.h"
 #include "models/dynamics/krylov.h"
 
 namespace basin {
@@ -136,14 +137,6 @@ void check_point(const char* what, const Tensor& x) {
   require(x.rank() == 2 && x.dim(0) == 1, what, ": needs one point [1, d], got ", x.array());
 }
 
-/// The network in f64: products of many layers keep their digits, whatever it was trained in.
-template <class Model>
-Model in_f64(const Model& model) {
-  Tensors flat = state_of(model);
-  for (Tensor& t : flat) t = Tensor(cast(t.array(), DType::f64));
-  return with_state(model, flat);
-}
-
 /// Rows J(x) v for x [1, d] and every row v of directions [n, d].
 Tensor pushed(const Map& f, const Tensor& x, const Tensor& directions) {
   constexpr int64_t chunk = 128;  // rows at a time: memory for so many evaluations
@@ -153,56 +146,6 @@ Tensor pushed(const Map& f, const Tensor& x, const Tensor& directions) {
     rows.push_back(jvp(f, broadcast_to(x, some.shape()), some).second);
   }
   return rows.size() == 1 ? rows[0] : concat(rows, 0);
-}
-
-bool skips(const Mlp& mlp, size_t layer) {
-  const Tensor& w = mlp.layers[layer].weight;
-  return mlp.skip && layer + 1 < mlp.layers.size() && w.dim(0) == w.dim(1);
-}
-
-/// Slopes of the activation after every hidden layer at x: [B, width] each.
-Tensors slopes_at(const Mlp& mlp, const Tensor& x) {
-  Tensors slopes;
-  Tensor h = x;
-  const Function activation = [&](const Tensors& z) {
-    return apply_activation(mlp.activation, z[0]);
-  };
-  for (size_t i = 0; i + 1 < mlp.layers.size(); ++i) {
-    const Tensor z = mlp.layers[i](h);
-    auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
-    slopes.push_back(slope.defined() ? slope : zeros_like(z));
-    h = skips(mlp, i) ? h + y : y;
-  }
-  return slopes;
-}
-
-/// [B, k, k] for an f64 network and x [B, d].
-Array cyclic_jacobians(const Mlp& mlp, const Tensor& x) {
-  const std::vector<int64_t> widths = mlp.widths();
-  const size_t layers = mlp.layers.size();
-  // The last of the narrowest places: when that is the last hidden layer, the rows first go through
-  // W_L and W_1, where no slope comes between, and so once for all points.
-  size_t narrow = 0;
-  for (size_t i = 1; i < layers; ++i)
-    if (widths[i] <= widths[narrow]) narrow = i;
-  const int64_t batch = x.dim(0), k = widths[narrow];
-  const Tensors slopes = slopes_at(mlp, x);
-  Array eye = zeros({k, k}, DType::f64);
-  for (int64_t i = 0; i < k; ++i) eye.data<double>()[i * k + i] = 1;
-  Tensor rows(
-      copy_to(eye, x.device()));  // [k, w], or [B, k, w]: row j is the image of unit vector j
-  for (size_t step = 0; step < layers; ++step) {
-    const size_t i = (narrow + step) % layers;
-    const Tensor& w = mlp.layers[i].weight;
-    Tensor next = matmul(reshape(rows, {-1, rows.dim(-1)}), transpose(w));
-    if (rows.rank() == 3) next = reshape(next, {batch, k, w.dim(0)});
-    if (i + 1 < layers) {
-      next = next * reshape(slopes[i], {batch, 1, w.dim(0)});
-      if (skips(mlp, i)) next = next + rows;
-    }
-    rows = next;
-  }
-  return contiguous(broadcast_to(rows, {batch, k, k}).array());
 }
 
 /// Calls use(index, matrix) for the k x k matrix of every row of x, in parallel. None where k is 0.
@@ -217,13 +160,13 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x,
   const Tensor points(cast(x.array(), DType::f64));
   const std::vector<int64_t> widths = mlp.widths();
   const int64_t k = *std::min_element(widths.begin(), widths.end());
-  const int64_t largest = *std::max_element(widths.begin(), widths.end());
   if (k == 0) return;
-  const int64_t chunk =
-      std::max<int64_t>(1, (int64_t{1} << 22) / (k * largest));  // 32 MiB of rows at a time
+  const int64_t chunk = points_at_a_time(mlp);
+  const size_t first = narrowest(mlp);
   for (int64_t from = 0; from < x.dim(0); from += chunk) {
     const int64_t to = std::min(x.dim(0), from + chunk);
-    const Array matrices = copy_to(cyclic_jacobians(wide, slice(points, 0, from, to)), Device());
+    const Tensors slopes = turn(wide, slice(points, 0, from, to), 0).slopes;
+    const Array matrices = copy_to(cyclic_jacobians(wide, first, slopes, to - from), Device());
     const double* data = matrices.data<double>();
     parallel_for(to - from, [&](int64_t i) {
       use(from + i, Eigen::Map<const Matrix>(data + i * k * k, k, k));

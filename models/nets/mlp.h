@@ -36,15 +36,15 @@ struct Mlp {
   /// The remaining layers: decode(encode(x)) = mlp(x).
   Tensor decode(const Tensor& code) const { return through(code, bottleneck(), layers.size()); }
 
+  /// Layers first .. last - 1 alone: [B, width] -> [B, width].
+  Tensor through(const Tensor& x, size_t first, size_t last) const;
+
   std::vector<int64_t> widths() const;
   /// Number of layers before the bottleneck. Errors: no hidden layer.
   size_t bottleneck() const;
   /// "mlp 3-128-128-3 leaky_relu(0.01) bias f32": equal for two
   /// networks exactly when their parameters are exchangeable.
   std::string architecture() const;
-
- private:
-  Tensor through(const Tensor& x, size_t first, size_t last) const;
 };
 
 /// Errors: fewer than two widths, a width below 1, a dtype that is not floating.
