@@ -2,7 +2,6 @@
 // the codes z -> encode(decode(z)) has the fixed point encode(x), with the same non-zero eigenvalues,
 // and no other ones.
 #pragma once
-#include <Eigen/Core>
 #include <functional>
 
 #include "models/dynamics/dynamics.h"
