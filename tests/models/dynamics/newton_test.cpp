@@ -11,6 +11,7 @@
 #include "models/nets/net_builder.h"
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/known_maps.h"
 
 using namespace basin;
 
@@ -32,18 +33,6 @@ Array grid(int64_t n, double low, double high) {
     }
   }
   return rows(values, 2);
-}
-
-/// (x, y) -> (1 - a x^2 + y, b x)
-Map henon_map(double a, double b) {
-  return [a, b](const Tensor& p) {
-    const Tensor x = slice(p, 1, 0, 1), y = slice(p, 1, 1, 2);
-    return concat(Tensors{1.0 - a * square(x) + y, b * x}, 1);
-  };
-}
-
-Map logistic_map(double r) {
-  return [r](const Tensor& x) { return r * x * (1.0 - x); };
 }
 
 std::vector<double> values_of(const Array& x) {
@@ -89,7 +78,7 @@ std::vector<FixedPoint> exact_cycles(const Map& f, const Array& start, int64_t p
 TEST_CASE("newton: a linear map is solved in one step, whatever its stability") {
   // f(x) = (2 x + y + 1, y / 2 + 3): x = -7, y = 6, eigenvalues 2 and 1/2
   const Map f = [](const Tensor& p) {
-    const Tensor x = slice(p, 1, 0, 1), y = slice(p, 1, 1, 2);
+    const Tensor x = test::column(p, 0), y = test::column(p, 1);
     return concat(Tensors{2.0 * x + y + 1.0, 0.5 * y + 3.0}, 1);
   };
   const NewtonResult found = newton(f, rows({0, 0, 100, -3}, 2));
@@ -110,9 +99,9 @@ TEST_CASE("newton: a linear map is solved in one step, whatever its stability") 
 
 TEST_CASE("newton: both fixed points of Henon's map, with their multipliers") {
   const double a = 1.4, b = 0.3;
-  const NewtonResult found = newton(henon_map(a, b), grid(12, -2, 2));
+  const NewtonResult found = newton(test::henon(a, b), grid(12, -2, 2));
   CHECK(found.count(NewtonEnd::fixed_point) >= 130);
-  std::vector<FixedPoint> points = fixed_points(code_map(henon_map(a, b), 2), found);
+  std::vector<FixedPoint> points = fixed_points(code_map(test::henon(a, b), 2), found);
   REQUIRE(points.size() == 2);
   for (const FixedPoint& p : points) {
     const double x = values_of(p.point)[0];
@@ -132,18 +121,37 @@ TEST_CASE("newton: Henon's cycles of period 2 to 6 are 1, 0, 1, 0 and 2") {
   const int64_t orbits[] = {1, 0, 1, 0, 2};
   for (int64_t period = 2; period <= 6; ++period) {
     CAPTURE(period);
-    const auto points = exact_cycles(henon_map(1.4, 0.3), grid(24, -1.5, 1.5), period);
+    const auto points = exact_cycles(test::henon(1.4, 0.3), grid(24, -1.5, 1.5), period);
     CHECK(static_cast<int64_t>(points.size()) == period * orbits[period - 2]);
   }
 }
 
 TEST_CASE("newton: the multiplier of the logistic map's cycle of two is 4 + 2 r - r^2") {
   for (const double r : {3.2, 3.449, 3.9}) {
-    const auto points = exact_cycles(logistic_map(r), rows({0.1, 0.4, 0.5, 0.6, 0.8, 0.9}, 1), 2);
+    const auto points = exact_cycles(test::logistic(r), rows({0.1, 0.4, 0.5, 0.6, 0.8, 0.9}, 1), 2);
     REQUIRE(points.size() == 2);
     for (const FixedPoint& p : points)
       CHECK(p.spectrum[0].real() == doctest::Approx(4 + 2 * r - r * r).epsilon(1e-11));
   }
+}
+
+TEST_CASE("newton: the standard map's fixed points, with multipliers by their traces") {
+  const double k = 2, pi = std::acos(-1.0);
+  const Map f = test::standard_map(k);
+  const std::vector<FixedPoint> points =
+      fixed_points(code_map(f, 2), newton(f, grid(9, -1.4, 3.2)));
+  int64_t known = 0;
+  for (const FixedPoint& p : points) {
+    const std::vector<double> x = values_of(p.point);
+    if (std::abs(x[1]) > 1e-9) continue;
+    const bool at_zero = std::abs(x[0]) < 1e-12;
+    if (!at_zero && std::abs(x[0] - pi) > 1e-12) continue;
+    ++known;
+    // l^2 - (2 + k) l + 1 = 0 at 0; trace 0 at pi: a pair on the circle
+    const double larger = at_zero ? 2 + std::sqrt(3.0) : 1;
+    CHECK(p.spectral_radius() == doctest::Approx(larger).epsilon(1e-11));
+  }
+  CHECK(known == 2);
 }
 
 TEST_CASE("newton: where |f(x) - x| has a minimum of 1e-4 that is a slow point, no fixed point") {
@@ -167,7 +175,7 @@ TEST_CASE("newton: at a fold the root of the tolerance is all that can be known"
 }
 
 TEST_CASE("newton: with one fixed point deflated the same starts find the others") {
-  const Map f = logistic_map(4);  // 0 and 3/4
+  const Map f = test::logistic(4);  // 0 and 3/4
   const Array start = rows({0.9, 0.76, 0.7}, 1);
   const NewtonResult first = newton(f, start);
   for (const double x : values_of(first.points)) CHECK(x == doctest::Approx(0.75).epsilon(1e-13));
@@ -270,7 +278,7 @@ TEST_CASE("newton: every fixed point of piecewise-linear networks, against all p
 }
 
 TEST_CASE("newton: no starts, starts that are not finite, and maps that do not fit") {
-  const Map f = logistic_map(4);
+  const Map f = test::logistic(4);
   const NewtonResult none = newton(f, zeros({0, 1}, DType::f64, test_device()));
   CHECK(none.ends.empty());
   CHECK(none.points.shape() == Shape{0, 1});
