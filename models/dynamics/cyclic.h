@@ -1,4 +1,5 @@
-// The k x k Jacobians of a dense network at its narrowest place. For the other files of this folder.
+// The k x k Jacobians of a dense network at its narrowest place. For the other files of this
+// folder.
 #pragma once
 #include <Eigen/Core>
 #include <functional>

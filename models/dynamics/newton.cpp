@@ -170,8 +170,9 @@ class Search {
     return product;
   }
 
-  /// Halves steps until the residual falls, or, where any will do, is finite. Newton points for which none helps, and damped ones
-  /// whose step does not, are damped more. Returns the Newton points that took the whole step.
+  /// Halves steps until the residual falls, or, where any will do, is finite. Newton points for
+  /// which none helps, and damped ones whose step does not, are damped more. Returns the Newton
+  /// points that took the whole step.
   std::vector<size_t> search_along(std::vector<size_t> waiting, bool any) {
     std::vector<size_t> whole;
     double length = 1;
