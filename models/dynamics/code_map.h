@@ -1,6 +1,6 @@
-// A map in as few numbers as it allows: where x -> decode(encode(x)) has a fixed point x, that of
-// the codes z -> encode(decode(z)) has the fixed point encode(x), with the same non-zero eigenvalues,
-// and no other ones.
+// A map in as few numbers as it allows: where x -> decode(encode(x)) has a fixed point x, the codes
+// z -> encode(decode(z)) have the fixed point encode(x), with the same non-zero eigenvalues, and no
+// other ones.
 #pragma once
 #include <functional>
 
