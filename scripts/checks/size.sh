@@ -22,7 +22,7 @@ rooms=(
   "experiments/harness 173600"
   "experiments/memorization 175400"
   "experiments/online_sgd 258500"
-  "tests 970000"
+  "tests 998600"
   "bench 55000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
