@@ -19,11 +19,16 @@ constexpr int lanes = vector_bytes / static_cast<int>(sizeof(T));
 template <class T, int n = lanes<T>>
 using Vec [[gnu::vector_size(n * sizeof(T))]] = T;
 
-template <class T, int n = lanes<T>>
-[[gnu::always_inline]] inline Vec<T, n> load(const T* from) {
-  Vec<T, n> v;
+/// A vector, or one number.
+template <class V, class T>
+[[gnu::always_inline]] inline V read(const T* from) {
+  V v;
   std::memcpy(&v, from, sizeof v);
   return v;
+}
+template <class T, int n = lanes<T>>
+[[gnu::always_inline]] inline Vec<T, n> load(const T* from) {
+  return read<Vec<T, n>>(from);
 }
 template <class T, class V>
 [[gnu::always_inline]] inline void store(T* to, V v) {

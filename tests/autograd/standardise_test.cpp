@@ -75,10 +75,12 @@ double largest(const std::vector<double>& x) {
   return most;
 }
 
-/// Sums are chains of at most 64 additions in T, a tree over at most 64 lanes and joins in f64: a
-/// relative error of 70 halves of epsilon for sums of terms of one sign.
+/// The error of a result in largest results. Sums run in f64, so that f32 has a few roundings of
+/// each of its terms and factors: 8 halves of epsilon. In f64 terms of one sign are summed in
+/// chains of at most 64 additions, a tree of 4 and at most 86 joins; squares are those of distances
+/// from the group's first number, at most 17 times those from the mean (else summed again).
 double sum_error(DType dtype) {
-  return 70 * (dtype == DType::f64 ? 0x1p-53 : 0x1p-24);
+  return dtype == DType::f64 ? 17 * (64 + 4 + 86) * 0x1p-53 : 8 * 0x1p-24;
 }
 
 const std::vector<std::pair<Shape, Axes>> cases = {
@@ -168,6 +170,46 @@ TEST_CASE("standardise: numbers whose squares overflow or vanish in f32") {
       CHECK(farthest(in_f64(standardise(x, axis, eps)), wanted.y) <=
             sum_error(DType::f32) * largest(wanted.y));
     }
+}
+
+TEST_CASE("standardise: a first number far from the others, equal numbers, one that is no number") {
+  const Device& device = test_device();
+  for (const DType dtype : {DType::f32, DType::f64})
+    for (const auto& [shape, axis] : {std::pair{Shape{2, 300}, 1}, std::pair{Shape{300, 2}, 0}}) {
+      CAPTURE(name_of(dtype));
+      std::vector<double> x = in_f64(normal(Key(4), shape, dtype, 0.5, 1));
+      x[0] = 1e4;
+      const Tensor far(cast(from_vector(x, shape, device), dtype));
+      const Reference wanted = plainly(x, x, shape, axis, 1e-5);
+      CHECK(farthest(in_f64(standardise(far, axis, 1e-5)), wanted.y) <=
+            sum_error(dtype) * largest(wanted.y));
+      CHECK(largest(in_f64(standardise(Tensor(full(shape, 0.1, dtype, device)), axis, 1e-5))) <
+            1e-12 / std::sqrt(1e-5));  // 0.1 is no multiple of its mean's last digit
+      for (const double bad : {double(NAN), double(INFINITY)})
+        for (const int at : {0, 2}) {  // of the first group: its first number or not
+          std::vector<double> some = x;
+          some[static_cast<size_t>(at)] = bad;
+          const auto y = in_f64(
+              standardise(Tensor(cast(from_vector(some, shape, device), dtype)), axis, 1e-5));
+          CHECK(std::isnan(y[0]));
+          CHECK(std::isnan(y[2]));
+          CHECK(std::isfinite(y.at(axis == 1 ? 300 : 1)));  // the other group
+        }
+    }
+}
+
+TEST_CASE("standardise: sums of the pullback that overflow in f32") {
+  const Device& device = test_device();
+  for (const int axis : {0, 1}) {
+    const Shape shape = axis == 1 ? Shape{2, 300} : Shape{300, 2};
+    const Tensor x(normal(Key(3), shape, DType::f32, 0.5, 1, device)),
+        v(normal(Key(5), shape, DType::f32, 1e37, 1e37, device));
+    const Reference wanted = plainly(in_f64(x), in_f64(v), shape, axis, 1e-5);
+    const auto [y, pullback] = vjp([&](const Tensor& t) { return standardise(t, axis, 1e-5); }, x);
+    const double most = 1 + largest(wanted.y) * largest(wanted.y);
+    CHECK(farthest(in_f64(pullback(v)), wanted.dx) <=
+          sum_error(DType::f32) * wanted.largest * most);
+  }
 }
 
 TEST_CASE("standardise: any number of threads gives the same bits") {
