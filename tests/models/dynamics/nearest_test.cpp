@@ -157,6 +157,28 @@ TEST_CASE("nearest: points of one kind among examples of another, two dtypes, vi
   CHECK(same(nearest(pixels, cast(pixels, DType::i32)), direct(tall, tall)));
 }
 
+TEST_CASE("nearest: products in f32 whose sums are all rounded down") {
+  // A number v with v^2 = 0.49 2^-16 above a multiple of 2^-15: sums of v^2 from 128 to 256 lose
+  // nearly half an ulp at each step, 1e-5 of them in the end. Rows of v differ in one coordinate by
+  // 1e-12 of their squares.
+  constexpr int64_t width = 512;
+  int64_t n = 3 << 22;  // 0.75 2^24
+  const auto fraction = [&] { return std::fmod(static_cast<double>(n) * 0x1p-32 * n, 2.0); };
+  while (!(fraction() > 0.485 && fraction() < 0.495)) ++n;
+  const double v = static_cast<double>(n) * 0x1p-24;
+  const auto rows = [&](double shift) {
+    return [=](double, int64_t i, int64_t k) {
+      const double x = k > 0 ? v : v + (of_row(i / 2, 61) + shift) * 0x1p-22;
+      return i % 2 == 0 ? x : -x;  // the mean is 0
+    };
+  };
+  const Array examples = made(Key(10), 122, width, rows(0), DType::f32),
+              points = made(Key(11), 122, width, rows(0.25), DType::f32);
+  const Nearest found = nearest(points, examples);
+  CHECK(same(found, direct(points, examples)));
+  for (int64_t i = 0; i < 122; ++i) CHECK(found.index[static_cast<size_t>(i)] == i);
+}
+
 TEST_CASE("nearest: the same for any number of threads") {
   const Array points = made(Key(6), 700, 20, kinds()[1].change),
               examples = made(Key(7), 2500, 20, kinds()[1].change);

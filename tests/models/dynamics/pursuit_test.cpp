@@ -191,6 +191,14 @@ TEST_CASE("matching pursuit: copies change nothing, ties go to the lowest row, s
   CHECK(at(rest.coefficients, 0, 3) == 0);
   CHECK(near(at(rest.coefficients, 0, 0), 2));
   CHECK(near(at(rest.coefficients, 0, 1), std::sqrt(2)));
+  Indices each(rest.atoms);
+  std::sort(each.begin(), each.end());
+  CHECK(each == Indices{0, 1, 2, 3});
+  // An exact fit but for rounding is done too.
+  const Array rounded = matrix({0.3, 0.1, 0.7, 0.2, 0.9, 0.4, 0.5, 0.5, 0.6}, 3);
+  const Pursuit sum = matching_pursuit(rounded, matrix({0.03, 0.01, 0.07}, 3), 3);
+  CHECK(sum.atoms == Indices{0, -1, -1});
+  CHECK(sum.residual[0] <= 1e-33);  // (1e-16 of 0.08)^2, and a little more
   // A signal of zeros is done before it begins.
   const Pursuit nothing = matching_pursuit(plane, matrix({0, 0, 0}, 3), 2);
   CHECK(nothing.atoms == Indices{-1, -1});

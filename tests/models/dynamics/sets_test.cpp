@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "engine/key.h"
+#include "engine/linalg/linalg.h"
 #include "kernels/threads.h"
 #include "models/dynamics/sets.h"
 #include "tests/device.h"
@@ -99,7 +100,7 @@ TEST_CASE("distinct: random clusters, more than a block, equal the plain loop; a
 }
 
 TEST_CASE("distinct: one point where all collapsed; lengths are guarded at the origin") {
-  const Array points = matrix({1e-8, 0, 0, 1e-8, -1e-8, 0}, 2);
+  const Array points = matrix({1e-7, 0, 0, 1e-7, -1e-7, 0}, 2);  // 1.4e-7 and more apart
   CHECK(distinct_by_distance(points, 9e-7).representatives == Indices{0});
   CHECK(distinct_by_distance(points, 9e-7).of == Indices{0, 0, 0});
   // 1e-6 is not below 1e-6: the radius is 1e-12 and all differ.
@@ -233,6 +234,10 @@ TEST_CASE("rank90: the oracle; equal rows; outliers; sizes and shapes") {
   Values diagonal(100, 0.0);
   for (size_t i = 0; i < 10; ++i) diagonal[11 * i] = 0.1;
   CHECK(rank90(matrix(diagonal, 10)).all.uncentred == 9);
+  for (uint64_t seed = 0; seed < 8; ++seed) {
+    const Array turned = linalg::qr(normal(Key(seed), {10, 10}, DType::f64)).q;
+    CHECK(rank90(turned).all.uncentred == 9);
+  }
   // One far row decides alone, unless it is left out.
   std::copy_n(Values(10, 100.0).begin(), 10, diagonal.begin() + 90);
   const Rank90 far = rank90(matrix(diagonal, 10));
