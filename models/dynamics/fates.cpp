@@ -257,6 +257,20 @@ bool near(const double* x, const std::vector<double>& points, int64_t d, double 
   return false;
 }
 
+std::vector<double> checked_points(const char* call, const Fates& fates, double radius) {
+  require(radius >= 0, call, ": radius is ", radius, ", must not be negative");
+  return cast(fates.points, DType::f64).to_vector<double>();
+}
+
+/// The first end of that period near x [d], or -1.
+int64_t find_end(const double* x, int64_t period, const Ends& ends, int64_t d, double radius) {
+  for (size_t end = 0; end < ends.cycles.size(); ++end)
+    if (static_cast<int64_t>(ends.cycles[end].size()) == period * d &&
+        near(x, ends.cycles[end], d, radius))
+      return static_cast<int64_t>(end);
+  return -1;
+}
+
 Share share_of(int64_t count, int64_t n, double confidence) {
   const double share = n == 0 ? 0 : static_cast<double>(count) / static_cast<double>(n);
   return {count, share, wilson(count, n, confidence)};
@@ -296,34 +310,38 @@ Fates fates(const Map& f, const Array& start, const FateOptions& options) {
 }
 
 Ends distinct_ends(const Map& f, const Fates& fates, double radius) {
-  require(radius >= 0, "distinct_ends: radius is ", radius, ", must not be negative");
-  const std::vector<double> points = cast(fates.points, DType::f64).to_vector<double>();
-  const int64_t n = fates.size(), d = fates.points.dim(1);
-  std::vector<std::vector<double>> cycles;  // [period, d] of each end
+  const std::vector<double> points = checked_points("distinct_ends", fates, radius);
+  const int64_t d = fates.points.dim(1);
   Ends result;
-  for (int64_t i = 0; i < n; ++i) {
+  for (int64_t i = 0; i < fates.size(); ++i) {
     const int64_t period = fates.period[static_cast<size_t>(i)];
-    result.label.push_back(-1);
-    if (period == 0) continue;
-    const double* x = points.data() + i * d;
-    size_t end = 0;
-    while (end < cycles.size() && (fates.period[static_cast<size_t>(result.first[end])] != period ||
-                                   !near(x, cycles[end], d, radius)))
-      ++end;
-    if (end == cycles.size()) {
+    result.label.push_back(
+        period == 0 ? -1 : find_end(points.data() + i * d, period, result, d, radius));
+    if (period > 0 && result.label.back() < 0) {
+      result.label.back() = static_cast<int64_t>(result.cycles.size());
       std::vector<double> cycle;
       Tensor y(slice(fates.points, 0, i, i + 1));
       for (int64_t q = 0; q < period; ++q) {
         append(cycle, cast(y.array(), DType::f64).to_vector<double>());
         if (q + 1 < period) y = stop_gradient(f(y));
       }
-      cycles.push_back(std::move(cycle));
+      result.cycles.push_back(std::move(cycle));
       result.first.push_back(i);
       result.starts.push_back(0);
     }
-    result.label.back() = static_cast<int64_t>(end);
-    ++result.starts[end];
+    if (period > 0) ++result.starts[static_cast<size_t>(result.label.back())];
   }
+  return result;
+}
+
+std::vector<int64_t> labels_of(const Fates& fates, const Ends& ends, double radius) {
+  const std::vector<double> points = checked_points("labels_of", fates, radius);
+  const int64_t d = fates.points.dim(1);
+  std::vector<int64_t> result(fates.fate.size(), -1);
+  for (size_t i = 0; i < result.size(); ++i)
+    if (fates.period[i] > 0)
+      result[i] =
+          find_end(points.data() + static_cast<int64_t>(i) * d, fates.period[i], ends, d, radius);
   return result;
 }
 

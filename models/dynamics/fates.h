@@ -58,15 +58,19 @@ Map iterated(const Map& f, int64_t p);
 
 /// The fixed points and cycles that were reached, by falling time of discovery.
 struct Ends {
-  std::vector<int64_t> label;   // [N], the end of each start, -1 where it has none
-  std::vector<int64_t> first;   // [M], the first start that reached it
-  std::vector<int64_t> starts;  // [M], how many did
+  std::vector<int64_t> label;               // [N], the end of each start, -1 where it has none
+  std::vector<int64_t> first;               // [M], the first start that reached it
+  std::vector<int64_t> starts;              // [M], how many did
+  std::vector<std::vector<double>> cycles;  // [M], the points of each, [period, d]
 };
 
 /// Two starts end alike when their periods agree and a point of one's cycle lies within radius (L2)
 /// of the other's last point; compared in the order of the starts, with the first of each end.
 /// Errors: negative radius.
 Ends distinct_ends(const Map& f, const Fates& fates, double radius);
+
+/// The same against ends that are known, [N]: -1 also for an end that is not among them.
+std::vector<int64_t> labels_of(const Fates& fates, const Ends& ends, double radius);
 
 struct Share {
   int64_t count = 0;
