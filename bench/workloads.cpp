@@ -420,7 +420,7 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   if (name == "smallest by hand") return std::make_unique<Smallest>(true);
   if (name == "smallest by nodes") return std::make_unique<Smallest>(false);
   if (kind.rfind("max-pool", 0) == 0) return make_pool_workload(name, device);
-  if (kind == "grouped") return make_grouped_workload(name, device);
+  if (kind == "grouped" || kind == "loss" || kind == "op") return make_call_workload(name, device);
   int64_t d = 0, h = 0, batch = 1;
   int depth = 0;
   char x = 0, x2 = 0;
@@ -482,6 +482,9 @@ const std::vector<std::string>& workload_names() {
                                                  "converge 3x16x16 10000",
                                                  "grouped 64x64x32x32 64",
                                                  "grouped 64x64x32x32 4",
+                                                 "loss binary-cross-entropy 128x784",
+                                                 "loss cross-entropy 128x1000",
+                                                 "loss gaussian-kl 128x784",
                                                  "tiny",
                                                  "matmul 1024"};
   return names;

@@ -38,13 +38,15 @@ class Workload {
 /// 1024" (symmetric, f64, on the CPU), "smallest by hand", "smallest by nodes" (a gradient of two
 /// convolutions on 4x4), "max-pool 64x64x32x32", "max-pool-back 64x64x32x32" (its passes by windows
 /// of 2x2), "max-pool-copy 64x64x32x32" (of the bytes that each of these has to move), "grouped
-/// 64x64x32x32 4" (a convolution 3x3 in 4 groups, and its gradients). "L x h" means L weight
-/// matrices with all hidden widths h. Errors: any other name.
+/// 64x64x32x32 4" (a convolution 3x3 in 4 groups, and its gradients), "loss cross-entropy 128x1000"
+/// (with its gradient, examples x classes; also binary-cross-entropy, gaussian-kl), "op tanh f32"
+/// (an operation of the table on 65,536 numbers; also f64). "L x h" means L weight matrices with
+/// all hidden widths h. Errors: any other name.
 std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device = {});
 /// Those that begin with "max-pool" (workloads_pool.cpp).
 std::unique_ptr<Workload> make_pool_workload(const std::string& name, const Device& device);
-/// Those that begin with "grouped" (workloads_conv.cpp).
-std::unique_ptr<Workload> make_grouped_workload(const std::string& name, const Device& device);
+/// Those that begin with "grouped", "loss" or "op" (workloads_calls.cpp).
+std::unique_ptr<Workload> make_call_workload(const std::string& name, const Device& device);
 
 /// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden
 /// layers.

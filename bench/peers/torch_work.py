@@ -259,6 +259,61 @@ class Grouped:
         return [t.double().square().sum().item() for t in self.out]
 
 
+def elementwise():
+    """PyTorch's names for lines of kernels/ops.def, with the parameters of their checks."""
+    t, f = torch, torch.nn.functional
+    same = ("neg exp log expm1 log1p sqrt abs square reciprocal sin cos erf relu sigmoid tanh sign add sub mul div maximum minimum "
+            "greater less").split()
+    calls = {name: getattr(t, name) for name in same}
+    calls.update({name: getattr(f, name) for name in "selu softplus silu gelu mish softsign relu6 hardsigmoid hardswish".split()})
+    calls.update(leaky_relu=lambda x: f.leaky_relu(x, 0.01), elu=lambda x: f.elu(x, 0.7), celu=lambda x: f.celu(x, 1.7),
+                 log_sigmoid=f.logsigmoid, power=lambda x: x**2.5, mul_scalar=lambda x: x * 1.7, div_scalar=lambda x: x / 1.7,
+                 scalar_div=lambda x: 1.7 / x, add_scalar=lambda x: x + 0.3, clamp=lambda x: x.clamp(-1, 1),
+                 bell=lambda x: t.exp(x * x * -0.5), x_bell=lambda x: x * t.exp(x * x * -0.5), normal_cdf=t.special.ndtr,
+                 scaled_erf=lambda x: t.erf(x * 0.5**0.5), cosid=lambda x: t.cos(x) - x,
+                 sine_ripple=lambda x: x + 0.2 * t.sin(10 * x), cos_ten=lambda x: t.cos(10 * x), sin_ten=lambda x: t.sin(10 * x),
+                 exp_above_tangent=lambda x: t.expm1(x) - x)
+    return calls
+
+
+class Call:
+    """A loss with its gradient, or an elementwise operation alone."""
+
+    def __init__(self, words, dtype=torch.float32):
+        x, f = numbers("data.f32"), torch.nn.functional
+        if words[0] == "op":
+            dtype = torch.float64 if words[2] == "f64" else dtype
+            two = words[1] in "add sub mul div maximum minimum greater less".split()
+            operands = [t.to(dtype) for t in ([x, numbers("params.f32")] if two else [x])]
+            call = elementwise()[words[1]]
+            self.run = lambda: self.keep([call(*operands)])
+            return
+        shape = tuple(int(part) for part in words[2].split("x"))
+        x, more = x.to(dtype).view(shape).requires_grad_(), numbers("params.f32")
+        more = more.long() if words[1] == "cross-entropy" else more.to(dtype).view(shape)
+        operands = [x]
+        if words[1] == "gaussian-kl":
+            operands.append(more.requires_grad_())
+            call = lambda: 0.5 * (x.square() + more.exp() - 1 - more).sum() / len(x)
+        elif words[1] == "cross-entropy":
+            call = lambda: f.cross_entropy(x, more)
+        else:
+            call = lambda: f.binary_cross_entropy_with_logits(x, more)
+
+        def run():
+            value = call()
+            self.keep([*torch.autograd.grad(value, operands), value.detach()])
+
+        self.run = run
+
+    def keep(self, out):
+        self.out = out
+
+    def check(self):
+        self.run()
+        return [t.double().square().sum().item() for t in self.out]
+
+
 class MatMul:
     def __init__(self, n, dtype=torch.float32):
         self.x = numbers("data.f32").view(n, n).to(dtype)
@@ -276,6 +331,8 @@ def make(words, dtype=torch.float32):
         return Tiny(dtype)
     if words[0] == "grouped":
         return Grouped(words, dtype)
+    if words[0] in ("loss", "op"):
+        return Call(words, dtype)
     if words[0] in ("conv", "minibatch", "resnet9", "spectrum", "converge"):
         return Images(words, dtype)
     return MatMul(int(words[1]), dtype) if words[0] == "matmul" else Work(words, dtype)
@@ -289,6 +346,8 @@ def answer(verb, rest):
         return {"name": "PyTorch", "version": torch.__version__, "flags": f"{capability}, {blas}"}
     if verb == "memory":
         return resident()
+    if verb == "elementwise":
+        return list(elementwise())
     if verb == "open":
         work = None  # the old one goes before the new one comes
         work = make(rest.split())

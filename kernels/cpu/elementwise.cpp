@@ -1,42 +1,8 @@
-// Elementwise kernels: one loop per functor of scalar.h, dense when every inner stride is 1,
-// strided otherwise.
+// Elementwise kernels: one loop per functor of scalar.h, on runs of elements next to each other.
 #include "kernels/cpu/cpu_backend.h"
 #include "kernels/cpu/loops.h"
 
 namespace basin::cpu {
-namespace {
-
-template <class Op, class T>
-void unary_row(T* out, const T* x, int64_t out_stride, int64_t x_stride, int64_t n, T a, T b) {
-  if (out_stride == 1 && x_stride == 1)
-    for (int64_t i = 0; i < n; ++i) out[i] = Op::template value<T>(x[i], a, b);
-  else
-    for (int64_t i = 0; i < n; ++i)
-      out[i * out_stride] = Op::template value<T>(x[i * x_stride], a, b);
-}
-
-/// out = ct * slope(x, y); an absent x or y is replaced by ct and never read by the slope.
-template <class Op, class T>
-void pullback_row(T* out, const T* ct, const T* x, const T* y, const std::array<int64_t, 4>& s,
-                  int64_t n, T a, T b) {
-  if (s[0] == 1 && s[1] == 1 && s[2] == 1 && s[3] == 1)
-    for (int64_t i = 0; i < n; ++i) out[i] = ct[i] * Op::template slope<T>(x[i], y[i], a, b);
-  else
-    for (int64_t i = 0; i < n; ++i)
-      out[i * s[0]] = ct[i * s[1]] * Op::template slope<T>(x[i * s[2]], y[i * s[3]], a, b);
-}
-
-template <class Op, class T>
-void binary_row(T* out, const T* x, const T* y, const std::array<int64_t, 3>& s, int64_t n) {
-  if (s[0] == 1 && s[1] == 1 && s[2] == 1)
-    for (int64_t i = 0; i < n; ++i) out[i] = Op::template value<T>(x[i], y[i]);
-  else if (s[0] == 1 && s[1] == 1 && s[2] == 0)
-    for (int64_t i = 0; i < n; ++i) out[i] = Op::template value<T>(x[i], *y);
-  else
-    for (int64_t i = 0; i < n; ++i) out[i * s[0]] = Op::template value<T>(x[i * s[1]], y[i * s[2]]);
-}
-
-}  // namespace
 
 void CpuBackend::fill(const View& out, double value) {
   with_type(out.dtype, [&](auto zero) {
@@ -69,53 +35,61 @@ void CpuBackend::copy(const View& out, const View& in) {
   });
 }
 
+// The operation is chosen once, as a function on a run.
+
 void CpuBackend::unary(Unary op, double a, double b, const View& out, const View& x) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
+    void (*run)(T*, const T*, int64_t, T, T) = nullptr;
     with_unary(op, [&](auto functor) {
-      for_pieces<2>({&out, &x}, [&](const auto& at, const auto& s, int64_t n) {
-        unary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], s[0], s[1], n,
-                                        static_cast<T>(a), static_cast<T>(b));
-      });
+      run = [](T* o, const T* p, int64_t n, T c, T d) {
+        for (int64_t i = 0; i < n; ++i) o[i] = decltype(functor)::template value<T>(p[i], c, d);
+      };
+    });
+    for_runs<T, 2>({&out, &x}, [&](const auto& at, int64_t n) {
+      run(at[0], at[1], n, static_cast<T>(a), static_cast<T>(b));
     });
   });
 }
 
+/// An absent x or y is replaced by ct and never read by the slope.
 void CpuBackend::unary_pullback(Unary op, double a, double b, const View& out, const View& ct,
                                 const View& x, const View& y) {
-  const View& in = x.data ? x : ct;
-  const View& result = y.data ? y : ct;
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
+    void (*run)(T*, const T*, const T*, const T*, int64_t, T, T) = nullptr;
     with_unary(op, [&](auto functor) {
-      for_pieces<4>({&out, &ct, &in, &result}, [&](const auto& at, const auto& s, int64_t n) {
-        pullback_row<decltype(functor), T>(out.as<T>() + at[0], ct.as<T>() + at[1],
-                                           in.as<T>() + at[2], result.as<T>() + at[3], s, n,
-                                           static_cast<T>(a), static_cast<T>(b));
-      });
+      run = [](T* o, const T* t, const T* p, const T* q, int64_t n, T c, T d) {
+        for (int64_t i = 0; i < n; ++i)
+          o[i] = t[i] * decltype(functor)::template slope<T>(p[i], q[i], c, d);
+      };
     });
+    for_runs<T, 4>({&out, &ct, x.data ? &x : &ct, y.data ? &y : &ct},
+                   [&](const auto& at, int64_t n) {
+                     run(at[0], at[1], at[2], at[3], n, static_cast<T>(a), static_cast<T>(b));
+                   });
   });
 }
 
 void CpuBackend::binary(Binary op, const View& out, const View& x, const View& y) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
+    void (*run)(T*, const T*, const T*, int64_t) = nullptr;
     with_binary(op, [&](auto functor) {
-      for_pieces<3>({&out, &x, &y}, [&](const auto& at, const auto& s, int64_t n) {
-        binary_row<decltype(functor), T>(out.as<T>() + at[0], x.as<T>() + at[1], y.as<T>() + at[2],
-                                         s, n);
-      });
+      run = [](T* o, const T* p, const T* q, int64_t n) {
+        for (int64_t i = 0; i < n; ++i) o[i] = decltype(functor)::template value<T>(p[i], q[i]);
+      };
     });
+    for_runs<T, 3>({&out, &x, &y}, [&](const auto& at, int64_t n) { run(at[0], at[1], at[2], n); });
   });
 }
 
 void CpuBackend::where(const View& out, const View& condition, const View& x, const View& y) {
   with_float(out.dtype, [&](auto zero) {
     using T = decltype(zero);
-    for_pieces<4>({&out, &condition, &x, &y}, [&](const auto& at, const auto& s, int64_t n) {
-      T* o = out.as<T>() + at[0];
-      const T *c = condition.as<T>() + at[1], *p = x.as<T>() + at[2], *q = y.as<T>() + at[3];
-      for (int64_t i = 0; i < n; ++i) o[i * s[0]] = c[i * s[1]] != T(0) ? p[i * s[2]] : q[i * s[3]];
+    for_runs<T, 4>({&out, &condition, &x, &y}, [](const auto& at, int64_t n) {
+      const auto [o, c, p, q] = at;
+      for (int64_t i = 0; i < n; ++i) o[i] = c[i] != T(0) ? p[i] : q[i];
     });
   });
 }

@@ -49,6 +49,38 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
   });
 }
 
+/// f(pointers, count) for runs of elements next to each other in all views, the first of which is
+/// written: what lies apart is gathered into blocks in the first-level cache, or scattered from
+/// one.
+template <class T, size_t N, class F>
+void for_runs(const std::array<const View*, N>& views, F&& f) {
+  for_pieces<N>(views, [&](const auto& at, const auto& s, int64_t n) {
+    std::array<T*, N> from;
+    bool dense = true;
+    for (size_t v = 0; v < N; ++v) {
+      from[v] = views[v]->template as<T>() + at[v];
+      dense = dense && (s[v] == 1 || n == 1);
+    }
+    if (dense) return f(from, n);
+    constexpr int64_t block = 256;
+    T blocks[N][block];
+    for (int64_t i = 0; i < n; i += block) {
+      const int64_t count = std::min(block, n - i);
+      std::array<T*, N> run;
+      for (size_t v = 0; v < N; ++v) {
+        run[v] = s[v] == 1 ? from[v] + i : blocks[v];
+        if (v == 0 || s[v] == 1 || (s[v] == 0 && i > 0)) continue;
+        if (s[v] == 0)
+          std::fill_n(blocks[v], std::min(block, n), *from[v]);
+        else
+          for (int64_t j = 0; j < count; ++j) blocks[v][j] = from[v][(i + j) * s[v]];
+      }
+      f(run, count);
+      for (int64_t j = 0; j < count && s[0] != 1; ++j) from[0][(i + j) * s[0]] = blocks[0][j];
+    }
+  });
+}
+
 /// Joins element(0) ... element(n - 1) in interleaved chains, which are joined in a fixed order.
 template <class R, class F>
 double reduce_run(int64_t n, F&& element) {

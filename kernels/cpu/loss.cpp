@@ -11,16 +11,42 @@ namespace basin::cpu {
 
 namespace {
 
+/// Of what is not NaN; `side` many chains, so that compilers make vectors of them.
+template <class T>
+T largest(const T* x, int64_t n) {
+  constexpr int64_t side = 64;
+  T tops[side];
+  std::fill_n(tops, side, -std::numeric_limits<T>::infinity());
+  const auto join = [](T& top, T more) { top = more > top ? more : top; };
+  for (int64_t i = 0; i < n; i += side)
+    for (int64_t l = 0; l < std::min(side, n - i); ++l) join(tops[l], x[i + l]);
+  for (int64_t width = side / 2; width > 0; width /= 2)
+    for (int64_t l = 0; l < width; ++l) join(tops[l], tops[l + width]);
+  return tops[0];
+}
+
 /// log of softmax. What the largest element leaves of the sum is kept apart from its 1, so that a
 /// probability near 1 has a logarithm to all its digits.
 template <class T>
 void log_softmax_row(T* y, const T* x, T top, int64_t n) {
-  for (int64_t i = 0; i < n; ++i) y[i] = x[i] == top ? T(0) : x[i] - top;
-  const double rest = reduce_run<JoinSum>(
-      n, [&](int64_t i) { return y[i] == T(0) ? 0.0 : static_cast<double>(scalar::exp_of(y[i])); });
-  const double equal = reduce_run<JoinSum>(n, [&](int64_t i) { return y[i] == T(0) ? 1.0 : 0.0; });
-  const double log_total = std::log1p(rest + (equal - 1));
-  for (int64_t i = 0; i < n; ++i) y[i] = static_cast<T>(static_cast<double>(y[i]) - log_total);
+  constexpr int64_t block = 512;
+  T others[block];
+  double rest = 0;
+  int64_t equal = 0;
+  for (int64_t first = 0; first < n; first += block) {
+    const int64_t count = std::min(block, n - first);
+    int32_t here = 0;
+    for (int64_t i = 0; i < count; ++i) {
+      const T below = x[first + i] == top ? T(0) : x[first + i] - top;
+      y[first + i] = below;
+      others[i] = below == T(0) ? T(0) : scalar::plain_exp_of(below);
+      here += below == T(0);
+    }
+    equal += here;
+    rest += reduce_run<JoinSum>(count, [&](int64_t i) { return static_cast<double>(others[i]); });
+  }
+  const double log_total = std::log1p(rest + static_cast<double>(equal - 1));
+  for (int64_t i = 0; i < n; ++i) y[i] -= static_cast<T>(log_total);  // both are of one sign
 }
 
 }  // namespace
@@ -35,8 +61,7 @@ void CpuBackend::softmax(const View& out, const View& in, bool log) {
       for (int64_t row = task * per_task; row < std::min(rows, (task + 1) * per_task); ++row) {
         const T* x = in.as<const T>() + row * n;
         T* y = out.as<T>() + row * n;
-        const T top = static_cast<T>(
-            reduce_run<JoinMax>(n, [&](int64_t i) { return static_cast<double>(x[i]); }));
+        const T top = largest(x, n);
         if (log) {
           log_softmax_row(y, x, top, n);
           continue;

@@ -109,14 +109,14 @@ __global__ void softmax_kernel(T* out, const T* x, int64_t rows, int64_t n, int 
     each([&](Pack<T>& p, int64_t, int count) {
       for (int l = 0; l < count; ++l) {
         const T v = below(p.v[l]);
-        total += v == T(0) ? 0.0 : static_cast<double>(scalar::exp_of(v));
+        total += v == T(0) ? 0.0 : static_cast<double>(scalar::plain_exp_of(v));
         equal += v == T(0) ? 1.0 : 0.0;
       }
     });
     total = team_join<JoinSum>(total, team);
     const double log_total = std::log1p(total + (team_join<JoinSum>(equal, team) - 1));
     each([&](Pack<T>& p, int64_t i, int count) {
-      for (T& v : p.v) v = static_cast<T>(static_cast<double>(below(v)) - log_total);
+      for (T& v : p.v) v = below(v) - static_cast<T>(log_total);
       store_pack(out + row * n + i, p, count, vector);
     });
     return;

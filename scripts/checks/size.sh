@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 138900"
+  "kernels 142500"
   "kernels/cuda 140500"
   "engine 91500"
   "engine/formats 5200"
@@ -23,10 +23,10 @@ rooms=(
   "experiments/memorization 175400"
   "experiments/online_sgd 258500"
   "tests 1012000"
-  "bench 55000"
+  "bench 56500"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=489400 most_lines=500
+day_budget=493000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
