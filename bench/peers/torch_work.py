@@ -71,6 +71,8 @@ class Work:
             return [self.train() for _ in range(20)]
         if self.kind == "iterate":
             return self.iterate().flatten()[:30].tolist()
+        if self.kind == "newton":
+            return self.newton().flatten()[:30].tolist()
         return [self.radius()]
 
     def train(self):
@@ -85,6 +87,20 @@ class Work:
         with torch.inference_mode() if TUNED else torch.no_grad():
             for _ in range(20):
                 x = self.net(x)
+        return x
+
+    def newton(self):
+        net, x = self.net.double(), self.data.double()
+        one = torch.eye(x.shape[1], dtype=x.dtype)
+        jacobian = torch.func.vmap(torch.func.jacrev(net), chunk_size=10)
+        with torch.no_grad():
+            for _ in range(60):
+                residual = net(x) - x
+                active = residual.norm(dim=1) > 1e-12
+                if not active.any():
+                    break
+                step = torch.linalg.solve(one - jacobian(x[active]), residual[active])
+                x = x.index_put((active.nonzero()[:, 0],), x[active] + step)
         return x
 
     def radius(self):

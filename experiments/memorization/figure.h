@@ -9,6 +9,7 @@
 #include "experiments/harness/training.h"
 #include "experiments/memorization/attractors.h"
 #include "experiments/memorization/digits.h"
+#include "experiments/memorization/fixed_points.h"
 #include "experiments/memorization/images.h"
 #include "experiments/memorization/linear_conv.h"
 #include "experiments/memorization/networks.h"

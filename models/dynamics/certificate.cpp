@@ -35,7 +35,8 @@ double norm_bound(const M& m) {
   return std::min(m.norm(), std::sqrt(product)) * upwards;
 }
 
-/// Closer to the 2-norm: the fourth root of |(M^T M)^2|_F. For matrices that many points share.
+/// Closer to the 2-norm: the fourth root of |(M^T M)^2|_F, at most 1.3 times that of a random
+/// matrix. A bound that is twice too large at each of 28 layers proves nothing.
 double close_norm_bound(const Matrix& m) {
   const Matrix gram = m.cols() <= m.rows() ? Matrix(m.transpose() * m) : Matrix(m * m.transpose());
   const double size = m.norm();
@@ -162,14 +163,14 @@ Place place_at(const Network& net, const Activation& activation, const Vector& z
     p.pre.push_back(pre);
     p.pre_error.push_back(error * upwards);
     p.defect.push_back(defect * upwards + 1e-300);
-    p.layer_norm.push_back(norm_bound(jacobian));
+    p.layer_norm.push_back(close_norm_bound(jacobian));
     p.layer_rounding.push_back(3 * u * jacobian.norm());
     jacobians.push_back(std::move(jacobian));
     h = std::move(next);
   }
   Matrix product = Matrix::Identity(z.size(), z.size());
   for (size_t s = 0; s < count; ++s) {
-    p.prefix.push_back(norm_bound(product));
+    p.prefix.push_back(close_norm_bound(product));
     const Layer& layer = net.layers[s];
     const double rounding = 2 * gamma(product.rows()) * product.norm();
     p.reach.push_back(row_norms(layer.weight * product) + rounding * layer.row_norm);
@@ -184,7 +185,7 @@ Place place_at(const Network& net, const Activation& activation, const Vector& z
   for (size_t s = count; s-- > 0;) {
     p.suffix_rounding[s] = 2 * gamma(product.cols()) * jacobians[s].norm() * product.norm();
     product = product * jacobians[s];
-    p.suffix[s] = norm_bound(product);
+    p.suffix[s] = close_norm_bound(product);
   }
   const Matrix system = Matrix::Identity(z.size(), z.size()) - p.jacobian;
   const Vector residual = h - z;

@@ -115,6 +115,7 @@ Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp,
   m.add("within", arrived(after, digits.train, n.radius));  // for each iteration count
   m.add("recovered", recovered);
   measure_attractors(run, m, trained.net, digits.train, after.back(), n.radius);
+  measure_fixed_points(run, m, trained.net, digits.train, digits.starts, n.radius);
   if (trained.trial.seed > 0) return m;
   if (config.rows > 0)
     m.add("sheet", trajectory_sheet(shown_starts(digits.start_labels, config.rows), after,
@@ -159,6 +160,7 @@ void claim_attractors(const Judged& a) {
                  "most training images are attractors, never all: the others repel, most of them "
                  "in one direction only");
   report_attractors(a.rows);
+  report_fixed_points(a.rows);
 }
 
 void claim_superattractors(const Judged& b, const std::string& nearby) {
@@ -175,6 +177,7 @@ void claim_superattractors(const Judged& b, const std::string& nearby) {
   b.rows.literal(within + "ONE iteration", direct, b.within(1), at_least(0.9),
                  "one iteration brings them near, ten to the image");
   report_attractors(b.rows);
+  report_fixed_points(b.rows);
 }
 
 /// The paper's words about one iteration, for the network that comes closest to them.
@@ -194,6 +197,7 @@ void claim_at_once(const Judged& c, const std::string& nearby) {
   c.rows.report("fraction of training images that are attractors",
                 "training examples are superattractors", "attractors");
   report_attractors(c.rows);
+  report_fixed_points(c.rows);
 }
 
 void claim_contrast(const Judged& slow) {

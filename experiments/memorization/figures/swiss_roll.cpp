@@ -89,6 +89,7 @@ Measurements measure(Run& run, const Config& config, const Trained<Network, Mlp>
   m.add("within", arrived(after, examples, config.radius));
   m.add("hit", examples_hit(nearest(end, examples), config.points, config.radius));
   measure_attractors(run, m, trained.net, examples, end, config.radius);
+  measure_fixed_points(run, m, trained.net, examples, start, config.radius);
   m.add("examples", examples);
   for (size_t i = 0; i < after.size(); ++i) m.add(text("after", config.iterations[i]), after[i]);
   return m;
@@ -146,6 +147,9 @@ void claim_network(Run& run, const Config& config, const CaseResult& n) {
                "most training points are attractors; the others repel weakly, nearly all of them "
                "in one direction only");
   report_attractors(rows);
+  rows.claim("attractors with a certificate, of those solved for", "(a proof that each exists)",
+             "certified attractors", at_least(0.95));
+  report_fixed_points(rows);
 }
 
 void compute(Run& run, const Config& config) {
