@@ -12,7 +12,7 @@ namespace {
 
 const Key seed(2024);
 
-/// From 100 examples of a network that was trained on them for a short time, no spectra.
+/// From 100 examples of a network that was trained on them, without spectra.
 class Newton final : public Workload {
  public:
   Newton(int64_t d, int depth, int64_t h, const Device& device)
@@ -21,7 +21,7 @@ class Newton final : public Workload {
     const Array values = uniform(seed.at("data"), {100, d}, DType::f32, -4, 1);
     data_ = copy_to(clamp(Tensor(values), 0, 1).array(), device);
     TrainOptions options;
-    options.max_steps = 1000;
+    options.max_steps = 4000;
     options.optimizer.learning_rate = 1e-3;
     options.progress = false;
     train(
