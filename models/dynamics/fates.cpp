@@ -51,24 +51,29 @@ struct Decay {
   double halves = 0;  // applications between half and last
 
   enum class Verdict { open, confirmed, refused };
-  Verdict add(int64_t at, double displacement, double tolerance, double floor, bool ends) {
+  /// After `at` applications, twice as many as at the last call, the next one moves the point by
+  /// `displacement`; since that call it went `away`. `ends`: a verdict is due.
+  Verdict add(int64_t at, double displacement, double away, double tolerance, double rounding,
+              bool ends) {
     if (at == 0) first = displacement;
     half = at == 0 ? displacement : last;
     last = displacement;
     halves = static_cast<double>(at) / 2;
     // Chaos that only came by is torn away; a cycle may have phases that move more than others.
-    if (!(displacement <= 4 * std::max(at == 0 ? tolerance : first, floor)))
+    if (!(displacement <= 4 * std::max(at == 0 ? tolerance : first, 16 * rounding)))
       return Verdict::refused;
     if (at == 0) return Verdict::open;
-    if (displacement <= floor) return Verdict::confirmed;
+    const double most = std::max(half, last);
+    const bool stays = at >= 64 && most <= 1000 * rounding && away <= 4 * most;
+    if (last <= 16 * rounding || stays) return Verdict::confirmed;
     const bool geometric = std::log(half / last) >= 0.7 * std::log(first / half);
     if (at >= 8 && geometric && last * (ends ? 10 : 1000) <= first) return Verdict::confirmed;
     return ends ? Verdict::refused : Verdict::open;
   }
 
-  /// How far the point still has to go at this pace.
-  double ahead(double floor) const {
-    if (last <= floor) return floor;
+  /// How far the point still has to go at this pace, where it has one that is not of rounding.
+  double ahead(double rounding) const {
+    if (last <= 1000 * rounding || half <= last) return last;
     return last / -std::expm1(std::log(last / half) / halves);
   }
 };
@@ -181,8 +186,9 @@ class Follower {
     const double eps = found_.points.dtype() == DType::f64 ? std::numeric_limits<double>::epsilon()
                                                            : std::numeric_limits<float>::epsilon();
     ActiveSet set(power, rows_of(found_.points, rows), options_.between, -1);
+    Array marks = set.all().x;  // the points when they were looked at last
     std::vector<Decay> decay(rows.size());
-    std::vector<double> floor(rows.size());
+    std::vector<double> rounding(rows.size());
     std::vector<char> confirmed(rows.size(), 0);
     int64_t done = 0;
     for (int64_t at = 0; !set.empty(); at = std::max<int64_t>(4, 2 * at)) {
@@ -191,13 +197,17 @@ class Follower {
       done = at + 1;
       const Tensor before(copy_of(set.batch().x));
       set.step(1);
-      const std::vector<double> moved = lengths(set.batch().x - before), sizes = lengths(before);
+      const std::vector<double> moved = lengths(set.batch().x - before), sizes = lengths(before),
+                                away = lengths(before - rows_of(marks, set.rows()));
+      marks = with_rows(marks, set.rows(), before.array());
       std::vector<char> stopped(moved.size(), 0);
       for (size_t i = 0; i < moved.size(); ++i) {
         const auto row = static_cast<size_t>(set.rows()[i]);
-        floor[row] = 16 * eps * std::max(sizes[i], options_.scale);
-        const bool ends = std::max<int64_t>(4, 2 * at) > options_.confirm;
-        const Decay::Verdict verdict = decay[row].add(at, moved[i], tolerance_, floor[row], ends);
+        const int64_t left = (options_.max_iterations - iterations(rows[row])) / period;
+        const bool ends = std::max<int64_t>(4, 2 * at) > std::max(options_.confirm, left);
+        rounding[row] = eps * std::max(sizes[i], options_.scale);
+        const Decay::Verdict verdict =
+            decay[row].add(at, moved[i], away[i], tolerance_, rounding[row], ends);
         confirmed[row] = verdict == Decay::Verdict::confirmed;
         stopped[i] = verdict != Decay::Verdict::open;
       }
@@ -211,7 +221,7 @@ class Follower {
     for (size_t i = 0; i < rows.size(); ++i) {
       const auto row = static_cast<size_t>(rows[i]);
       if (states[i] == point_lost) continue;
-      const double least = std::max(tolerance_, 4 * decay[i].ahead(floor[i]));
+      const double least = std::max(tolerance_, 4 * decay[i].ahead(rounding[i]));
       if (confirmed[i] && (period == 1 || apart[i] > least)) {
         found_.fate[row] = period == 1 ? Fate::fixed_point : Fate::cycle;
         found_.period[row] = period;

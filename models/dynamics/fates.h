@@ -25,7 +25,8 @@ struct FateOptions {
   int64_t max_period = 16;
   /// A point with a coordinate above this in size has gone to infinity.
   double bound = 1e10;
-  /// Applications of f^p, from 8 on, that a candidate may take to be confirmed.
+  /// Applications of f^p, from 8 on, that a candidate may take to be confirmed; more where
+  /// max_iterations leaves more.
   int64_t confirm = 512;
   int64_t batch = 8192;                   // starts at a time: memory for so many evaluations
   std::function<void()> between = [] {};  // as in IterateOptions
@@ -42,15 +43,16 @@ struct Fates {
 };
 
 /// What becomes of every row of start [N, d]. Steps are those of `iterate`; cycles are found as in
-/// Brent 1980, with a second stored state that moves at every power of two. A candidate goes on and
-/// is confirmed when |f^p(x) - x| has fallen to rounding (16 eps of |x| or of the scale), or
-/// geometrically: 1000 times, or 10 times by the end of `confirm`, with the second half of the time
-/// giving at least .7 of the decades that the first half gave, as steps towards a slow point, which
-/// fall like a power of time, do not. Otherwise, and where a cycle does not stay further apart than
-/// it still has to go, the point moves on, and is `moving` when it has had max_iterations. The last
-/// points of fixed points and cycles are those after the confirmation, where Newton's method on
-/// iterated(f, period) may begin; a point beyond the bound is infinite. Errors: start is not a
-/// matrix of floating numbers, f changes the shape, an option out of its range.
+/// Brent 1980, with a second stored state that moves at every power of two. A candidate goes on,
+/// and is confirmed when |f^p(x) - x| falls geometrically, 1000 times, or 10 times by the end of
+/// `confirm`: the second half of the time gives at least .7 of the decades that the first half
+/// gave, as steps towards a slow point, which fall like a power of time, do not. It is confirmed as
+/// well at the level of rounding: within 16 eps of |x| (or of the scale), or within 1000 eps while
+/// it stays where it is. A candidate that is not, or whose cycle comes no further apart than it
+/// still has to go, moves on; a start that has had max_iterations is `moving`. The last points of
+/// fixed points and cycles are those after the confirmation, where Newton's method on iterated(f,
+/// period) may begin; a point beyond the bound is infinite. Errors: start is not a matrix of
+/// floating numbers, f changes the shape, an option out of its range.
 Fates fates(const Map& f, const Array& start, const FateOptions& options = {});
 
 /// f^p. Errors: p < 1.
