@@ -22,7 +22,7 @@ rooms=(
   "experiments/harness 173600"
   "experiments/memorization 181000"
   "experiments/online_sgd 258500"
-  "tests 1012000"
+  "tests 1016000"
   "bench 59000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
