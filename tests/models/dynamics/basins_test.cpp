@@ -150,6 +150,7 @@ TEST_CASE("bisection: both sides of a boundary, to the width or to rounding") {
       CHECK(std::hypot(a[i] - b[i], a[i + 1] - b[i + 1]) < std::max(width, 1e-15) * 1.000001);
   }
   const Bracket alike{matrix({1, 0}, 2), matrix({2, 1}, 2)};
+  CHECK(bisect(by_sign, {matrix({}, 2), matrix({}, 2)}, 0.1).inside.dim(0) == 0);
   CHECK(test::has(test::error_of([&] { bisect(by_sign, alike, 0.1); }), "pair 0 are in basin 1"));
 }
 
@@ -175,6 +176,7 @@ TEST_CASE("edge states: the saddle of two wells in three dimensions, and Henon's
     CHECK(std::abs(p[2 * i] - x) < 1e-7);
     CHECK(std::abs(p[2 * i + 1] - 0.3 * x) < 1e-7);
   }
+  CHECK(edge_states(two_wells, sides, {matrix({}, 3), matrix({}, 3)}).settled.empty());
   EdgeOptions options;
   options.max_steps = 0;
   CHECK(edge_states(test::henon(), basin_of, pairs, options).settled == std::vector<char>{0, 0});
@@ -203,6 +205,7 @@ TEST_CASE("critical shock: to the boundary, to the far fold, and none") {
                     critical_shock(sides, points, matrix({0, 0}, 2), options);
                   }),
                   "a direction has length 0"));
+  CHECK(critical_shock(sides, matrix({}, 2), matrix({1, 0}, 2), options).empty());
   options.scan = 0;
   CHECK(test::has(test::error_of([&] { critical_shock(sides, points, directions, options); }),
                   "must be positive"));

@@ -158,6 +158,7 @@ TEST_CASE("exponents: the batch changes no bits, f32 is measured in f64 sums, de
   CHECK(dead.at(0, 1) == -std::numeric_limits<double>::infinity());
   const Exponents lost = lyapunov_exponents(test::henon(), matrix({10, 10}, 2), options);
   CHECK(std::isnan(lost.at(0, 0)));
+  CHECK(lyapunov_exponents(test::henon(), matrix({}, 2), options).value.empty());
   options.blocks = 1;
   CHECK(std::isnan(lyapunov_exponents(kills, start, options).error[0]));
 }

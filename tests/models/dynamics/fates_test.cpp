@@ -205,7 +205,11 @@ TEST_CASE("fates: numbers that are none, and starts that are not finite") {
   const Fates bent = fates(bend, matrix({2, inf, -inf, nan}, 1));
   CHECK(bent.fate ==
         std::vector<Fate>{Fate::fixed_point, Fate::infinity, Fate::infinity, Fate::not_a_number});
-  CHECK(fates(bend, matrix({}, 3)).size() == 0);
+  const Fates nothing = fates(bend, matrix({}, 3));
+  CHECK(nothing.size() == 0);
+  const FateSummary summary = summarise(nothing, distinct_ends(bend, nothing, 1));
+  CHECK(summary.fates[0].share == 0);
+  CHECK(summary.fates[0].interval.high == 1);
 }
 
 TEST_CASE("fates: the size of the batch changes nothing, and a point that was refused goes on") {
