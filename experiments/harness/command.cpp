@@ -251,6 +251,11 @@ int basin_main(int argc, char** argv) {
                     "instead of NAME: all experiments of a paper (`basin list`), or all");
     run->add_option("--jobs", parsed.jobs,
                     "with --paper: so many at a time, sharing the threads [one a thread, up to 4]");
+    CLI::App* analyse = app.add_subcommand(
+        "analyse", "the attractor card of a network in a file; short for `run attractor-card`");
+    std::string network;
+    analyse->add_option("NETWORK", network, "its .safetensors file, or a folder with one");
+    add_run_options(*analyse, parsed);
     CLI::App* report = app.add_subcommand("report", "all runs below a folder as one HTML page");
     std::string folder = "results", page;
     bool about = false;
@@ -274,11 +279,17 @@ int basin_main(int argc, char** argv) {
     const std::vector<std::string> extras =
         app.remaining();  // words before a command as well: they must not get lost
     if (!extras.empty() && extras[0][0] != '-')
-      throw unknown_name("command", extras[0], {"list", "run", "report", "compare"});
-    if (!extras.empty() && run->parsed())
-      throw Error(text("option '", extras[0], "' before the command; options follow it: basin run ",
-                       extras[0], " ..."));
+      throw unknown_name("command", extras[0], {"list", "run", "analyse", "report", "compare"});
+    if (!extras.empty() && (run->parsed() || analyse->parsed()))
+      throw Error(text("option '", extras[0], "' before the command; options follow it: basin ",
+                       run->parsed() ? "run " : "analyse ", extras[0], " ..."));
     if (run->parsed()) return run_experiment(*run, parsed, {argv, argv + argc});
+    if (analyse->parsed()) {
+      parsed.name = "attractor-card";
+      require(parsed.help || !network.empty(), "analyse: needs the file of a network");
+      if (!network.empty()) parsed.options.settings.push_back("network=" + network);
+      return run_experiment(*analyse, parsed, {argv, argv + argc});
+    }
     if (report->parsed()) {
       if (about) return print(options_of(*report));
       refuse_extras(*report, report->remaining());

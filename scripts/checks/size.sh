@@ -20,6 +20,7 @@ rooms=(
   "models/dynamics 142000"
   "data 42000"
   "experiments/harness 173600"
+  "experiments/analyse 20000"
   "experiments/memorization 181000"
   "experiments/online_sgd 258500"
   "tests 1016000"

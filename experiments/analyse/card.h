@@ -1,0 +1,44 @@
+// What a trained network is as a dynamical system: the measurements of an attractor card.
+#pragma once
+#include "experiments/analyse/subject.h"
+#include "experiments/harness/run.h"
+#include "models/dynamics/certificate.h"
+#include "models/dynamics/exponents.h"
+#include "models/dynamics/fates.h"
+
+namespace basin {
+
+/// A fixed point with what is known around it.
+struct Found {
+  FixedPoint point;
+  std::string certificate;  // "proved", or why not
+  double share = 0;         // of the starts that end here
+  Interval interval;        // of that share
+  int64_t starts = 0;
+  int64_t example = -1;  // the nearest one; -1: there are no examples
+  double distance = 0;   // to it
+};
+
+struct Card {
+  Fates fates;
+  Ends ends;
+  FateSummary summary;
+  std::vector<Found> fixed;  // attractors by falling share, then the others by index
+  int64_t attractors = 0;
+  int64_t unmatched = 0;  // ends that rest, at which Newton found no attractor
+  Exponents moving;       // largest exponents of starts that move on; none: no such start
+  double scale = 1;       // the unit of distances
+};
+
+struct CardOptions {
+  int64_t newton_starts = 200;  // Newton's method begins at examples, at ends and at so many starts
+  int64_t max_iterations = 3000;
+  double relative = 1e-6, same = 1e-3;  // of the scale: a step that rests, ends that are one
+  int64_t exponents = 16;               // starts that move on whose exponents are measured
+};
+
+/// Errors: as fates(), newton() and certify().
+Card measure_card(Run& run, const Subject& subject, const Array& starts,
+                  const CardOptions& options);
+
+}  // namespace basin
