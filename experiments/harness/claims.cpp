@@ -97,7 +97,8 @@ std::string claims_table(const Json& claims) {
                : holds  ? "yes"
                         : "NO"});
   }
-  std::string end = text(held, " of ", judged, " claims held");
+  std::string end =
+      judged == 0 ? "no row has a criterion" : text(held, " of ", judged, " claims held");
   if (literal > 0)
     end += text(", and ", literal_held, " of ", literal, " of the paper's words taken literally");
   return table.text() + remarks + end + "\n";

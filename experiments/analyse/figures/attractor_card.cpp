@@ -5,6 +5,7 @@
 //   still moves gets its largest Lyapunov exponent. Without a file a small network is trained on a
 //   Swiss roll, so that there is something to see.
 // Time: a few seconds for a small dense network.
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <numbers>
@@ -201,10 +202,17 @@ std::array<int64_t, 2> widest(const Array& rows) {
 Panel plane(const Subject& subject, const Card& card, const Array& points) {
   const Array& all = subject.examples.defined() ? subject.examples : points;
   const auto [i, j] = widest(all);
-  Panel panel{.title = "two coordinates",
-              .x = {.label = text("coordinate ", i)},
-              .y = {.label = text("coordinate ", j)},
-              .key = "below"};
+  const auto axis = [&](int64_t coordinate) {
+    Axis result{.label = text("coordinate ", coordinate)};
+    if (!subject.examples.defined()) return result;
+    const auto values = column(all, coordinate);
+    const auto [low, high] = std::minmax_element(values.begin(), values.end());
+    const double margin = 0.3 * (*high - *low);  // saddles may lie far outside
+    result.low = *low - margin;
+    result.high = *high + margin;
+    return result;
+  };
+  Panel panel{.title = "fixed points", .x = axis(i), .y = axis(j), .key = "below"};
   if (subject.examples.defined())
     panel.curves.push_back({.x = column(all, i),
                             .y = column(all, j),
