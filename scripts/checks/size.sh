@@ -23,7 +23,7 @@ rooms=(
   "experiments/analyse 23500"
   "experiments/memorization 181000"
   "experiments/online_sgd 258500"
-  "tests 1016000"
+  "tests 1030000"
   "bench 59000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
