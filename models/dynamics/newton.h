@@ -16,8 +16,7 @@ const char* name_of(NewtonEnd end);
 
 struct NewtonOptions {
   int64_t max_steps = 60;  // Jacobians for each start
-  /// Of |f(z) - z| beside max(1, |z|); z are codes of the map. Steps go on below it while they
-  /// still halve the residual.
+  /// Of |f(z) - z| beside max(1, |z|); z are codes of the map.
   double tolerance = 1e-13;
   /// So many first steps are taken whole, whether the residual falls or not. In a piecewise-linear
   /// network they walk from piece to piece (Durstewitz and others: "SCYFI"), and pass the minima of

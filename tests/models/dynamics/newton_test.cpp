@@ -8,10 +8,13 @@
 #include <cmath>
 #include <limits>
 
-#include "models/nets/net_builder.h"
+#include "data/synthetic.h"
+#include "models/nets/losses.h"
+#include "models/training/train.h"
 #include "tests/device.h"
 #include "tests/files.h"
 #include "tests/models/dynamics/known_maps.h"
+#include "tests/reference.h"
 
 using namespace basin;
 
@@ -275,6 +278,78 @@ TEST_CASE("newton: every fixed point of piecewise-linear networks, against all p
     total += static_cast<int64_t>(all.size());
   }
   CHECK(total > 45);  // 0 to 2 each
+}
+
+TEST_CASE("newton: all fixed points of a network 2-3-2 at 200 gains, against 50 digits") {
+  // reference/fixed_points.py: 1, 3 or 5 of them
+  const test::Reference& stored = test::reference("fixed_points");
+  const std::vector<double> gains = values_of(stored.at("gains")),
+                            counts = values_of(stored.at("counts")),
+                            points = values_of(stored.at("points"));
+  const int64_t most = stored.at("points").dim(1);
+  const auto on_device = [&](const char* name) {
+    return Tensor(copy_to(stored.at(name), test_device()));
+  };
+  const Array eye = from_vector<double>({1, 0, 0, 1}, {2, 2});
+  constexpr double eps = std::numeric_limits<double>::epsilon();
+  int64_t total = 0;
+  for (size_t i = 0; i < gains.size(); ++i) {
+    CAPTURE(gains[i]);
+    Mlp mlp{{}, {Unary::tanh}};
+    mlp.layers.push_back({Tensor((on_device("w1") * gains[i]).array()), on_device("b1")});
+    mlp.layers.push_back({on_device("w2"), on_device("b2")});
+    const std::vector<FixedPoint> found = fixed_points(code_map(mlp), newton(mlp, grid(12, -5, 5)));
+    CHECK(static_cast<double>(found.size()) == counts[i]);
+    for (const FixedPoint& p : found) {
+      const std::vector<double> x = values_of(p.point);
+      double nearest = 1;
+      for (int64_t k = 0; k < static_cast<int64_t>(counts[i]); ++k) {
+        const double* exact = points.data() + (static_cast<int64_t>(i) * most + k) * 2;
+        nearest = std::min(nearest, std::hypot(x[0] - exact[0], x[1] - exact[1]));
+      }
+      // |x - exact| = |(I - J)^-1 (f(x) - x)|, where f(x) - x is known to rounding of |x| <= 6
+      const Array j = code_map(mlp).transposed_jacobians(Tensor(copy_to(p.point, test_device())));
+      const Tensor system = reshape(Tensor(j), {2, 2}) * -1.0 + Tensor(eye);
+      const double inverse = spectral_norm(pseudo_inverse(system.array()));
+      CHECK(nearest < 1.1 * inverse * (p.residual + 20 * eps));
+      ++total;
+    }
+  }
+  CHECK(total == 2 + 3 * 67 + 5 * 131);
+}
+
+TEST_CASE("newton: whole steps from piece to piece end where damped ones do, 20 trained networks") {
+  int64_t compared = 0;
+  for (uint64_t seed = 0; seed < 20; ++seed) {
+    CAPTURE(seed);
+    MlpConfig config;
+    config.widths = {3, 24, 24, 3};
+    config.dtype = DType::f64;
+    config.device = test_device();
+    Mlp mlp = make_mlp(config, Key(seed));
+    const Tensor x(copy_to(swiss_roll(Key(seed).at("data"), 12, DType::f64), test_device()));
+    TrainOptions options;
+    options.max_steps = 300;
+    options.optimizer.learning_rate = 5e-3;
+    options.progress = false;
+    train(
+        mlp, [&](const Mlp& m) { return mse(m(x), x); }, options);
+    NewtonOptions damped;
+    damped.whole_steps = 0;
+    const auto whole = fixed_points(code_map(mlp), newton(mlp, x.array()));
+    for (const FixedPoint& p : fixed_points(code_map(mlp), newton(mlp, x.array(), damped))) {
+      for (const FixedPoint& q : whole) {
+        const std::vector<double> a = values_of(p.point), b = values_of(q.point);
+        double away = 0;
+        for (size_t i = 0; i < 3; ++i) away = std::max(away, std::abs(a[i] - b[i]));
+        if (away > 1e-6) continue;
+        ++compared;
+        CHECK(away < 1e-12);
+        CHECK(p.index == q.index);
+      }
+    }
+  }
+  CHECK(compared >= 60);
 }
 
 TEST_CASE("newton: no starts, starts that are not finite, and maps that do not fit") {
