@@ -100,8 +100,8 @@ TEST_CASE("slow: TAEF2 at 32 pixels moves on in the latent space, with a positiv
   const std::string folder = folder_of_taef2();
   if (folder.empty()) return;
   const Net net = taef2(tensors_of(folder), DType::f32);
-  // [32, 4, 4]: 512 numbers. A lead of two images and two noises says .117, .115, .105 and .134 over
-  // 178 steps (a NumPy run).
+  // [32, 4, 4]: 512 numbers. A lead of two images and two noises, a NumPy run, says .117, .115,
+  // .105 and .134 over 178 steps.
   const Map latent = [&](const Tensor& rows) {
     const Tensor code = reshape(rows, {rows.dim(0), 32, 4, 4});
     return reshape(net.encode(net.decode(code)), {rows.dim(0), -1});
