@@ -162,6 +162,10 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias = {
 Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
               const Activation& activation = {}, int64_t stride = 1, int64_t padding = 0,
               int64_t dilation = 1, int64_t groups = 1);
+/// conv_transpose2d of x [batch, channels, length] with w [inputs, outputs / groups, length].
+Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& bias = {},
+                        const Activation& activation = {}, int64_t stride = 1, int64_t padding = 0,
+                        int64_t dilation = 1, int64_t groups = 1, int64_t output_padding = 0);
 /// The gradients of sum(g * conv2d(x, w)), by x and by w, whose shape is given.
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x,
                          const Window& window = {});

@@ -199,16 +199,35 @@ Tensor conv_transpose2d(const Tensor& x, const Tensor& w, const Tensor& bias, co
   return layer("conv_transpose2d", {place_x, {out, w.shape(), x.shape()}, window}, x, w, bias, f);
 }
 
+namespace {
+
+/// Sequences and their weights as images of one row.
+template <class F>
+Tensor as_images(const char* name, const char* weight, const Tensor& x, const Tensor& w, F&& call) {
+  require(x.rank() == 3 && w.rank() == 3, name, ": needs x [batch, channels, length] and w ",
+          weight, ", got ", x.array(), " and ", w.array());
+  const auto image = [](const Tensor& t) { return reshape(t, {t.dim(0), t.dim(1), 1, t.dim(2)}); };
+  const Tensor y = call(image(x), image(w));
+  return reshape(y, {y.dim(0), y.dim(1), y.dim(3)});
+}
+
+}  // namespace
+
 Tensor conv1d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f,
               int64_t stride, int64_t padding, int64_t dilation, int64_t groups) {
-  require(x.rank() == 3 && w.rank() == 3, "conv1d: needs x [batch, channels, length] and w ",
-          "[outputs, inputs / groups, length], got ", x.array(), " and ", w.array());
-  const auto as_image = [](const Tensor& t) {
-    return reshape(t, {t.dim(0), t.dim(1), 1, t.dim(2)});
-  };
-  const Tensor y =
-      conv2d(as_image(x), as_image(w), bias, f, {{1, stride}, {0, padding}, {1, dilation}, groups});
-  return reshape(y, {y.dim(0), y.dim(1), y.dim(3)});
+  const Window window{{1, stride}, {0, padding}, {1, dilation}, groups};
+  return as_images("conv1d", "[outputs, inputs / groups, length]", x, w,
+                   [&](auto a, auto b) { return conv2d(a, b, bias, f, window); });
+}
+
+Tensor conv_transpose1d(const Tensor& x, const Tensor& w, const Tensor& bias, const Activation& f,
+                        int64_t stride, int64_t padding, int64_t dilation, int64_t groups,
+                        int64_t output_padding) {
+  const Window window{{1, stride}, {0, padding}, {1, dilation}, groups};
+  return as_images("conv_transpose1d", "[inputs, outputs / groups, length]", x, w,
+                   [&](auto a, auto b) {
+                     return conv_transpose2d(a, b, bias, f, window, {0, output_padding});
+                   });
 }
 
 Tensor conv2d_input_grad(const Tensor& g, const Tensor& w, const Shape& x, const Window& window) {
@@ -390,6 +409,17 @@ std::vector<Sample> conv1d_samples() {
            -2,
            2,
            "larger than the padded image of x [2, 3, 1, 6]"}};
+}
+
+std::vector<Sample> conv_transpose1d_samples() {
+  const auto with = [](int64_t stride, int64_t groups, int64_t extra) {
+    return [=](const Tensors& in) {
+      return conv_transpose1d(in[0], in[1], in[2], {Unary::tanh}, stride, 1, 2, groups, extra);
+    };
+  };
+  return {
+      {"groups", with(2, 2, 1), {{2, 4, 5}, {4, 3, 3}, {6}}},
+      {"rank", with(1, 1, 0), {{2, 3, 4}, {3, 2, 1, 3}, {2}}, -2, 2, "conv_transpose1d: needs"}};
 }
 
 std::vector<Sample> upsample_nearest_samples() {

@@ -4,6 +4,7 @@
 // shapes alone. Convolutions in groups of channels, depthwise ones among them, have few rows for
 // such a matrix: they are products with the image itself (shifted.h).
 #include <cstring>
+#include <numeric>
 #include <vector>
 
 #include "kernels/conv_shape.h"
@@ -25,34 +26,7 @@ constexpr int64_t largest_partial =
 constexpr int64_t longest_dot = 512;      // products of a sum in T, more in f64
 constexpr int64_t outputs_together = 16;  // of a task of a weight gradient in groups
 
-/// Memory of this thread, one block per use, aligned for any vector; grows, and is reused by later
-/// calls.
-enum Use { use_columns, use_values, use_planes, uses };
-template <class T>
-T* scratch(Use use, int64_t count) {
-  struct alignas(64) Line {
-    T values[64 / sizeof(T)];
-  };
-  static thread_local std::vector<Line> blocks[uses];
-  const size_t size = static_cast<size_t>(count) * sizeof(T) / sizeof(Line) + 1;
-  if (blocks[use].size() < size) blocks[use].resize(size);
-  return blocks[use].data()->values;
-}
-
-/// to[i] = from[i * stride], or the other way round. Known strides are what compilers make vectors
-/// of.
-template <class T>
-void spread(T* to, int64_t to_stride, const T* from, int64_t from_stride, int64_t n) {
-  const auto run = [&](auto a, auto b) {
-    for (int64_t i = 0; i < n; ++i) to[i * a] = from[i * b];
-  };
-  constexpr std::integral_constant<int64_t, 1> one;
-  constexpr std::integral_constant<int64_t, 2> two;
-  if (to_stride == 1 && from_stride == 1) return run(one, one);
-  if (to_stride == 1 && from_stride == 2) return run(one, two);
-  if (to_stride == 2 && from_stride == 1) return run(two, one);
-  run(to_stride, from_stride);
-}
+enum Use { use_columns, use_values, use_planes, uses };  // of scratch memory
 
 /// f(row) for every row of output points, with their number at compile time where it is small and
 /// common.
@@ -65,6 +39,7 @@ void for_rows(const ConvShape& s, F&& f) {
   if (s.cols == 4) return all(std::integral_constant<int64_t, 4>{});
   if (s.cols == 8) return all(std::integral_constant<int64_t, 8>{});
   if (s.cols == 16) return all(std::integral_constant<int64_t, 16>{});
+  if (s.cols == 32) return all(std::integral_constant<int64_t, 32>{});
   all(s.cols);
 }
 
@@ -80,15 +55,15 @@ void copy_points(const ConvShape& s, T* to, int64_t to_row, const T* from, int64
 /// tap reads for one row of output points is then contiguous, whatever the stride.
 template <class T>
 struct Planes {
-  struct Run {
-    int64_t there, here, count;  // elements there are a stride apart, here next to each other
+  struct Part {
+    int64_t there, here, rows, cols;  // elements there are strides apart, here next to each other
   };
   const ConvShape& s;
   int64_t channels;
   int64_t down, across;       // strides: 1 where nothing steps, for memory goes with them
   int64_t width, part, size;  // of a row, of the rows and columns of one remainder, of a channel
   std::vector<int64_t> taps;  // where the first output point reads, of all channels
-  std::vector<Run> runs;      // a channel
+  std::vector<Part> parts;    // a channel
   T* data;
 
   explicit Planes(const ConvShape& shape, int64_t count = 1)
@@ -107,11 +82,11 @@ struct Planes {
       for (int64_t i = 0; i < s.kernel[0]; ++i)
         for (int64_t j = 0; j < s.kernel[1]; ++j)
           taps.push_back(c * size + at(i * s.window.dilation[0], j * s.window.dilation[1]));
-    for (int64_t row = 0; row < s.height; ++row)
+    for (int64_t row = 0; row < std::min(down, s.height); ++row)
       for (int64_t col = 0; col < std::min(across, s.width); ++col)
-        runs.push_back({row * s.width + col,
-                        at(row + s.window.padding[0], col + s.window.padding[1]),
-                        (s.width - col + across - 1) / across});
+        parts.push_back(
+            {row * s.width + col, at(row + s.window.padding[0], col + s.window.padding[1]),
+             (s.height - row + down - 1) / down, (s.width - col + across - 1) / across});
     data = scratch<T>(use_planes, channels * size);
     clear();
   }
@@ -121,11 +96,13 @@ struct Planes {
   void clear() { std::fill_n(data, channels * size, T(0)); }
   void read(const T* x) {
     for (T* to = data; to < data + channels * size; to += size, x += s.height * s.width)
-      for (const Run& run : runs) spread(to + run.here, 1, x + run.there, across, run.count);
+      for (const Part& p : parts)
+        copy_tile(p.rows, p.cols, to + p.here, width, 1, x + p.there, down * s.width, across);
   }
   void write(T* x) const {
     for (const T* from = data; from < data + channels * size; from += size, x += s.height * s.width)
-      for (const Run& run : runs) spread(x + run.there, across, from + run.here, 1, run.count);
+      for (const Part& p : parts)
+        copy_tile(p.rows, p.cols, x + p.there, down * s.width, across, from + p.here, width, 1);
   }
 };
 
@@ -384,6 +361,24 @@ void grouped_input_grad(const ConvShape& s, T* x, const T* y, const T* w, const 
   });
 }
 
+/// The weight gradient (o, k) as a plain sum: what is not finite, times the 0 between rows, is NaN.
+template <class T>
+T one_weight_grad(const ConvShape& s, const T* x, const T* y, int64_t o, int64_t k) {
+  const Window& f = s.window;
+  const int64_t area = s.kernel[0] * s.kernel[1], i = k % area / s.kernel[1], j = k % s.kernel[1];
+  x += (o / (s.out / f.groups) * (s.in / f.groups) + k / area) * s.height * s.width;
+  y += o * s.points();
+  double total = 0;
+  for (int64_t b = 0; b < s.batch; ++b, x += s.image(), y += s.out * s.points())
+    for (int64_t at = 0; at < s.points(); ++at) {
+      const int64_t row = at / s.cols * f.stride[0] - f.padding[0] + i * f.dilation[0],
+                    col = at % s.cols * f.stride[1] - f.padding[1] + j * f.dilation[1];
+      if (row >= 0 && row < s.height && col >= 0 && col < s.width)
+        total += static_cast<double>(x[row * s.width + col]) * static_cast<double>(y[at]);
+    }
+  return static_cast<T>(total);
+}
+
 template <class T>
 void grouped_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
   const int64_t n = s.points(), groups = s.window.groups;
@@ -395,7 +390,7 @@ void grouped_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
     T* const lines = scratch<T>(use_values, (end - first) * step);
     std::fill_n(lines, (end - first) * step, T(0));
     std::vector<T> parts(static_cast<size_t>(sums * lanes<T>));
-    std::vector<double> totals(static_cast<size_t>(sums));
+    std::vector<double> totals(parts.size());
     int64_t steps = 0;  // added to each of the parts
     for (int64_t i = 0; i < s.batch; ++i) {
       for (int64_t o = first, next = 0; o < end; o = next) {  // those of a group together
@@ -409,13 +404,15 @@ void grouped_weight_grad(const ConvShape& s, T* w, const T* x, const T* y) {
       }
       steps += step / lanes<T>;
       if (steps < longest_dot && i + 1 < s.batch) continue;
-      for (size_t j = 0; j < parts.size(); ++j)
-        totals[j / lanes<T>] += static_cast<double>(parts[j]);
+      for (size_t j = 0; j < parts.size(); ++j) totals[j] += static_cast<double>(parts[j]);
       std::fill(parts.begin(), parts.end(), T(0));
       steps = 0;
     }
-    for (int64_t j = 0; j < sums; ++j)
-      w[first * k + j] = static_cast<T>(totals[static_cast<size_t>(j)]);
+    for (int64_t j = 0; j < sums; ++j) {
+      const auto from = totals.begin() + j * lanes<T>;
+      const T sum = static_cast<T>(std::accumulate(from, from + lanes<T>, 0.0));
+      w[first * k + j] = sum - sum == 0 ? sum : one_weight_grad(s, x, y, first + j / k, j % k);
+    }
   });
 }
 

@@ -8,12 +8,9 @@ void CpuBackend::fill(const View& out, double value) {
   with_type(out.dtype, [&](auto zero) {
     using T = decltype(zero);
     const T v = static_cast<T>(value);
-    for_pieces<1>({&out}, [&](const auto& at, const auto& stride, int64_t n) {
-      T* p = out.as<T>() + at[0];
-      if (stride[0] == 1)
-        std::fill_n(p, n, v);
-      else
-        for (int64_t i = 0; i < n; ++i) p[i * stride[0]] = v;
+    for_tiles<1>({&out}, [&](const Tile<1>& tile) {
+      copy_tile(tile.rows, tile.count, out.as<T>() + tile.at[0], tile.row_strides[0],
+                tile.strides[0], &v, 0, 0);
     });
   });
 }
@@ -21,15 +18,10 @@ void CpuBackend::fill(const View& out, double value) {
 void CpuBackend::copy(const View& out, const View& in) {
   with_type(out.dtype, [&](auto to) {
     with_type(in.dtype, [&](auto from) {
-      using To = decltype(to);
-      using From = decltype(from);
-      for_pieces<2>({&out, &in}, [&](const auto& at, const auto& s, int64_t n) {
-        To* o = out.as<To>() + at[0];
-        const From* x = in.as<From>() + at[1];
-        if (s[0] == 1 && s[1] == 1)
-          for (int64_t i = 0; i < n; ++i) o[i] = static_cast<To>(x[i]);
-        else
-          for (int64_t i = 0; i < n; ++i) o[i * s[0]] = static_cast<To>(x[i * s[1]]);
+      for_tiles<2>({&out, &in}, [&](const Tile<2>& tile) {
+        copy_tile(tile.rows, tile.count, out.as<decltype(to)>() + tile.at[0], tile.row_strides[0],
+                  tile.strides[0], in.as<const decltype(from)>() + tile.at[1], tile.row_strides[1],
+                  tile.strides[1]);
       });
     });
   });

@@ -50,15 +50,7 @@ Vec<T> load_part(const T* from, int64_t count) {
   return load(values);
 }
 
-/// Memory of this thread, one block per use; grows, and is reused by later calls.
-enum Use { packed_a, packed_b, swapped_c, piece_c, total_c, uses };
-template <class T>
-T* scratch(Use use, int64_t count) {
-  static thread_local std::vector<std::aligned_storage_t<64, 64>> blocks[uses];
-  const size_t size = static_cast<size_t>(count) * sizeof(T) / 64 + 1;
-  if (blocks[use].size() < size) blocks[use] = std::vector<std::aligned_storage_t<64, 64>>(size);
-  return reinterpret_cast<T*>(blocks[use].data());
-}
+enum Use { packed_a, packed_b, swapped_c, piece_c, total_c, uses };  // of scratch memory
 
 /// Tasks through std::ref, which does not allocate; products too small to share stay on this
 /// thread.

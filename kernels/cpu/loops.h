@@ -11,30 +11,33 @@ namespace basin::cpu {
 
 constexpr int64_t grain = 32768;  // elements a task handles; the same for any thread count
 
-/// f(offsets, inner strides, count) for pieces that cover all elements; pieces are cut by the shape
-/// alone.
+/// Some rows of elements in N views.
+template <size_t N>
+struct Tile {
+  std::array<int64_t, N> at, strides, row_strides;
+  int64_t rows, count;
+};
+
+/// f(Tile) for tiles that cover all elements, cut by the shape alone.
 template <size_t N, class F>
-void for_pieces(const std::array<const View*, N>& views, F&& f) {
+void for_tiles(const std::array<const View*, N>& views, F&& f) {
   const int64_t size = views[0]->size();
   if (size == 0) return;
   const Loop<N> loop(views);
   const int last = loop.shape.rank - 1;
   const int64_t inner = loop.shape[last], rows = size / inner;
-  std::array<int64_t, N> strides;
-  for (size_t v = 0; v < N; ++v) strides[v] = loop.strides[v][last];
-  // f for some rows: most offsets follow from those before by an addition, not by a division for
-  // each axis
   const int64_t group = last > 0 ? loop.shape[last - 1] : 1;
   const auto walk = [&](int64_t row, int64_t end, int64_t from, int64_t count) {
-    std::array<int64_t, N> offsets{};
-    for (bool known = false; row < end; ++row, known = true) {
-      if (known && row % group != 0) {
-        for (size_t v = 0; v < N; ++v) offsets[v] += loop.strides[v][last - 1];
-      } else {
-        offsets = loop.row_offsets(row);
-        for (size_t v = 0; v < N; ++v) offsets[v] += from * strides[v];
+    Tile<N> tile{{}, {}, {}, 0, count};
+    for (; row < end; row += tile.rows) {
+      tile.rows = std::min(end - row, group - row % group);
+      tile.at = loop.row_offsets(row);
+      for (size_t v = 0; v < N; ++v) {
+        tile.strides[v] = loop.strides[v][last];
+        tile.row_strides[v] = last > 0 ? loop.strides[v][last - 1] : 0;
+        tile.at[v] += from * tile.strides[v];
       }
-      f(offsets, strides, count);
+      f(tile);
     }
   };
   if (size <= grain) return walk(0, rows, 0, inner);
@@ -49,35 +52,70 @@ void for_pieces(const std::array<const View*, N>& views, F&& f) {
   });
 }
 
-/// f(pointers, count) for runs of elements next to each other in all views, the first of which is
-/// written: what lies apart is gathered into blocks in the first-level cache, or scattered from
-/// one.
+/// f(offsets, inner strides, count) for rows, or pieces of long ones.
+template <size_t N, class F>
+void for_pieces(const std::array<const View*, N>& views, F&& f) {
+  for_tiles<N>(views, [&](Tile<N> tile) {
+    for (int64_t row = 0; row < tile.rows; ++row) {
+      f(tile.at, tile.strides, tile.count);
+      for (size_t v = 0; v < N; ++v) tile.at[v] += tile.row_strides[v];
+    }
+  });
+}
+
+/// to[r * to_row + c * to_col] = from[r * row + c * col], the shorter steps in the inner loop.
+template <class To, class From>
+void copy_tile(int64_t rows, int64_t cols, To* to, int64_t to_row, int64_t to_col, const From* from,
+               int64_t row, int64_t col) {
+  if (rows > 1 && to_col + col > to_row + row)
+    return copy_tile(cols, rows, to, to_col, to_row, from, col, row);
+  const auto run = [&](auto a, auto b) {
+    for (int64_t r = 0; r < rows; ++r, to += to_row, from += row)
+      for (int64_t c = 0; c < cols; ++c) to[c * a] = static_cast<To>(from[c * b]);
+  };
+  // known strides are what compilers make vectors of
+  constexpr std::integral_constant<int64_t, 1> one;
+  constexpr std::integral_constant<int64_t, 2> two;
+  if (to_col == 1 && col == 0)
+    for (int64_t r = 0; r < rows; ++r)
+      std::fill_n(to + r * to_row, cols, static_cast<To>(from[r * row]));
+  else if (to_col == 1 && col == 1)
+    run(one, one);
+  else if (to_col == 1 && col == 2)
+    run(one, two);
+  else if (to_col == 2 && col == 1)
+    run(two, one);
+  else
+    run(to_col, col);
+}
+
+/// f(pointers, count) for runs of elements that are next to each other in all views, the first of
+/// which is written: what is not goes through blocks in the first-level cache.
 template <class T, size_t N, class F>
 void for_runs(const std::array<const View*, N>& views, F&& f) {
-  for_pieces<N>(views, [&](const auto& at, const auto& s, int64_t n) {
-    std::array<T*, N> from;
-    bool dense = true;
-    for (size_t v = 0; v < N; ++v) {
-      from[v] = views[v]->template as<T>() + at[v];
-      dense = dense && (s[v] == 1 || n == 1);
-    }
-    if (dense) return f(from, n);
-    constexpr int64_t block = 256;
+  for_tiles<N>(views, [&](const Tile<N>& tile) {
+    constexpr int64_t block = 512, shortest = 32;
+    bool dense = tile.rows == 1 || tile.count >= shortest;
+    for (const int64_t stride : tile.strides) dense = dense && stride == 1;
+    const int64_t width = dense ? tile.count : std::min(tile.count, block),
+                  height = dense ? 1 : block / width;
     T blocks[N][block];
-    for (int64_t i = 0; i < n; i += block) {
-      const int64_t count = std::min(block, n - i);
-      std::array<T*, N> run;
-      for (size_t v = 0; v < N; ++v) {
-        run[v] = s[v] == 1 ? from[v] + i : blocks[v];
-        if (v == 0 || s[v] == 1 || (s[v] == 0 && i > 0)) continue;
-        if (s[v] == 0)
-          std::fill_n(blocks[v], std::min(block, n), *from[v]);
-        else
-          for (int64_t j = 0; j < count; ++j) blocks[v][j] = from[v][(i + j) * s[v]];
+    for (int64_t row = 0; row < tile.rows; row += height)
+      for (int64_t col = 0; col < tile.count; col += width) {
+        const int64_t rows = std::min(height, tile.rows - row),
+                      cols = std::min(width, tile.count - col);
+        std::array<T*, N> there, run;
+        for (size_t v = 0; v < N; ++v) {
+          const int64_t down = tile.row_strides[v], across = tile.strides[v];
+          there[v] = views[v]->template as<T>() + tile.at[v] + row * down + col * across;
+          run[v] = across == 1 && (rows == 1 || down == cols) ? there[v] : blocks[v];
+          const bool known = v == 0 || run[v] == there[v] || (across == 0 && col > 0);
+          if (!known) copy_tile(rows, cols, run[v], cols, 1, there[v], down, across);
+        }
+        f(run, rows * cols);
+        if (run[0] != there[0])
+          copy_tile(rows, cols, there[0], tile.row_strides[0], tile.strides[0], run[0], cols, 1);
       }
-      f(run, count);
-      for (int64_t j = 0; j < count && s[0] != 1; ++j) from[0][(i + j) * s[0]] = blocks[0][j];
-    }
   });
 }
 

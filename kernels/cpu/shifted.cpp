@@ -8,7 +8,9 @@
 namespace basin::cpu {
 namespace {
 
-constexpr int max_rows = 4, max_places = 4, max_vectors = vector_bytes == 64 ? 4 : 2;
+constexpr bool many_registers = vector_bytes == 64;  // 32 vector registers, not 16
+constexpr int max_rows = 4, max_vectors = many_registers ? 4 : 2;
+constexpr int dot_side = many_registers ? 4 : 3;  // of a tile of dot products, both ways
 
 /// f(how many as a constant, from where) for pieces of at most `most`.
 template <int most, class F>
@@ -47,12 +49,11 @@ void dot_tile(int64_t n, const T* b, int64_t b_step, const T* data, const int64_
     unrolled<dots>([&](auto k) { sum[r][k] = load(sums + r * sums_step + k * lanes<T>); });
   });
   for (int64_t i = 0; i < n; i += lanes<T>) {
-    Vec<T> factor[rows];
+    Vec<T> factor[rows], values[dots];
     unrolled<rows>([&](auto r) { factor[r] = load(b + r * b_step + i); });
-    unrolled<dots>([&](auto k) {
-      const Vec<T> values = load(data + places[k] + i);
-      unrolled<rows>([&](auto r) { sum[r][k] += factor[r] * values; });
-    });
+    unrolled<dots>([&](auto k) { values[k] = load(data + places[k] + i); });
+    unrolled<rows>(
+        [&](auto r) { unrolled<dots>([&](auto k) { sum[r][k] += factor[r] * values[k]; }); });
   }
   unrolled<rows>([&](auto r) {
     unrolled<dots>([&](auto k) { store<T>(sums + r * sums_step + k * lanes<T>, sum[r][k]); });
@@ -75,8 +76,8 @@ void sum_shifted(int64_t rows, int64_t n, const T* weights, Shifted<T> from, T* 
 template <class T>
 void add_dots(int64_t rows, int64_t n, const T* b, int64_t b_step, Shifted<T> from, T* sums) {
   const int64_t step = from.count * lanes<T>;
-  in_pieces<max_rows>(rows, [&](auto some, int64_t r) {
-    in_pieces<max_places>(from.count, [&](auto dots, int64_t k) {
+  in_pieces<dot_side>(rows, [&](auto some, int64_t r) {
+    in_pieces<dot_side>(from.count, [&](auto dots, int64_t k) {
       dot_tile<some, dots>(n, b + r * b_step, b_step, from.data, from.places + k,
                            sums + r * step + k * lanes<T>, step);
     });

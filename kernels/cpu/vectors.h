@@ -3,6 +3,7 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <vector>
 
 namespace basin::cpu {
 
@@ -33,6 +34,19 @@ template <class T, int n = lanes<T>>
 template <class T, class V>
 [[gnu::always_inline]] inline void store(T* to, V v) {
   std::memcpy(to, &v, sizeof v);
+}
+
+/// Memory of this thread, one block per use, aligned for any vector; grows, and is reused by later
+/// calls. Use is an enum of a file that ends with `uses`.
+template <class T, class Use>
+T* scratch(Use use, int64_t count) {
+  struct alignas(64) Line {
+    T values[64 / sizeof(T)];
+  };
+  static thread_local std::vector<Line> blocks[Use::uses];
+  const size_t size = static_cast<size_t>(count) * sizeof(T) / sizeof(Line) + 1;
+  if (blocks[use].size() < size) blocks[use] = std::vector<Line>(size);
+  return blocks[use].data()->values;
 }
 
 }  // namespace basin::cpu

@@ -85,7 +85,9 @@ int64_t NetBuilder::layer(const std::string& op, int64_t x, const std::string& n
   const Fan fan = fan_of(weight);
   made.parameters.push_back(parameter(name + ".weight", weight, fan));
   if (options.bias) made.parameters.push_back(parameter(name + ".bias", {outputs}, fan));
-  const auto sides = [&](int64_t x) { return op == "conv1d" ? numbers({x}) : numbers({x, x}); };
+  const auto sides = [&](int64_t x) {
+    return op.find("1d") != std::string::npos ? numbers({x}) : numbers({x, x});
+  };
   if (op != "linear") {
     const int64_t half = options.kernel / 2 * options.dilation;
     made.attributes["stride"] = sides(options.stride);
@@ -107,26 +109,37 @@ int64_t NetBuilder::dense(int64_t x, const std::string& name, int64_t units, con
   return layer("linear", x, name, {units, in[in.rank - 1]}, units, options);
 }
 
-int64_t NetBuilder::seen(int64_t x, const ConvOptions& options) const {
-  return std::max<int64_t>(1, shape(x)[0] / std::max<int64_t>(1, options.groups));
+namespace {
+
+/// Of a group of one of n groups of channels; at least 1, as a weight has.
+int64_t each_of(int64_t channels, int64_t groups) {
+  return std::max<int64_t>(1, channels / std::max<int64_t>(1, groups));
 }
 
+}  // namespace
+
 int64_t NetBuilder::conv(int64_t x, const std::string& name, int64_t channels,
-                         const ConvOptions& options) {
-  return layer("conv2d", x, name, {channels, seen(x, options), options.kernel, options.kernel},
-               channels, options);
+                         const ConvOptions& o) {
+  return layer("conv2d", x, name, {channels, each_of(shape(x)[0], o.groups), o.kernel, o.kernel},
+               channels, o);
 }
 
 int64_t NetBuilder::conv1d(int64_t x, const std::string& name, int64_t channels,
-                           const ConvOptions& options) {
-  return layer("conv1d", x, name, {channels, seen(x, options), options.kernel}, channels, options);
+                           const ConvOptions& o) {
+  return layer("conv1d", x, name, {channels, each_of(shape(x)[0], o.groups), o.kernel}, channels,
+               o);
 }
 
 int64_t NetBuilder::conv_transpose(int64_t x, const std::string& name, int64_t channels,
-                                   const ConvOptions& options) {
-  const int64_t each = std::max<int64_t>(1, channels / std::max<int64_t>(1, options.groups));
-  return layer("conv_transpose2d", x, name, {shape(x)[0], each, options.kernel, options.kernel},
-               channels, options);
+                                   const ConvOptions& o) {
+  return layer("conv_transpose2d", x, name,
+               {shape(x)[0], each_of(channels, o.groups), o.kernel, o.kernel}, channels, o);
+}
+
+int64_t NetBuilder::conv_transpose1d(int64_t x, const std::string& name, int64_t channels,
+                                     const ConvOptions& o) {
+  return layer("conv_transpose1d", x, name, {shape(x)[0], each_of(channels, o.groups), o.kernel},
+               channels, o);
 }
 
 int64_t NetBuilder::norm(Net::Node made, const std::string& name, const Shape& each) {

@@ -33,6 +33,8 @@ class NetBuilder {
   int64_t conv(int64_t x, const std::string& name, int64_t channels, const ConvOptions& = {});
   int64_t conv1d(int64_t x, const std::string& name, int64_t channels, const ConvOptions& = {});
   int64_t conv_transpose(int64_t x, const std::string& name, int64_t channels, const ConvOptions&);
+  int64_t conv_transpose1d(int64_t x, const std::string& name, int64_t channels,
+                           const ConvOptions&);
   int64_t group_norm(int64_t x, const std::string& name, int64_t groups, const Activation& f = {},
                      double eps = 1e-5);
   /// Of each channel, without parameters.
@@ -101,7 +103,6 @@ class NetBuilder {
   };
   int64_t declare(const Declared& parameter);
   /// Channels that an output of a convolution of x sees.
-  int64_t seen(int64_t x, const ConvOptions& options) const;
   int64_t given(const std::string& op, const std::string& name, const Array& values);
   /// A node with a weight of ones and a bias of zeros after its buffers.
   int64_t norm(Net::Node made, const std::string& name, const Shape& each);

@@ -41,24 +41,53 @@ int64_t side_of(const Reader& r, const Window& w, int axis, int64_t side, int64_
   return w.output(axis, side, kernel);
 }
 
+/// Its window: a convolution of sequences has one number where one of images has two.
+template <int sides>
+Window window_of(const Reader& r) {
+  for (const char* name : {"stride", "padding", "dilation"})
+    if (sides == 1) r.one(name, 1, 0);
+  return r.window();
+}
+
+// With `sides` axes, the last ones of images.
+
+template <int sides>
 Shape conv_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  require_channels(r, x, p, 2, false);
-  const Window w = r.window();
-  require_padded(r, x[1] + 2 * w.padding[0], x[2] + 2 * w.padding[1]);
-  return {p[0][0], side_of(r, w, 0, x[1], p[0][2]), side_of(r, w, 1, x[2], p[0][3])};
+  require_channels(r, in[0].shape, p, sides, false);
+  const Window w = window_of<sides>(r);
+  const auto side = [&](int axis) { return in[0].shape[axis + sides - 1]; };
+  const auto padded = [&](int axis) { return side(axis) + 2 * w.padding[axis]; };
+  require_padded(r, sides == 1 ? 1 : padded(0), padded(1));
+  Shape out{p[0][0]};
+  for (int axis = 2 - sides; axis < 2; ++axis)
+    out.push_back(side_of(r, w, axis, side(axis), p[0][axis + sides]));
+  return out;
+}
+
+template <int sides>
+Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
+  require_channels(r, in[0].shape, p, sides, true);
+  const Window w = window_of<sides>(r);
+  if (sides == 1) r.one("output_padding", 0, 0);
+  const auto more = r.pair("output_padding", 0, 0);
+  const auto side = [&](int axis) {
+    return w.input(axis, in[0].shape[axis + sides - 1], p[0][axis + sides]) +
+           more[static_cast<size_t>(axis)];
+  };
+  const auto padded = [&](int axis) { return side(axis) + 2 * w.padding[axis]; };
+  require_padded(r, sides == 1 ? 1 : padded(0), padded(1));
+  Shape out{p[0][1] * w.groups};
+  for (int axis = 2 - sides; axis < 2; ++axis) {
+    const int64_t extra = more[static_cast<size_t>(axis)];
+    require(extra < w.stride[axis], r.where, ": output padding ", extra,
+            " must be below the stride ", w.stride[axis]);
+    out.push_back(side(axis));
+  }
+  return out;
 }
 
 Tensor conv_value(const Net::Node& node, Inputs in, Inputs p) {
   return conv2d(in[0], p[0], optional(p, 1), node.activation, node.window());
-}
-
-Shape conv1d_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  require_channels(r, x, p, 1, false);
-  for (const char* name : {"stride", "padding", "dilation"}) r.one(name, 1, 0);
-  require_padded(r, 1, x[1] + 2 * r.window().padding[1]);
-  return {p[0][0], side_of(r, r.window(), 1, x[1], p[0][2])};
 }
 
 Tensor conv1d_value(const Net::Node& node, Inputs in, Inputs p) {
@@ -66,28 +95,15 @@ Tensor conv1d_value(const Net::Node& node, Inputs in, Inputs p) {
                 node.whole("padding", 0), node.whole("dilation", 1), node.whole("groups", 1));
 }
 
-Shape up_shape(const Reader& r, const Values& in, const Shapes& p) {
-  const Shape& x = in[0].shape;
-  require_channels(r, x, p, 2, true);
-  const Window window = r.window();
-  const auto more = r.pair("output_padding", 0, 0);
-  Shape out{p[0][1] * window.groups};
-  const auto padded = [&](int axis) {
-    return window.input(axis, x[axis + 1], p[0][axis + 2]) + 2 * window.padding[axis] + more[axis];
-  };
-  require_padded(r, padded(0), padded(1));
-  for (size_t i = 0; i < 2; ++i) {
-    const int axis = static_cast<int>(i);
-    require(more[i] < window.stride[i], r.where, ": output padding ", more[i],
-            " must be below the stride ", window.stride[i]);
-    out.push_back(window.input(axis, x[axis + 1], p[0][axis + 2]) + more[i]);
-  }
-  return out;
-}
-
 Tensor up_value(const Net::Node& node, Inputs in, Inputs p) {
   return conv_transpose2d(in[0], p[0], optional(p, 1), node.activation, node.window(),
                           node.pair("output_padding", 0));
+}
+
+Tensor up1d_value(const Net::Node& node, Inputs in, Inputs p) {
+  return conv_transpose1d(in[0], p[0], optional(p, 1), node.activation, node.whole("stride", 1),
+                          node.whole("padding", 0), node.whole("dilation", 1),
+                          node.whole("groups", 1), node.whole("output_padding", 0));
 }
 
 }  // namespace
@@ -96,9 +112,10 @@ std::vector<NodeRule> conv_rules() {
   constexpr Count one{1, 1}, weight_and_bias{1, 2};
   const std::vector<const char*> window{"stride", "padding", "dilation", "groups"},
       up_window{"stride", "padding", "dilation", "groups", "output_padding"};
-  return {{"conv2d", one, weight_and_bias, conv_shape, conv_value, window, true},
-          {"conv1d", one, weight_and_bias, conv1d_shape, conv1d_value, window, true},
-          {"conv_transpose2d", one, weight_and_bias, up_shape, up_value, up_window, true}};
+  return {{"conv2d", one, weight_and_bias, conv_shape<2>, conv_value, window, true},
+          {"conv1d", one, weight_and_bias, conv_shape<1>, conv1d_value, window, true},
+          {"conv_transpose2d", one, weight_and_bias, up_shape<2>, up_value, up_window, true},
+          {"conv_transpose1d", one, weight_and_bias, up_shape<1>, up1d_value, up_window, true}};
 }
 
 }  // namespace basin

@@ -9,12 +9,12 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 142500"
+  "kernels 144000"
   "kernels/cuda 140500"
   "engine 91500"
   "engine/formats 5200"
   "engine/linalg 23500"
-  "autograd 99500"
+  "autograd 100600"
   "models/nets 108500"
   "models/training 53000"
   "models/dynamics 142000"
@@ -27,7 +27,7 @@ rooms=(
   "bench 59000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=493000 most_lines=500
+day_budget=496000 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {

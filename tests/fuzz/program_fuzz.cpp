@@ -84,6 +84,7 @@ std::string node(Dice& dice, uint64_t at) {
                                     "conv2d",
                                     "conv_transpose2d",
                                     "conv1d",
+                                    "conv_transpose1d",
                                     "upsample_nearest",
                                     "group_norm",
                                     "instance_norm",

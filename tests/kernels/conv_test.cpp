@@ -24,6 +24,34 @@ TEST_CASE("convolutions do not depend on the number of threads") {
   set_cpu_threads(before);
 }
 
+TEST_CASE("in groups, what is not finite spoils the weights that meet it and no others") {
+  const double nan = std::numeric_limits<double>::quiet_NaN();
+  const auto with = [&](const char* name, const Shape& shape, std::vector<int64_t> places) {
+    std::vector<double> all = uniform(Key(5).at(name), shape, DType::f64).to_vector<double>();
+    for (const int64_t place : places) all[static_cast<size_t>(place)] = nan;
+    return Tensor(from_vector<double>(all, shape));
+  };
+  const Shape w{6, 2, 3, 3}, each{3, 2, 3, 3};
+  for (const int64_t stride : {1, 2}) {
+    const int64_t side = (8 + 2 - 3) / stride + 1;
+    // two corners of a channel of the first group, a side of one of the second
+    const Tensor x = with("x", {2, 4, 8, 8}, {7, 56, 256 + 128 + 31}),
+                 g = with("g", {2, 6, side, side}, {});
+    Window window{{stride, stride}, {1, 1}, {1, 1}, 2};
+    const Tensor all = conv2d_weight_grad(x, g, w, window);
+    window.groups = 1;
+    for (int64_t i = 0; i < 2; ++i) {
+      const Tensor alone = conv2d_weight_grad(slice(x, 1, 2 * i, 2 * i + 2),
+                                              slice(g, 1, 3 * i, 3 * i + 3), each, window);
+      const Tensor together = slice(all, 0, 3 * i, 3 * i + 3);
+      CHECK(sum(is_finite(alone)).item() < static_cast<double>(alone.size()));
+      CHECK(sum(is_finite(alone)).item() > 0);
+      CHECK(is_finite(alone).array().to_vector<double>() ==
+            contiguous(is_finite(together).array()).to_vector<double>());
+    }
+  }
+}
+
 TEST_CASE("a transposed convolution by hand") {
   // one row, stride 2: each input writes its three taps two apart; output padding adds a column
   // that only holds the bias

@@ -4,7 +4,7 @@
 usage: conv_torch.py OUTPUT    (needs PyTorch and NumPy; run once, the file is part of the repository)
 
 For each case: x, w, b, g (the cotangent of y), y, dx, dw, db; names are "<case>.<tensor>", and a case is called
-"conv", "conv1d" or "conv_transpose", stride, padding, output padding and, where they are not 1, dilation and groups, as in
+"conv", "conv1d", "conv_transpose" or "conv_transpose1d", stride, padding, output padding and, where they are not 1, dilation and groups, as in
 "conv_transpose-s2-p1-o1-a" and "conv-s1-p2-o0-d2-g3-i".
 """
 import sys
@@ -37,6 +37,8 @@ CASES = [
     ("conv_transpose", "h", 2, 4, 4, (4, 3), (3, 2), 2, 2, 1, 3, 4),
     ("conv1d", "a", 2, 3, 4, (9,), (3,), 1, 1, 0),
     ("conv1d", "b", 2, 4, 6, (11,), (3,), 2, 2, 0, 2, 2),
+    ("conv_transpose1d", "a", 2, 3, 4, (7,), (3,), 2, 1, 1),
+    ("conv_transpose1d", "b", 2, 4, 6, (5,), (4,), 3, 2, 2, 2, 2),
 ]
 
 
@@ -47,15 +49,16 @@ def main():
     arrays = {}
     for kind, letter, batch, inputs, outputs, size, kernel, stride, padding, extra, *more in CASES:
         dilation, groups = more or (1, 1)
-        transposed = kind == "conv_transpose"
+        transposed = kind.startswith("conv_transpose")
         shape = (inputs, outputs // groups, *kernel) if transposed else (outputs, inputs // groups, *kernel)
         x = torch.randn(batch, inputs, *size, dtype=torch.float64, requires_grad=True)
         w = torch.randn(*shape, dtype=torch.float64, requires_grad=True)
         b = torch.randn(outputs, dtype=torch.float64, requires_grad=True)
         if transposed:
-            y = torch.nn.functional.conv_transpose2d(x, w, b, stride, padding, extra, groups, dilation)
+            convolution = getattr(torch.nn.functional, f"conv_transpose{len(size)}d")
+            y = convolution(x, w, b, stride, padding, extra, groups, dilation)
         else:
-            convolution = torch.nn.functional.conv1d if kind == "conv1d" else torch.nn.functional.conv2d
+            convolution = getattr(torch.nn.functional, f"conv{len(size)}d")
             y = convolution(x, w, b, stride, padding, dilation, groups)
         g = torch.randn_like(y)
         y.backward(g)

@@ -82,6 +82,25 @@ TEST_CASE("net convolutions: a sequence is convolved like an image of one row") 
   CHECK(distance(net(x), again(x)) == 0);
 }
 
+TEST_CASE("net convolutions: a transposed convolution of sequences leads back to their length") {
+  NetBuilder b({4, 11});
+  int64_t h = b.conv1d(0, "a", 6, {.stride = 2, .groups = 2});
+  b.name("output", b.conv_transpose1d(h, "b", 4, {.stride = 2, .groups = 2}));
+  const Net net = in_f64(b);
+  const Tensors& p = net.parameters();
+  CHECK(p[2].shape() == Shape{6, 2, 3});
+  CHECK(net.shape(2) == Shape{4, 11});
+  const Tensor x(normal(Key(1), {3, 4, 11}, DType::f64)), y = conv1d(x, p[0], p[1], {}, 2, 1, 1, 2);
+  CHECK(distance(net(x), conv_transpose1d(y, p[2], p[3], {}, 2, 1, 1, 2)) == 0);
+  const Net again = parse_program(net.program_text(), tensors_of(net), "test", DType::f64);
+  CHECK(distance(net(x), again(x)) == 0);
+  CHECK(has(error_of([] {
+              NetBuilder wrong({4, 11});
+              wrong.conv_transpose1d(0, "a", 4, {.stride = 2, .output_padding = 2});
+            }),
+            "output padding 2 must be below the stride 2"));
+}
+
 TEST_CASE("net convolutions: the matrix of a network with groups and dilation is its Jacobian") {
   NetBuilder b({4, 7, 6});
   const ConvOptions depthwise{.groups = 4, .bias = false};

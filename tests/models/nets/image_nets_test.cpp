@@ -86,7 +86,7 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
     const size_t dot = name.find('.');
     cases[name.substr(0, dot)][name.substr(dot + 1)] = array;
   }
-  CHECK(cases.size() == 21);
+  CHECK(cases.size() == 23);
   for (auto& entry : cases)
     for (const DType dtype : {DType::f32, DType::f64}) {
       const std::string& name = entry.first;
@@ -103,6 +103,9 @@ TEST_CASE("convolutions and all their gradients agree with PyTorch") {
       const Window window{{stride, stride}, {padding, padding}, {dilation, dilation}, groups};
       const auto of = [&](const char* field) { return Tensor(cast(c[field], dtype)); };
       const Function f = [&](const Tensors& in) {
+        if (has(name, "transpose1d"))
+          return conv_transpose1d(in[0], in[1], in[2], {}, stride, padding, dilation, groups,
+                                  extra);
         if (has(name, "transpose"))
           return conv_transpose2d(in[0], in[1], in[2], {}, window, {extra, extra});
         if (has(name, "conv1d"))
