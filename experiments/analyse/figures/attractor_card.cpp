@@ -120,7 +120,8 @@ void report(Run& run, const Subject& subject, const Card& card) {
   row("fixed points with more", by_index[3]);
   row("fixed points with a certificate", proved,
       subject.dense ? text(attracting_proved, " of them attract") : "for dense networks only");
-  row("ends at rest at which no attractor was solved for", static_cast<double>(card.unmatched));
+  row("cycles solved for", static_cast<double>(card.cycles.size()));
+  row("ends at which no fixed point or cycle was solved for", static_cast<double>(card.unmatched));
   if (card.moving.count > 0) {
     std::vector<double> largest, error;
     for (int64_t i = 0; i < card.moving.points.dim(0); ++i) {
@@ -169,6 +170,22 @@ void list(Run& run, const Card& card) {
          counted ? text(short_number(f.interval.low), " - ", short_number(f.interval.high)) : "-",
          short_number(radius), text(f.point.index), near, f.certificate});
   }
+  Json cycles = Json::array();
+  for (const FoundCycle& c : card.cycles) {
+    const double multiplier = c.point.spectral_radius();
+    cycles.push_back({{"period", c.period},
+                      {"share", c.share},
+                      {"interval", {c.interval.low, c.interval.high}},
+                      {"starts", c.starts},
+                      {"unstable", c.point.index},
+                      {"largest_multiplier", multiplier},
+                      {"residual", c.point.residual}});
+    if (cycles.size() <= 10)
+      table.row({text("cycle of ", c.period), short_number(c.share),
+                 text(short_number(c.interval.low), " - ", short_number(c.interval.high)),
+                 short_number(multiplier), text(c.point.index), "-", "-"});
+  }
+  run.result("cycles", cycles);
   run.say(table.text());
   if (card.fixed.size() > 20) run.say(text("(the first 20 of ", card.fixed.size(), ")"));
   run.result("fixed_points", all);
@@ -305,7 +322,9 @@ void compute(Run& run, const Config& config) {
                subject.examples.defined() ? text(subject.examples.dim(0), " examples")
                                           : std::string("no examples")));
   const Array starts = starts_of(run, config, subject);
-  const Card card = measure_card(run, subject, starts, config.card);
+  CardOptions options = config.card;
+  options.between = check_interrupt;
+  const Card card = run.timed("card", [&] { return measure_card(subject, starts, options); });
   run.result("architecture", subject.architecture);
   run.result("scale", card.scale);
   list(run, card);
