@@ -20,7 +20,7 @@ rooms=(
   "models/dynamics 142000"
   "data 42000"
   "experiments/harness 174300"
-  "experiments/analyse 23500"
+  "experiments/analyse 26000"
   "experiments/memorization 181000"
   "experiments/online_sgd 258500"
   "tests 1030000"
