@@ -4,16 +4,10 @@
 
 #include "autograd/transforms.h"
 #include "models/dynamics/cyclic.h"
+#include "models/dynamics/piece.h"
 
 namespace basin {
 namespace {
-
-bool is_piecewise_linear(Unary op) {
-  for (const Unary known : {Unary::identity, Unary::relu, Unary::leaky_relu, Unary::relu6,
-                            Unary::hardsigmoid, Unary::abs, Unary::clamp})
-    if (op == known) return true;
-  return false;
-}
 
 constexpr int64_t doubles_at_a_time = int64_t{1} << 22;  // 32 MiB
 
@@ -45,7 +39,7 @@ CodeMap code_map(const Mlp& mlp) {
     return copy_to(cyclic_jacobians(wide, first, turn(wide, z, first).slopes, z.dim(0)), Device());
   };
   result.points_at_a_time = points_at_a_time(mlp);
-  result.piecewise_linear = is_piecewise_linear(mlp.activation.op);
+  result.piecewise_linear = kinks_of(mlp.activation).has_value();
   return result;
 }
 

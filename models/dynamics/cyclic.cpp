@@ -23,10 +23,17 @@ size_t narrowest(const Mlp& mlp) {
 }
 
 Turn turn(const Mlp& mlp, const Tensor& h, size_t first) {
-  const size_t layers = mlp.layers.size();
   const Function activation = [&](const Tensors& z) {
     return apply_activation(mlp.activation, z[0]);
   };
+  return turn(mlp, h, first, [&](size_t, const Tensor& z) {
+    const auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
+    return std::pair(y, slope.defined() ? slope : zeros_like(z));
+  });
+}
+
+Turn turn(const Mlp& mlp, const Tensor& h, size_t first, const LayerActivation& activation) {
+  const size_t layers = mlp.layers.size();
   Turn result{h, Tensors(layers - 1)};
   for (size_t step = 0; step < layers; ++step) {
     const size_t i = (first + step) % layers;
@@ -35,8 +42,8 @@ Turn turn(const Mlp& mlp, const Tensor& h, size_t first) {
       result.end = z;
       continue;
     }
-    auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
-    result.slopes[i] = slope.defined() ? slope : zeros_like(z);
+    const auto [y, slope] = activation(i, z);
+    result.slopes[i] = slope;
     result.end = skips(mlp, i) ? result.end + y : y;
   }
   return result;

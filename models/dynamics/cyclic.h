@@ -3,6 +3,7 @@
 #pragma once
 #include <Eigen/Core>
 #include <functional>
+#include <utility>
 
 #include "models/nets/mlp.h"
 
@@ -28,6 +29,9 @@ struct Turn {
 /// Once through all layers from h [B, width], beginning with layer `first`; after the last layer
 /// comes layer 0.
 Turn turn(const Mlp& mlp, const Tensor& h, size_t first);
+/// The same with another activation: its values and slopes for what the layer `i` gives.
+using LayerActivation = std::function<std::pair<Tensor, Tensor>(size_t i, const Tensor& z)>;
+Turn turn(const Mlp& mlp, const Tensor& h, size_t first, const LayerActivation& activation);
 
 /// The derivative of a turn that has these slopes, transposed: [B, k, k], k the width before layer
 /// `first`; row j is the image of unit vector j. For an f64 network; on its device.
