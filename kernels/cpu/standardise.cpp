@@ -58,18 +58,6 @@ T rate_of(double variance, double eps) {
   return static_cast<T>(1 / std::sqrt(variance + eps));
 }
 
-/// In f64: lanes<double> numbers, or one.
-template <class V, class T>
-[[gnu::always_inline]] inline V wide(const T* from) {
-  if constexpr (sizeof(V) == sizeof(double))
-    return static_cast<double>(*from);
-  else  // GCC 12 makes two conversions of __builtin_convertvector
-    return [&]<int... l>(std::integer_sequence<int, l...>) {
-      return V{static_cast<double>(from[l])...};
-    }
-  (std::make_integer_sequence<int, lanes<double>>());
-}
-
 /// y = ((x - p) - q) rate with p + q = mean: x - p is exact where x is near the mean, so that a
 /// large mean costs no digits. a = b = x, in f64 beyond the first number of the group.
 template <class T>
@@ -86,7 +74,7 @@ struct Forward {
   }
   template <class V>
   std::pair<V, V> terms(int64_t i, const V& centre) const {
-    const V d = sizeof(T) == sizeof(float) ? wide<V>(x + i) : wide<V>(x + i) - centre;
+    const V d = sizeof(T) == sizeof(float) ? converted<V>(x + i) : converted<V>(x + i) - centre;
     return {d, d};
   }
   template <class V, class S>
@@ -135,7 +123,7 @@ struct Pullback {
   double centre(int64_t) const { return 0; }
   template <class V>
   std::pair<V, V> terms(int64_t i, const V&) const {
-    return {wide<V>(v + i), wide<V>(y + i)};
+    return {converted<V>(v + i), converted<V>(y + i)};
   }
   template <class V, class S>
   V value(int64_t i, const S& p, const S& q, const S& rate) const {
@@ -167,12 +155,13 @@ template <int n>
 }
 
 template <class Work>
-[[gnu::always_inline]] inline Sums sums_of_run(const Work& work, int64_t at, double centre) {
+[[gnu::always_inline]] inline Sums sums_of_run(const Work& work, int64_t run, double centre) {
   using V = Vec<double>;
   constexpr int vectors = chains / lanes<double>;
   // what is written next: in time where a run is longer than the first cache
   const bool fetch_out = work.g.rows == 1 && work.g.length > fetched;
   Sums sums;
+  int64_t at = run * work.g.length;
   const int64_t end = at + work.g.length;
   while (at + chains <= end) {
     V a[vectors] = {}, ab[vectors] = {};
@@ -200,23 +189,25 @@ template <class Work>
 }
 
 template <class T, class Work>
-[[gnu::always_inline]] inline void write_run(const Work& work, int64_t at, const Scale<T>& by) {
+[[gnu::always_inline]] inline void write_run(const Work& work, int64_t run, const Scale<T>& by) {
   for_vectors<T>(work.g.length, [&](auto zero, int64_t i) {
     using V = decltype(zero);
-    store(work.out + at + i, work.template value<V>(at + i, by.p, by.q, by.rate));
+    const int64_t at = run * work.g.length + i;
+    store(work.out + at, work.template value<V>(at, by.p, by.q, by.rate));
   });
 }
 
-/// f(work, group, offset) for the runs of `each` rows at a time, in order of memory.
+/// f(work, part, group, run) for the runs of `outer` times `rows` rows, of which a task has `each`
+/// of one outer index; a part is what a task has of a group.
 template <class Work, class F>
-void each_run(const Work& work, int64_t each, F&& f) {
-  const int64_t rows = work.g.outer * work.g.rows;
-  parallel_for((rows + each - 1) / each, [&](int64_t task) {
+void each_run(const Work& work, int64_t outer, int64_t rows, int64_t each, F&& f) {
+  const int64_t blocks = (rows + each - 1) / each;
+  parallel_for(outer * blocks, [&](int64_t task) {
     const Work mine = work;  // nothing that is written can overlap it
-    const Groups& g = mine.g;
-    for (int64_t r = task * each; r < std::min(rows, (task + 1) * each); ++r)
-      for (int64_t k = 0; k < g.kept; ++k)
-        f(mine, r / g.rows * g.kept + k, (r * g.kept + k) * g.length);
+    const int64_t kept = mine.g.kept, o = task / blocks, first = task % blocks * each;
+    for (int64_t r = first; r < std::min(rows, first + each); ++r)
+      for (int64_t k = 0; k < kept; ++k)
+        f(mine, task * kept + k, o * kept + k, (o * rows + r) * kept + k);
   });
 }
 
@@ -224,22 +215,16 @@ template <class T, class Work>
 void by_runs(const Work& work) {
   const Groups& g = work.g;
   const int64_t some = grain / g.stride() + 1;
-  if (g.rows == 1)  // which stay in the cache
-    return each_run(work, some, [](const Work& mine, int64_t group, int64_t at) {
-      write_run<T>(mine, at, mine.scale(group, sums_of_run(mine, at, mine.centre(group))));
+  if (g.rows == 1)  // the run stays in the cache
+    return each_run(work, 1, g.outer, some, [](const Work& mine, int64_t, int64_t, int64_t run) {
+      write_run<T>(mine, run, mine.scale(run, sums_of_run(mine, run, mine.centre(run))));
     });
-  // the parts of all groups, from blocks of rows that are fixed by the shape
   const int64_t each = std::max((g.rows + 15) / 16, some), blocks = (g.rows + each - 1) / each;
   std::vector<Sums> parts(static_cast<size_t>(g.outer * blocks * g.kept));
-  parallel_for(g.outer * blocks, [&](int64_t task) {
-    const Work mine = work;
-    const int64_t outer = task / blocks, first = task % blocks * each;
-    for (int64_t r = first; r < std::min(mine.g.rows, first + each); ++r)
-      for (int64_t k = 0; k < mine.g.kept; ++k)
-        parts[static_cast<size_t>(task * mine.g.kept + k)].add(
-            sums_of_run(mine, ((outer * mine.g.rows + r) * mine.g.kept + k) * mine.g.length,
-                        mine.centre(outer * mine.g.kept + k)));
-  });
+  each_run(work, g.outer, g.rows, each,
+           [&](const Work& mine, int64_t part, int64_t group, int64_t run) {
+             parts[static_cast<size_t>(part)].add(sums_of_run(mine, run, mine.centre(group)));
+           });
   std::vector<Scale<T>> scales(static_cast<size_t>(g.count()));
   for (int64_t i = 0; i < g.count(); ++i) {
     Sums sums;
@@ -247,8 +232,8 @@ void by_runs(const Work& work) {
       sums.add(parts[static_cast<size_t>((i / g.kept * blocks + b) * g.kept + i % g.kept)]);
     scales[static_cast<size_t>(i)] = work.scale(i, sums);
   }
-  each_run(work, some, [&](const Work& mine, int64_t group, int64_t at) {
-    write_run<T>(mine, at, scales[static_cast<size_t>(group)]);
+  each_run(work, g.outer, g.rows, some, [&](const Work& mine, int64_t, int64_t group, int64_t run) {
+    write_run<T>(mine, run, scales[static_cast<size_t>(group)]);
   });
 }
 

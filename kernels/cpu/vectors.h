@@ -3,6 +3,8 @@
 #pragma once
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace basin::cpu {
@@ -30,6 +32,17 @@ template <class V, class T>
 template <class T, int n = lanes<T>>
 [[gnu::always_inline]] inline Vec<T, n> load(const T* from) {
   return read<Vec<T, n>>(from);
+}
+/// The same of another type. (GCC 12 takes most conversions of vectors apart, but not these.)
+template <class V, class T>
+[[gnu::always_inline]] inline V converted(const T* from) {
+  if constexpr (std::is_arithmetic_v<V>)
+    return static_cast<V>(*from);
+  else
+    return [&]<int... l>(std::integer_sequence<int, l...>) {
+      return V{static_cast<std::decay_t<decltype(V{}[0])>>(from[l])...};
+    }
+  (std::make_integer_sequence<int, sizeof(V) / sizeof(V{}[0])>());
 }
 template <class T, class V>
 [[gnu::always_inline]] inline void store(T* to, V v) {

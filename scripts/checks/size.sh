@@ -9,7 +9,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 # room  budget; files of the longest room whose name begins their path
 rooms=(
-  "kernels 144000"
+  "kernels 142700"
   "kernels/cuda 140500"
   "engine 91500"
   "engine/formats 5200"
@@ -27,7 +27,7 @@ rooms=(
   "bench 59000"
 )
 in_a_day="kernels engine autograd models/nets models/training"
-day_budget=496000 most_lines=500
+day_budget=494700 most_lines=500
 
 # count <folder>: a line "room characters lines-of-code path" for each source of the tree in that folder
 count() {
