@@ -421,7 +421,7 @@ std::unique_ptr<Workload> make_workload(const std::string& name, const Device& d
   if (name == "smallest by nodes") return std::make_unique<Smallest>(false);
   if (kind.rfind("max-pool", 0) == 0) return make_pool_workload(name, device);
   if (kind == "grouped" || kind == "loss" || kind == "op") return make_call_workload(name, device);
-  if (kind == "newton") return make_newton_workload(name, device);
+  if (kind == "newton" || kind == "basins") return make_dynamics_workload(name, device);
   int64_t d = 0, h = 0, batch = 1;
   int depth = 0;
   char x = 0, x2 = 0;
@@ -477,6 +477,7 @@ const std::vector<std::string>& workload_names() {
                                                  "radius 784 7x128",
                                                  "radius 784 8x128",
                                                  "newton 784 7x128",
+                                                 "basins 3 6x128 20000",
                                                  "conv 3x32x32 128",
                                                  "minibatch 1x32x32 64",
                                                  "resnet9 3x32x32 64",

@@ -41,15 +41,16 @@ class Workload {
 /// 64x64x32x32 4" (a convolution 3x3 in 4 groups, and its gradients), "loss cross-entropy 128x1000"
 /// (with its gradient, examples x classes; also binary-cross-entropy, gaussian-kl), "op tanh f32"
 /// (an operation of the table on 65,536 numbers; also f64), "newton 784 7x128"
-/// (fixed points from 100 examples of a trained network, in f64). "L x h" means L weight matrices
-/// with all hidden widths h. Errors: any other name.
+/// (fixed points from 100 examples of a trained network, in f64), "basins 3 6x128 20000" (so many
+/// starts until they rest). "L x h" means L weight matrices with all hidden widths h. Errors: any
+/// other name.
 std::unique_ptr<Workload> make_workload(const std::string& name, const Device& device = {});
 /// Those that begin with "max-pool" (workloads_pool.cpp).
 std::unique_ptr<Workload> make_pool_workload(const std::string& name, const Device& device);
 /// Those that begin with "grouped", "loss" or "op" (workloads_calls.cpp).
 std::unique_ptr<Workload> make_call_workload(const std::string& name, const Device& device);
-/// Those that begin with "newton" (workloads_newton.cpp).
-std::unique_ptr<Workload> make_newton_workload(const std::string& name, const Device& device);
+/// Those that begin with "newton" or "basins" (workloads_dynamics.cpp).
+std::unique_ptr<Workload> make_dynamics_workload(const std::string& name, const Device& device);
 
 /// The names that compare.py compares, both readings of "L x h": L weight matrices, and L hidden
 /// layers.

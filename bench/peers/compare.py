@@ -29,6 +29,7 @@ WANTED = {
     "iterate 3 10x512 1000": 1.0,
     "radius 784 7x128": 10.0,
     "newton 784 7x128": 20.0,
+    "basins 3 6x128 20000": 1.3,
     "conv 3x32x32 128": 1.0,
     "minibatch 1x32x32 64": 1.3,
     "resnet9 3x32x32 64": 1.0,
@@ -157,7 +158,8 @@ def report(args, basin, folder):
         " one more for the other reading (L hidden layers). `iterate`: 20 applications to 1,000 points. `radius`: spectral"
         " radius of the Jacobian at one point (PyTorch: autograd.functional.jacobian and linalg.eigvals; basin: the 128 x"
         " 128 product with the same non-zero spectrum). `newton`: fixed points from 100 examples of a trained network, f64,"
-        " to a residual of 1e-12 (PyTorch: func.vmap of func.jacrev, linalg.solve). `conv`: training step of the convolutional autoencoder (32-64-128-256"
+        " to a residual of 1e-12 (PyTorch: func.vmap of func.jacrev, linalg.solve). `basins`: starts until their steps are below"
+        " 1e-6, at most 1,111; those that rest leave on both sides. `conv`: training step of the convolutional autoencoder (32-64-128-256"
         " channels, bottleneck 128). `minibatch`: the same with 8-16-32-64 channels and ELU on minibatches of 2,000 images. `resnet9`:"
         " loss and gradient of ResNet9. `spectrum`: all eigenvalues of a linear network 3x32x32 -> 1x1 -> 3x32x32 with 64 filters"
         " (PyTorch: func.jacrev, linalg.eigvals; basin: jvps to and from the bottleneck, the other eigenvalues are zero)."

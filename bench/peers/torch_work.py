@@ -71,6 +71,8 @@ class Work:
             return [self.train() for _ in range(20)]
         if self.kind == "iterate":
             return self.iterate().flatten()[:30].tolist()
+        if self.kind == "basins":
+            return self.basins().flatten()[:30].tolist()
         if self.kind == "newton":
             return self.newton().flatten()[:30].tolist()
         return [self.radius()]
@@ -88,6 +90,22 @@ class Work:
             for _ in range(20):
                 x = self.net(x)
         return x
+
+    def basins(self):
+        end, active = self.data.clone(), torch.arange(len(self.data))
+        x = self.data
+        with torch.inference_mode() if TUNED else torch.no_grad():
+            for _ in range(1111):
+                y = self.net(x)
+                moves = (y - x).norm(dim=1) > 1e-6
+                if not moves.all():
+                    end[active[~moves]] = y[~moves]
+                    active, y = active[moves], y[moves]
+                x = y
+                if len(active) == 0:
+                    break
+        end[active] = x
+        return end
 
     def newton(self):
         net, x = self.net.double(), self.data.double()
