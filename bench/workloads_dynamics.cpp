@@ -1,5 +1,5 @@
-// Fixed points by Newton's method, and where many starts come to rest: of networks that were trained
-// on a hundred examples.
+// Fixed points by Newton's method, and where many starts come to rest: of networks that were
+// trained on a hundred examples.
 #include <sstream>
 
 #include "bench/workloads.h"
