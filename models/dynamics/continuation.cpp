@@ -403,28 +403,6 @@ class Follower {
     return BranchEnd::points;
   }
 
-  static Branch reversed(Branch branch) {
-    std::reverse(branch.points.begin(), branch.points.end());
-    std::reverse(branch.events.begin(), branch.events.end());
-    std::swap(branch.begin, branch.end);
-    for (BranchEvent& event : branch.events) {
-      std::swap(event.index_before, event.index_after);
-      event.after = static_cast<int64_t>(branch.points.size()) - 2 - event.after;
-    }
-    return branch;
-  }
-  /// The second begins where the first ends.
-  static Branch joined(Branch first, const Branch& second) {
-    const int64_t offset = static_cast<int64_t>(first.points.size()) - 1;
-    first.points.insert(first.points.end(), second.points.begin() + 1, second.points.end());
-    for (BranchEvent event : second.events) {
-      event.after += offset;
-      first.events.push_back(event);
-    }
-    first.end = second.end;
-    return first;
-  }
-
   const Family& family_;
   const FollowOptions& options_;
   Device device_;
@@ -469,6 +447,28 @@ const char* name_of(BranchEnd end) {
       return "lost";
   }
   return "?";
+}
+
+Branch reversed(Branch branch) {
+  std::reverse(branch.points.begin(), branch.points.end());
+  std::reverse(branch.events.begin(), branch.events.end());
+  std::swap(branch.begin, branch.end);
+  for (BranchEvent& event : branch.events) {
+    std::swap(event.index_before, event.index_after);
+    event.after = static_cast<int64_t>(branch.points.size()) - 2 - event.after;
+  }
+  return branch;
+}
+
+Branch joined(Branch first, const Branch& second) {
+  const int64_t offset = static_cast<int64_t>(first.points.size()) - 1;
+  first.points.insert(first.points.end(), second.points.begin() + 1, second.points.end());
+  for (BranchEvent event : second.events) {
+    event.after += offset;
+    first.events.push_back(event);
+  }
+  first.end = second.end;
+  return first;
 }
 
 Branch follow(const Family& family, const Array& point, double p, double p0, double p1,

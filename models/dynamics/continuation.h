@@ -51,6 +51,11 @@ struct Branch {
   BranchEnd begin = BranchEnd::range, end = BranchEnd::range;
 };
 
+/// The same from its end to its beginning.
+Branch reversed(Branch branch);
+/// The second begins at the last point of the first.
+Branch joined(Branch first, const Branch& second);
+
 /// Lengths along the branch are those of (codes / max(1, |codes at the start|), p / |p1 - p0|).
 struct FollowOptions {
   double step = 0.01, min_step = 1e-9, max_step = 0.05;

@@ -209,3 +209,177 @@ TEST_CASE("follow: input that does not fit") {
                   }),
                   "k = 0"));
 }
+
+namespace {
+
+Tensor matrix(const std::vector<double>& values, const Shape& shape) {
+  return Tensor(from_vector(values, shape, test_device()));
+}
+
+/// x -> w a(x - kink) + p
+Mlp line(const Activation& a, double w, double kink, double p) {
+  Mlp mlp{{}, a};
+  mlp.layers.push_back({matrix({1}, {1, 1}), matrix({-kink}, {1})});
+  mlp.layers.push_back({matrix({w}, {1, 1}), matrix({p}, {1})});
+  return mlp;
+}
+
+Mlp random_network(const std::vector<int64_t>& widths, const Activation& activation, Key key) {
+  Mlp mlp{{}, activation};
+  for (size_t i = 0; i + 1 < widths.size(); ++i) {
+    const auto draw = [&](const char* name, const Shape& shape, double size) {
+      return Tensor(normal(key.at(name).at(text(i)), shape, DType::f64, 0, size, test_device()));
+    };
+    mlp.layers.push_back(
+        {draw("weight", {widths[i + 1], widths[i]}, 1), draw("bias", {widths[i + 1]}, 0.5)});
+  }
+  return mlp;
+}
+
+double residual_at(const Family& family, const BranchPoint& x) {
+  const Tensor at(copy_to(x.point, test_device()));
+  return norm(family.at(x.p).whole(at) - at).item();
+}
+
+/// How often the branch passes p.
+int64_t passes(const Branch& branch, double p) {
+  int64_t result = 0;
+  size_t next = 0;
+  double before = branch.points.front().p;
+  const auto go_to = [&](double after) {
+    result += (before < p) != (after < p);
+    before = after;
+  };
+  for (size_t i = 0; i < branch.points.size(); ++i) {
+    go_to(branch.points[i].p);
+    for (; next < branch.events.size() && branch.events[next].after == static_cast<int64_t>(i);
+         ++next)
+      go_to(branch.events[next].p);
+  }
+  return result;
+}
+
+/// Newton's method from a grid of 15 x 15 points in the square of +- size.
+std::vector<FixedPoint> all_fixed_points(const CodeMap& map, double size) {
+  std::vector<double> values;
+  for (int i = 0; i < 225; ++i)
+    for (const int j : {i / 15, i % 15}) values.push_back(size * (j - 7) / 7);
+  return fixed_points(map, newton(map, from_vector(values, {225, 2}, test_device())));
+}
+
+/// All branches in 0.05 .. 1 that reach 1.
+std::vector<Branch> branches_from_end(const Family& family, double size) {
+  std::vector<Branch> result;
+  for (const FixedPoint& x : all_fixed_points(family.at(1), size)) {
+    const auto is_end = [&](const BranchPoint& y) {
+      return y.p == 1 && norm(Tensor(x.point) - Tensor(y.point)).item() < 1e-8;
+    };
+    if (std::any_of(result.begin(), result.end(), [&](const Branch& b) {
+          return is_end(b.points.front()) || is_end(b.points.back());
+        }))
+      continue;
+    result.push_back(follow(family, copy_to(x.point, test_device()), 1, 0.05, 1));
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("follow: a unit meets its kink, and the fixed point persists") {
+  // x = w (x - kink) + p beyond the kink, the slope is .1 w before it: p = kink there
+  struct Case {
+    double w;
+    int64_t index;
+  };
+  for (const Case& c : {Case{0.5, 0}, Case{-2, 1}}) {
+    CAPTURE(c.w);
+    const Family family = family_of([&](double p) {
+      return line({Unary::leaky_relu, 0.1}, c.w, 0.3, p);
+    });
+    const double slope = 0.1 * c.w, left = (-1 - slope * 0.3) / (1 - slope);
+    const Branch branch = follow(family, row({left}), -1, -1, 2);
+    REQUIRE(events(branch) == "border collision, persistence");
+    const BranchEvent& event = branch.events[0];
+    CHECK(std::abs(event.p - 0.3) < 1e-12);  // all is affine: the secant is exact
+    CHECK(std::abs(first(event.point) - 0.3) < 1e-12);
+    CHECK(event.index_before == 0);
+    CHECK(event.index_after == c.index);
+    CHECK(event.turns == 0);
+    CHECK(std::abs(first(branch.points.back().point) - (2 - 0.3 * c.w) / (1 - c.w)) < 1e-12);
+    for (const BranchPoint& x : branch.points) CHECK(residual_at(family, x) < 1e-12);
+  }
+}
+
+TEST_CASE("follow: a unit meets its kink, and a pair is lost") {
+  const Family family = family_of([](double p) {
+    return line({Unary::leaky_relu, 0.1}, 2, 0.3, p);
+  });
+  const Branch branch = follow(family, row({(-1 - 0.06) / 0.8}), -1, -1, 2);
+  REQUIRE(events(branch) == "border collision, fold");
+  const BranchEvent& event = branch.events[0];
+  CHECK(std::abs(event.p - 0.3) < 1e-12);
+  CHECK(event.turns == -1);
+  CHECK(event.index_before + event.index_after == 1);
+  CHECK(branch.points.back().p == -1);
+  CHECK(std::abs(first(branch.points.back().point) - (0.6 + 1)) < 1e-12);
+  for (const BranchPoint& x : branch.points) CHECK(residual_at(family, x) < 1e-12);
+}
+
+TEST_CASE("follow: as many fixed points as Newton's method finds from a grid, at 20 gains") {
+  for (const bool smooth : {true, false}) {
+    CAPTURE(smooth);
+    const Activation activation =
+        smooth ? Activation{Unary::tanh} : Activation{Unary::clamp, -1, 1};
+    int64_t most = 0, folds = 0;
+    for (uint64_t seed = 0; seed < 6; ++seed) {
+      CAPTURE(seed);
+      Mlp mlp = random_network({2, 3, 2}, activation, Key(seed));
+      for (Linear& layer : mlp.layers) layer.weight = layer.weight * 3;
+      const Family family = gain_family(mlp, GainOf::weights);
+      // Newton's method needs a start in the piece of every point; they are narrow near 0
+      const double size = smooth ? 12 : 3;
+      const std::vector<Branch> branches = branches_from_end(family, size);
+      for (const Branch& branch : branches) {
+        CHECK(branch.begin == BranchEnd::range);
+        CHECK(branch.end == BranchEnd::range);
+        for (const BranchPoint& x : branch.points) CHECK(residual_at(family, x) < 1e-10);
+        for (const BranchEvent& event : branch.events) folds += event.turns != 0;
+      }
+      for (int i = 0; i < 20; ++i) {
+        const double p = 0.0513 + 0.0487 * i;
+        CAPTURE(p);
+        int64_t passed = 0;
+        for (const Branch& branch : branches) passed += passes(branch, p);
+        const auto found = static_cast<int64_t>(all_fixed_points(family.at(p), size).size());
+        CHECK(passed == found);
+        most = std::max(most, found);
+      }
+    }
+    CHECK(most >= 3);
+    CHECK(folds >= 5);
+  }
+}
+
+TEST_CASE("families: gain, slope and interpolation") {
+  const Mlp a = random_network({2, 3, 2}, {Unary::leaky_relu, 0.1}, Key(1));
+  const Mlp b = random_network({2, 3, 2}, {Unary::leaky_relu, 0.1}, Key(2));
+  const Tensor x(row({0.4, -1.2}));
+  const auto gap = [&](const Family& family, double p, const Mlp& expected) {
+    return norm(family.at(p).whole(x) - expected(x)).item();
+  };
+  CHECK(gap(between(a, b), 0, a) == 0);
+  CHECK(gap(between(a, b), 1, b) == 0);
+  Mlp sloped = a, half = a, all = a;
+  sloped.activation.a = 0.7;
+  for (Linear& layer : half.layers) layer.weight = 0.5 * layer.weight;
+  for (Linear& layer : all.layers) layer = {0.5 * layer.weight, 0.5 * layer.bias};
+  CHECK(gap(slope_family(a), 0.7, sloped) == 0);
+  CHECK(gap(gain_family(a, GainOf::weights), 0.5, half) == 0);
+  CHECK(gap(gain_family(a, GainOf::weights_and_biases), 0.5, all) == 0);
+  const Mlp wide = random_network({2, 4, 2}, {Unary::leaky_relu, 0.1}, Key(1));
+  const std::string message = test::error_of([&] { between(a, wide); });
+  CHECK(test::has(message, a.architecture()));
+  CHECK(test::has(message, wide.architecture()));
+  const Mlp smooth = random_network({2, 3, 2}, {Unary::tanh}, Key(1));
+  CHECK(test::has(test::error_of([&] { slope_family(smooth); }), "leaky ReLU"));
+}
