@@ -17,7 +17,7 @@ constexpr int chains = 16;         // of the sum of a run, whatever the vectors
 constexpr int64_t piece = 1024;    // elements of a run that these chains sum
 constexpr int64_t short_run = 32;  // below it runs are columns
 constexpr int64_t strip = 960;     // columns side by side; a power of two would share cache sets
-constexpr int64_t fetched = 2048;  // elements from what is read to what is asked for
+constexpr int64_t fetched = 4096;  // elements from what is read to what is asked for
 
 /// x [outer, rows, kept, length] is reduced over rows and length: a group is `rows` runs.
 struct Groups {
@@ -158,8 +158,6 @@ template <class Work>
 [[gnu::always_inline]] inline Sums sums_of_run(const Work& work, int64_t run, double centre) {
   using V = Vec<double>;
   constexpr int vectors = chains / lanes<double>;
-  // what is written next: in time where a run is longer than the first cache
-  const bool fetch_out = work.g.rows == 1 && work.g.length > fetched;
   Sums sums;
   int64_t at = run * work.g.length;
   const int64_t end = at + work.g.length;
@@ -167,7 +165,6 @@ template <class Work>
     V a[vectors] = {}, ab[vectors] = {};
     for (const int64_t last = std::min(at + piece, end); at + chains <= last; at += chains) {
       work.fetch(at + fetched);
-      if (fetch_out) __builtin_prefetch(work.out + at, 1);
       unrolled<vectors>([&](auto k) {
         const auto [s, t] = work.terms(at + k * lanes<double>, V{} + centre);
         a[k] += s;
@@ -246,7 +243,7 @@ void by_columns(const Work& work) {
     const Groups& g = mine.g;
     const int64_t stride = g.stride(), group = task / strips * g.kept + task % strips * most,
                   columns = std::min(most, g.kept - task % strips * most) * g.length,
-                  first = g.first(group), ahead = (1 + fetched / columns) * stride;
+                  first = g.first(group), ahead = (1 + fetched / 2 / columns) * stride;
     double centre[strip], a[strip] = {}, ab[strip] = {};
     for (int64_t j = 0; j < columns; ++j) centre[j] = mine.centre(group + j / g.length);
     for (int64_t row = 0; row < g.rows; row += 4)
