@@ -7,12 +7,19 @@
 
 namespace basin {
 
+enum class Kind : uint8_t { attractor, neutral, saddle, repeller };
+const char* name_of(Kind kind);
+/// attractor: radius below 1; neutral: no eigenvalue outside the unit circle, but one on it;
+/// repeller: all of them outside; saddle: some.
+Kind kind_of(const FixedPoint& point);
+
 /// A fixed point with what is known around it.
 struct Found {
   FixedPoint point;
-  std::string certificate;  // "proved", or why not
-  double share = 0;         // of the starts that end here
-  Interval interval;        // of that share
+  std::string certificate;   // "proved", or why not
+  bool kind_proved = false;  // no eigenvalue can be on the other side of the unit circle
+  double share = 0;          // of the starts that end here
+  Interval interval;         // of that share
   int64_t starts = 0;
   int64_t example = -1;  // the nearest one; -1: there are no examples
   double distance = 0;   // to it
@@ -33,14 +40,15 @@ struct Card {
   FateSummary summary;
   std::vector<Found> fixed;  // attractors by falling share, then the others by index
   std::vector<FoundCycle> cycles;
-  int64_t attractors = 0;
-  int64_t unmatched = 0;  // ends that rest or cycle, at which Newton found no attractor
-  Exponents moving;       // largest exponents of starts that move on; none: no such start
-  double scale = 1;       // the unit of distances
+  int64_t reached = 0;   // attractors and cycles that starts end at
+  int64_t unsolved = 0;  // starts at rest or on a cycle where nothing that attracts was solved for
+  Exponents moving;      // largest exponents of starts that move on; none: no such start
+  double scale = 1;      // the unit of distances
 };
 
 struct CardOptions {
-  int64_t newton_starts = 200;  // Newton's method begins at examples, at ends and at so many starts
+  // Newton's method begins at where starts came to rest, at so many starts and so many examples.
+  int64_t newton_starts = 200, newton_examples = 1000;
   int64_t max_iterations = 3000;
   double relative = 1e-6, same = 1e-3;    // of the scale: a step that rests, ends that are one
   int64_t exponents = 16;                 // starts that move on whose exponents are measured

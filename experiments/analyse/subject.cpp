@@ -37,26 +37,37 @@ std::string file_of(const std::string& path) {
   return found[0];
 }
 
-/// "mlp 3-128-3 tanh bias f32", as Mlp::architecture says it.
-Mlp mlp_of(const std::string& architecture, const std::string& path) {
+/// A dense network from its tensors. The file's line about it, "mlp 3-128-3 tanh bias f32", says
+/// what tensors do not, and has to agree with them.
+Mlp mlp_of(const SafeTensors& file, const std::string& path, const std::string& prefix,
+           const std::string& architecture) {
   std::istringstream in(architecture);
-  std::string kind, widths, word;
-  in >> kind >> widths;
-  std::vector<std::string> rest;
-  while (in >> word) rest.push_back(word);
-  MlpConfig config;
-  std::istringstream numbers(widths);
-  for (std::string width; std::getline(numbers, width, '-');)
-    config.widths.push_back(std::atoll(width.c_str()));
-  require(rest.size() >= 3, "analyse: ", path, " says of its network \"", architecture,
-          "\", which is not understood");
-  config.activation = parse_activation(rest[0]);
-  config.skip = rest[1] == "skip";
-  config.bias = rest[rest.size() - 2] == "bias";
-  config.dtype = rest.back() == "f64" ? DType::f64 : DType::f32;
-  Mlp mlp = make_mlp(config, Key(0));
+  std::string word, activation;
+  in >> word >> word >> activation;
+  Mlp mlp{{}, parse_activation(activation)};
+  mlp.skip = architecture.find(" skip ") != architecture.npos;
+  const auto tensor = [&](const std::string& name) {
+    for (const auto& [key, array] : file.tensors)
+      if (key == name) return Tensor(array);
+    return Tensor();
+  };
+  for (size_t i = 0;; ++i) {
+    const std::string name = prefix + "layers." + std::to_string(i);
+    const Tensor weight = tensor(name + ".weight");
+    if (!weight.defined()) break;
+    require(weight.rank() == 2 && is_floating(weight.dtype()), "analyse: ", path, ": ", name,
+            ".weight is ", weight.array(), ", must be a matrix of floating numbers");
+    mlp.layers.push_back({weight, tensor(name + ".bias")});
+  }
   require(mlp.architecture() == architecture, "analyse: ", path, " says of its network \"",
-          architecture, "\", which is not understood");
+          architecture, "\", but its tensors are those of \"", mlp.architecture(), "\"");
+  for (const Linear& layer : mlp.layers)
+    require(!layer.bias.defined() || layer.bias.shape() == Shape{layer.weight.dim(0)},
+            "analyse: ", path, ": a bias ", layer.bias.array(), " beside a weight ",
+            layer.weight.array());
+  for (size_t i = 1; i < mlp.layers.size(); ++i)
+    require(mlp.layers[i].weight.dim(1) == mlp.layers[i - 1].weight.dim(0), "analyse: ", path,
+            ": layer ", i, " does not take what layer ", i - 1, " gives");
   return mlp;
 }
 
@@ -65,6 +76,12 @@ Model on_device(const Model& model, const Device& device) {
   Tensors flat = state_of(model);
   for (Tensor& t : flat) t = Tensor(copy_to(t.array(), device));
   return with_state(model, flat);
+}
+
+std::vector<Array> arrays_of(const Tensors& tensors) {
+  std::vector<Array> arrays;
+  for (const Tensor& t : tensors) arrays.push_back(t.array());
+  return arrays;
 }
 
 DType dtype_of(const Tensors& parameters) {
@@ -79,7 +96,8 @@ Subject::Subject(const Mlp& mlp)
       codes(code_map(mlp)),
       dense(mlp),
       d(mlp.widths().front()),
-      dtype(mlp.layers[0].weight.dtype()) {}
+      dtype(mlp.layers[0].weight.dtype()),
+      parameters(arrays_of(flatten(mlp))) {}
 
 Subject::Subject(const Net& net)
     : architecture(net.architecture()),
@@ -89,7 +107,8 @@ Subject::Subject(const Net& net)
       codes(code_map(net)),
       dense(as_mlp(net)),
       d(net.shape(0).size()),
-      dtype(dtype_of(net.parameters())) {}
+      dtype(dtype_of(net.parameters())),
+      parameters(arrays_of(net.parameters())) {}
 
 Subject load_subject(const std::string& path, const Device& device) {
   const std::string file_name = file_of(path);
@@ -110,9 +129,7 @@ Subject load_subject(const std::string& path, const Device& device) {
       const DType dtype = f64 ? DType::f64 : DType::f32;
       return Subject(parse_program(program, file.tensors, file_name, dtype, device, prefix));
     }
-    Mlp mlp = mlp_of(architecture, file_name);
-    load_model(file_name, mlp, prefix);
-    return Subject(on_device(mlp, device));
+    return Subject(on_device(mlp_of(file, file_name, prefix, architecture), device));
   };
   Subject result = subject();
   result.name = std::filesystem::path(file_name).stem().string();
@@ -121,30 +138,38 @@ Subject load_subject(const std::string& path, const Device& device) {
 
 Array load_examples(const std::string& path, const std::string& network, const Subject& subject,
                     const Device& device) {
-  Array found;
+  if (path == "none") return {};
+  std::string file = path;
+  if (path.empty()) {
+    file = file_of(network);
+    if (!ends_with(file, ".safetensors")) return {};
+    file = file.substr(0, file.size() - std::string(".safetensors").size()) + measured_ending;
+    if (!std::filesystem::exists(file)) return {};
+  }
   const auto fits = [&](const Array& x) {
     return x.rank() >= 2 && x.dim(0) > 0 && x.size() / x.dim(0) == subject.d;
   };
-  const auto search = [&](const std::string& file) {
-    for (const auto& [name, x] : load_safetensors(file).tensors)
-      if (!found.defined() && fits(x) &&
-          (!path.empty() || name.find("example") != name.npos ||
-           name.find("training") != name.npos))
-        found = x;
-  };
-  if (path.empty()) {
-    std::string beside = file_of(network);
-    beside.resize(beside.size() - std::string(".safetensors").size());
-    beside += measured_ending;
-    if (std::filesystem::exists(beside)) search(beside);
-    if (!found.defined()) return {};
-  } else if (ends_with(path, ".npy")) {
-    found = load_npy(path);
-  } else {
-    search(path);
-  }
-  require(found.defined() && fits(found), "analyse: ", path,
-          " has no examples for this network: rows of ", subject.d, " numbers are needed");
+  NamedArrays candidates;
+  if (ends_with(file, ".npy"))
+    candidates.emplace_back(file, load_npy(file));
+  else
+    candidates = load_safetensors(file).tensors;
+  std::erase_if(candidates, [&](const auto& one) { return !fits(one.second); });
+  NamedArrays called = candidates;
+  std::erase_if(called, [](const auto& one) {
+    return one.first.find("example") == one.first.npos &&
+           one.first.find("training") == one.first.npos;
+  });
+  if (!called.empty() || path.empty()) candidates = called;
+  if (path.empty() && candidates.empty()) return {};
+  require(!candidates.empty(), "analyse: ", file, " has no examples for this network: rows of ",
+          subject.d, " numbers are needed");
+  std::string names;
+  for (const auto& [name, x] : candidates) names += text("\n  ", name, " ", x);
+  require(
+      candidates.size() == 1, "analyse: ", file,
+      " has several tensors that may be the examples; keep one, or call one \"examples\":", names);
+  Array found = candidates[0].second;
   found = copy_to(cast(reshape(found, {found.dim(0), -1}), subject.dtype), device);
   require(sum(is_finite(Tensor(found))).item() == static_cast<double>(found.size()),
           "analyse: ", "the examples are not all finite");

@@ -15,6 +15,7 @@ struct Subject {
   std::optional<Mlp> dense;  // the network, where it is a chain of dense layers
   int64_t d = 0;
   DType dtype = DType::f32;
+  std::vector<Array> parameters;
   Array examples;  // [n, d], or not defined
 
   explicit Subject(const Mlp& mlp);
@@ -27,8 +28,9 @@ struct Subject {
 Subject load_subject(const std::string& path, const Device& device);
 
 /// The examples a network was trained on: `path` is a .npy file, or a safetensors file with one
-/// matrix of that width; "" stands for what an experiment measured beside the network, which may be
-/// nothing. In the dtype of the subject, on `device`. Errors: no such matrix, not finite.
+/// tensor of such rows, or one called "...example..." or "...training..."; "" stands for what an
+/// experiment measured beside the network, which may be nothing, and "none" for nothing. In the
+/// dtype of the subject, on `device`. Errors: no such tensor, or several; not finite.
 Array load_examples(const std::string& path, const std::string& network, const Subject& subject,
                     const Device& device);
 

@@ -287,6 +287,9 @@ int basin_main(int argc, char** argv) {
     if (analyse->parsed()) {
       parsed.name = "attractor-card";
       require(parsed.help || !network.empty(), "analyse: needs the file of a network");
+      for (const std::string& setting : parsed.options.settings)
+        require(setting.rfind("network=", 0) != 0, "analyse: the network is named twice, ", network,
+                " and --set ", setting);
       if (!network.empty()) parsed.options.settings.push_back("network=" + network);
       return run_experiment(*analyse, parsed, {argv, argv + argc});
     }

@@ -15,7 +15,7 @@ void measure_own(Run& run, Measurements& m, const Mlp& net, const Array& x, doub
       run.timed("spectra", [&] { return fixed_points(code_map(net), found); });
   const size_t n = found.ends.size();
   std::vector<double> index(n, -1), near;
-  double own = 0, attractors = 0, saddles = 0, sources = 0, shared = 0;
+  double own = 0, attractors = 0, saddles = 0, higher = 0, shared = 0;
   for (const FixedPoint& point : points) {
     double here = 0;
     for (const int64_t row : point.starts) {
@@ -29,27 +29,31 @@ void measure_own(Run& run, Measurements& m, const Mlp& net, const Array& x, doub
     shared += here > 1 ? here : 0;
     attractors += point.index == 0 ? here : 0;
     saddles += point.index == 1 ? here : 0;
-    sources += point.index > 1 ? here : 0;
+    higher += point.index > 1 ? here : 0;
   }
-  double certified = 0, attracting = 0, proved = 0;
-  run.timed("certificates", [&] {
-    for (const FixedPoint& point : points) {
-      const bool holds = certify(net, point.point)[0].certified();
-      certified += holds;
-      attracting += point.index == 0;
-      proved += holds && point.index == 0;
-    }
+  double certified = 0, attracting = 0, existing = 0, proved = 0;
+  const std::vector<Certificate> certificates = run.timed("certificates", [&] {
+    Tensors rows;
+    for (const FixedPoint& point : points) rows.push_back(Tensor(point.point));
+    return rows.empty() ? std::vector<Certificate>() : certify(net, concat(rows, 0).array());
   });
+  for (size_t i = 0; i < points.size(); ++i) {
+    certified += certificates[i].certified();
+    attracting += points[i].attracts();
+    existing += points[i].attracts() && certificates[i].certified();
+    proved += points[i].attracts() && certificates[i].attracts();
+  }
   const auto of = [](double some, double all) { return all > 0 ? some / all : 0; };
   const auto all = static_cast<double>(n);
   m.add("own fixed points", own / all);
   m.add("own distance", near.empty() ? std::numeric_limits<double>::infinity() : median(near));
   m.add("own attractors", attractors / all);
   m.add("own saddles", saddles / all);
-  m.add("own sources", sources / all);
+  m.add("own higher saddles", higher / all);
   m.add("shared", shared / all);
   m.add("certified", of(certified, static_cast<double>(points.size())));
-  m.add("certified attractors", of(proved, attracting));
+  m.add("certified attractors", of(existing, attracting));
+  m.add("proved attractors", of(proved, attracting));
   m.add("indices", index);
   m.add("distances", found.moved);
 }
@@ -101,15 +105,17 @@ void report_fixed_points(const CaseRows& rows) {
   rows.report("training points whose own fixed point has one unstable direction", "",
               "own saddles");
   rows.report("training points whose own fixed point has more unstable directions", "",
-              "own sources");
+              "own higher saddles");
   rows.report("training points whose own fixed point is another one's too", "", "shared");
   rows.report("fixed points with a certificate", "(a proof that each exists)", "certified");
+  rows.report("attractors proved to attract", "(a bound below 1 of the spectral radius)",
+              "proved attractors");
   const std::string most = "most trajectories converge to training examples";
   rows.report("starts that end at a training point's own fixed point", most, "at training points");
   rows.report("starts that end at another fixed point", most, "at other points");
   rows.report("starts that end on a cycle", most, "on cycles");
   rows.report("starts that still move after 3000 iterations", most, "moving");
-  rows.report("starts that go to infinity", most, "to infinity");
+  rows.report("starts that go to infinity or are no numbers", most, "to infinity");
   rows.report("attractors and cycles found that are no training point's", most, "other ends");
 }
 

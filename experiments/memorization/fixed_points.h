@@ -10,11 +10,12 @@ namespace basin {
 /// `radius` of a training point is its own:
 ///   own fixed points      fraction of training points from which Newton reaches their own
 ///   own distance          median distance to it
-///   own attractors, own saddles, own sources   fractions of training points whose own has no
-///   unstable direction, one, more than one
+///   own attractors, own saddles, own higher saddles   fractions of training points whose own has
+///   no unstable direction, one, more than one
 ///   shared                fraction of training points whose own is another one's too
 ///   certified             fraction of the fixed points found that have a certificate
-///   certified attractors  fraction of the attractors found that have one
+///   certified attractors, proved attractors   fractions of the attractors found that have one,
+///   and whose spectral radius it bounds below 1
 ///   at training points, at other points, on cycles, moving, to infinity   fractions of the starts
 ///   that end so; they sum to 1
 ///   other ends            number of attractors and cycles found that are no training point's own

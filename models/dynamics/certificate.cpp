@@ -18,30 +18,52 @@ using Vector = Eigen::VectorXd;
 
 constexpr double u = 0x1p-53;
 constexpr double infinity = std::numeric_limits<double>::infinity();
-// Sums of bounds are themselves rounded: every one here has fewer than 2^20 operations.
+// Sums of bounds are themselves rounded: each has fewer than 2^22 operations.
 constexpr double upwards = 1 + 0x1p-30;
+// More than products lose that leave the range of f64 below, where no norm is above `largest_norm`.
+constexpr double vanished = 1e-150, largest_norm = 1e100;
 
 /// Of a sum of n products in f64, in any order, relative to the sum of their magnitudes.
 double gamma(Eigen::Index n) {
   return static_cast<double>(n + 2) * u * upwards;
 }
 
-/// No smaller than the 2-norm.
-template <class M>
-double norm_bound(const M& m) {
-  if (m.size() == 0) return 0;
-  const auto size = m.cwiseAbs();
-  const double product = size.colwise().sum().maxCoeff() * size.rowwise().sum().maxCoeff();
-  return std::min(m.norm(), std::sqrt(product)) * upwards;
+/// bound(m), taken at the scale where the largest entry is near 1: fourth powers of entries stay in
+/// range.
+template <class Bound>
+double scaled(const Matrix& m, const Bound& bound) {
+  const double largest = m.size() > 0 ? m.cwiseAbs().maxCoeff() : 0;
+  if (largest == 0) return 0;
+  if (!std::isfinite(largest)) return infinity;
+  const int exponent = std::ilogb(largest);
+  return std::ldexp(bound(Matrix(m * std::ldexp(1.0, -exponent))), exponent) * upwards;
 }
 
-/// Closer to the 2-norm: the fourth root of |(M^T M)^2|_F, at most 1.3 times that of a random
-/// matrix. A bound that is twice too large at each of 28 layers proves nothing.
+/// Of the largest column sum and row sum of magnitudes, and Frobenius': no smaller than the 2-norm.
+double norm_bound(const Matrix& m) {
+  return scaled(m, [](const Matrix& near_one) {
+    const auto size = near_one.cwiseAbs();
+    const double product = size.colwise().sum().maxCoeff() * size.rowwise().sum().maxCoeff();
+    return std::min(near_one.norm(), std::sqrt(product));
+  });
+}
+
+/// Closer to the 2-norm: the fourth root of |(M^T M)^2|_F, 1.3 times that of a random matrix 128 x
+/// 128. A bound that is twice too large at each of 28 layers proves nothing.
 double close_norm_bound(const Matrix& m) {
-  const Matrix gram = m.cols() <= m.rows() ? Matrix(m.transpose() * m) : Matrix(m * m.transpose());
-  const double size = m.norm();
-  const double rounding = 4 * gamma(m.rows() + m.cols()) * size * size * size * size;
-  return std::min(size, std::pow((gram * gram).norm() + rounding, 0.25)) * upwards;
+  return scaled(m, [](const Matrix& near_one) {
+    const bool tall = near_one.cols() <= near_one.rows();
+    const Matrix gram =
+        tall ? Matrix(near_one.transpose() * near_one) : Matrix(near_one * near_one.transpose());
+    const double size = near_one.norm();
+    const double rounding = 4 * gamma(near_one.rows() + near_one.cols()) * std::pow(size, 4);
+    return std::min(size, std::pow((gram * gram).norm() + rounding, 0.25));
+  });
+}
+
+/// Frobenius' norm.
+double whole_norm(const Matrix& m) {
+  return scaled(m, [](const Matrix& near_one) { return near_one.norm(); });
 }
 
 /// Bounds of an activation's slope s(x) over the line: |s| and |s'|, and the kinks between which a
@@ -58,7 +80,8 @@ std::optional<SlopeBounds> bounds_of(const Activation& a) {
     case Unary::relu:
       return SlopeBounds{1, 0, {0}};
     case Unary::leaky_relu:
-      return SlopeBounds{std::max(1.0, std::abs(a.a)), 0, {0}};
+      if (!(a.a > 0)) return std::nullopt;  // its slope is told by the sign of the output
+      return SlopeBounds{std::max(1.0, a.a), 0, {0}};
     case Unary::relu6:
       return SlopeBounds{1, 0, {0, 6}};
     case Unary::hardsigmoid:
@@ -118,7 +141,9 @@ struct Place {
 };
 
 Vector row_norms(const Matrix& m) {
-  return m.rowwise().norm() * upwards;
+  Vector norms(m.rows());
+  for (Eigen::Index i = 0; i < m.rows(); ++i) norms[i] = whole_norm(m.row(i));
+  return norms;
 }
 
 Vector host_vector(const Tensor& x) {
@@ -128,14 +153,6 @@ Vector host_vector(const Tensor& x) {
 
 Tensor row_of(const Vector& v) {
   return Tensor(from_vector(std::vector<double>(v.begin(), v.end()), {1, v.size()}));
-}
-
-/// y [1, n] and the slopes there, by the functions that everything else here is computed with.
-std::pair<Vector, Vector> activated(const Activation& activation, const Vector& pre) {
-  const Function f = [&](const Tensors& z) { return apply_activation(activation, z[0]); };
-  const Tensor z = row_of(pre);
-  auto [y, slope] = jvp_flat(f, {z}, {full_like(z, 1.0)});
-  return {host_vector(y), slope.defined() ? host_vector(slope) : Vector::Zero(pre.size()).eval()};
 }
 
 Place place_at(const Network& net, const Activation& activation, const Vector& z) {
@@ -149,22 +166,26 @@ Place place_at(const Network& net, const Activation& activation, const Vector& z
     const Vector error =
         gamma(n + 1) * (layer.weight.cwiseAbs() * h.cwiseAbs() + layer.bias.cwiseAbs());
     Vector next = pre, slope = Vector::Ones(pre.size());
-    double defect = error.norm();
+    double defect = error.stableNorm();
     if (layer.active) {
-      std::tie(next, slope) = activated(activation, pre);
-      defect = net.bounds.slope * defect + 8 * u * next.norm();  // 4 units in the last place
+      const auto [y, slopes] = activated(activation, row_of(pre));
+      next = host_vector(y);
+      slope = host_vector(slopes);
+      defect = net.bounds.slope * defect + 8 * u * next.stableNorm();  // 4 units in the last place
     }
     Matrix jacobian = slope.asDiagonal() * layer.weight;
+    double entries = u * whole_norm(jacobian);
     if (layer.skips) {
       jacobian.diagonal().array() += 1;
       next += h;
-      defect += u * next.norm();
+      defect += u * next.stableNorm();
+      entries += u * whole_norm(jacobian);
     }
     p.pre.push_back(pre);
-    p.pre_error.push_back(error * upwards);
-    p.defect.push_back(defect * upwards + 1e-300);
+    p.pre_error.push_back((error * upwards).array() + vanished);
+    p.defect.push_back(defect * upwards + vanished);
     p.layer_norm.push_back(close_norm_bound(jacobian));
-    p.layer_rounding.push_back(3 * u * jacobian.norm());
+    p.layer_rounding.push_back(entries * upwards + vanished);
     jacobians.push_back(std::move(jacobian));
     h = std::move(next);
   }
@@ -172,9 +193,10 @@ Place place_at(const Network& net, const Activation& activation, const Vector& z
   for (size_t s = 0; s < count; ++s) {
     p.prefix.push_back(close_norm_bound(product));
     const Layer& layer = net.layers[s];
-    const double rounding = 2 * gamma(product.rows()) * product.norm();
-    p.reach.push_back(row_norms(layer.weight * product) + rounding * layer.row_norm);
-    p.prefix_rounding.push_back(rounding * jacobians[s].norm());
+    const double rounding = 2 * gamma(product.rows()) * whole_norm(product) + vanished;
+    p.reach.push_back((row_norms(layer.weight * product) + rounding * layer.row_norm).array() +
+                      vanished);
+    p.prefix_rounding.push_back(rounding * whole_norm(jacobians[s]) + vanished);
     product = jacobians[s] * product;
   }
   p.prefix.push_back(norm_bound(product));
@@ -183,23 +205,34 @@ Place place_at(const Network& net, const Activation& activation, const Vector& z
   p.suffix.assign(count + 1, norm_bound(product));
   p.suffix_rounding.assign(count, 0);
   for (size_t s = count; s-- > 0;) {
-    p.suffix_rounding[s] = 2 * gamma(product.cols()) * jacobians[s].norm() * product.norm();
+    p.suffix_rounding[s] =
+        2 * gamma(product.cols()) * whole_norm(jacobians[s]) * whole_norm(product) + vanished;
     product = product * jacobians[s];
     p.suffix[s] = close_norm_bound(product);
   }
   const Matrix system = Matrix::Identity(z.size(), z.size()) - p.jacobian;
   const Vector residual = h - z;
-  p.subtraction = u * residual.norm() * upwards;
+  p.subtraction = u * residual.stableNorm() * upwards + vanished;
   p.inverse = system.inverse();
   if (!p.inverse.allFinite()) return p;
   p.inverse_norm = norm_bound(p.inverse);
-  const double size = p.inverse.norm() * system.norm();
+  const double size = whole_norm(p.inverse) * whole_norm(system);
   p.inverse_defect = norm_bound(Matrix::Identity(z.size(), z.size()) - p.inverse * system) +
-                     2 * gamma(z.size()) * size * upwards;
+                     2 * gamma(z.size()) * size * upwards + vanished;
   p.newton_step =
       ((p.inverse * residual).norm() + gamma(z.size()) * p.inverse.norm() * residual.norm()) *
       upwards;
   return p;
+}
+
+/// Whether every norm is far from the ends of the range of f64.
+bool in_range(const Network& net, const Place& p) {
+  double largest = p.inverse_norm;
+  for (const std::vector<double>* norms : {&p.layer_norm, &p.prefix, &p.suffix})
+    for (const double norm : *norms) largest = std::max(largest, norm);
+  for (const Vector& pre : p.pre) largest = std::max(largest, pre.stableNorm());
+  for (const Layer& layer : net.layers) largest = std::max(largest, layer.norm);
+  return largest < largest_norm;
 }
 
 /// What holds over the ball of radius r around z.
@@ -295,6 +328,10 @@ Certificate certificate_at(const Network& net, const Activation& activation, con
     result.failure = "I - J is singular: a fold, or a line of fixed points";
     return result;
   }
+  if (!in_range(net, p)) {
+    result.failure = "numbers above 1e100";
+    return result;
+  }
   // The least radius that might hold the step is tried first, then larger ones: the largest that
   // works is reported, and the bounds of the smallest.
   std::optional<Contraction> smallest;
@@ -321,14 +358,17 @@ Certificate certificate_at(const Network& net, const Activation& activation, con
   const double error = solver.info() == Eigen::Success
                            ? eigenvalue_error(solver, p.jacobian, smallest->ball.variation)
                            : infinity;
-  double largest = 0;
-  result.index_proved = true;
-  for (const std::complex<double>& value : solver.eigenvalues()) {
-    largest = std::max(largest, std::abs(value));
-    result.index_proved = result.index_proved && std::abs(std::abs(value) - 1) > error;
-  }
-  result.radius_low = std::max(0.0, largest - error);
-  result.radius_high = largest + error;
+  std::vector<double> moduli;
+  for (const std::complex<double>& value : solver.eigenvalues()) moduli.push_back(std::abs(value));
+  std::sort(moduli.rbegin(), moduli.rend());
+  result.index_proved = std::all_of(moduli.begin(), moduli.end(),
+                                    [&](double modulus) { return std::abs(modulus - 1) > error; });
+  result.radius_high = moduli[0] + error;
+  // Discs that touch share their eigenvalues: the chain of them from the largest on holds one.
+  double low = moduli[0] - error;
+  for (const double modulus : moduli)
+    if (modulus + error >= low) low = std::min(low, modulus - error);
+  result.radius_low = std::isfinite(error) ? std::max(0.0, low) : 0;
   return result;
 }
 
@@ -350,7 +390,7 @@ Network network_of(const Mlp& mlp) {
     one.row_norm = row_norms(one.weight);
     one.norm = close_norm_bound(one.weight);
     one.active = i + 1 < count;
-    one.skips = mlp.skip && one.active && one.weight.rows() == one.weight.cols();
+    one.skips = skips(mlp, i);
     net.layers.push_back(std::move(one));
   }
   return net;
@@ -372,7 +412,7 @@ std::vector<Certificate> certify(const Mlp& f, const Array& points) {
   if (points.dim(0) == 0) return result;
   Network net = network_of(f);
   net.bounds = *bounds;
-  const Tensor z = codes.encode(Tensor(cast(points, DType::f64)));
+  const Tensor z = codes.encode(Tensor(copy_to(cast(points, DType::f64), codes.device)));
   const std::vector<double> values = z.array().to_vector<double>();
   const int64_t k = z.dim(1);
   parallel_for(points.dim(0), [&](int64_t i) {

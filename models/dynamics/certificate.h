@@ -13,9 +13,10 @@ struct Certificate {
   /// The codes have exactly one fixed point in the ball of this radius around encode(point), and it
   /// lies within `exists_within` of there.
   double unique_within = 0, exists_within = 0;
-  /// The fixed point of the network itself lies within this distance of decode(encode(point)).
+  /// The fixed point of the network itself lies within this distance of decode(encode(point)), as
+  /// f64 computes it.
   double point_within = 0;
-  /// Bounds of its spectral radius; 0 and infinity where the eigenvectors are too near each other.
+  /// Bounds of its spectral radius; 0 and infinity where eigenvectors are too near each other.
   double radius_low = 0, radius_high = 0;
   /// Whether no eigenvalue may lie on the other side of the unit circle than the computed one.
   bool index_proved = false;
@@ -30,7 +31,8 @@ struct Certificate {
 /// over the ball are bounded layer by layer from the network's own Jacobians at z: smooth
 /// activations by the largest |slope'|, piecewise-linear ones need all of the ball in one piece.
 /// Activations without bounds here, and places where the proof does not close, are not certified.
-/// Errors: as newton().
+/// What is proved is about the network with these weights in exact arithmetic, and the ball is one
+/// of codes (see code_map). Points on any device. Errors: as newton().
 std::vector<Certificate> certify(const Mlp& f, const Array& points);
 
 }  // namespace basin

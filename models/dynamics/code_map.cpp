@@ -9,12 +9,6 @@
 namespace basin {
 namespace {
 
-constexpr int64_t doubles_at_a_time = int64_t{1} << 22;  // 32 MiB
-
-int64_t points_for(int64_t k, int64_t d) {
-  return std::max<int64_t>(1, doubles_at_a_time / std::max<int64_t>(1, k * std::max(k, d)));
-}
-
 Array transposed_jacobian(const Map& f, const Tensor& z) {
   return copy_to(contiguous(transpose(jacobian(f, z).array())), Device());
 }
@@ -38,7 +32,10 @@ CodeMap code_map(const Mlp& mlp) {
   result.transposed_jacobians = [wide, first](const Tensor& z) {
     return copy_to(cyclic_jacobians(wide, first, turn(wide, z, first).slopes, z.dim(0)), Device());
   };
-  result.points_at_a_time = points_at_a_time(mlp);
+  const std::vector<int64_t> widths = mlp.widths();
+  result.points_at_a_time =
+      points_at_a_time(widths[first], *std::max_element(widths.begin(), widths.end()));
+  result.device = mlp.layers[0].weight.device();
   result.piecewise_linear = kinks_of(mlp.activation).has_value();
   return result;
 }
@@ -62,11 +59,12 @@ CodeMap code_map(const Net& net) {
   result.transposed_jacobians = [map = result.map](const Tensor& z) {
     return transposed_jacobian(map, z);
   };
-  result.points_at_a_time = points_for(k, d);
+  result.points_at_a_time = points_at_a_time(k, std::max(k, d));
+  if (!wide.parameters().empty()) result.device = wide.parameters()[0].device();
   return result;
 }
 
-CodeMap code_map(const Map& f, int64_t d) {
+CodeMap code_map(const Map& f, int64_t d, const Device& device) {
   const auto same = [](const Tensor& x) { return x; };
   const auto checked = [f](const Tensor& z) {
     const Tensor y = f(z);
@@ -79,7 +77,9 @@ CodeMap code_map(const Map& f, int64_t d) {
           same,
           checked,
           [checked](const Tensor& z) { return transposed_jacobian(checked, z); },
-          points_for(d, d)};
+          points_at_a_time(d, d),
+          false,
+          device};
 }
 
 CodeMap iterated(const CodeMap& f, int64_t times) {

@@ -17,6 +17,7 @@ struct CodeMap {
   int64_t points_at_a_time = 1;  // whose Jacobians are made at once
   /// Every step of Newton's method then ends at the fixed point of the piece it began in.
   bool piecewise_linear = false;
+  Device device = {};  // of the rows that the maps take
 };
 
 /// A dense network is cut at its narrowest place, another at its bottleneck, a map of which nothing
@@ -24,10 +25,10 @@ struct CodeMap {
 /// rows [B, d], or mixes the examples of a batch.
 CodeMap code_map(const Mlp& mlp);
 CodeMap code_map(const Net& net);
-CodeMap code_map(const Map& f, int64_t d);
+CodeMap code_map(const Map& f, int64_t d, const Device& device = {});
 
-/// f applied `times` times, as one map: its fixed points are the cycles of f whose periods divide
-/// times. Errors: times is below 1.
+/// f applied `times` times, as one map: its fixed points are the points of the cycles of f whose
+/// periods divide times. decode(encode(x)) is f(x) here too, the next point of x's cycle. Errors: times is below 1.
 CodeMap iterated(const CodeMap& f, int64_t times);
 
 }  // namespace basin

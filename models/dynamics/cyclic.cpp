@@ -5,14 +5,17 @@
 #include "autograd/transforms.h"
 
 namespace basin {
-namespace {
 
 bool skips(const Mlp& mlp, size_t layer) {
   const Tensor& w = mlp.layers[layer].weight;
   return mlp.skip && layer + 1 < mlp.layers.size() && w.dim(0) == w.dim(1);
 }
 
-}  // namespace
+std::pair<Tensor, Tensor> activated(const Activation& f, const Tensor& z) {
+  const Function activation = [&](const Tensors& x) { return apply_activation(f, x[0]); };
+  auto [y, slope] = jvp_flat(activation, {z}, {full_like(z, 1.0)});
+  return {y, slope.defined() ? slope : zeros_like(z)};
+}
 
 size_t narrowest(const Mlp& mlp) {
   const std::vector<int64_t> widths = mlp.widths();
@@ -70,11 +73,8 @@ Array cyclic_jacobians(const Mlp& mlp, size_t first, const Tensors& slopes, int6
   return contiguous(broadcast_to(rows, {batch, k, k}).array());
 }
 
-int64_t points_at_a_time(const Mlp& mlp) {
-  const std::vector<int64_t> widths = mlp.widths();
-  const int64_t k = *std::min_element(widths.begin(), widths.end());
-  const int64_t largest = *std::max_element(widths.begin(), widths.end());
-  return std::max<int64_t>(1, (int64_t{1} << 22) / std::max<int64_t>(1, k * largest));
+int64_t points_at_a_time(int64_t k, int64_t widest) {
+  return std::max<int64_t>(1, (int64_t{1} << 22) / std::max<int64_t>(1, k * widest));
 }
 
 }  // namespace basin

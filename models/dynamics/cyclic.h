@@ -2,7 +2,6 @@
 // folder.
 #pragma once
 #include <Eigen/Core>
-#include <functional>
 #include <utility>
 
 #include "models/nets/mlp.h"
@@ -22,6 +21,12 @@ Model in_f64(const Model& model) {
 /// points.
 size_t narrowest(const Mlp& mlp);
 
+/// Whether h -> h + activation(W h + b) in a layer.
+bool skips(const Mlp& mlp, size_t layer);
+
+/// f(z) and its slopes there.
+std::pair<Tensor, Tensor> activated(const Activation& f, const Tensor& z);
+
 struct Turn {
   Tensor end;      // [B, width]
   Tensors slopes;  // of the activation after layer i: [B, width]; none for the last layer
@@ -37,7 +42,7 @@ Turn turn(const Mlp& mlp, const Tensor& h, size_t first, const LayerActivation& 
 /// `first`; row j is the image of unit vector j. For an f64 network; on its device.
 Array cyclic_jacobians(const Mlp& mlp, size_t first, const Tensors& slopes, int64_t batch);
 
-/// How many points have 32 MiB of rows on the way through a turn.
-int64_t points_at_a_time(const Mlp& mlp);
+/// How many points at a time make 32 MiB of k rows with at most so many numbers.
+int64_t points_at_a_time(int64_t k, int64_t widest);
 
 }  // namespace basin

@@ -52,11 +52,16 @@ class Search {
         z_(std::move(codes)),
         deflated_(std::move(deflated)),
         points_(static_cast<size_t>(z_.rows())) {
+    // A start at a deflated point has no direction away from it.
+    for (Eigen::Index i = 0; i < z_.rows(); ++i)
+      if (deflated_at(z_.row(i).transpose()))
+        z_.row(i).array() += 1e-3 * std::max(1.0, z_.row(i).stableNorm()) /
+                             std::sqrt(static_cast<double>(z_.cols()));
     g_ = residuals(z_);
     for (size_t i = 0; i < points_.size(); ++i) {
       points_[i].norm = norm(row(g_, i));
       if (!std::isfinite(points_[i].norm)) finish(i, NewtonEnd::not_finite);
-      if (points_[i].norm == 0) finish(i, NewtonEnd::fixed_point);
+      if (points_[i].norm == 0) arrive(i);
     }
   }
 
@@ -77,7 +82,7 @@ class Search {
       for (const size_t i : unfinished()) settle(i);
     }
     for (const size_t i : unfinished())
-      if (small(i)) finish(i, NewtonEnd::fixed_point);
+      if (small(i)) arrive(i);
   }
 
  private:
@@ -89,6 +94,15 @@ class Search {
   void finish(size_t i, NewtonEnd end) {
     points_[i].done = true;
     points_[i].end = end;
+  }
+  void arrive(size_t i) {
+    finish(i, deflated_at(row(z_, i)) ? NewtonEnd::unfinished : NewtonEnd::fixed_point);
+  }
+  bool deflated_at(const Vector& code) const {
+    const double near = 1e-6 * std::max(1.0, norm(code));
+    for (Eigen::Index j = 0; j < deflated_.rows(); ++j)
+      if (norm(code - row(deflated_, static_cast<size_t>(j))) <= near) return true;
+    return false;
   }
 
   std::vector<size_t> unfinished() const {
@@ -131,7 +145,7 @@ class Search {
     Searcher& p = points_[i];
     ++p.steps;
     const Vector g = row(g_, i);
-    if (!m.allFinite()) return finish(i, NewtonEnd::unfinished);
+    if (!m.allFinite()) return finish(i, NewtonEnd::not_finite);
     if (p.damping == 0) {
       p.lu.compute(m);
       p.direction = p.lu.solve(g);
@@ -149,7 +163,7 @@ class Search {
   }
 
   /// What a Newton step is multiplied with to be the one of the deflated residual M(z) (f(z) - z),
-  /// M = product of 1 / |z - y|^2 + 1 over the points y: 1 / (1 + grad log M . s).
+  /// M = product of 1 / |z - y|^2 + 1 over the points y: 1 / (1 - grad log M . s).
   double deflation(size_t i) const {
     double slope = 0;
     for (Eigen::Index j = 0; j < deflated_.rows(); ++j) {
@@ -238,7 +252,7 @@ class Search {
 
   void settle(size_t i) {
     Searcher& p = points_[i];
-    if (small(i)) return finish(i, NewtonEnd::fixed_point);
+    if (small(i)) return arrive(i);
     // damping beyond all steps: rounding hides what is left to gain
     if (p.damping > 1e8) finish(i, NewtonEnd::slow_point);
   }
@@ -285,7 +299,8 @@ NewtonResult newton(const CodeMap& f, const Array& start, const NewtonOptions& o
   const int64_t n = start.dim(0);
   const Device device = start.device();
   const Rows begin = host_rows(wide(start));
-  const Rows avoid = deflated.defined() ? host_rows(f.encode(wide(deflated))) : Rows();
+  const Rows avoid =
+      deflated.defined() ? host_rows(f.encode(wide(copy_to(deflated, device)))) : Rows();
   NewtonResult result;
   Rows ends(n, start.dim(1));
   // 256 MiB of factorisations at a time
@@ -321,7 +336,7 @@ NewtonResult newton(const Net& f, const Array& start, const NewtonOptions& optio
 
 NewtonResult newton(const Map& f, const Array& start, const NewtonOptions& options) {
   require(start.rank() == 2, "newton: start must be [N, d], got ", start);
-  return newton(code_map(f, start.dim(1)), start, options);
+  return newton(code_map(f, start.dim(1), start.device()), start, options);
 }
 
 std::vector<FixedPoint> fixed_points(const CodeMap& f, const NewtonResult& found) {
@@ -345,17 +360,34 @@ std::vector<FixedPoint> fixed_points(const CodeMap& f, const NewtonResult& found
     place->moved = std::min(place->moved, found.moved[start]);
     place->starts.push_back(i);
   }
-  std::vector<Array> matrices;
-  for (const FixedPoint& one : result)
-    matrices.push_back(f.transposed_jacobians(f.encode(Tensor(one.point))));
-  parallel_for(static_cast<int64_t>(result.size()), [&](int64_t i) {
-    FixedPoint& one = result[static_cast<size_t>(i)];
-    const Array& matrix = matrices[static_cast<size_t>(i)];
-    one.spectrum = eigenvalues(reshape(matrix, {matrix.dim(1), matrix.dim(2)}));
-    one.index = std::count_if(one.spectrum.begin(), one.spectrum.end(),
-                              [](const auto& value) { return std::abs(value) > 1; });
-  });
+  const auto chunk = static_cast<size_t>(f.points_at_a_time);
+  for (size_t from = 0; from < result.size(); from += chunk) {
+    const size_t to = std::min(result.size(), from + chunk);
+    Rows points(static_cast<Eigen::Index>(to - from), x.cols());
+    for (size_t i = from; i < to; ++i)
+      points.row(static_cast<Eigen::Index>(i - from)) = at(result[i].starts[0]);
+    const Array matrices = f.transposed_jacobians(f.encode(device_rows(points, f.device)));
+    parallel_for(static_cast<int64_t>(to - from), [&](int64_t i) {
+      FixedPoint& one = result[from + static_cast<size_t>(i)];
+      const Array matrix = slice(matrices, 0, i, i + 1);
+      one.spectrum = eigenvalues(reshape(matrix, {matrix.dim(1), matrix.dim(2)}));
+      one.index = std::count_if(one.spectrum.begin(), one.spectrum.end(),
+                                [](const auto& value) { return std::abs(value) > 1; });
+    });
+  }
   return result;
+}
+
+std::vector<FixedPoint> fixed_points(const Mlp& f, const NewtonResult& found) {
+  return fixed_points(code_map(f), found);
+}
+
+std::vector<FixedPoint> fixed_points(const Net& f, const NewtonResult& found) {
+  return fixed_points(code_map(f), found);
+}
+
+std::vector<FixedPoint> fixed_points(const Map& f, const NewtonResult& found) {
+  return fixed_points(code_map(f, found.points.dim(1)), found);
 }
 
 }  // namespace basin

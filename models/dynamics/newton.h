@@ -10,7 +10,7 @@ enum class NewtonEnd : uint8_t {
   fixed_point,  // |f(z) - z| <= tolerance max(1, |z|)
   slow_point,   // |f(z) - z| has a minimum there that is not 0, or one that rounding hides
   unfinished,   // max_steps were not enough
-  not_finite,   // f gave a number that is not finite at the start itself
+  not_finite,   // f or its Jacobian gave a number that is not finite
 };
 const char* name_of(NewtonEnd end);
 
@@ -24,7 +24,7 @@ struct NewtonOptions {
   int64_t whole_steps = -1;
   /// Fixed points [M, d] to stay away from: deflation (Farrell, Birkisson and Funke, SIAM J. Sci.
   /// Comput. 37, 2015) makes steps towards them long, so that other ones are found from the same
-  /// starts.
+  /// starts. None of them is found again: what ends within 1e-6 of one is unfinished.
   Array deflated = {};
   /// Called before every step; what it throws ends the work.
   std::function<void()> between = [] {};
@@ -66,5 +66,8 @@ struct FixedPoint {
 /// spectra. Two within 1e-6 max(1, |x|) of each other are one: at a fold a point is known to the
 /// root of the residual only.
 std::vector<FixedPoint> fixed_points(const CodeMap& f, const NewtonResult& found);
+std::vector<FixedPoint> fixed_points(const Mlp& f, const NewtonResult& found);
+std::vector<FixedPoint> fixed_points(const Net& f, const NewtonResult& found);
+std::vector<FixedPoint> fixed_points(const Map& f, const NewtonResult& found);
 
 }  // namespace basin

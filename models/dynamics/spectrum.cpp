@@ -161,7 +161,7 @@ void for_each_matrix(const Mlp& mlp, const Tensor& x,
   const std::vector<int64_t> widths = mlp.widths();
   const int64_t k = *std::min_element(widths.begin(), widths.end());
   if (k == 0) return;
-  const int64_t chunk = points_at_a_time(mlp);
+  const int64_t chunk = points_at_a_time(k, *std::max_element(widths.begin(), widths.end()));
   const size_t first = narrowest(mlp);
   for (int64_t from = 0; from < x.dim(0); from += chunk) {
     const int64_t to = std::min(x.dim(0), from + chunk);

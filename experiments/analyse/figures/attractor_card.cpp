@@ -50,6 +50,7 @@ struct Config {
     f("same", card.same, inside(0, 1), "ends closer than this part of the scale are one");
     f("newton_starts", card.newton_starts, at_least(0),
       "starts that Newton's method begins at, beside examples and ends");
+    f("newton_examples", card.newton_examples, at_least(0), "and so many of the examples");
     f("exponents", card.exponents, at_least(0),
       "starts still moving whose largest Lyapunov exponent is measured");
   }
@@ -80,6 +81,9 @@ Array starts_of(const Run& run, const Config& config, const Subject& subject) {
     return normal(key, shape, subject.dtype, 0, config.spread, run.device());
   const Tensor x(subject.examples);
   const Tensor low = min(x, 0, true), high = max(x, 0, true);
+  if (sum(high - low).item() == 0)  // one example, or equal ones: there is no box
+    return (low + Tensor(normal(key, shape, subject.dtype, 0, config.spread, run.device())))
+        .array();
   const Tensor middle = (low + high) * 0.5, half = (high - low) * (0.5 * config.spread);
   return (middle + half * Tensor(uniform(key, shape, subject.dtype, -1, 1, run.device()))).array();
 }
@@ -98,30 +102,34 @@ void report(Run& run, const Subject& subject, const Card& card) {
         between(share.interval));
   }
   const int64_t starts = card.summary.starts;
-  row("ends found (fixed points and cycles that starts reach)",
-      static_cast<double>(card.ends.first.size()),
+  row("attractors and cycles that starts end at", static_cast<double>(card.reached),
       text(card.summary.new_in_last_half,
-           " of them by the second half of the starts only; an "
-           "attractor with a share above .01 would have been missed with probability ",
+           " places of rest were found by the second half of the starts only; an attractor with a "
+           "share above .01 would have been missed with probability ",
            short_number(missed_probability(0.01, starts))));
-  std::vector<double> by_index(4);
-  double proved = 0, attracting_proved = 0, moved = 0;
+  row("starts at rest where nothing that attracts was solved for",
+      static_cast<double>(card.unsolved) / static_cast<double>(starts));
+  std::array<double, 4> kinds{};
+  double proved = 0, kind_proved = 0, one = 0, residual = 0;
   for (const Found& f : card.fixed) {
-    ++by_index[static_cast<size_t>(std::min<int64_t>(f.point.index, 3))];
+    const Kind kind = kind_of(f.point);
+    ++kinds[static_cast<size_t>(kind)];
+    one += kind == Kind::saddle && f.point.index == 1;
     proved += f.certificate == "proved";
-    attracting_proved += f.certificate == "proved" && f.point.attracts();
-    moved = std::max(moved, f.point.residual);
+    kind_proved += f.kind_proved;
+    residual = std::max(residual, f.point.residual);
   }
   row("fixed points solved for", static_cast<double>(card.fixed.size()),
-      text("largest residual |f(x) - x| ", short_number(moved)));
-  row("attractors among them", by_index[0]);
-  row("saddles with one unstable direction", by_index[1]);
-  row("fixed points with two unstable directions", by_index[2]);
-  row("fixed points with more", by_index[3]);
+      text("largest residual |f(x) - x| ", short_number(residual)));
+  for (size_t i = 0; i < kinds.size(); ++i)
+    row(text("of them: ", name_of(static_cast<Kind>(i))), kinds[i],
+        static_cast<Kind>(i) == Kind::saddle ? text(one, " have one unstable direction") : "");
   row("fixed points with a certificate", proved,
-      subject.dense ? text(attracting_proved, " of them attract") : "for dense networks only");
+      subject.dense
+          ? text("for ", kind_proved,
+                 " of them it proves on which side of the unit circle all eigenvalues lie")
+          : "for dense networks only");
   row("cycles solved for", static_cast<double>(card.cycles.size()));
-  row("ends at which no fixed point or cycle was solved for", static_cast<double>(card.unmatched));
   if (card.moving.count > 0) {
     std::vector<double> largest, error;
     for (int64_t i = 0; i < card.moving.points.dim(0); ++i) {
@@ -132,6 +140,12 @@ void report(Run& run, const Subject& subject, const Card& card) {
         text("median of ", largest.size(), "; median standard error ",
              short_number(median(error))));
   }
+}
+
+/// Near 1 the distance from there.
+std::string radius_text(double radius) {
+  if (std::abs(radius - 1) > 0.05) return short_number(radius);
+  return text("1 ", radius < 1 ? "- " : "+ ", short_number(std::abs(radius - 1)));
 }
 
 /// A line for each fixed point, on the terminal and in result.json.
@@ -146,7 +160,7 @@ void list(Run& run, const Card& card) {
   Json all = Json::array();
   for (size_t i = 0; i < card.fixed.size(); ++i) {
     const Found& f = card.fixed[i];
-    const std::string kind = f.point.attracts() ? "attractor" : "saddle";
+    const std::string kind = name_of(kind_of(f.point));
     const double radius = f.point.spectral_radius();
     Json leading = Json::array();
     for (size_t j = 0; j < std::min<size_t>(10, f.point.spectrum.size()); ++j)
@@ -160,7 +174,9 @@ void list(Run& run, const Card& card) {
                    {"eigenvalues", leading},
                    {"example", f.example},
                    {"distance", f.distance},
-                   {"certificate", f.certificate}});
+                   {"certificate", f.certificate},
+                   {"kind_proved", f.kind_proved},
+                   {"row_of_fixed_points", i}});
     if (i >= 20) continue;
     const std::string near =
         f.example < 0 ? "-" : text(f.example, " at ", short_number(f.distance));
@@ -168,7 +184,7 @@ void list(Run& run, const Card& card) {
     table.row(
         {kind, counted ? short_number(f.share) : "-",
          counted ? text(short_number(f.interval.low), " - ", short_number(f.interval.high)) : "-",
-         short_number(radius), text(f.point.index), near, f.certificate});
+         radius_text(radius), text(f.point.index), near, f.certificate});
   }
   Json cycles = Json::array();
   for (const FoundCycle& c : card.cycles) {
@@ -183,11 +199,14 @@ void list(Run& run, const Card& card) {
     if (cycles.size() <= 10)
       table.row({text("cycle of ", c.period), short_number(c.share),
                  text(short_number(c.interval.low), " - ", short_number(c.interval.high)),
-                 short_number(multiplier), text(c.point.index), "-", "-"});
+                 radius_text(multiplier), text(c.point.index), "-", "-"});
   }
   run.result("cycles", cycles);
   run.say(table.text());
-  if (card.fixed.size() > 20) run.say(text("(the first 20 of ", card.fixed.size(), ")"));
+  run.say(text("fixed points shown: ", std::min<size_t>(20, card.fixed.size()), " of ",
+               card.fixed.size(), "; all are in result.json and, row by row, in fixed-points.npy. ",
+               "radius: largest |eigenvalue|, below 1 attracts; unstable: eigenvalues outside the "
+               "unit circle; proved: exactly one fixed point in a ball around it"));
   run.result("fixed_points", all);
 }
 
@@ -224,7 +243,8 @@ Panel plane(const Subject& subject, const Card& card, const Array& points) {
     if (!subject.examples.defined()) return result;
     const auto values = column(all, coordinate);
     const auto [low, high] = std::minmax_element(values.begin(), values.end());
-    const double margin = 0.3 * (*high - *low);  // saddles may lie far outside
+    const double side = *high > *low ? *high - *low : 1;
+    const double margin = 0.3 * side;  // saddles may lie far outside
     result.low = *low - margin;
     result.high = *high + margin;
     return result;
@@ -238,7 +258,7 @@ Panel plane(const Subject& subject, const Card& card, const Array& points) {
                             .draw = Draw::dots,
                             .size = 1.8});
   Curve attractors{.name = "attractors", .colour = 0, .draw = Draw::dots, .size = 0.9};
-  Curve saddles{.name = "saddles", .colour = 1, .draw = Draw::crosses};
+  Curve saddles{.name = "others", .colour = 1, .draw = Draw::crosses};
   const std::vector<double> x = column(points, i), y = column(points, j);
   for (size_t at = 0; at < x.size(); ++at) {
     Curve& c = card.fixed[at].point.attracts() ? attractors : saddles;
@@ -252,7 +272,7 @@ Panel plane(const Subject& subject, const Card& card, const Array& points) {
 
 Panel spectra(const Card& card) {
   Curve values[2] = {{.name = "attractors", .colour = 0, .draw = Draw::dots, .size = 0.4},
-                     {.name = "saddles", .colour = 1, .draw = Draw::dots, .size = 0.4}};
+                     {.name = "others", .colour = 1, .draw = Draw::dots, .size = 0.4}};
   for (const Found& f : card.fixed)
     for (size_t j = 0; j < std::min<size_t>(10, f.point.spectrum.size()); ++j) {
       Curve& c = values[f.point.attracts() ? 0 : 1];
@@ -280,7 +300,7 @@ Panel shares(const Card& card) {
     line.y.push_back(f.share);
     band.x.push_back(rank);
     band.y.push_back(f.interval.low);
-    band.upper.push_back(f.starts > 0 ? f.interval.high : 0);
+    band.upper.push_back(f.interval.high);
   }
   Panel panel{.title = "basins of the attractors",
               .x = {.label = "attractors by falling basin"},
@@ -319,8 +339,13 @@ void compute(Run& run, const Config& config) {
   if (!here)
     subject.examples = load_examples(config.examples, config.network, subject, run.device());
   run.say(text(subject.name, ": ", subject.architecture, "; ",
-               subject.examples.defined() ? text(subject.examples.dim(0), " examples")
-                                          : std::string("no examples")));
+               subject.examples.defined()
+                   ? text(subject.examples.dim(0), " examples")
+                   : text("no examples (--set examples=FILE names them): starts are normal")));
+  if (!here) {
+    run.data().tell("network " + subject.name, subject.parameters);
+    if (subject.examples.defined()) run.data().tell("examples", {subject.examples});
+  }
   const Array starts = starts_of(run, config, subject);
   CardOptions options = config.card;
   options.between = check_interrupt;

@@ -98,6 +98,14 @@ TEST_CASE("analyse: examples from a file, or from what was measured beside the n
   };
   save_npy(folder / "wide.npy", zeros({6, 5}, DType::f32));
   CHECK(test::has(refusal(folder / "wide.npy"), "rows of 4 numbers"));
+  save_safetensors(folder / "two.safetensors", {{"a", rows}, {"b", rows}});
+  CHECK(test::has(refusal(folder / "two.safetensors"), "several tensors"));
+  save_safetensors(folder / "called.safetensors",
+                   {{"a", rows}, {"my_examples", slice(rows, 0, 0, 2)}});
+  CHECK(load_examples(folder / "called.safetensors", path, subject, {}).dim(0) == 2);
+  CHECK_FALSE(load_examples("none", path, subject, {}).defined());
+  save_model(folder / "n", mlp);  // a name without the ending
+  CHECK_FALSE(load_examples("", folder / "n", subject, {}).defined());
   save_npy(folder / "lost.npy", full({2, 4}, std::nan(""), DType::f32));
   CHECK(test::has(refusal(folder / "lost.npy"), "finite"));
 }
@@ -113,7 +121,17 @@ TEST_CASE("analyse: files without a network, folders with none or several, are n
   CHECK(test::has(refusal(folder / "plain.safetensors"), "carries no network"));
   save_safetensors(folder / "odd.safetensors", {{"model.x", zeros({2}, DType::f32)}},
                    {{"architecture", "mlp 3-4-3 tanh twice f32"}});
-  CHECK(test::has(refusal(folder / "odd.safetensors"), "not understood"));
+  CHECK(test::has(refusal(folder / "odd.safetensors"), "but its tensors"));
+  // nothing is allocated from what the line says
+  save_safetensors(folder / "huge.safetensors",
+                   {{"model.layers.0.weight", zeros({2, 2}, DType::f32)}},
+                   {{"architecture", "mlp 999999999-999999999 tanh no_bias f32"}});
+  CHECK(test::has(refusal(folder / "huge.safetensors"), "mlp 2-2 tanh no_bias f32"));
+  save_safetensors(folder / "gap.safetensors",
+                   {{"model.layers.0.weight", zeros({3, 2}, DType::f32)},
+                    {"model.layers.1.weight", zeros({2, 4}, DType::f32)}},
+                   {{"architecture", "mlp 2-3-2 tanh no_bias f32"}});
+  CHECK(test::has(refusal(folder / "gap.safetensors"), "layer 1 does not take"));
   CHECK(test::has(refusal(folder.path()), "several networks"));
   CHECK(test::has(refusal(folder.path()), "odd.safetensors"));
   const Mlp uneven =

@@ -186,6 +186,49 @@ TEST_CASE("certificate: just past a fold, and where nothing is fixed, nothing is
     CHECK_FALSE(c.certified());
 }
 
+TEST_CASE("certificate: no ball holds a second fixed point, whatever the scale of the numbers") {
+  // x -> 2 s tanh(x / s): 0 and +- 1.915 s; codes are x / s, or x, whichever is cut at
+  for (const double s : {1.0, 1e-30, 1e-45, 1e-60, 1e-82, 1e30, 1e45, 1e82}) {
+    CAPTURE(s);
+    const auto number = [](double x, const Shape& shape) {
+      return Tensor(full(shape, x, DType::f64, test_device()));
+    };
+    Mlp mlp{{}, {Unary::tanh}};
+    mlp.layers.push_back({number(1 / s, {1, 1}), number(0, {1})});
+    mlp.layers.push_back({number(2 * s, {1, 1}), number(0, {1})});
+    const double at = 1.9150080481545375;
+    const Map encode = code_map(mlp).encode;
+    const auto code = [&](double x) { return encode(number(x * s, {1, 1})).item(); };
+    const double apart = std::abs(code(at) - code(0));
+    const Array points = from_vector<double>({0, at * s, -at * s}, {3, 1}, test_device());
+    const std::vector<Certificate> all = certify(mlp, points);
+    for (size_t i = 0; i < 3; ++i) {
+      if (s > 1e-40 && s < 1e40) CHECK(all[i].failure == "");
+      if (!all[i].certified()) continue;
+      CHECK(all[i].unique_within < apart);
+      CHECK(all[i].exists_within >= 0);
+    }
+    // a fold that has just been passed: nothing is fixed near it
+    const double bend = std::atanh(std::sqrt(0.5)), fold = bend - std::sqrt(2.0);
+    mlp.layers[1].bias = number((fold - 3e-14) * s, {1});
+    const Array near = from_vector<double>({bend * s}, {1, 1}, test_device());
+    CHECK_FALSE(certify(mlp, near)[0].certified());
+  }
+}
+
+TEST_CASE("certificate: the lower bound of a spectral radius holds where discs overlap") {
+  // J = diag(1, .9) + [[-.047, .028], [-.028, 0]] has the radius .9265: a network of one layer
+  Mlp mlp{{}, {Unary::tanh}};
+  const std::vector<double> w{1 - 0.047, 0.028, -0.028, 0.9};
+  mlp.layers.push_back({Tensor(from_vector(w, {2, 2}, test_device())),
+                        Tensor(zeros({2}, DType::f64, test_device()))});
+  const Certificate c = certify(mlp, zeros({1, 2}, DType::f64, test_device()))[0];
+  REQUIRE(c.certified());
+  const double exact = std::abs(eigenvalues(mlp.layers[0].weight.array())[0]);
+  CHECK(c.radius_low <= exact);
+  CHECK(c.radius_high >= exact);
+}
+
 TEST_CASE("certificate: deep networks with skips; what is not certified says why") {
   for (const bool skip : {false, true}) {
     for (const Unary op : {Unary::tanh, Unary::sigmoid, Unary::leaky_relu, Unary::gelu}) {

@@ -187,6 +187,10 @@ TEST_CASE("newton: with one fixed point deflated the same starts find the others
   const NewtonResult second = newton(f, start, options);
   CHECK(second.count(NewtonEnd::fixed_point) == 3);
   for (const double x : values_of(second.points)) CHECK(std::abs(x) < 1e-13);
+  // from the point itself, and with both of them deflated
+  CHECK(std::abs(values_of(newton(f, rows({0.75}, 1), options).points)[0]) < 1e-13);
+  options.deflated = rows({0.75, 0}, 1);
+  CHECK(newton(f, rows({0.75, 0.9, 0, 0.1}, 1), options).count(NewtonEnd::fixed_point) == 0);
 }
 
 TEST_CASE("newton: a dense network gives the same points as an Mlp, as a Net and as any map") {
