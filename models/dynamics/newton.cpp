@@ -302,6 +302,7 @@ NewtonResult newton(const CodeMap& f, const Array& start, const NewtonOptions& o
   const Rows avoid =
       deflated.defined() ? host_rows(f.encode(wide(copy_to(deflated, device)))) : Rows();
   NewtonResult result;
+  result.device = device;
   Rows ends(n, start.dim(1));
   // 256 MiB of factorisations at a time
   const Rows codes = n > 0 ? host_rows(f.encode(wide(start))) : Rows(0, 1);
@@ -387,7 +388,7 @@ std::vector<FixedPoint> fixed_points(const Net& f, const NewtonResult& found) {
 }
 
 std::vector<FixedPoint> fixed_points(const Map& f, const NewtonResult& found) {
-  return fixed_points(code_map(f, found.points.dim(1)), found);
+  return fixed_points(code_map(f, found.points.dim(1), found.device), found);
 }
 
 }  // namespace basin

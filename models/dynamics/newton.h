@@ -36,6 +36,7 @@ struct NewtonResult {
   std::vector<double> residual;  // [N], |f(x) - x| there, in points
   std::vector<double> moved;     // [N], distance from the start
   std::vector<int64_t> steps;    // [N], Jacobians made
+  Device device;                 // where the starts lay
 
   int64_t count(NewtonEnd end) const;
 };

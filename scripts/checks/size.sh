@@ -20,10 +20,10 @@ rooms=(
   "models/dynamics 170000"
   "data 42000"
   "experiments/harness 174300"
-  "experiments/analyse 26000"
+  "experiments/analyse 30500"
   "experiments/memorization 181000"
   "experiments/online_sgd 258500"
-  "tests 1047000"
+  "tests 1060000"
   "bench 60500"
 )
 in_a_day="kernels engine autograd models/nets models/training"

@@ -56,7 +56,7 @@ Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation,
 
 /// Points of period exactly `period` that lead to others on the way, each counted once.
 std::vector<FixedPoint> exact_cycles(const Map& f, const Array& start, int64_t period) {
-  const CodeMap once = code_map(f, start.dim(1));
+  const CodeMap once = code_map(f, start.dim(1), start.device());
   const CodeMap often = iterated(once, period);
   std::vector<FixedPoint> result;
   for (const FixedPoint& p : fixed_points(often, newton(often, start))) {
@@ -87,7 +87,7 @@ TEST_CASE("newton: a linear map is solved in one step, whatever its stability") 
   const NewtonResult found = newton(f, rows({0, 0, 100, -3}, 2));
   CHECK(found.count(NewtonEnd::fixed_point) == 2);
   CHECK(found.steps == std::vector<int64_t>{1, 1});
-  const std::vector<FixedPoint> points = fixed_points(code_map(f, 2), found);
+  const std::vector<FixedPoint> points = fixed_points(f, found);
   REQUIRE(points.size() == 1);
   const std::vector<double> x = values_of(points[0].point);
   CHECK(x[0] == doctest::Approx(-7).epsilon(1e-14));
@@ -104,7 +104,7 @@ TEST_CASE("newton: both fixed points of Henon's map, with their multipliers") {
   const double a = 1.4, b = 0.3;
   const NewtonResult found = newton(test::henon(a, b), grid(12, -2, 2));
   CHECK(found.count(NewtonEnd::fixed_point) >= 130);
-  std::vector<FixedPoint> points = fixed_points(code_map(test::henon(a, b), 2), found);
+  std::vector<FixedPoint> points = fixed_points(test::henon(a, b), found);
   REQUIRE(points.size() == 2);
   for (const FixedPoint& p : points) {
     const double x = values_of(p.point)[0];
@@ -141,8 +141,7 @@ TEST_CASE("newton: the multiplier of the logistic map's cycle of two is 4 + 2 r 
 TEST_CASE("newton: the standard map's fixed points, with multipliers by their traces") {
   const double k = 2, pi = std::acos(-1.0);
   const Map f = test::standard_map(k);
-  const std::vector<FixedPoint> points =
-      fixed_points(code_map(f, 2), newton(f, grid(9, -1.4, 3.2)));
+  const std::vector<FixedPoint> points = fixed_points(f, newton(f, grid(9, -1.4, 3.2)));
   int64_t known = 0;
   for (const FixedPoint& p : points) {
     const std::vector<double> x = values_of(p.point);
@@ -172,7 +171,7 @@ TEST_CASE("newton: at a fold the root of the tolerance is all that can be known"
   const NewtonResult found = newton(f, rows({-0.2, 0.1, 3}, 1));
   CHECK(found.count(NewtonEnd::fixed_point) == 3);
   for (const double x : values_of(found.points)) CHECK(std::abs(x) <= std::sqrt(1e-13));
-  const std::vector<FixedPoint> points = fixed_points(code_map(f, 1), found);
+  const std::vector<FixedPoint> points = fixed_points(f, found);
   REQUIRE(points.size() == 1);
   CHECK(std::abs(points[0].spectrum[0].real() - 1) < 1e-6);
 }
@@ -200,8 +199,8 @@ TEST_CASE("newton: a dense network gives the same points as an Mlp, as a Net and
     const Array start = normal(Key(3), {20, 6}, DType::f64, 0, 1, test_device());
     const Map map = [&](const Tensor& x) { return mlp(x); };
     const NewtonResult by_code = newton(mlp, start), by_map = newton(map, start);
-    const std::vector<FixedPoint> a = fixed_points(code_map(mlp), by_code);
-    const std::vector<FixedPoint> b = fixed_points(code_map(map, 6), by_map);
+    const std::vector<FixedPoint> a = fixed_points(mlp, by_code);
+    const std::vector<FixedPoint> b = fixed_points(map, by_map);
     REQUIRE(!a.empty());
     int64_t shared = 0;
     for (const FixedPoint& p : a) {
@@ -230,7 +229,7 @@ TEST_CASE("newton: an f32 network is solved in f64") {
   CHECK(found.points.dtype() == DType::f64);
   CHECK(found.count(NewtonEnd::fixed_point) == 40);
   for (const double residual : found.residual) CHECK(residual < 1e-14);
-  CHECK(fixed_points(code_map(mlp), found).size() == 1);
+  CHECK(fixed_points(mlp, found).size() == 1);
 }
 
 TEST_CASE("newton: every fixed point of piecewise-linear networks, against all pieces") {
@@ -271,7 +270,7 @@ TEST_CASE("newton: every fixed point of piecewise-linear networks, against all p
       if (inside) all.push_back(x);
     }
     const NewtonResult found = newton(mlp, grid(15, -20, 20));
-    const std::vector<FixedPoint> points = fixed_points(code_map(mlp), found);
+    const std::vector<FixedPoint> points = fixed_points(mlp, found);
     CHECK(points.size() == all.size());
     for (const FixedPoint& p : points) {
       const std::vector<double> x = values_of(p.point);
@@ -302,7 +301,7 @@ TEST_CASE("newton: all fixed points of a network 2-3-2 at 200 gains, against 50 
     Mlp mlp{{}, {Unary::tanh}};
     mlp.layers.push_back({Tensor((on_device("w1") * gains[i]).array()), on_device("b1")});
     mlp.layers.push_back({on_device("w2"), on_device("b2")});
-    const std::vector<FixedPoint> found = fixed_points(code_map(mlp), newton(mlp, grid(12, -5, 5)));
+    const std::vector<FixedPoint> found = fixed_points(mlp, newton(mlp, grid(12, -5, 5)));
     CHECK(static_cast<double>(found.size()) == counts[i]);
     for (const FixedPoint& p : found) {
       const std::vector<double> x = values_of(p.point);
@@ -340,8 +339,8 @@ TEST_CASE("newton: whole steps from piece to piece end where damped ones do, 20 
         mlp, [&](const Mlp& m) { return mse(m(x), x); }, options);
     NewtonOptions damped;
     damped.whole_steps = 0;
-    const auto whole = fixed_points(code_map(mlp), newton(mlp, x.array()));
-    for (const FixedPoint& p : fixed_points(code_map(mlp), newton(mlp, x.array(), damped))) {
+    const auto whole = fixed_points(mlp, newton(mlp, x.array()));
+    for (const FixedPoint& p : fixed_points(mlp, newton(mlp, x.array(), damped))) {
       for (const FixedPoint& q : whole) {
         const std::vector<double> a = values_of(p.point), b = values_of(q.point);
         double away = 0;
@@ -361,7 +360,7 @@ TEST_CASE("newton: no starts, starts that are not finite, and maps that do not f
   const NewtonResult none = newton(f, zeros({0, 1}, DType::f64, test_device()));
   CHECK(none.ends.empty());
   CHECK(none.points.shape() == Shape{0, 1});
-  CHECK(fixed_points(code_map(f, 1), none).empty());
+  CHECK(fixed_points(f, none).empty());
   const double inf = std::numeric_limits<double>::infinity();
   const NewtonResult lost = newton(f, rows({inf, std::nan(""), 0.7, -inf}, 1));
   CHECK(lost.count(NewtonEnd::not_finite) == 3);
