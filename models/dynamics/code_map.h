@@ -28,7 +28,8 @@ CodeMap code_map(const Net& net);
 CodeMap code_map(const Map& f, int64_t d, const Device& device = {});
 
 /// f applied `times` times, as one map: its fixed points are the points of the cycles of f whose
-/// periods divide times. decode(encode(x)) is f(x) here too, the next point of x's cycle. Errors: times is below 1.
+/// periods divide times. decode(encode(x)) is f(x) here too, the next point of x's cycle. Errors:
+/// times is below 1.
 CodeMap iterated(const CodeMap& f, int64_t times);
 
 }  // namespace basin
