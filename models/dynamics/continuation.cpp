@@ -21,6 +21,7 @@ constexpr double least_cosine = 0.966;   // of 15 degrees between two tangents
 constexpr double easy_cosine = 0.99;     // of 8: the next step may be longer
 constexpr double most_deviation = 0.3;   // of a point from its prediction, in steps
 constexpr double start_residual = 1e-6;  // that Newton's method takes away before the first step
+constexpr double near_residual = 1e-5;   // below it the derivative by p is kept
 constexpr double on_circle = 1e-9;       // |eigenvalue| - 1 that says nothing: conservative maps
 
 /// A place on the branch, u = (z / size, (p - low) / width).
@@ -122,34 +123,43 @@ class Follower {
     return Tensor(copy_to(from_vector(values, {1, k_}), device_));
   }
 
-  Vector f(double p, const Tensor& z) const {
-    const Tensor y = piece_ ? (*piece_)(family_.network(p), z).turn.end : family_.at(p).map(z);
+  Vector host(const Tensor& y) const {
     const std::vector<double> values = copy_to(y.array(), Device()).to_vector<double>();
-    require(y.size() == k_, "follow: the map of p = ", p, " has codes of ", y.size(),
-            " numbers, that of the start ", k_);
+    require(y.size() == k_, "follow: the map has codes of ", y.size(), " numbers, at the start ",
+            k_);
     return Eigen::Map<const Vector>(values.data(), k_);
   }
+  Vector f(double p, const Tensor& z) const {
+    return host(piece_ ? (*piece_)(family_.network(p), z).turn.end : family_.at(p).map(z));
+  }
 
-  /// g, its derivatives and the margin at x.u.
+  /// g, its derivatives and the margin at x.u. The derivative by p stays where x has one from a
+  /// place nearby: it only directs steps.
   void evaluate(Place& x) const {
     const double p = parameter(x);
     const Tensor z = code(x.u);
     Array transposed;
+    Vector image;
     if (piece_) {
       const Mlp mlp = family_.network(p);
       const Piece::Value value = (*piece_)(mlp, z);
       x.margin = value.margin;
       x.nearest = value.nearest;
+      image = host(value.turn.end);
       transposed = copy_to(cyclic_jacobians(mlp, first_, value.turn.slopes, 1), Device());
     } else {
-      transposed = family_.at(p).transposed_jacobians(z);
+      const CodeMap map = family_.at(p);
+      image = host(map.map(z));
+      transposed = map.transposed_jacobians(z);
     }
     // column-major, the transposed Jacobian is the Jacobian
     x.jacobian = Eigen::Map<const Matrix>(transposed.data<double>(), k_, k_);
-    x.g = f(p, z) - x.u.head(k_) * size_;
-    const double h = std::cbrt(std::numeric_limits<double>::epsilon()) * std::max(1.0, std::abs(p));
-    x.slopes.resize(k_, k_ + 1);
+    x.g = image - x.u.head(k_) * size_;
+    const bool near = x.slopes.cols() == k_ + 1 && x.g.norm() <= near_residual * size_;
+    x.slopes.conservativeResize(k_, k_ + 1);
     x.slopes.leftCols(k_) = (x.jacobian - Matrix::Identity(k_, k_)) * size_;
+    if (near) return;
+    const double h = std::cbrt(std::numeric_limits<double>::epsilon()) * std::max(1.0, std::abs(p));
     x.slopes.col(k_) = (f(p + h, z) - f(p - h, z)) * (width_ / (2 * h));
   }
 
@@ -356,6 +366,7 @@ class Follower {
   bool cross(Place& here, Branch& branch) {
     const Place before = here;
     piece_->cross(before.nearest);
+    here.slopes.resize(0, 0);
     evaluate(here);
     if (!here.slopes.allFinite()) return false;
     settle(here, null_vector(here));

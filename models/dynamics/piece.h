@@ -27,22 +27,15 @@ class Piece {
     double margin = 0;
     Border nearest;
   };
-  /// The turn from z, as turn().
+  /// The turn from z, as turn(), of any network of the same widths and kinks.
   Value operator()(const Mlp& mlp, const Tensor& z) const;
   /// Moves on to the piece behind a border.
   void cross(const Border& border);
 
  private:
-  struct Segments {
-    std::vector<size_t> of_unit;
-    Tensor slope, offset;  // [1, width]
-  };
-  void refresh(Segments& segments) const;
-
   size_t first_;
-  Device device_;
-  std::vector<double> kinks_, slopes_, offsets_;  // slopes and offsets by segment
-  std::vector<Segments> layers_;                  // of every layer that an activation follows
+  std::vector<std::vector<size_t>>
+      segments_;  // by unit, for every layer that an activation follows
 };
 
 }  // namespace basin

@@ -325,6 +325,24 @@ TEST_CASE("follow: a unit meets its kink, and a pair is lost") {
   for (const BranchPoint& x : branch.points) CHECK(residual_at(family, x) < 1e-12);
 }
 
+TEST_CASE("follow: the slope of the leaky ReLU as the parameter, through a kink of another unit") {
+  // x = -2 a(x - .3) + 2 a(x - 1) + b with slope p of a: all x > 1 give b - 1.4, all x < .3 give
+  // b - 1.4 p, and between them lies x = (b + .6 - 2 p) / (3 - 2 p)
+  Mlp mlp{{}, {Unary::leaky_relu, 0.1}};
+  mlp.layers.push_back({matrix({1, 1}, {2, 1}), matrix({-0.3, -1}, {2})});
+  mlp.layers.push_back({matrix({-2, 2}, {1, 2}), matrix({0.6}, {1})});
+  const Family family = slope_family(mlp);
+  const Branch branch = follow(family, row({1.2 / 3}), 0, 0, 1);
+  REQUIRE(events(branch) == "border collision, persistence");
+  CHECK(std::abs(branch.events[0].p - 3.0 / 14) < located);  // 1.2 - 2 p = .3 (3 - 2 p)
+  for (const BranchPoint& x : branch.points) {
+    const bool below = first(x.point) < 0.3;
+    const double p = x.p, expected = below ? 0.6 - 1.4 * p : (1.2 - 2 * p) / (3 - 2 * p);
+    CHECK(std::abs(first(x.point) - expected) < 1e-12);
+    CHECK(residual_at(family, x) < 1e-12);
+  }
+}
+
 TEST_CASE("follow: as many fixed points as Newton's method finds from a grid, at 20 gains") {
   for (const bool smooth : {true, false}) {
     CAPTURE(smooth);
