@@ -153,12 +153,11 @@ BASIN_INLINE double plain_exp_of(double x) {
   const double low = x < -800.0 ? -800.0 : x, cut = low > 800.0 ? 800.0 : low;
   const double shifted = cut * 1.4426950408889634 + 6755399441055744.0;  // 1.5 * 2^52
   const double n = shifted - 6755399441055744.0;
-  const double r = (cut - n * 6.93147180369123816490e-01) - n * 1.90821492927058770002e-10;
-  const double p =
-      horner(r, 2.092691119681694708e-09, 2.511224003170670690e-08, 2.755723346709309030e-07,
-             2.755723423623905772e-06, 2.480158737361030939e-05, 1.984126989705950488e-04,
-             1.388888888885851181e-03, 8.333333333316738387e-03, 4.166666666666672435e-02,
-             1.666666666666666838e-01, 0.5);
+  const double r = (cut - n * 6.9314718036912382e-01) - n * 1.9082149292705877e-10;
+  const double p = horner(r, 2.0926911196816949e-09, 2.5112240031706707e-08, 2.7557233467093090e-07,
+                          2.7557234236239059e-06, 2.4801587373610310e-05, 1.9841269897059505e-04,
+                          1.3888888888858512e-03, 8.3333333333167389e-03, 4.1666666666666727e-02,
+                          1.6666666666666669e-01, 0.5);
   // n + 2048 as a sum of two numbers, each the exponent of a power of two and 1024
   const uint64_t sum = std::bit_cast<uint64_t>(shifted) - 0x4337FFFFFFFFF800u, half = sum >> 1;
   const auto power = [](uint64_t from) { return std::bit_cast<double>((from - 1) << 52); };
@@ -173,13 +172,25 @@ BASIN_INLINE T exp_above_tangent_of(T x) {
     p = horner(x, 2.771256539e-07f, 2.812299977e-06f, 2.480436731e-05f, 1.983704861e-04f,
                1.388885939e-03f, 8.333344942e-03f, 4.166666737e-02f, 1.666666658e-01f, 0.5f);
   else
-    p = horner(x, 2.822393637737855838e-15, 4.842106737928507848e-14, 7.647453589332497814e-13,
-               1.146973025196851050e-11, 1.605903600372593915e-10, 2.087676554383885308e-09,
-               2.505210845844477835e-08, 2.755731918409957075e-07, 2.755731922365558595e-06,
-               2.480158730168812859e-05, 1.984126984127057764e-04, 1.388888888888876395e-03,
-               8.333333333333332625e-03, 4.166666666666666726e-02, 1.666666666666666667e-01, 0.5);
+    p = horner(x, 2.8223936377378560e-15, 4.8421067379285081e-14, 7.6474535893324980e-13,
+               1.1469730251968510e-11, 1.6059036003725938e-10, 2.0876765543838853e-09,
+               2.5052108458444777e-08, 2.7557319184099573e-07, 2.7557319223655588e-06,
+               2.4801587301688129e-05, 1.9841269841270579e-04, 1.3888888888888764e-03,
+               8.3333333333333332e-03, 4.1666666666666664e-02, 1.6666666666666666e-01, 0.5);
   const T near = x * x * p, far = plain_exp_of(x) - (x > T(60) ? T(0) : T(1) + x);
   return x > T(-1) && x < T(1) ? near : far;
+}
+
+/// (2 atanh(s) / s - 2) / z of z = s^2 up to 1 / 9.
+BASIN_INLINE float atanh_rest(float z) {
+  return horner(z, 2.441383860e-01f, 2.139305715e-01f, 2.862073893e-01f, 3.999869031e-01f,
+                6.666667938e-01f);
+}
+BASIN_INLINE double atanh_rest(double z) {
+  return horner(z, 1.7061110689100778e-01, 8.3151300238086617e-02, 1.2112373269501828e-01,
+                1.3300087116168360e-01, 1.5386636603958020e-01, 1.8181739734701349e-01,
+                2.2222224113258901e-01, 2.8571428544901256e-01, 4.0000000000190522e-01,
+                6.6666666666666130e-01);
 }
 
 /// log((u + lost) / 2^less) for a normal u > 0 and |lost| up to half a unit in its last place: u =
@@ -198,17 +209,10 @@ BASIN_INLINE T log_of_sum(T u, T lost, T less = T(0)) {
   const T f = (std::bit_cast<T>(bits - (exponent << digits) + one) - T(1)) +
               lost * T(0.5) * std::bit_cast<T>((2 * bias + 1 - exponent) << digits);
   const T s = f / (T(2) + f), z = s * s, h = T(0.5) * f * f;
-  T p, high, low;
-  if constexpr (single) {
-    p = horner(z, 2.358356520e-01f, 2.853723824e-01f, 4.000033622e-01f, 6.666666564e-01f);
-    high = 0.693359375f, low = -2.12194440e-4f;
-  } else {
-    p = horner(z, 1.479751181474759898e-01, 1.531390281430415277e-01, 1.818356975807710349e-01,
-               2.222219847559231688e-01, 2.857142874326720406e-01, 3.999999999941106649e-01,
-               6.666666666666734901e-01);
-    high = 6.93147180369123816490e-01, low = 1.90821492927058770002e-10;
-  }
-  return n * high - ((h - (s * (h + z * p) + n * low)) - f);
+  // ln 2 in two parts, the products of the first exact
+  const T high = single ? T(0.693359375f) : T(6.9314718036912382e-01),
+          low = single ? T(-2.12194440e-4f) : T(1.9082149292705877e-10);
+  return n * high - ((h - (s * (h + z * atanh_rest(z)) + n * low)) - f);
 }
 
 BASIN_HD inline double log_of(double x) {
@@ -230,11 +234,11 @@ BASIN_INLINE T log1p_of(T x) {
   return x > T(-1) && x < inf && x != T(0) ? value : outside;
 }
 
-/// log(1 + exp(-|x|))
+/// log(1 + exp(-|x|)) = 2 atanh(s), s = e / (2 + e): 2 s is e - s e.
 template <class T>
 BASIN_INLINE T softplus_above_relu_of(T x) {
-  const T e = plain_exp_of(-std::abs(x)), u = T(1) + e;
-  return log_of_sum(u, e - (u - T(1)));
+  const T e = plain_exp_of(-std::abs(x)), s = e / (T(2) + e), z = s * s;
+  return e - s * (e - z * atanh_rest(z));
 }
 
 /// exp(x / a): a rounded quotient alone would lose as many units as its size.

@@ -164,7 +164,8 @@ def report(args, basin, folder):
         " loss and gradient of ResNet9. `spectrum`: all eigenvalues of a linear network 3x32x32 -> 1x1 -> 3x32x32 with 64 filters"
         " (PyTorch: func.jacrev, linalg.eigvals; basin: jvps to and from the bottleneck, the other eigenvalues are zero)."
         " `converge`: 10,000 points until they stand still (PyTorch: all go on until the last does; tuned: the converged"
-        " leave). `grouped BxCxHxW G`: a convolution 3x3 in G groups and its gradients. `tiny`: tanh of one number and its derivative. `matmul`:"
+        " leave). `grouped BxCxHxW G`: a convolution 3x3 in G groups and its gradients. `loss NAME BxD`: a loss of B examples and"
+        " its gradient. `tiny`: tanh of one number and its derivative. `matmul`:"
         " one square product, which explains much of the rest.",
         "- error: of 20 losses (train) or of the results, against PyTorch in double precision from the same parameters",
         "",

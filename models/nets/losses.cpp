@@ -213,31 +213,29 @@ Tensor contractive(const RowMap& encoder, const Tensor& x, const Tensor& probes)
 
 namespace {
 
-/// `draw` gives uniform numbers in [0, 1) for each key.
-template <class Draw>
+/// Probes of signs, with a step those of that step.
 Tensor by_signs(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes,
-                const Draw& draw) {
+                const Step* step) {
   require(probes >= 1, "contractive: ", probes, " probes; at least 1");
-  return squared_pullbacks(encoder, x, probes, static_cast<double>(probes),
-                           [&](int64_t i, const Tensor& code) {
-                             const Tensor u = draw(key.at(static_cast<uint64_t>(i)), code);
-                             return 2 * (u < 0.5) - 1;
-                           });
+  return squared_pullbacks(
+      encoder, x, probes, static_cast<double>(probes), [&](int64_t i, const Tensor& code) {
+        const Key each = key.at(static_cast<uint64_t>(i));
+        const Shape& shape = code.shape();
+        const Tensor u = step ? uniform(each, *step, shape, code.dtype(), 0, 1, code.device())
+                              : uniform(each, shape, code.dtype(), 0, 1, code.device());
+        return 2 * (u < 0.5) - 1;
+      });
 }
 
 }  // namespace
 
 Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, int64_t probes) {
-  return by_signs(encoder, x, key, probes, [](const Key& each, const Tensor& code) -> Tensor {
-    return uniform(each, code.shape(), code.dtype(), 0, 1, code.device());
-  });
+  return by_signs(encoder, x, key, probes, nullptr);
 }
 
 Tensor contractive(const RowMap& encoder, const Tensor& x, const Key& key, const Step& step,
                    int64_t probes) {
-  return by_signs(encoder, x, key, probes, [&](const Key& each, const Tensor& code) -> Tensor {
-    return uniform(each, step, code.shape(), code.dtype(), 0, 1, code.device());
-  });
+  return by_signs(encoder, x, key, probes, &step);
 }
 
 }  // namespace basin
