@@ -93,6 +93,10 @@ TEST_CASE("exp, log and log1p of our own keep the errors that fast_math.h states
   CHECK(worst_ulp_f64(log1p_f64, log1p_long, -1 + 1e-15, 4) < 2);
   CHECK(worst_ulp_f64(log1p_f64, log1p_long, -1e-307, 1e-307) < 2);
   CHECK(worst_ulp_f64(log1p_f64, log1p_long, 1, 1.7e308) < 2);
+  const auto above_relu_f64 = [](double x) { return softplus_above_relu_of(x); };
+  const auto above_relu_long = [](long double x) { return std::log1p(std::exp(-std::abs(x))); };
+  CHECK(worst_ulp_f64(above_relu_f64, above_relu_long, -745, 745) < 2.5);
+  CHECK(worst_ulp_f64(above_relu_f64, above_relu_long, -2, 2) < 2.5);
 }
 
 TEST_CASE("f32 functions at the ends: infinities, NaN, zero, subnormals") {
