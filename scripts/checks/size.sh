@@ -21,7 +21,7 @@ rooms=(
   "data 42000"
   "experiments/harness 174300"
   "experiments/analyse 30500"
-  "experiments/memorization 181000"
+  "experiments/memorization 188500"
   "experiments/online_sgd 258500"
   "tests 1060000"
   "bench 60500"
