@@ -219,6 +219,15 @@ int Generator::convolution() {
                  return conv2d_input_grad(in[0], in[1], wanted, window);
                });
   }
+  if (kind == 3 && dice_.chance(0.5)) {
+    if (window.input(1, image[3], kernel[1]) < 1) return -1;
+    return add("conv_transpose1d", text("transposed convolution of sequences, ", how),
+               {of_shape({image[0], image[1], image[3]}), of_shape({image[1], small(), kernel[1]})},
+               [=](Context&, const Tensors& in) {
+                 return conv_transpose1d(in[0], in[1], {}, {}, window.stride[1], window.padding[1],
+                                         window.dilation[1], window.groups);
+               });
+  }
   if (kind == 3)
     return add("conv1d", text("convolution of sequences, ", how),
                {of_shape({image[0], image[1], image[3]}), of_shape({w[0], w[1], w[3]})},
