@@ -4,7 +4,7 @@
 usage: fixed_points.py    writes fixed_points.safetensors beside this file (needs numpy and mpmath)
 
 x = W2 tanh(g W1 x + b1) + b2 at the gains g. Starts on a grid are taken to zeros of f(x) - x by Newton's method in f64, those that
-differ are polished in 50 digits; a zero that the polish does not confirm, or whose Jacobian is singular there to 1e-6, is an error.
+differ are polished in 50 digits. A zero that the polish does not confirm is an error, and so are two of one gain within 1e-6.
 """
 import pathlib
 
