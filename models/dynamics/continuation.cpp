@@ -65,9 +65,11 @@ class Follower {
  public:
   Follower(const Family& family, const Array& point, double p, double low, double high,
            const FollowOptions& options)
-      : family_(family), options_(options), device_(point.device()), low_(low), width_(high - low) {
+      : family_(family), options_(options), low_(low), width_(high - low) {
     const CodeMap map = family_.at(p);
-    const Tensor code = map.encode(Tensor(cast(point, DType::f64)));
+    // a map that is not a network may live where the point does
+    device_ = map.device.is_cpu() ? point.device() : map.device;
+    const Tensor code = map.encode(Tensor(copy_to(cast(point, DType::f64), device_)));
     const std::vector<double> z = copy_to(code.array(), Device()).to_vector<double>();
     k_ = static_cast<Eigen::Index>(z.size());
     require(k_ >= 1, "follow: the map has codes of no numbers, k = 0; nothing can be followed");
