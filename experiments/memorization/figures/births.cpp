@@ -29,10 +29,10 @@ struct Config {
       every = 50;
     }
     if (preset != Preset::smoke) return;
-    net.width = 8;
-    steps = 200;
-    points = 4;
-    starts = 30;
+    net.width = 6;
+    steps = 60;
+    points = 3;
+    starts = 6;
     seeds = 1;
   }
   template <class F>
