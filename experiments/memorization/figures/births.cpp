@@ -51,13 +51,18 @@ struct Case {
   std::string name, activation;
 };
 
-/// The network at the start and after each `every` steps of one training.
+/// The network at the start and after each `every` steps of one training, on the CPU: a branch is
+/// followed point by point, which is no work for a device.
 std::vector<Mlp> trained(Run& run, const Config& config, const Case& c, const Trial& trial,
                          const Tensor& x) {
   DenseNet net = config.net;
   net.layers.activation = c.activation;
   Mlp mlp = net.make(run, 3, run.key().at("net").at(trial.seed));
-  const auto kept = [&] { return with_state(mlp, owned_copies(state_of(mlp))); };
+  const auto kept = [&] {
+    Tensors state = owned_copies(state_of(mlp));
+    for (Tensor& t : state) t = Tensor(copy_to(t.array(), Device()));
+    return with_state(mlp, state);
+  };
   std::vector<Mlp> networks{kept()};
   TrainOptions options = constant_rate("adam", config.rate, 0);
   options.progress = false;
@@ -77,10 +82,11 @@ std::vector<Mlp> trained(Run& run, const Config& config, const Case& c, const Tr
 
 Measurements measure(Run& run, const Config& config, const Case& c, const Trial& trial) {
   const Array roll = swiss_roll(run.key().at("data").at(trial.seed), config.points, DType::f32);
-  const Tensor x(copy_to(roll, run.device()));
-  const std::vector<Mlp> networks = trained(run, config, c, trial, x);
+  const Tensor x(roll);
+  const std::vector<Mlp> networks =
+      trained(run, config, c, trial, Tensor(copy_to(roll, run.device())));
   const Key key = run.key().at("starts").at(trial.seed);
-  const Tensor box(uniform(key, {config.starts, 3}, DType::f32, -1.2, 1.2, run.device()));
+  const Tensor box(uniform(key, {config.starts, 3}, DType::f32, -1.2, 1.2));
   const NewtonResult found = newton(networks.back(), concat(Tensors{x, box}, 0).array());
   const std::vector<FixedPoint> fixed = fixed_points(networks.back(), found);
   Measurements m;
