@@ -190,7 +190,7 @@ int Generator::convolution() {
   const int x = shape(found).rank == 4
                     ? found
                     : of_shape({dice_.chance(0.03) ? 0 : small(), small(), side(), side()});
-  const Shape& image = shape(x);
+  const Shape image = shape(x);  // of_shape moves the steps
   if (image[1] > 0 && dice_.chance(0.3))
     window.groups = image[1] % 2 == 0 && dice_.chance(0.5) ? 2 : image[1];
   const int64_t kernel[2] = {small(), small()};
