@@ -141,14 +141,25 @@ std::vector<double> mahalanobis(const Array& points, const Array& examples, doub
   for (int64_t k = 0; k < width; ++k) trace += row_of(covariance, k)[k];
   for (int64_t k = 0; k < width; ++k)
     row_of(covariance, k)[k] += ridge * trace / static_cast<double>(width);
-  Array half;
-  try {
-    half = linalg::solve_triangular(linalg::cholesky(covariance), sides, linalg::Triangle::lower);
-  } catch (const Error& error) {
+  const auto refuse = [&](const std::string& why, Fault fault) {
     throw Error(text("mahalanobis: the covariance of examples ", examples, " has no inverse at ",
-                     "ridge ", ridge, "; give a ridge, such as 1e-3 (", error.what(), ")"),
-                error.fault());
+                     "ridge ", ridge, "; give a ridge, such as 1e-3 (", why, ")"),
+                fault);
+  };
+  Array lower;
+  try {
+    lower = linalg::cholesky(covariance);
+  } catch (const Error& error) {
+    refuse(error.what(), error.fault());
   }
+  // of a singular matrix rounding leaves pivots of either sign
+  for (int64_t k = 0; k < width; ++k) {
+    const double root = row_of(lower, k)[k], whole = row_of(covariance, k)[k];
+    if (!(root * root >
+          8 * static_cast<double>(width) * std::numeric_limits<double>::epsilon() * whole))
+      refuse(text("coordinate ", k, " follows from those before it"), Fault::input);
+  }
+  const Array half = linalg::solve_triangular(lower, sides, linalg::Triangle::lower);
   std::vector<double> scores;
   const Array rows = contiguous(transpose(half));
   for (int64_t i = 0; i < n; ++i) scores.push_back(length(row_of(rows, i), width));

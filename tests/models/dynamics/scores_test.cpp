@@ -150,6 +150,12 @@ TEST_CASE("mahalanobis: NumPy's inverse, by hand, the same in any coordinates, s
   const std::string message = test::error_of([&] { (void)mahalanobis(flat, flat); });
   CHECK(test::has(message, "mahalanobis: the covariance of examples f64[3, 2] has no inverse"));
   CHECK(test::has(message, "give a ridge"));
+  // thirds, and a sum of the other two: what rounding leaves of the last pivot has either sign
+  for (const double part : {1.0 / 3, 0.1, 0.7, 1e-3, 1e5}) {
+    const Array plane =
+        matrix({0, part, part, 1, 2 * part, 1 + 2 * part, 2, part, 2 + part, 3, 0, 3}, 3);
+    CHECK(test::has(test::error_of([&] { (void)mahalanobis(plane, plane); }), "give a ridge"));
+  }
   CHECK(std::isfinite(mahalanobis(flat, flat, 1e-3)[0]));
 }
 
