@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <cmath>
 
-#include "models/dynamics/active_set.h"
 #include "models/dynamics/nearest.h"
 #include "models/dynamics/sets.h"
 
@@ -30,14 +29,15 @@ std::vector<FixedPoint> solved(const Subject& subject, const Array& starts, cons
   return fixed_points(subject.codes, newton(subject.codes, from, {.between = options.between}));
 }
 
-std::vector<Found> described(const Subject& subject, const std::vector<FixedPoint>& points) {
+std::vector<Found> described(const Subject& subject, const std::vector<FixedPoint>& points,
+                             const std::function<void()>& between) {
   std::vector<Found> all(points.size());
   if (all.empty()) return all;
   Tensors rows;
   for (const FixedPoint& point : points) rows.push_back(Tensor(point.point));
   const Array at = concat(rows, 0).array();
   const std::vector<Certificate> certificates =
-      subject.dense ? certify(*subject.dense, at) : std::vector<Certificate>();
+      subject.dense ? certify(*subject.dense, at, between) : std::vector<Certificate>();
   const Nearest near =
       subject.examples.defined() ? nearest(at, on_host(subject.examples)) : Nearest{};
   for (size_t i = 0; i < all.size(); ++i) {
@@ -150,7 +150,7 @@ Card measure_card(const Subject& subject, const Array& starts, const CardOptions
     if (fate_at(i) == Fate::fixed_point)
       resting.push_back(static_cast<int32_t>(card.ends.first[i]));
   const Array rest = resting.empty() ? Array() : rows_of(card.fates.points, resting);
-  card.fixed = described(subject, solved(subject, starts, rest, options));
+  card.fixed = described(subject, solved(subject, starts, rest, options), options.between);
 
   const double reach = 10 * options.same * card.scale;
   for (size_t i = 0; i < card.ends.first.size(); ++i) {

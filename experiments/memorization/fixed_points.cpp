@@ -10,7 +10,8 @@ namespace basin {
 namespace {
 
 void measure_own(Run& run, Measurements& m, const Mlp& net, const Array& x, double radius) {
-  const NewtonResult found = run.timed("newton", [&] { return newton(net, x); });
+  const NewtonResult found =
+      run.timed("newton", [&] { return newton(net, x, {.between = check_interrupt}); });
   const std::vector<FixedPoint> points =
       run.timed("spectra", [&] { return fixed_points(code_map(net), found); });
   const size_t n = found.ends.size();
@@ -35,7 +36,8 @@ void measure_own(Run& run, Measurements& m, const Mlp& net, const Array& x, doub
   const std::vector<Certificate> certificates = run.timed("certificates", [&] {
     Tensors rows;
     for (const FixedPoint& point : points) rows.push_back(Tensor(point.point));
-    return rows.empty() ? std::vector<Certificate>() : certify(net, concat(rows, 0).array());
+    return rows.empty() ? std::vector<Certificate>()
+                        : certify(net, concat(rows, 0).array(), check_interrupt);
   });
   for (size_t i = 0; i < points.size(); ++i) {
     certified += certificates[i].certified();

@@ -6,10 +6,6 @@
 
 namespace basin {
 
-Array rows_of(const Array& x, const std::vector<int32_t>& rows) {
-  return gather(Tensor(x), from_vector(rows, {static_cast<int64_t>(rows.size())})).array();
-}
-
 Array with_rows(const Array& all, const std::vector<int32_t>& rows, const Array& part) {
   const int64_t n = all.dim(0);
   std::vector<int32_t> from(static_cast<size_t>(n));

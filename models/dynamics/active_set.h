@@ -8,8 +8,6 @@
 
 namespace basin {
 
-/// Rows of an array, any dtype.
-Array rows_of(const Array& x, const std::vector<int32_t>& rows);
 /// `all` with row rows[i] replaced by row i of part.
 Array with_rows(const Array& all, const std::vector<int32_t>& rows, const Array& part);
 

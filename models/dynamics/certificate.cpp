@@ -398,7 +398,8 @@ Network network_of(const Mlp& mlp) {
 
 }  // namespace
 
-std::vector<Certificate> certify(const Mlp& f, const Array& points) {
+std::vector<Certificate> certify(const Mlp& f, const Array& points,
+                                 const std::function<void()>& between) {
   const CodeMap codes = code_map(f);
   require(points.rank() == 2 && points.dim(1) == f.widths().front(), "certify: points must be [N, ",
           f.widths().front(), "], got ", points);
@@ -415,10 +416,15 @@ std::vector<Certificate> certify(const Mlp& f, const Array& points) {
   const Tensor z = codes.encode(Tensor(copy_to(cast(points, DType::f64), codes.device)));
   const std::vector<double> values = z.array().to_vector<double>();
   const int64_t k = z.dim(1);
-  parallel_for(points.dim(0), [&](int64_t i) {
-    const Vector code = Eigen::Map<const Vector>(values.data() + i * k, k);
-    result[static_cast<size_t>(i)] = certificate_at(net, f.activation, code);
-  });
+  constexpr int64_t some = 16;
+  for (int64_t from = 0; from < points.dim(0); from += some) {
+    between();
+    parallel_for(std::min(some, points.dim(0) - from), [&](int64_t task) {
+      const int64_t i = from + task;
+      const Vector code = Eigen::Map<const Vector>(values.data() + i * k, k);
+      result[static_cast<size_t>(i)] = certificate_at(net, f.activation, code);
+    });
+  }
   return result;
 }
 

@@ -33,6 +33,8 @@ struct Certificate {
 /// Activations without bounds here, and places where the proof does not close, are not certified.
 /// What is proved is about the network with these weights in exact arithmetic, and the ball is one
 /// of codes (see code_map). Points on any device. Errors: as newton().
-std::vector<Certificate> certify(const Mlp& f, const Array& points);
+/// `between` is called before every few points; what it throws ends the work.
+std::vector<Certificate> certify(
+    const Mlp& f, const Array& points, const std::function<void()>& between = [] {});
 
 }  // namespace basin

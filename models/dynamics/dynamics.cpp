@@ -51,6 +51,10 @@ Trajectories run(const Map& f, const Array& start, const IterateOptions& options
 
 }  // namespace
 
+Array rows_of(const Array& x, const std::vector<int32_t>& rows) {
+  return gather(Tensor(x), from_vector(rows, {static_cast<int64_t>(rows.size())})).array();
+}
+
 Trajectories iterate(const Map& f, const Array& start, const IterateOptions& options) {
   check(start, options);
   return run(f, start, options, [](const Points&, int64_t) { return false; });

@@ -13,6 +13,9 @@ namespace basin {
 /// A row-wise map [B, d] -> [B, d].
 using Map = std::function<Tensor(const Tensor&)>;
 
+/// Rows of an array [N, ...] by their numbers, any dtype and device.
+Array rows_of(const Array& x, const std::vector<int32_t>& rows);
+
 struct IterateOptions {
   int64_t max_iterations = 1000;
   /// A point stops when the L2 length of its step |f(x) - x| is at most this. With 0 only exact

@@ -9,8 +9,10 @@
 
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/inputs.h"
 
 using namespace basin;
+using test::random_mlp;
 
 namespace {
 
@@ -20,16 +22,10 @@ std::vector<double> values_of(const Array& x) {
   return x.to_vector<double>();
 }
 
-Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip,
-               double size, uint64_t seed) {
-  MlpConfig config;
-  config.widths = widths;
-  config.activation = activation;
-  config.skip = skip;
-  config.dtype = DType::f64;
-  config.device = test_device();
-  config.init = Initializer::parse("kaiming_normal");
-  Mlp mlp = make_mlp(config, Key(seed));
+/// Weights times `size`, and biases.
+Mlp drawn_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip,
+              double size, uint64_t seed) {
+  Mlp mlp = random_mlp(widths, activation, skip, DType::f64, Key(seed));
   for (Linear& layer : mlp.layers) {
     layer.weight = Tensor((layer.weight * size).array());
     layer.bias =
@@ -96,7 +92,7 @@ Tally try_networks(uint64_t first, uint64_t last) {
   for (const Activation& activation : {Activation{Unary::tanh}, {Unary::leaky_relu, 0.1}}) {
     for (uint64_t seed = first; seed < last; ++seed) {
       CAPTURE(seed);
-      const Mlp mlp = random_mlp({2, 8, 2}, activation, false, 1.2, seed);
+      const Mlp mlp = drawn_mlp({2, 8, 2}, activation, false, 1.2, seed);
       const LongNetwork in_long(mlp);
       const Array start = normal(Key(seed), {8, 2}, DType::f64, 0, 2, test_device());
       for (const FixedPoint& point : fixed_points(code_map(mlp), newton(mlp, start))) {
@@ -234,7 +230,7 @@ TEST_CASE("certificate: deep networks with skips; what is not certified says why
     for (const Unary op : {Unary::tanh, Unary::sigmoid, Unary::leaky_relu, Unary::gelu}) {
       CAPTURE(skip);
       CAPTURE(op);
-      const Mlp mlp = random_mlp({5, 8, 8, 3, 8, 8, 5}, {op, 0.1}, skip, 0.5, 3);
+      const Mlp mlp = drawn_mlp({5, 8, 8, 3, 8, 8, 5}, {op, 0.1}, skip, 0.5, 3);
       const Array start = normal(Key(4), {10, 5}, DType::f64, 0, 1, test_device());
       const std::vector<FixedPoint> points = fixed_points(code_map(mlp), newton(mlp, start));
       REQUIRE(!points.empty());
@@ -249,10 +245,10 @@ TEST_CASE("certificate: deep networks with skips; what is not certified says why
       }
     }
   }
-  const Mlp odd = random_mlp({2, 3, 2}, {Unary::sine_ripple}, false, 1, 1);
+  const Mlp odd = drawn_mlp({2, 3, 2}, {Unary::sine_ripple}, false, 1, 1);
   const Array x = zeros({1, 2}, DType::f64, test_device());
   CHECK(test::has(certify(odd, x)[0].failure, "sine_ripple"));
-  const Mlp smooth = random_mlp({2, 3, 2}, {Unary::tanh}, false, 1, 1);
+  const Mlp smooth = drawn_mlp({2, 3, 2}, {Unary::tanh}, false, 1, 1);
   const Array lost = full({1, 2}, std::nan(""), DType::f64, test_device());
   CHECK(test::has(certify(smooth, lost)[0].failure, "not finite"));
   CHECK(certify(smooth, zeros({0, 2}, DType::f64, test_device())).empty());

@@ -9,15 +9,13 @@
 #include "models/dynamics/spectrum.h"
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/inputs.h"
 
 using namespace basin;
+using test::matrix;
+using test::random_mlp;
 
 namespace {
-
-Array matrix(const std::vector<double>& values, int64_t columns) {
-  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns},
-                     test_device());
-}
 
 Tensor halve(const Tensor& x) {
   return x * 0.5;
@@ -27,18 +25,6 @@ std::vector<double> moduli(const Eigenvalues& values) {
   std::vector<double> result;
   for (const auto& v : values) result.push_back(std::abs(v));
   return result;
-}
-
-Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip,
-               DType dtype = DType::f64) {
-  MlpConfig config;
-  config.widths = widths;
-  config.activation = activation;
-  config.skip = skip;
-  config.dtype = dtype;
-  config.device = test_device();
-  config.init = Initializer::parse("kaiming_normal");
-  return make_mlp(config, Key(7));
 }
 
 Tensor random_points(int64_t n, int64_t d, DType dtype = DType::f64) {

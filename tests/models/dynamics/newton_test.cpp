@@ -13,17 +13,15 @@
 #include "models/training/train.h"
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/inputs.h"
 #include "tests/models/dynamics/known_maps.h"
 #include "tests/reference.h"
 
 using namespace basin;
+using test::matrix;
+using test::random_mlp;
 
 namespace {
-
-Array rows(const std::vector<double>& values, int64_t columns) {
-  return from_vector(values, {static_cast<int64_t>(values.size()) / columns, columns},
-                     test_device());
-}
 
 /// A grid of n x n points in the square [low, high]^2.
 Array grid(int64_t n, double low, double high) {
@@ -35,23 +33,11 @@ Array grid(int64_t n, double low, double high) {
       values.push_back(low + step * static_cast<double>(j));
     }
   }
-  return rows(values, 2);
+  return matrix(values, 2);
 }
 
 std::vector<double> values_of(const Array& x) {
   return x.to_vector<double>();
-}
-
-Mlp random_mlp(const std::vector<int64_t>& widths, const Activation& activation, bool skip,
-               DType dtype = DType::f64) {
-  MlpConfig config;
-  config.widths = widths;
-  config.activation = activation;
-  config.skip = skip;
-  config.dtype = dtype;
-  config.device = test_device();
-  config.init = Initializer::parse("kaiming_normal");
-  return make_mlp(config, Key(7));
 }
 
 /// Points of period exactly `period` that lead to others on the way, each counted once.
@@ -84,7 +70,7 @@ TEST_CASE("newton: a linear map is solved in one step, whatever its stability") 
     const Tensor x = test::column(p, 0), y = test::column(p, 1);
     return concat(Tensors{2.0 * x + y + 1.0, 0.5 * y + 3.0}, 1);
   };
-  const NewtonResult found = newton(f, rows({0, 0, 100, -3}, 2));
+  const NewtonResult found = newton(f, matrix({0, 0, 100, -3}, 2));
   CHECK(found.count(NewtonEnd::fixed_point) == 2);
   CHECK(found.steps == std::vector<int64_t>{1, 1});
   const std::vector<FixedPoint> points = fixed_points(f, found);
@@ -131,7 +117,8 @@ TEST_CASE("newton: Henon's cycles of period 2 to 6 are 1, 0, 1, 0 and 2") {
 
 TEST_CASE("newton: the multiplier of the logistic map's cycle of two is 4 + 2 r - r^2") {
   for (const double r : {3.2, 3.449, 3.9}) {
-    const auto points = exact_cycles(test::logistic(r), rows({0.1, 0.4, 0.5, 0.6, 0.8, 0.9}, 1), 2);
+    const auto points =
+        exact_cycles(test::logistic(r), matrix({0.1, 0.4, 0.5, 0.6, 0.8, 0.9}, 1), 2);
     REQUIRE(points.size() == 2);
     for (const FixedPoint& p : points)
       CHECK(p.spectrum[0].real() == doctest::Approx(4 + 2 * r - r * r).epsilon(1e-11));
@@ -158,7 +145,7 @@ TEST_CASE("newton: the standard map's fixed points, with multipliers by their tr
 
 TEST_CASE("newton: where |f(x) - x| has a minimum of 1e-4 that is a slow point, no fixed point") {
   const Map f = [](const Tensor& x) { return x + square(x) + 1e-4; };
-  const NewtonResult found = newton(f, rows({-1, 0.3, 1e-3, 0}, 1));
+  const NewtonResult found = newton(f, matrix({-1, 0.3, 1e-3, 0}, 1));
   CHECK(found.count(NewtonEnd::slow_point) == 4);
   for (size_t i = 0; i < 4; ++i) {
     CHECK(found.residual[i] == doctest::Approx(1e-4).epsilon(1e-3));
@@ -168,7 +155,7 @@ TEST_CASE("newton: where |f(x) - x| has a minimum of 1e-4 that is a slow point, 
 
 TEST_CASE("newton: at a fold the root of the tolerance is all that can be known") {
   const Map f = [](const Tensor& x) { return x + square(x); };
-  const NewtonResult found = newton(f, rows({-0.2, 0.1, 3}, 1));
+  const NewtonResult found = newton(f, matrix({-0.2, 0.1, 3}, 1));
   CHECK(found.count(NewtonEnd::fixed_point) == 3);
   for (const double x : values_of(found.points)) CHECK(std::abs(x) <= std::sqrt(1e-13));
   const std::vector<FixedPoint> points = fixed_points(f, found);
@@ -178,18 +165,18 @@ TEST_CASE("newton: at a fold the root of the tolerance is all that can be known"
 
 TEST_CASE("newton: with one fixed point deflated the same starts find the others") {
   const Map f = test::logistic(4);  // 0 and 3/4
-  const Array start = rows({0.9, 0.76, 0.7}, 1);
+  const Array start = matrix({0.9, 0.76, 0.7}, 1);
   const NewtonResult first = newton(f, start);
   for (const double x : values_of(first.points)) CHECK(x == doctest::Approx(0.75).epsilon(1e-13));
   NewtonOptions options;
-  options.deflated = rows({0.75}, 1);
+  options.deflated = matrix({0.75}, 1);
   const NewtonResult second = newton(f, start, options);
   CHECK(second.count(NewtonEnd::fixed_point) == 3);
   for (const double x : values_of(second.points)) CHECK(std::abs(x) < 1e-13);
   // from the point itself, and with both of them deflated
-  CHECK(std::abs(values_of(newton(f, rows({0.75}, 1), options).points)[0]) < 1e-13);
-  options.deflated = rows({0.75, 0}, 1);
-  CHECK(newton(f, rows({0.75, 0.9, 0, 0.1}, 1), options).count(NewtonEnd::fixed_point) == 0);
+  CHECK(std::abs(values_of(newton(f, matrix({0.75}, 1), options).points)[0]) < 1e-13);
+  options.deflated = matrix({0.75, 0}, 1);
+  CHECK(newton(f, matrix({0.75, 0.9, 0, 0.1}, 1), options).count(NewtonEnd::fixed_point) == 0);
 }
 
 TEST_CASE("newton: a dense network gives the same points as an Mlp, as a Net and as any map") {
@@ -365,17 +352,17 @@ TEST_CASE("newton: no starts, starts that are not finite, and maps that do not f
   CHECK(none.points.shape() == Shape{0, 1});
   CHECK(fixed_points(f, none).empty());
   const double inf = std::numeric_limits<double>::infinity();
-  const NewtonResult lost = newton(f, rows({inf, std::nan(""), 0.7, -inf}, 1));
+  const NewtonResult lost = newton(f, matrix({inf, std::nan(""), 0.7, -inf}, 1));
   CHECK(lost.count(NewtonEnd::not_finite) == 3);
   CHECK(lost.count(NewtonEnd::fixed_point) == 1);
   const Map wider = [](const Tensor& x) { return concat(Tensors{x, x}, 1); };
-  CHECK(test::has(test::error_of([&] { newton(wider, rows({1, 2}, 1)); }), "keep the shape"));
+  CHECK(test::has(test::error_of([&] { newton(wider, matrix({1, 2}, 1)); }), "keep the shape"));
   CHECK(test::has(test::error_of([&] { newton(f, zeros({4}, DType::f64, test_device())); }),
                   "[N, d]"));
   const Mlp uneven = random_mlp({3, 4, 2}, {Unary::tanh}, false);
-  CHECK(test::has(test::error_of([&] { newton(uneven, rows({1, 2, 3}, 3)); }), "equal input"));
+  CHECK(test::has(test::error_of([&] { newton(uneven, matrix({1, 2, 3}, 3)); }), "equal input"));
   NewtonOptions options;
-  options.deflated = rows({1, 2}, 2);
-  CHECK(test::has(test::error_of([&] { newton(f, rows({1}, 1), options); }), "deflated"));
+  options.deflated = matrix({1, 2}, 2);
+  CHECK(test::has(test::error_of([&] { newton(f, matrix({1}, 1), options); }), "deflated"));
   CHECK(test::has(test::error_of([&] { iterated(code_map(f, 1), 0); }), "times"));
 }

@@ -12,17 +12,15 @@
 #include "models/dynamics/pursuit.h"
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/inputs.h"
 
 using namespace basin;
+using test::matrix;
 
 namespace {
 
 using Values = std::vector<double>;
 using Indices = std::vector<int64_t>;
-
-Array matrix(const Values& values, int64_t columns) {
-  return from_vector(values, {std::ssize(values) / columns, columns}, test_device());
-}
 
 bool near(double a, double b, double relative = 1e-14) {
   return std::abs(a - b) <= relative * std::max(1.0, std::abs(b));

@@ -11,17 +11,15 @@
 #include "models/dynamics/sets.h"
 #include "tests/device.h"
 #include "tests/files.h"
+#include "tests/models/dynamics/inputs.h"
 
 using namespace basin;
+using test::matrix;
 
 namespace {
 
 using Values = std::vector<double>;
 using Indices = std::vector<int64_t>;
-
-Array matrix(const Values& values, int64_t columns) {
-  return from_vector(values, {std::ssize(values) / columns, columns}, test_device());
-}
 
 Array random(uint64_t key, int64_t rows, int64_t columns, double mean = 0) {
   return normal(Key(key), {rows, columns}, DType::f64, mean, 1, test_device());
